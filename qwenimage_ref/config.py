@@ -1,0 +1,215 @@
+"""The numbers of each network, under the keys of the official config.json files."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ConfigError(ValueError):
+    """A config.json that cannot describe the network it is meant for."""
+
+
+class _Config:
+    """Reading and writing of the official config.json files, shared by all configs."""
+
+    @classmethod
+    def official(cls):
+        """The numbers of Qwen-Image (20B) as released; they are the defaults of every field."""
+        return cls()
+
+    @classmethod
+    def from_dict(cls, numbers: dict):
+        """Known keys are taken, unknown ones ignored, missing ones have the official default."""
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        taken = {key: value for key, value in numbers.items() if key in known}
+        for key, value in taken.items():
+            if isinstance(value, list):
+                taken[key] = tuple(value)
+            expected = known[key].type
+            if expected in (int, float) and (
+                isinstance(value, bool) or not isinstance(value, (int, float))
+            ):
+                raise ConfigError(f"{cls.__name__}: {key} must be a number, found {value!r}")
+        return cls(**taken)
+
+    @classmethod
+    def from_json(cls, path: str | Path):
+        """Read an official config.json. Raises ConfigError with the file's name if it is unusable."""
+        try:
+            numbers = json.loads(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(numbers, dict):
+                raise ConfigError("expected a JSON object")
+            return cls.from_dict(numbers)
+        except FileNotFoundError:
+            raise ConfigError(f"{path} is missing; is the folder completely downloaded?") from None
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+    def to_dict(self) -> dict:
+        """Every field under its official key, tuples as lists."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+
+    def to_json(self, path: str | Path, **extra) -> None:
+        """Write a config.json; `extra` holds keys that only other libraries read."""
+        text = json.dumps({**extra, **self.to_dict()}, indent=2, sort_keys=True) + "\n"
+        Path(path).write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class MMDiTConfig(_Config):
+    """transformer/config.json"""
+
+    num_layers: int = 60  # dual-stream blocks
+    num_attention_heads: int = 24  # H
+    attention_head_dim: int = 128  # K; the width D is H * K
+    joint_attention_dim: int = 3584  # width of the text states
+    in_channels: int = 64  # a 2x2 patch of 16 latent channels
+    out_channels: int = 16  # latent channels; proj_out emits patch_size**2 times as many
+    patch_size: int = 2  # latent rows and columns in a token
+    axes_dims_rope: tuple = (16, 56, 56)  # head dims that turn with frame, row, column
+    guidance_embeds: bool = False  # true in no release
+    zero_cond_t: bool = False  # Edit-2511: condition images see time 0
+    use_additional_t_cond: bool = False  # Layered: one more learned row in the time embedding
+    use_layer3d_rope: bool = False  # Layered: the condition image has frame -1
+
+    def __post_init__(self):
+        if sum(self.axes_dims_rope) != self.attention_head_dim:
+            raise ConfigError(
+                f"axes_dims_rope {self.axes_dims_rope} must add up to attention_head_dim "
+                f"{self.attention_head_dim}"
+            )
+        if self.in_channels != self.out_channels * self.patch_size**2:
+            raise ConfigError(
+                f"in_channels {self.in_channels} is not out_channels {self.out_channels} "
+                f"times patch_size**2 {self.patch_size**2}"
+            )
+        if self.guidance_embeds:
+            raise ConfigError("guidance_embeds is true; no released Qwen-Image model has that layer")
+
+    @property
+    def inner_dim(self) -> int:
+        """D, the width of both streams."""
+        return self.num_attention_heads * self.attention_head_dim
+
+
+@dataclass(frozen=True)
+class VAEConfig(_Config):
+    """vae/config.json"""
+
+    base_dim: int = 96  # channels at full resolution
+    z_dim: int = 16  # C, latent channels
+    dim_mult: tuple = (1, 2, 4, 4)  # channels of each level, times base_dim
+    num_res_blocks: int = 2  # a level of the encoder; the decoder has one more
+    temperal_downsample: tuple = (False, True, True)  # upstream's spelling; levels with a time_conv
+    input_channels: int = 3  # 4 in Layered (RGBA)
+    latents_mean: tuple = (
+        -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+        0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+    )  # fmt: skip
+    latents_std: tuple = (
+        2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+        3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
+    )  # fmt: skip
+
+    def __post_init__(self):
+        if not len(self.latents_mean) == len(self.latents_std) == self.z_dim:
+            raise ConfigError(f"latents_mean and latents_std must have z_dim {self.z_dim} entries")
+        if len(self.temperal_downsample) != len(self.dim_mult) - 1:
+            raise ConfigError("temperal_downsample must be one shorter than dim_mult")
+
+    @property
+    def scale(self) -> int:
+        """Pixels along one side of a latent: 8."""
+        return 2 ** (len(self.dim_mult) - 1)
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig(_Config):
+    """text_encoder/config.json, the language tower (newer files nest it under text_config)"""
+
+    num_hidden_layers: int = 28
+    hidden_size: int = 3584  # D
+    num_attention_heads: int = 28  # H, query heads
+    num_key_value_heads: int = 4  # each serves H / 4 query heads
+    intermediate_size: int = 18944  # width inside the gated MLP
+    vocab_size: int = 152064  # rows of the embedding; the last 399 have no token
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 1e6
+    mrope_section: tuple = (16, 24, 24)  # frequency pairs that turn with time, row, column
+    image_token_id: int = 151655  # <|image_pad|>: its places are filled by the vision tower
+
+    def __post_init__(self):
+        if 2 * sum(self.mrope_section) != self.head_dim:
+            raise ConfigError(
+                f"mrope_section {self.mrope_section} must add up to half of the head width "
+                f"{self.head_dim}"
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ConfigError(
+                f"{self.num_attention_heads} query heads cannot share "
+                f"{self.num_key_value_heads} key-value heads evenly"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """K, the width of one head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @classmethod
+    def from_dict(cls, numbers: dict):
+        nested = numbers.get("text_config") or {}
+        numbers = {**numbers, **{key: value for key, value in nested.items() if value is not None}}
+        # careful: three spellings are in circulation for the same two rope numbers
+        rope = numbers.get("rope_parameters") or numbers.get("rope_scaling") or {}
+        for key in ("mrope_section", "rope_theta"):
+            if key in rope:
+                numbers[key] = rope[key]
+        return super().from_dict(numbers)
+
+
+@dataclass(frozen=True)
+class VisionConfig(_Config):
+    """text_encoder/config.json, its vision_config: the tower that reads pictures for edit models"""
+
+    depth: int = 32
+    hidden_size: int = 1280
+    num_heads: int = 16
+    intermediate_size: int = 3420
+    out_hidden_size: int = 3584  # width of the language tower
+    patch_size: int = 14  # pixels
+    temporal_patch_size: int = 2  # a still picture is shown twice
+    spatial_merge_size: int = 2  # patches along one side of a language token
+    window_size: int = 112  # pixels along one side of an attention window
+    fullatt_block_indexes: tuple = (7, 15, 23, 31)  # blocks that see the whole picture
+
+    @classmethod
+    def from_dict(cls, numbers: dict):
+        return super().from_dict(numbers.get("vision_config") or numbers)
+
+
+@dataclass(frozen=True)
+class SchedulerConfig(_Config):
+    """scheduler/scheduler_config.json"""
+
+    base_image_seq_len: int = 256  # image tokens at which mu is base_shift
+    max_image_seq_len: int = 8192  # image tokens at which mu is max_shift
+    base_shift: float = 0.5
+    max_shift: float = 0.9
+    shift_terminal: float = 0.02  # the last sigma before 0; false or null: no stretch
+    time_shift_type: str = "exponential"  # "linear" in Layered
+    num_train_timesteps: int = 1000
+
+    @classmethod
+    def from_dict(cls, numbers: dict):
+        if not numbers.get("use_dynamic_shifting", True):
+            raise ConfigError("use_dynamic_shifting is false; Qwen-Image always shifts by size")
+        # careful: Lightning files say null and Layered false; both mean "no terminal stretch"
+        return super().from_dict({**numbers, "shift_terminal": numbers.get("shift_terminal") or 0.0})
+
+    def __post_init__(self):
+        if self.time_shift_type not in ("exponential", "linear"):
+            raise ConfigError(f"time_shift_type {self.time_shift_type!r} is not exponential or linear")

@@ -1,0 +1,70 @@
+"""From noise to latents: packing, the shifted noise schedule, Euler steps, guidance."""
+
+import math
+
+import torch
+from einops import rearrange
+
+from .config import SchedulerConfig
+
+
+def pack(latents):
+    """(B, C, h, w) -> (B, I, 4C): every 2x2 patch becomes a token, channels in order (c, dy, dx)"""
+    return rearrange(latents, "b c (h dy) (w dx) -> b (h w) (c dy dx)", dy=2, dx=2)
+
+
+def unpack(tokens, rows: int, cols: int):
+    """(B, I, 4C) -> (B, C, h, w), with I = rows * cols tokens; the inverse of `pack`"""
+    pattern = "b (h w) (c dy dx) -> b c (h dy) (w dx)"
+    return rearrange(tokens, pattern, h=rows, w=cols, dy=2, dx=2)
+
+
+def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig):
+    """-> (steps + 1,) float32 noise levels, falling from 1 to 0
+
+    Larger pictures stay longer at high noise: mu grows with the number of image tokens.
+    Raises ValueError where upstream would answer NaN: one step with a terminal stretch.
+    """
+    if num_inference_steps < 1:
+        raise ValueError(f"num_inference_steps {num_inference_steps}: at least 1 step is needed")
+    if num_inference_steps == 1 and config.shift_terminal:
+        raise ValueError(
+            "num_inference_steps 1: the schedule is stretched to end at "
+            f"{config.shift_terminal}, which one step cannot do; use 2 or more"
+        )
+    s = torch.linspace(1, 1 / num_inference_steps, num_inference_steps, dtype=torch.float64)
+    if config.time_shift_type == "exponential":
+        slope = (config.max_shift - config.base_shift) / (
+            config.max_image_seq_len - config.base_image_seq_len
+        )
+        shift = math.exp(config.base_shift + slope * (image_tokens - config.base_image_seq_len))
+    else:
+        shift = math.sqrt(image_tokens / config.base_image_seq_len)
+    s = shift / (shift + (1 / s.float().double() - 1))
+    if config.shift_terminal:
+        s = 1 - (1 - s) * (1 - config.shift_terminal) / (1 - s[-1])
+    s = torch.cat([s, torch.zeros(1)]).float()
+    if not (s[0] == 1 and (s.diff() < 0).all()):
+        raise ValueError(f"these scheduler numbers do not give falling sigmas: {s.tolist()}")
+    return s
+
+
+def model_time(sigma, dtype):
+    """() -> (): the sigma that the network is told. In bf16 upstream rounds 1000 sigma first."""
+    return (1000 * sigma).to(dtype) / 1000
+
+
+def euler_step(x, velocity, sigma, sigma_next):
+    """(B, I, D), (B, I, D), (), () -> (B, I, D): one straight step along the velocity"""
+    # careful: the product stays in the velocity's type, as upstream's does; only the sum is float32
+    return (x.float() + (sigma_next - sigma) * velocity).to(velocity.dtype)
+
+
+def guide(cond, uncond, true_cfg_scale: float):
+    """(B, I, D), (B, I, D) -> (B, I, D): pushed away from the negative prompt, length kept
+
+    Every token keeps the length of its conditional prediction, so strong guidance does not burn.
+    """
+    combined = uncond + true_cfg_scale * (cond - uncond)
+    length = cond.norm(dim=-1, keepdim=True) / combined.norm(dim=-1, keepdim=True)
+    return combined * length

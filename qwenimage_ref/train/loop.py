@@ -1,0 +1,172 @@
+"""One training run: resumed exactly after a kill, logged line by line, averaged over time."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from tqdm import tqdm
+
+LOG_EVERY = 50  # steps
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained. `lr` rises over `warmup` steps, holds, then falls to zero."""
+
+    steps: int
+    batch: int  # pictures a step
+    lr: float  # the largest learning rate
+    warmup: int = 100  # steps
+    decay_from: float = 0.5  # share of the steps after which the rate falls (a half cosine)
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.0
+    clip: float = 1.0  # largest norm of the gradient
+    ema: float = 0.999  # of the averaged weights, a step
+    seed: int = 0
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        start = self.decay_from * self.steps
+        done = max(0.0, (step - start) / max(1.0, self.steps - start))
+        return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * done))
+
+    def generator(self, step: int, stream: str = "") -> torch.Generator:
+        """The random numbers of one step depend on seed and step alone: nothing to save or restore."""
+        number = sum(ord(c) * 31**i for i, c in enumerate(stream)) % 1009
+        return torch.Generator().manual_seed((self.seed * 1009 + number) * 10_000_019 + step)
+
+
+class Run:
+    """Weights, their average, and AdamW's moments, kept in one safetensors file between sessions."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, folder: str | Path):
+        self.model, self.recipe, self.folder = model, recipe, Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.step = 0
+        self.names = [name for name, _ in model.named_parameters()]
+        self.weights = [p for p in model.parameters()]
+        self.average = [p.detach().clone() for p in self.weights]
+        self.optimiser = torch.optim.AdamW(
+            self.weights, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay, fused=True
+        )
+        if self.state_file.exists():
+            self._restore()
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log.jsonl"
+
+    def fit(
+        self,
+        loss_at: Callable[[int], torch.Tensor],
+        until: int | None = None,
+        save_seconds: float = 300,
+        measure: Callable[[], dict] | None = None,
+        measure_every: int = 500,
+    ) -> None:
+        """Train to step `until` (default: the recipe's end). `loss_at(step)` must depend on the step
+        alone; `measure()` returns numbers for the log, taken with the averaged weights."""
+        until = self.recipe.steps if until is None else until
+        saved, started, losses = time.monotonic(), time.monotonic(), []
+        with tqdm(total=self.recipe.steps, initial=self.step, unit="step", mininterval=5) as bar:
+            while self.step < until:
+                lr = self.recipe.lr_at(self.step)
+                for group in self.optimiser.param_groups:
+                    group["lr"] = lr
+                loss = loss_at(self.step)
+                loss.backward()
+                norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
+                if not torch.isfinite(norm):
+                    raise FloatingPointError(
+                        f"step {self.step}: the gradient is not finite; lower the learning rate {lr}"
+                    )
+                self.optimiser.step()
+                self.optimiser.zero_grad(set_to_none=True)
+                # early on the average follows closely, so that it forgets the initial weights
+                keep = min(self.recipe.ema, (self.step + 1) / (self.step + 10))
+                torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], 1 - keep)
+                self.step += 1
+                losses.append(loss.item())
+                bar.update()
+                if self.step % LOG_EVERY == 0 or self.step == until:
+                    line = {"step": self.step, "loss": sum(losses) / len(losses), "lr": lr}
+                    line |= {"grad_norm": norm.item(), "seconds": time.monotonic() - started}
+                    if measure and (self.step % measure_every == 0 or self.step == until):
+                        with self.averaged():
+                            line |= measure()
+                    self._log(line)
+                    bar.set_postfix(loss=f"{line['loss']:.4f}")
+                    losses = []
+                if time.monotonic() - saved > save_seconds:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+
+    def averaged(self):
+        """Context in which the model holds the averaged weights."""
+        return _Swapped(self.weights, self.average)
+
+    def save(self) -> None:
+        """Write the state whole: a kill while writing leaves the previous file in place."""
+        tensors = {"step": torch.tensor(self.step)}
+        for name, weight, average in zip(self.names, self.weights, self.average):
+            tensors |= {f"weight.{name}": weight.detach(), f"average.{name}": average}
+            for key, value in self.optimiser.state.get(weight, {}).items():
+                tensors[f"{key}.{name}"] = value
+        partial = self.state_file.with_suffix(".partial")
+        save_file({key: value.contiguous() for key, value in tensors.items()}, partial)
+        os.replace(partial, self.state_file)
+
+    def _restore(self) -> None:
+        tensors = load_file(self.state_file)
+        self.step = int(tensors.pop("step"))
+        with torch.no_grad():
+            for name, weight, average in zip(self.names, self.weights, self.average):
+                weight.copy_(tensors[f"weight.{name}"])
+                average.copy_(tensors[f"average.{name}"])
+                keys = ("step", "exp_avg", "exp_avg_sq")
+                if f"exp_avg.{name}" in tensors:
+                    self.optimiser.state[weight] = {
+                        # careful: moments keep the memory format of the weight they belong to
+                        key: torch.empty_like(weight).copy_(tensors[f"{key}.{name}"])
+                        if key != "step"
+                        else tensors[f"step.{name}"]
+                        for key in keys
+                    }
+        if self.log_file.exists():  # lines written after the state was saved are run again
+            lines = [json.loads(line) for line in self.log_file.read_text().splitlines()]
+            kept = [line for line in lines if line["step"] <= self.step]
+            self.log_file.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def _log(self, line: dict) -> None:
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
+        with self.log_file.open("a") as file:
+            file.write(json.dumps(rounded) + "\n")
+
+
+class _Swapped:
+    """While entered, `weights` hold the values of `others`, and the other way round."""
+
+    def __init__(self, weights, others):
+        self.weights, self.others = weights, others
+
+    def __enter__(self):
+        with torch.no_grad():
+            for weight, other in zip(self.weights, self.others):
+                value = weight.clone()
+                weight.copy_(other)
+                other.copy_(value)
+
+    def __exit__(self, *_):
+        self.__enter__()
