@@ -1,0 +1,71 @@
+# The project's commands; `make` alone lists them.
+
+PYTHON ?= python3
+# where pip looks for torch, when the usual place holds the wrong build (for one: CUDA or not)
+TORCH_INDEX ?=
+# careful: plain `=`, so that an environment that happens to have one of these names does not win
+PROMPT = a red circle left of a blue star on a white background
+OUT = out.png
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made
+TORCH := $(shell grep '^torch==' requirements.lock)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test paint train notebooks derived clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## install everything into .venv (a moment if nothing changed)
+
+# torch comes first and alone: resolved together with the rest, it can drag in a second build.
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	    "$(PYTHON) is missing or older than 3.11; try: make setup PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") $(TORCH)
+	$(BIN)/python -m pip install -r requirements.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Without a display JupyterLab prints its address instead of opening a text browser; it refuses to
+# run as root (the user of most containers) unless told.
+lab: setup ## open the course in JupyterLab
+	@headless=; if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; \
+	    then headless=--no-browser; fi; \
+	root=; if [ "$$(id -u)" = 0 ]; then root=--allow-root; fi; \
+	exec $(BIN)/jupyter lab --ServerApp.root_dir=notebooks \
+	    $(if $(FIRST),--LabApp.default_url=/lab/tree/$(FIRST)) $$headless $$root
+
+# A notebook's cells share a kernel, so loadfile keeps each file on one of the two workers.
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 \
+    --nbval-sanitize-with tests/nbval_sanitize.cfg
+test: setup ## run every test, and every notebook against its stored outputs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	    tests $(if $(NOTEBOOKS),$(NBVAL) $(NOTEBOOKS))
+
+# careful: the sentence travels through the environment and as it was typed, so that neither a quote
+# nor a dollar in it means anything to make or to the shell
+unexport PROMPT OUT
+paint: export PAINT_PROMPT := $(value PROMPT)
+paint: export PAINT_OUT := $(value OUT)
+paint: setup ## paint a sentence: make paint PROMPT="..." [OUT=out.png]
+	@$(BIN)/qwenimage paint "$$PAINT_PROMPT" -o "$$PAINT_OUT"
+
+train: setup ## train the pocket model (hours; goes on where it was stopped)
+	$(BIN)/qwenimage train pocket
+
+notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
+	$(BIN)/python -m qwenimage_ref.course.build
+
+derived: setup ## make again all that depends on the weights: pictures, records, notebooks
+	$(BIN)/python -m qwenimage_ref.posters.derive
+	$(MAKE) notebooks
+
+clean: ## remove .venv and caches; training states in runs/ stay
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
