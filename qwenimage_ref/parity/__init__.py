@@ -1,0 +1,13 @@
+"""Our numbers beside those of diffusers and transformers.
+
+This is the only room of the package that imports either library.
+
+    reference.py    twins: the classes of diffusers and transformers, built from our configs,
+                    holding our weights, called with our arguments
+    trace.py        both networks run side by side; the first tensor at which they part
+    tolerances.py   how far apart two numbers may be, and why: one table for every test
+
+    ours = random_weights(MMDiT(config), seed=0)
+    theirs = copy_weights(ours, reference_mmdit(config))
+    print(trace(ours, theirs, inputs))
+"""

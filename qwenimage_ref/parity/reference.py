@@ -1,0 +1,193 @@
+"""Twins: the classes of diffusers and transformers, built from our configs and holding our weights.
+
+A twin is built without memory for its weights (on torch's "meta" device); `copy_weights` lends it
+ours, so that even a full-width block fits twice on a small machine. `run` calls a twin with the
+arguments of our own class and returns what our class would return.
+"""
+
+import math
+
+import torch
+from diffusers import (
+    AutoencoderKLQwenImage,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImageTransformer2DModel,
+)
+from torch import nn
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    Qwen2_5_VisionTransformerPretrainedModel,
+)
+
+from ..checkpoint import _stored_tensor, stored_form
+from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..vae import VAE
+
+# -- building -------------------------------------------------------------------------------------
+
+
+def reference_mmdit(config: MMDiTConfig) -> QwenImageTransformer2DModel:
+    """diffusers' transformer, weights on "meta"."""
+    with torch.device("meta"):
+        theirs = QwenImageTransformer2DModel(**config.to_dict())
+    # careful: its rotation tables are plain attributes, lost on "meta"
+    axes = list(config.axes_dims_rope)
+    theirs.pos_embed = type(theirs.pos_embed)(theta=10000, axes_dim=axes, scale_rope=True)
+    return theirs.eval()
+
+
+def reference_vae(config: VAEConfig) -> AutoencoderKLQwenImage:
+    """diffusers' video VAE, weights on "meta"."""
+    with torch.device("meta"):
+        return AutoencoderKLQwenImage(**config.to_dict()).eval()
+
+
+def reference_text_encoder(
+    text_config: TextEncoderConfig, vision_config: VisionConfig
+) -> Qwen2_5_VLForConditionalGeneration:
+    """transformers' whole Qwen2.5-VL: vision tower, language tower, lm_head; weights on "meta"."""
+    config = Qwen2_5_VLConfig(
+        text_config=_text_numbers(text_config),
+        vision_config=vision_config.to_dict(),
+        image_token_id=text_config.image_token_id,
+    )
+    with torch.device("meta"):
+        theirs = Qwen2_5_VLForConditionalGeneration(config)
+    # careful: the frequencies are buffers outside the state dict, lost on "meta"
+    language, visual = theirs.model.language_model, theirs.model.visual
+    language.rotary_emb = type(language.rotary_emb)(language.config)
+    visual.rotary_pos_emb = type(visual.rotary_pos_emb)(visual.config)
+    return theirs.eval()
+
+
+def reference_vision(config: VisionConfig) -> Qwen2_5_VisionTransformerPretrainedModel:
+    """transformers' vision tower alone, weights on "meta"."""
+    smallest = TextEncoderConfig(
+        num_hidden_layers=1,
+        hidden_size=8,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        intermediate_size=8,
+        vocab_size=8,
+        mrope_section=(2, 1, 1),
+    )
+    return reference_text_encoder(smallest, config).model.visual
+
+
+def reference_scheduler(config: SchedulerConfig) -> FlowMatchEulerDiscreteScheduler:
+    """diffusers' scheduler with the settings that all releases share."""
+    numbers = config.to_dict() | {"shift_terminal": config.shift_terminal or None}
+    return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=1.0, **numbers)
+
+
+def _text_numbers(config: TextEncoderConfig) -> dict:
+    """Our numbers as transformers >= 5 wants them: the rope's in a dictionary of their own."""
+    numbers = config.to_dict()
+    del numbers["image_token_id"]  # transformers keeps it one level up
+    rope = {key: numbers.pop(key) for key in ("rope_theta", "mrope_section")}
+    tokens = {"bos_token_id": None, "eos_token_id": None}  # only needed to write text
+    return numbers | tokens | {"rope_parameters": {"rope_type": "default", **rope}}
+
+
+# -- weights --------------------------------------------------------------------------------------
+
+
+def random_weights(network: nn.Module, seed: int) -> nn.Module:
+    """Our network with every parameter drawn anew: no bias zero, no norm one, signals of size one.
+
+    A network built on "meta" gets its memory here.
+    """
+    if next(network.parameters()).is_meta:
+        network.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        with torch.no_grad():
+            if parameter.numel() == parameter.shape[0]:  # biases and norms
+                parameter.normal_(std=0.2, generator=generator).add_(0 if "bias" in name else 1)
+            else:
+                parameter.normal_(std=parameter[0].numel() ** -0.5, generator=generator)
+    return network.eval()
+
+
+def official_name(name: str) -> str:
+    """The name on disk of a module or tensor that transformers >= 5 renames in memory."""
+    for renamed, official in (("model.language_model.", "model."), ("model.visual.", "visual.")):
+        if name.startswith(renamed):
+            return official + name.removeprefix(renamed)
+    return name
+
+
+def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.Module:
+    """Lend the twin our weights by official name, in their stored form. Returns the twin.
+
+    Strict, but for names that start with a prefix in `unused`: those stay as they are. Memory is
+    shared wherever the stored form is ours, so give a twin new tensors rather than change them.
+    """
+    renamed = {official_name(name): name for name in theirs.state_dict()}
+    stored = {name: _stored_tensor(ours, name, None) for name in stored_form(ours)}
+    lacking = [
+        name for name in renamed if name not in stored and not name.startswith(tuple(unused))
+    ]
+    unknown = [name for name in stored if name not in renamed]
+    if lacking or unknown:
+        raise ValueError(f"names differ: only theirs {lacking[:5]}, only ours {unknown[:5]}")
+    weights = {renamed[name]: tensor for name, tensor in stored.items()}
+    theirs.load_state_dict(weights, strict=False, assign=True)
+    return theirs
+
+
+# -- running --------------------------------------------------------------------------------------
+
+
+def run_ours(ours: nn.Module, inputs: dict):
+    """Our network called with its own arguments; a VAE encodes an `img` and decodes a `z`."""
+    if isinstance(ours, VAE):
+        return ours.encode(**inputs) if "img" in inputs else ours.decode(**inputs)
+    return ours(**inputs)
+
+
+def run(theirs: nn.Module, inputs: dict):
+    """A twin called with the arguments of our class; returns what ours would return."""
+    runners = {
+        QwenImageTransformer2DModel: _run_mmdit,
+        AutoencoderKLQwenImage: _run_vae,
+        Qwen2_5_VLForConditionalGeneration: _run_text_encoder,
+        Qwen2_5_VisionTransformerPretrainedModel: _run_vision,
+    }
+    return runners[type(theirs)](theirs, **inputs)
+
+
+def _run_mmdit(theirs, img, txt, sigma, grids, txt_mask=None):
+    target = math.prod(grids[0])
+    if theirs.config.use_layer3d_rope:  # its shape list has one entry a layer
+        grids = [(1, rows, cols) for frames, rows, cols in grids for _ in range(frames)]
+    rgba = torch.zeros(len(img), dtype=torch.long)
+    return theirs(
+        hidden_states=img,
+        encoder_hidden_states=txt,
+        encoder_hidden_states_mask=txt_mask,
+        timestep=sigma,
+        img_shapes=[grids] * len(img),
+        additional_t_cond=rgba if theirs.config.use_additional_t_cond else None,
+        return_dict=False,
+    )[0][:, :target]
+
+
+def _run_vae(theirs, img=None, z=None):
+    if z is not None:
+        return theirs.decode(z.unsqueeze(2), return_dict=False)[0].squeeze(2)
+    posterior = theirs.encode(img.unsqueeze(2), return_dict=False)[0]
+    return posterior.mean.squeeze(2), posterior.logvar.squeeze(2)
+
+
+def _run_text_encoder(theirs, ids, mask=None, positions=None, image_states=None):
+    embeddings = theirs.get_input_embeddings()(ids)
+    if image_states is not None:
+        embeddings[ids == theirs.config.image_token_id] = image_states
+    return theirs.model(
+        inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, use_cache=False
+    ).last_hidden_state
+
+
+def _run_vision(theirs, patches, grids):
+    return theirs(patches, grid_thw=torch.tensor(grids)).pooler_output

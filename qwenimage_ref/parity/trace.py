@@ -1,0 +1,141 @@
+"""Two networks run side by side: where do they part?"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .reference import official_name, run, run_ours
+from .tolerances import TOLERANCES
+
+SHOWN = 20  # rows before the parting that a printed trace shows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor of both networks."""
+
+    name: str  # official name of the module that returned it
+    shape: tuple  # ours
+    difference: float  # largest absolute difference
+    relative: float  # the same, over the largest absolute value of the reference
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Every tensor that both networks have, in the order in which ours computes them."""
+
+    rows: list[Row]
+    tolerance: float  # relative difference up to which two tensors count as equal
+
+    @property
+    def first(self) -> Row | None:
+        """The first tensor at which the networks part, None if they never do."""
+        return next((row for row in self.rows if not row.relative <= self.tolerance), None)
+
+    def __str__(self):
+        upto = self.rows.index(self.first) + 1 if self.first else len(self.rows)
+        shown = self.rows[max(0, upto - 1 - SHOWN) : upto]
+        width = max((len(row.name) for row in shown), default=4)
+        lines = [f"{'name':{width}}  {'shape':>18}  {'max |a-b|':>9}  {'relative':>9}"]
+        if upto > len(shown):
+            lines.append(f"... {upto - len(shown)} tensors before these agree")
+        lines += [
+            f"{row.name:{width}}  {'x'.join(map(str, row.shape)):>18}  {row.difference:9.2e}  "
+            f"{row.relative:9.2e}"
+            for row in shown
+        ]
+        if self.first:
+            lines.append(f"they part at {self.first.name} (tolerance {self.tolerance:.0e})")
+        else:
+            lines.append(f"all {len(self.rows)} tensors agree (tolerance {self.tolerance:.0e})")
+        return "\n".join(lines)
+
+
+def trace(ours: nn.Module, theirs: nn.Module, inputs: dict, tolerance: float = 1e-5) -> Trace:
+    """Run both with the arguments of our class, `inputs`, and compare what every module returns.
+
+    Modules are matched by official name; a module that only one of the two has, or that returns
+    the same numbers in another layout, is passed over. The last row is the network's output.
+    """
+    mine = _record(ours, run_ours, inputs)
+    reference = _record(theirs, run, inputs)
+    rows = []
+    for name, tensors in mine.items():
+        for tensor in tensors:
+            # libraries return their pairs in either order, so take the nearest of equal shape
+            pairs = [
+                Row(name, tuple(tensor.shape), *difference(tensor, other, inputs.get("mask")))
+                for other in reference.get(name, [])
+                if tensor.squeeze().shape == other.squeeze().shape
+            ]
+            if pairs:
+                rows.append(min(pairs, key=lambda row: (math.isnan(row.relative), row.relative)))
+    return Trace(rows, tolerance)
+
+
+def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str) -> None:
+    """Both outputs agree within the tolerance called `name`; if not, say where they part."""
+    tolerance = TOLERANCES[name]
+    with torch.no_grad():
+        a, b = _tensors(run_ours(ours, inputs)), _tensors(run(theirs, inputs))
+    assert [x.shape for x in a] == [x.shape for x in b], f"{name}: shapes differ"
+    apart = [difference(x, y, inputs.get("mask"))[1] for x, y in zip(a, b)]
+    if not all(gap <= tolerance.value for gap in apart):  # careful: NaN is not <= anything
+        report = trace(ours, theirs, inputs, tolerance.value)
+        raise AssertionError(
+            f"{name}: relative differences {apart} over {tolerance.value:.0e} "
+            f"({tolerance.reason})\n{report}"
+        )
+
+
+def difference(ours, theirs, mask=None) -> tuple[float, float]:
+    """Equal shapes -> largest absolute difference, and the same over the reference's largest
+
+    Axes of length one do not count. Where `mask` (B, T) says padding, anything may stand.
+    """
+    if mask is not None and ours.shape[:2] == theirs.shape[:2] == mask.shape:
+        ours, theirs = ours[mask.bool()], theirs[mask.bool()]
+    ours, theirs = ours.squeeze().double(), theirs.squeeze().double()
+    gap = (ours - theirs).abs().max().item()
+    largest = theirs.abs().max().item()
+    if gap == 0:
+        return 0.0, 0.0
+    return gap, gap / largest if largest else float("inf")
+
+
+def _tensors(output) -> list[torch.Tensor]:
+    """The tensors of whatever a module returns, in order."""
+    if isinstance(output, torch.Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = output.values()
+    if not isinstance(output, (tuple, list)) and not hasattr(output, "__iter__"):
+        return []
+    return [tensor for part in output for tensor in _tensors(part)]
+
+
+def _record(network, call, inputs) -> dict[str, list[torch.Tensor]]:
+    """Official module name -> the tensors it returned when it was first called."""
+    found: dict[str, list[torch.Tensor]] = {}
+
+    def hook_for(name):
+        def hook(module, args, output):
+            if name not in found:
+                found[name] = [tensor.detach().clone() for tensor in _tensors(output)]
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(hook_for(official_name(name)))
+        for name, module in network.named_modules()
+        if name
+    ]
+    try:
+        with torch.no_grad():
+            output = call(network, inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found | {"output": [tensor.detach() for tensor in _tensors(output)]}
