@@ -17,14 +17,12 @@ from PIL import Image
 from torch import nn
 
 from .config import ConfigError, VisionConfig
-from .text_encoder import RMSNorm
 
 MIN_PIXELS = 56 * 56  # below, a picture is enlarged
 MAX_PIXELS = 12_845_056  # above, it is shrunk: 16,384 language tokens
 LONGEST_ASPECT = 200  # of the longer to the shorter side
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the red, green and blue values, in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
-EPS = 1e-6  # under the root of every norm
 
 
 # -- from a picture to patches --------------------------------------------------------------------
@@ -141,9 +139,7 @@ def coordinates(grids, config: VisionConfig) -> torch.Tensor:
     for rows, cols in pictures(grids):
         row, col = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
         place = torch.stack([row, col], dim=-1)
-        found.append(
-            rearrange(place, "(h y) (w x) axis -> (h w y x) axis", y=merge, x=merge),
-        )
+        found.append(rearrange(place, "(h y) (w x) axis -> (h w y x) axis", y=merge, x=merge))
     return torch.cat(found)
 
 
@@ -162,6 +158,19 @@ def rotate(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
 
 
 # -- the tower ------------------------------------------------------------------------------------
+
+
+class RMSNorm(nn.Module):
+    """(N, D) -> (N, D)"""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x):
+        # float32: in bf16 the sum of 1280 squares is too coarse; the weight then meets x's own type
+        unit = x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + 1e-6)
+        return self.weight * unit.to(x.dtype)
 
 
 class PatchEmbed(nn.Module):
@@ -212,8 +221,8 @@ class Block(nn.Module):
 
     def __init__(self, config: VisionConfig):
         super().__init__()
-        self.norm1 = RMSNorm(config.hidden_size, EPS)
-        self.norm2 = RMSNorm(config.hidden_size, EPS)
+        self.norm1 = RMSNorm(config.hidden_size)
+        self.norm2 = RMSNorm(config.hidden_size)
         self.attn = Attention(config.hidden_size, config.num_heads)
         self.mlp = MLP(config.hidden_size, config.intermediate_size)
 
@@ -228,7 +237,7 @@ class Merger(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         wide = config.hidden_size * config.spatial_merge_size**2
-        self.ln_q = RMSNorm(config.hidden_size, EPS)
+        self.ln_q = RMSNorm(config.hidden_size)
         self.mlp = nn.Sequential(
             nn.Linear(wide, wide),
             nn.GELU(),  # careful: the exact one; the MMDiT uses the tanh approximation
