@@ -1,0 +1,131 @@
+"""The word of a poster: letters of a known font, laid side by side wherever they explain the ink.
+
+A placed letter explains ink a by its template T: the squared error falls from a^2 to (a - T)^2, a
+gain of 2aT - T^2. The word is the chain of letters with the largest total gain.
+"""
+
+import functools
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from .draw import _SUPER, LETTERS, SIDE, font
+
+SIZE = 26  # of the font in pixels, as draw.py sets it
+MIDDLE = 107  # row of the anchor, as draw.py sets it, give or take `_SLACK`
+UNLIKE = 0.45  # a letter whose ink misses its template by more than this share is "?"
+LIKE = 0.3  # least gain of a placed letter, as a share of a perfect one's
+GAP = 4  # half pixels by which two letters may stand nearer or farther than the font says
+STRAY = 40  # pixels' worth of ink that no letter explains and that is still ignored
+_SLACK = 4  # rows
+_LEFT, _WIDE = 3, 33  # columns of a template before the pen, and in all
+_UP, _HIGH = 12, 28  # rows of a template above the anchor, and in all
+
+
+def read_word(picture: np.ndarray, paper: np.ndarray, ink: np.ndarray, text: np.ndarray) -> str:
+    """(128, 128, 3) uint8, paper and ink (3,) RGB, (128, 128) bool: where the text is -> the word
+
+    "?" stands for a letter that resembles none, a last "?" for ink beside the letters.
+    """
+    amount = (picture - paper) @ (ink - paper) / ((ink - paper) ** 2).sum()
+    near = np.asarray(Image.fromarray(text).convert("L").filter(ImageFilter.MaxFilter(3))) > 0
+    amount = np.where(near, amount.clip(-0.5, 1.5), 0).astype(np.float32)
+    columns = np.nonzero(text.any(0))[0]
+    first, last = columns[0] - _LEFT, columns[-1]  # pens worth trying, in pixels
+
+    # careful: the row is chosen by whole chains; two J's, slightly too low, make a fine U
+    rows = range(MIDDLE - _SLACK, MIDDLE + _SLACK + 1)
+    coarse = _gain(amount, rows, first, last)
+    pens = 2 * np.arange(first, last + 1)  # in half pixels
+    row = rows[np.argmax([_chain(gains, pens, 0)[0] for gains in coarse])]
+    pens = np.arange(2 * first, 2 * last + 2)
+    fine = []
+    for half in (2 * row - 1, 2 * row, 2 * row + 1):
+        fine.append((*_chain(_half_gain(amount, half, first, last), pens, half % 2), half))
+    _, placed, half = max(fine, key=lambda chain: chain[0])
+    return _judge(amount, placed, half)
+
+
+@functools.cache
+def _template(letter: str, right: int, down: int) -> np.ndarray:
+    """(_HIGH, _WIDE) ink in 0..1 of a letter moved by half pixels (0 or 1 each)"""
+    canvas = Image.new("L", (_WIDE * _SUPER, _HIGH * _SUPER))
+    at = ((_LEFT + right / 2) * _SUPER, (_UP + down / 2) * _SUPER)
+    ImageDraw.Draw(canvas).text(at, letter, 255, font(SIZE * _SUPER), anchor="lm")
+    return np.asarray(canvas.reduce(_SUPER)).astype(np.float32) / 255
+
+
+@functools.cache
+def _alphabet(right: int, down: int) -> tuple[np.ndarray, np.ndarray]:
+    """Templates of all letters (36, _HIGH * _WIDE) and the sum of each one's squares (36,)"""
+    stack = np.stack([_template(letter, right, down).reshape(-1) for letter in LETTERS])
+    return stack, (stack**2).sum(1)
+
+
+@functools.cache
+def _metrics() -> tuple[np.ndarray, np.ndarray]:
+    """Half pixels each letter moves the pen (36,), and what the font adds between two (36, 36)"""
+    length = font(SIZE * _SUPER).getlength
+    alone = np.array([length(letter) for letter in LETTERS])
+    pairs = np.array([[length(a + b) for b in LETTERS] for a in LETTERS])
+    return alone * 2 / _SUPER, (pairs - alone[:, None] - alone) * 2 / _SUPER
+
+
+def _gain(amount, rows, first, last, right=0, down=0):
+    """Gain of every letter at anchors in `rows`, pens `first..last` -> (rows, pens, 36)"""
+    stack, squares = _alphabet(right, down)
+    ink = np.pad(amount, _WIDE)
+    top, left = rows[0] - _UP + _WIDE, first - _LEFT + _WIDE
+    ink = ink[top : top + len(rows) - 1 + _HIGH, left : left + last - first + _WIDE]
+    windows = np.lib.stride_tricks.sliding_window_view(ink, (_HIGH, _WIDE))
+    flat = windows.reshape(-1, _HIGH * _WIDE)
+    return (2 * flat @ stack.T - squares).reshape(*windows.shape[:2], len(LETTERS))
+
+
+def _half_gain(amount, half, first, last):
+    """Gain of every letter with the anchor at half row `half` -> (pens in half pixels, 36)"""
+    both = [_gain(amount, [half // 2], first, last, right, half % 2)[0] for right in (0, 1)]
+    return np.stack(both, axis=1).reshape(-1, len(LETTERS))
+
+
+def _chain(gains, pens, down) -> tuple[float, list[tuple[str, int]]]:
+    """(P, 36), (P,) in half pixels -> gain of the best chain, and its letters with their pens"""
+    advance, kern = _metrics()
+    around = np.pad(gains, ((1, 1), (0, 0)))
+    peak = (gains >= around[:-2]) & (gains >= around[2:])
+    peak &= gains > LIKE * _alphabet(0, down)[1]
+    at, letters = np.nonzero(peak)  # in the order of the pens
+    if not len(at):
+        return 0.0, []
+    total, pens = gains[at, letters], pens[at]  # best gain of a chain that ends with this letter
+    gaps = pens[:, None] - (pens + advance[letters] + kern[letters][:, letters].T)
+    joins = np.tril(abs(gaps) <= GAP, -1)  # (i, j): letter i may follow letter j
+    before = np.full(len(pens), -1)
+    for i, may_follow in enumerate(joins):
+        so_far = total * may_follow
+        j = so_far.argmax()
+        if so_far[j] > 0:
+            before[i], total[i] = j, total[i] + so_far[j]
+    i, best, chain = int(total.argmax()), float(total.max()), []
+    while i >= 0:
+        chain.append((LETTERS[letters[i]], int(pens[i])))
+        i = before[i]
+    return best, chain[::-1]
+
+
+def _judge(amount, placed, half) -> str:
+    """The word of placed letters (pens and the row in half pixels), what is unlike marked "?"."""
+    drawn = np.zeros((SIDE + 2 * _WIDE,) * 2, np.float32)
+    for letter, pen in placed:
+        top, left = half // 2 - _UP + _WIDE, pen // 2 - _LEFT + _WIDE
+        spot = drawn[top : top + _HIGH, left : left + _WIDE]
+        np.maximum(spot, _template(letter, pen % 2, half % 2), out=spot)
+    drawn = drawn[_WIDE:-_WIDE, _WIDE:-_WIDE]
+    error = (amount - drawn) ** 2
+    word, alone = "", np.ones(SIDE, bool)
+    for letter, pen in placed:
+        end = pen + _metrics()[0][LETTERS.index(letter)]
+        own = slice(max(0, pen // 2 - 1), int(end) // 2 + 2)
+        word += letter if error[:, own].sum() < UNLIKE * (drawn[:, own] ** 2).sum() else "?"
+        alone[own] = False
+    return word + ("?" if amount[:, alone].sum() > STRAY else "")
