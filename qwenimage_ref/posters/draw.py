@@ -123,7 +123,7 @@ _CHINESE_REVERSED = {
 }
 
 
-def caption(scene: Scene, language: str = "en", seed: int | None = None) -> str:
+def caption(scene: Scene, language: str = "en", seed: int | str | None = None) -> str:
     """The scene in words. Without a seed the plainest wording, with one a random wording."""
     rng = random.Random(seed) if seed is not None else None
     if language not in ("en", "zh"):
@@ -229,5 +229,10 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 def poster(seed: int, unseen: bool | None = False, word_share: float = 0.5):
     """seed -> scene, picture (128, 128, 3) uint8, caption: a third of the captions are Chinese."""
     scene = sample_scene(seed, unseen, word_share)
+    return scene, draw(scene, seed), reworded(scene, f"{seed} 0")
+
+
+def reworded(scene: Scene, seed: int | str) -> str:
+    """The scene in a random language and wording."""
     language = "zh" if random.Random(f"language {seed}").random() < 1 / 3 else "en"
-    return scene, draw(scene, seed), caption(scene, language, seed)
+    return caption(scene, language, f"wording {seed}")

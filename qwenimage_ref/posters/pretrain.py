@@ -4,22 +4,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
 
-from ..config import VAEConfig
+from ..checkpoint import whole_file
+from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
+from ..mmdit import MMDiT, Modulation
+from ..text_encoder import TextEncoder
+from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
+from ..train.flow import flow_loss, sample_sigma
 from ..train.loop import Recipe, Run
 from ..vae import VAE
-from .draw import SIDE, poster
+from .draw import SIDE, Scene, poster, reworded, sample_scene
+
+# --- VAE
 
 POCKET_VAE = VAEConfig(base_dim=16)
-VAE_RECIPE = Recipe(steps=6500, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
+VAE_RECIPE = Recipe(steps=4000, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
 CROP = 64  # pixels; whole posters come in the last fifth of the steps
+WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
 TEST_SEED = 10_000_000  # posters from here on are never trained on
 
 
 def pictures(seeds) -> torch.Tensor:
     """Seeds of N posters -> (N, 3, 128, 128) in [-1, 1]"""
-    stack = np.stack([poster(seed, word_share=0.7)[1] for seed in seeds])
+    stack = np.stack([poster(seed, word_share=WORD_SHARE)[1] for seed in seeds])
     return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -64,3 +73,130 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
     run.fit(loss_at, measure=measure, **fit)
     run.averaged().__enter__()
     return vae
+
+
+# --- text tower and MMDiT, trained together on the latents of the finished VAE
+
+POCKET_TOKENS = 640  # more would merge pairs of letters, and spelling would have to be learned anew
+POCKET_TEXT = TextEncoderConfig(
+    num_hidden_layers=4,
+    hidden_size=192,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    intermediate_size=384,
+    vocab_size=POCKET_TOKENS,
+    mrope_section=(8, 8, 8),
+    image_token_id=POCKET_TOKENS - len(ADDED_TOKENS) + ADDED_TOKENS.index("<|image_pad|>"),
+)
+POCKET_MMDIT = MMDiTConfig(
+    num_layers=8,
+    num_attention_heads=4,
+    attention_head_dim=48,
+    joint_attention_dim=192,
+    axes_dims_rope=(8, 20, 20),
+)
+PAINT_RECIPE = Recipe(steps=3000, batch=64, lr=1e-3, ema=0.998)
+POSTERS = 32_768  # distinct pictures; their captions are worded anew in every epoch
+CHUNK = 1024  # posters drawn and encoded at a time, when first needed
+SIGMA_SHIFT = 2.0
+CAPTION_DROPOUT = 0.1  # these see the negative prompt instead, so that guidance has something to push from
+
+
+def train_tokenizer() -> Tokenizer:
+    """The pocket tokenizer: captions, and the template often enough that its words are tokens."""
+    captions = [poster(seed, word_share=WORD_SHARE)[2] for seed in range(8000)]
+    return Tokenizer.train(captions + [T2I.replace("{}", "")] * len(captions), POCKET_TOKENS)
+
+
+def scene_of(number: int) -> Scene:
+    return sample_scene(number, word_share=WORD_SHARE)
+
+
+class Painter(nn.Module):
+    """The two networks that learn together."""
+
+    def __init__(self, seed: int = 0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.text_encoder = TextEncoder(POCKET_TEXT)
+        self.transformer = MMDiT(POCKET_MMDIT)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.1)
+        # blocks start as the identity and the velocity as zero
+        for module in self.transformer.modules():
+            if isinstance(module, Modulation):
+                nn.init.zeros_(module[1].weight)
+        nn.init.zeros_(self.transformer.norm_out.linear.weight)
+        nn.init.zeros_(self.transformer.proj_out.weight)
+
+
+def encode_captions(tokenizer: Tokenizer, prompts: list[str]):
+    """N prompts -> ids (N, T) padded on the right, mask (N, T)"""
+    rows = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [tokenizer.pad_id] * (longest - len(row)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(longest) < lengths.unsqueeze(1)
+
+
+class Latents:
+    """Normalised latents of the posters, encoded chunk by chunk and kept in the run's folder."""
+
+    def __init__(self, vae: VAE, folder: Path):
+        self.vae, self.folder, self.chunks = vae, folder, {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __getitem__(self, numbers) -> torch.Tensor:
+        """Poster numbers -> (B, 16, 16, 16)"""
+        return torch.stack([self._chunk(n // CHUNK)[n % CHUNK] for n in numbers]).float()
+
+    def _chunk(self, i: int) -> torch.Tensor:
+        if i not in self.chunks:
+            file = self.folder / f"{i:03d}.safetensors"
+            if not file.exists():
+                seeds = range(i * CHUNK, (i + 1) * CHUNK)
+                parts = [encode_posters(self.vae, seeds[j : j + 32]) for j in range(0, CHUNK, 32)]
+                with whole_file(file) as partial:
+                    save_file({"latents": torch.cat(parts).bfloat16()}, partial)
+            self.chunks[i] = load_file(file)["latents"]
+        return self.chunks[i]
+
+
+@torch.no_grad()
+def encode_posters(vae: VAE, seeds) -> torch.Tensor:
+    """Seeds of N posters -> (N, 16, 16, 16) normalised latents"""
+    img = pictures(seeds).contiguous(memory_format=torch.channels_last)
+    return vae.normalize(vae.encode(img)[0])
+
+
+def train_painter(vae: VAE, tokenizer: Tokenizer, folder: Path, recipe=PAINT_RECIPE, **fit) -> Painter:
+    """Train text tower and MMDiT by flow matching; returns them with the averaged weights."""
+    painter = Painter(recipe.seed)
+    run = Run(painter, recipe, folder)
+    latents = Latents(vae, folder / "latents")
+    keep = tokenizer.prefix_length
+
+    def loss_at(step):
+        rng = recipe.generator(step)
+        numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
+        drop = torch.rand(recipe.batch, generator=rng) < CAPTION_DROPOUT
+        prompts = [
+            " " if drop[i] else reworded(scene_of(n % POSTERS), f"{n % POSTERS} {n // POSTERS}")
+            for i, n in enumerate(numbers)
+        ]
+        data = latents[[n % POSTERS for n in numbers]]
+        noise = torch.randn(data.shape, generator=rng)
+        sigma = sample_sigma(len(data), SIGMA_SHIFT, rng)
+        ids, mask = encode_captions(tokenizer, prompts)
+        with torch.autocast("cpu", torch.bfloat16):
+            txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
+            return flow_loss(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
+
+    run.fit(loss_at, **fit)
+    run.averaged().__enter__()
+    return painter
