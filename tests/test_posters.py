@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from qwenimage_ref.posters.draw import (
     BACKGROUNDS,
@@ -330,3 +330,21 @@ def test_a_scribble_for_a_word_is_not_read_as_one():
 def test_ink_beside_the_word_makes_the_word_wrong():
     blot = patched(PAIR, slice(100, 112), slice(2, 10), (20, 20, 20))
     assert false_fields(PAIR, blot) == {"word"}
+
+
+@pytest.mark.parametrize("word", ["C", "F", "Z", "2", "4", "7"])
+def test_a_mirrored_letter_is_no_letter(word):
+    picture = draw(pair(word=word), 1).copy()
+    picture[94:] = picture[94:, ::-1]
+    assert read(picture).scene.word == "?"
+
+
+def test_a_bar_a_cross_and_a_crescent_are_no_known_shape():
+    canvas = Image.new("RGB", (128, 128), "white")
+    pen = ImageDraw.Draw(canvas)
+    pen.rectangle((10, 20, 50, 36), "red")
+    pen.rectangle((80, 24, 110, 32), "red")
+    pen.rectangle((91, 13, 99, 43), "red")
+    pen.ellipse((40, 60, 80, 100), "red")
+    pen.ellipse((52, 56, 86, 94), "white")
+    assert [shape.name for shape in read(canvas).scene.shapes] == [None] * 3

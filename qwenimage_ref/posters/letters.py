@@ -13,7 +13,7 @@ from .draw import _SUPER, LETTERS, SIDE, font
 
 SIZE = 26  # of the font in pixels, as draw.py sets it
 MIDDLE = 107  # row of the anchor, as draw.py sets it, give or take `_SLACK`
-UNLIKE = 0.45  # a letter whose ink misses its template by more than this share is "?"
+UNLIKE = 0.2  # share of its ink that a letter may miss before it is "?"; blur costs 0.09
 LIKE = 0.3  # least gain of a placed letter, as a share of a perfect one's
 GAP = 4  # half pixels by which two letters may stand nearer or farther than the font says
 STRAY = 40  # pixels' worth of ink that no letter explains and that is still ignored

@@ -70,10 +70,11 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
 
 
 def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | int]:
-    """What of a scene a picture shows, each as True or False.
+    """What of a scene a picture shows: background, count, shapes, colours, layout, scene, word.
 
-    `scene` is everything but the word. Which painted shape stands for which asked one is settled
-    in the painter's favour; with the wrong count, no statement about the shapes holds.
+    Each is True or False; `scene` is all of them but the word.
+    Which painted shape stands for which asked one is settled in the painter's favour; with the
+    wrong count, no statement about the shapes holds.
     `characters` of `characters_asked` are right, each in its place.
     """
     seen = read(picture).scene
