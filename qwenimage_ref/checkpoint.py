@@ -20,6 +20,9 @@ from torch import nn
 SHARD_BYTES = 5_000_000_000  # the releases of 2025-08 and 2512; later ones use 10 GB
 
 
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+
+
 class CheckpointError(ValueError):
     """Files that do not hold what the network needs."""
 
@@ -89,7 +92,9 @@ def find_tensors(source) -> dict[str, Path]:
             return _read_index(indexes[0])
         files = sorted(folder.glob("*.safetensors"))
         if not files:
-            others = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+            others = [
+                p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
+            ]
             if others:
                 raise CheckpointError(
                     f"{folder} holds only {_shorten(others)}: pickle files can run any code and are "
@@ -143,9 +148,7 @@ def _open(file: Path):
     try:
         return safe_open(file, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{file} is cut short or damaged ({error}); fetch it again"
-        ) from None
+        raise CheckpointError(f"{file} is cut short or damaged ({error}); fetch it again") from None
 
 
 def _demand_same_keys(wanted, found, source) -> None:
@@ -217,9 +220,7 @@ def fingerprint(module: nn.Module) -> str:
     """-> md5 over the sorted stored keys, with and without shapes (the hash that DiffSynth uses)"""
     form = stored_form(module)
     names = sorted(
-        part
-        for key, shape in form.items()
-        for part in (f"{key}:{'_'.join(map(str, shape))}", key)
+        part for key, shape in form.items() for part in (f"{key}:{'_'.join(map(str, shape))}", key)
     )
     return hashlib.md5(",".join(names).encode()).hexdigest()
 

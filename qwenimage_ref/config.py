@@ -35,7 +35,7 @@ class _Config:
 
     @classmethod
     def from_json(cls, path: str | Path):
-        """Read an official config.json. Raises ConfigError with the file's name if it is unusable."""
+        """Read an official config.json. Raises ConfigError with its name if it is unusable."""
         try:
             numbers = json.loads(Path(path).read_text(encoding="utf-8"))
             if not isinstance(numbers, dict):
@@ -88,7 +88,9 @@ class MMDiTConfig(_Config):
                 f"times patch_size**2 {self.patch_size**2}"
             )
         if self.guidance_embeds:
-            raise ConfigError("guidance_embeds is true; no released Qwen-Image model has that layer")
+            raise ConfigError(
+                "guidance_embeds is true; no released Qwen-Image model has that layer"
+            )
 
     @property
     def inner_dim(self) -> int:
@@ -208,8 +210,12 @@ class SchedulerConfig(_Config):
         if not numbers.get("use_dynamic_shifting", True):
             raise ConfigError("use_dynamic_shifting is false; Qwen-Image always shifts by size")
         # careful: Lightning files say null and Layered false; both mean "no terminal stretch"
-        return super().from_dict({**numbers, "shift_terminal": numbers.get("shift_terminal") or 0.0})
+        return super().from_dict(
+            {**numbers, "shift_terminal": numbers.get("shift_terminal") or 0.0}
+        )
 
     def __post_init__(self):
         if self.time_shift_type not in ("exponential", "linear"):
-            raise ConfigError(f"time_shift_type {self.time_shift_type!r} is not exponential or linear")
+            raise ConfigError(
+                f"time_shift_type {self.time_shift_type!r} is not exponential or linear"
+            )

@@ -35,7 +35,7 @@ def modulate(x, shift, scale):
 
 
 class TimestepEmbedder(nn.Module):
-    """(B, R) -> (B, R, D): R times a picture, in [0, 1], to the vectors that modulate every block"""
+    """(B, R) -> (B, R, D): R noise levels a picture to the vectors that modulate every block"""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -156,8 +156,12 @@ class Block(nn.Module):
         self.txt_mlp = MLP(dim)
 
     def forward(self, img, txt, temb, img_rotation, txt_rotation, mask=None, times=None):
-        img_shift, img_scale, img_gate, img_shift2, img_scale2, img_gate2 = self.img_mod(temb, times)
-        txt_shift, txt_scale, txt_gate, txt_shift2, txt_scale2, txt_gate2 = self.txt_mod(temb[:, :1])
+        img_shift, img_scale, img_gate, img_shift2, img_scale2, img_gate2 = self.img_mod(
+            temb, times
+        )
+        txt_shift, txt_scale, txt_gate, txt_shift2, txt_scale2, txt_gate2 = self.txt_mod(
+            temb[:, :1]
+        )
 
         img_out, txt_out = self.attn(
             modulate(img, img_shift, img_scale),
@@ -199,9 +203,7 @@ class MMDiT(nn.Module):
         self.txt_norm = RMSNorm(config.joint_attention_dim)
         self.img_in = nn.Linear(config.in_channels, dim)
         self.txt_in = nn.Linear(config.joint_attention_dim, dim)
-        self.transformer_blocks = nn.ModuleList(
-            Block(dim, heads) for _ in range(config.num_layers)
-        )
+        self.transformer_blocks = nn.ModuleList(Block(dim, heads) for _ in range(config.num_layers))
         self.norm_out = FinalNorm(dim)
         self.proj_out = nn.Linear(dim, config.in_channels)
 

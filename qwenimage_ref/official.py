@@ -29,3 +29,21 @@ def _hub_cache() -> Path:
     """The folder in which the hub's own library keeps what it has downloaded."""
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     return Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub")).expanduser()
+
+
+def resolve(folder_or_hub_id: str | Path) -> Path:
+    """A folder, or the newest cached snapshot of a hub id such as "Qwen/Qwen-Image-2512".
+
+    Raises FileNotFoundError with the remedy; nothing is downloaded.
+    """
+    folder = Path(folder_or_hub_id).expanduser()
+    if folder.is_dir():
+        return folder
+    repository = _hub_cache() / ("models--" + str(folder_or_hub_id).replace("/", "--"))
+    snapshots = sorted(repository.glob("snapshots/*"), key=lambda path: path.stat().st_mtime)
+    if snapshots:
+        return snapshots[-1]
+    raise FileNotFoundError(
+        f"{folder_or_hub_id} is neither a folder nor a model in the local hub cache; "
+        "check the path, or download the model first (nothing is downloaded from here)"
+    )

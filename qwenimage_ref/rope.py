@@ -46,7 +46,7 @@ def rotations(pos, axes_dims):
 
 
 def rotate(x, rotation):
-    """(B, S, H, K), (S, K/2) -> (B, S, H, K): pairs (2k, 2k+1) turned by the angle of their token"""
+    """(B, S, H, K), (S, K/2) -> (B, S, H, K): pairs (2k, 2k+1) turned by their token's angle"""
     # float32 whatever the input: a bf16 angle of 40 radians would be off by a tenth
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * rotation.unsqueeze(1)).flatten(-2).to(x.dtype)

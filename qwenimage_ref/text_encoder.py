@@ -16,7 +16,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
-        # careful: back to the input's type before the weight; the MMDiT's norm casts to the weight's
+        # careful: cast to the input's type before the weight; the MMDiT's norm to the weight's
         unit = x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.eps)
         return self.weight * unit.to(x.dtype)
 
@@ -108,7 +108,7 @@ class Tower(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Token ids to states. The official file also holds `visual.` and `lm_head.`, not needed here."""
+    """Token ids to states. The official file also holds `visual.` and `lm_head.`"""
 
     def __init__(self, config: TextEncoderConfig):
         super().__init__()

@@ -65,7 +65,7 @@ class Norm(nn.Module):
         return tensor.reshape(self.stored()["gamma"])
 
     def forward(self, x):
-        # the length is taken in float32 (bf16 sums of 384 squares are too coarse), no eps in the root
+        # the length is taken in float32: a bf16 sum of 384 squares is too coarse
         unit = F.normalize(x.float(), dim=1).to(x.dtype)
         return unit * x.shape[1] ** 0.5 * self.gamma
 

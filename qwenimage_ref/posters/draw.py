@@ -77,7 +77,7 @@ class Scene:
 
 
 def sample_scene(seed: int, unseen: bool | None = False, word_share: float = 0.5) -> Scene:
-    """A random scene. `unseen` False: as in training; True: a held-out combination; None: either."""
+    """A random scene. `unseen` False: as in training; True: never trained; None: either."""
     rng = random.Random(seed)
     while True:
         count = rng.choice((1, 2))

@@ -1,5 +1,6 @@
 """The pocket model from nothing: tokenizer, VAE, then text tower and MMDiT together."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,23 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
 
     run.fit(loss_at, measure=measure, **fit)
     run.averaged().__enter__()
-    return vae
+    return with_statistics(vae)
+
+
+@torch.no_grad()
+def with_statistics(vae: VAE) -> VAE:
+    """The same weights in a VAE whose config holds the latents' mean and deviation per channel."""
+    batches = [pictures(range(i, i + 32)) for i in range(0, 512, 32)]
+    raw = torch.cat([vae.encode(batch)[0] for batch in batches])
+    mean, std = raw.mean((0, 2, 3)).tolist(), raw.std((0, 2, 3)).tolist()
+    config = dataclasses.replace(
+        vae.config,
+        latents_mean=tuple(round(m, 4) for m in mean),
+        latents_std=tuple(round(s, 4) for s in std),
+    )
+    measured = VAE(config).to(memory_format=torch.channels_last)
+    measured.load_state_dict(vae.state_dict())
+    return measured
 
 
 # --- text tower and MMDiT, trained together on the latents of the finished VAE
@@ -95,11 +112,13 @@ POCKET_MMDIT = MMDiTConfig(
     joint_attention_dim=192,
     axes_dims_rope=(8, 20, 20),
 )
-PAINT_RECIPE = Recipe(steps=3000, batch=64, lr=1e-3, ema=0.998)
+PAINT_RECIPE = Recipe(steps=3800, batch=64, lr=1e-3, ema=0.998)
 POSTERS = 32_768  # distinct pictures; their captions are worded anew in every epoch
 CHUNK = 1024  # posters drawn and encoded at a time, when first needed
 SIGMA_SHIFT = 2.0
-CAPTION_DROPOUT = 0.1  # these see the negative prompt instead, so that guidance has something to push from
+CAPTION_DROPOUT = (
+    0.1  # these see the negative prompt instead, so that guidance has something to push from
+)
 
 
 def train_tokenizer() -> Tokenizer:
@@ -136,9 +155,9 @@ class Painter(nn.Module):
 
 
 def encode_captions(tokenizer: Tokenizer, prompts: list[str]):
-    """N prompts -> ids (N, T) padded on the right, mask (N, T)"""
+    """N prompts -> ids (N, T) padded on the right to a multiple of 16, mask (N, T)"""
     rows = [tokenizer.encode_prompt(prompt) for prompt in prompts]
-    longest = max(map(len, rows))
+    longest = -(-max(map(len, rows)) // 16) * 16  # few different lengths: each is compiled anew
     ids = torch.tensor([row + [tokenizer.pad_id] * (longest - len(row)) for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
     return ids, torch.arange(longest) < lengths.unsqueeze(1)
@@ -162,7 +181,7 @@ class Latents:
                 seeds = range(i * CHUNK, (i + 1) * CHUNK)
                 parts = [encode_posters(self.vae, seeds[j : j + 32]) for j in range(0, CHUNK, 32)]
                 with whole_file(file) as partial:
-                    save_file({"latents": torch.cat(parts).bfloat16()}, partial)
+                    save_file({"latents": torch.cat(parts).bfloat16().contiguous()}, partial)
             self.chunks[i] = load_file(file)["latents"]
         return self.chunks[i]
 
@@ -174,12 +193,28 @@ def encode_posters(vae: VAE, seeds) -> torch.Tensor:
     return vae.normalize(vae.encode(img)[0])
 
 
-def train_painter(vae: VAE, tokenizer: Tokenizer, folder: Path, recipe=PAINT_RECIPE, **fit) -> Painter:
-    """Train text tower and MMDiT by flow matching; returns them with the averaged weights."""
+def train_painter(
+    vae: VAE,
+    tokenizer: Tokenizer,
+    folder: Path,
+    recipe: Recipe = PAINT_RECIPE,
+    compiled: bool = False,
+    **fit,
+) -> Painter:
+    """Train text tower and MMDiT by flow matching; returns them with the averaged weights.
+
+    `compiled`: torch.compile, 1.3 times as fast after minutes of compiling; needs a C++ compiler.
+    """
     painter = Painter(recipe.seed)
     run = Run(painter, recipe, folder)
     latents = Latents(vae, folder / "latents")
     keep = tokenizer.prefix_length
+
+    def loss_of(ids, mask, data, noise, sigma):
+        txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
+        return flow_loss(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
+
+    fast = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 
     def loss_at(step):
         rng = recipe.generator(step)
@@ -194,8 +229,7 @@ def train_painter(vae: VAE, tokenizer: Tokenizer, folder: Path, recipe=PAINT_REC
         sigma = sample_sigma(len(data), SIGMA_SHIFT, rng)
         ids, mask = encode_captions(tokenizer, prompts)
         with torch.autocast("cpu", torch.bfloat16):
-            txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
-            return flow_loss(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
+            return fast(ids, mask, data, noise, sigma)
 
     run.fit(loss_at, **fit)
     run.averaged().__enter__()

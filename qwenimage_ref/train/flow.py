@@ -6,7 +6,7 @@ from ..sampler import pack
 
 
 def sample_sigma(count: int, shift: float, generator: torch.Generator):
-    """-> (B,) noise levels in (0, 1): logit-normal, moved towards noise by the sampler's own shift"""
+    """-> (B,) noise levels in (0, 1): logit-normal, shifted towards noise as in the sampler"""
     sigma = torch.sigmoid(torch.randn(count, generator=generator))
     return shift * sigma / (1 + (shift - 1) * sigma)
 

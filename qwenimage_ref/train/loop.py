@@ -38,13 +38,13 @@ class Recipe:
         return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * done))
 
     def generator(self, step: int, stream: str = "") -> torch.Generator:
-        """The random numbers of one step depend on seed and step alone: nothing to save or restore."""
+        """Random numbers that depend on seed and step alone: there is nothing to save or restore."""
         number = sum(ord(c) * 31**i for i, c in enumerate(stream)) % 1009
         return torch.Generator().manual_seed((self.seed * 1009 + number) * 10_000_019 + step)
 
 
 class Run:
-    """Weights, their average, and AdamW's moments, kept in one safetensors file between sessions."""
+    """Weights, their average and AdamW's moments, kept in one safetensors file."""
 
     def __init__(self, model: nn.Module, recipe: Recipe, folder: str | Path):
         self.model, self.recipe, self.folder = model, recipe, Path(folder)
@@ -75,8 +75,11 @@ class Run:
         measure: Callable[[], dict] | None = None,
         measure_every: int = 500,
     ) -> None:
-        """Train to step `until` (default: the recipe's end). `loss_at(step)` must depend on the step
-        alone; `measure()` returns numbers for the log, taken with the averaged weights."""
+        """Train to step `until` (default: the recipe's end).
+
+        `loss_at(step)` must depend on the step alone; `measure()` returns numbers for the log,
+        taken with the averaged weights.
+        """
         until = self.recipe.steps if until is None else until
         saved, started, losses = time.monotonic(), time.monotonic(), []
         with tqdm(total=self.recipe.steps, initial=self.step, unit="step", mininterval=5) as bar:
@@ -89,7 +92,7 @@ class Run:
                 norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
                 if not torch.isfinite(norm):
                     raise FloatingPointError(
-                        f"step {self.step}: the gradient is not finite; lower the learning rate {lr}"
+                        f"step {self.step}: the gradient is not finite; lower the rate {lr}"
                     )
                 self.optimiser.step()
                 self.optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,254 @@
+"""The parts put together: a prompt becomes a picture."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import official
+from .checkpoint import CheckpointError, load_into
+from .config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig
+from .mmdit import MMDiT
+from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
+from .text_encoder import TextEncoder
+from .tokenizer import Tokenizer
+from .vae import VAE
+
+LONGEST_PROMPT = 50_000  # characters; of more than 1,024 tokens nothing would be read anyway
+FARTHEST_POSITION = 4096  # upstream's rotation table ends here
+TOKEN = 16  # pixels along one side of an image token: 8 in a latent, 2 latents in a patch
+
+
+class QwenImage:
+    """Text to image. The parts are plain attributes: tokenizer, text_encoder, transformer, vae."""
+
+    def __init__(self, tokenizer, text_encoder, transformer, vae, scheduler, recommended=None):
+        self.tokenizer: Tokenizer = tokenizer
+        self.text_encoder: TextEncoder = text_encoder
+        self.transformer: MMDiT = transformer
+        self.vae: VAE = vae
+        self.scheduler: SchedulerConfig = scheduler
+        self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id, dtype: torch.dtype | None = None, device="cpu"):
+        """Load a folder in the official layout, or a hub id from the local cache; no downloads.
+
+        dtype None: float32 on a CPU, bfloat16 on a GPU. Raises CheckpointError, ConfigError or
+        TokenizerError with one line that names what is missing or damaged.
+        """
+        folder = official.resolve(folder_or_hub_id)
+        device = torch.device(device)
+        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+        if dtype == torch.float16:
+            raise ValueError(
+                "dtype float16: the image stream of the released weights reaches 200,000 and "
+                "float16 ends at 65,504; use torch.bfloat16"
+            )
+        index = _read_model_index(folder)
+        with torch.device("meta"):
+            text_config = TextEncoderConfig.from_json(folder / "text_encoder" / "config.json")
+            text_encoder = TextEncoder(text_config)
+            transformer = MMDiT(MMDiTConfig.from_json(folder / "transformer" / "config.json"))
+            vae = VAE(VAEConfig.from_json(folder / "vae" / "config.json"))
+        if text_config.hidden_size != transformer.config.joint_attention_dim:
+            raise CheckpointError(
+                f"{folder}: text states are {text_config.hidden_size} wide, the transformer reads "
+                f"{transformer.config.joint_attention_dim}; the parts are of different models"
+            )
+        load_into(text_encoder, folder / "text_encoder", dtype, unused=("visual.", "lm_head."))
+        load_into(transformer, folder / "transformer", dtype)
+        load_into(vae, folder / "vae", dtype)
+        for module in (text_encoder, transformer, vae):
+            module.to(device).eval().requires_grad_(False)
+        tokenizer = Tokenizer.load(folder / "tokenizer")
+        if len(tokenizer) > text_config.vocab_size:
+            raise CheckpointError(
+                f"{folder}: the tokenizer has {len(tokenizer)} ids, the text encoder "
+                f"{text_config.vocab_size} rows; the parts are of different models"
+            )
+        scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
+        return cls(tokenizer, text_encoder, transformer, vae, scheduler, index)
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.proj_out.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.transformer.proj_out.weight.dtype
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | list[str],
+        negative_prompt: str | list[str] | None = None,
+        true_cfg_scale: float = 4.0,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        seed: int | list[int] | None = None,
+        max_sequence_length: int = 512,
+        callback=None,
+    ) -> list[Image.Image]:
+        """Paint one picture for each prompt.
+
+        Guidance needs a negative prompt, even if only " ": without one `true_cfg_scale` does
+        nothing, as upstream. A seed draws the noise on the CPU; a list of seeds gives each picture
+        its own. callback(step, sigma, latents, velocity) sees each step before it is taken,
+        (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        size = self.recommended.get("sample_size", 1024)
+        height = size if height is None else height
+        width = size if width is None else width
+        latents = self.noise(len(prompts), height, width, seed)
+        levels = sigmas(num_inference_steps, (height // TOKEN) * (width // TOKEN), self.scheduler)
+        guided = negative_prompt is not None and true_cfg_scale > 1
+        if not guided and true_cfg_scale > 1:
+            warnings.warn(
+                f"true_cfg_scale {true_cfg_scale} has no effect without a negative_prompt; "
+                'pass negative_prompt=" " for guidance',
+                stacklevel=2,
+            )
+        cond = self.encode_prompt(prompts, max_sequence_length)
+        uncond = None
+        if guided:
+            negatives = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
+            negatives = negatives * len(prompts) if len(negatives) == 1 else list(negatives)
+            if len(negatives) != len(prompts):
+                raise ValueError(f"{len(negatives)} negative prompts for {len(prompts)} prompts")
+            uncond = self.encode_prompt(negatives, max_sequence_length)
+        latents = self.denoise(latents, levels, cond, uncond, true_cfg_scale, callback)
+        return self.to_pictures(latents)
+
+    def encode_prompt(self, prompts: list[str], max_sequence_length: int = 512):
+        """B prompts -> text states (B, T, Dt), mask (B, T) or None where nothing is padded
+
+        The template's states are dropped after encoding. A single prompt is never padded.
+        """
+        if not 1 <= max_sequence_length <= 1024:
+            raise ValueError(f"max_sequence_length {max_sequence_length} is not in 1 to 1024")
+        for prompt in prompts:
+            if len(prompt) > LONGEST_PROMPT:
+                raise ValueError(
+                    f"the prompt has {len(prompt):,} characters; shorten it, at most "
+                    f"{max_sequence_length} tokens are read"
+                )
+        rows = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]
+        start = self.tokenizer.prefix_length
+        longest = max(map(len, rows))
+        if longest - start > max_sequence_length:
+            warnings.warn(
+                f"the prompt has {longest - start} tokens; only the first {max_sequence_length} "
+                "are read",
+                stacklevel=3,
+            )
+        pad = self.tokenizer.pad_id
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        mask = torch.arange(longest, device=self.device) < lengths.unsqueeze(1)  # (B, T)
+        padded = not mask.all()
+        states = self.text_encoder(ids, mask if padded else None)
+        states = states * mask.unsqueeze(-1)  # padding is zero, as upstream
+        states, mask = (x[:, start : start + max_sequence_length] for x in (states, mask))
+        return states, mask if padded and not mask.all() else None
+
+    def noise(self, count: int, height: int, width: int, seed=None):
+        """-> (B, C, h, w): upstream's initial noise for this seed, drawn on the CPU"""
+        self._check_size(height, width)
+        scale, channels = self.vae.config.scale, self.vae.config.z_dim
+        shape = (channels, height // scale, width // scale)
+        if isinstance(seed, (list, tuple)):
+            if len(seed) != count:
+                raise ValueError(f"{len(seed)} seeds for {count} prompts")
+            draws = [self._draw((1, *shape), one) for one in seed]
+            return torch.cat(draws).to(self.device)
+        return self._draw((count, *shape), seed).to(self.device)
+
+    def _draw(self, shape, seed):
+        generator = torch.Generator()
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        return torch.randn(shape, generator=generator, dtype=self.dtype)
+
+    def denoise(self, latents, levels, cond, uncond=None, true_cfg_scale=4.0, callback=None):
+        """(B, C, h, w) at levels[0] -> (B, C, h, w) at levels[-1], one Euler step for each pair
+
+        cond, uncond: what `encode_prompt` returns; uncond None: no guidance, half the time.
+        """
+        rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
+        x, grids = pack(latents), [(1, rows, cols)]
+        for step, (sigma, sigma_next) in enumerate(zip(levels, levels[1:])):
+            time = model_time(sigma, x.dtype).to(x.device).expand(len(x))
+            velocity = self.transformer(x, cond[0], time, grids, cond[1])
+            if uncond is not None:
+                negative = self.transformer(x, uncond[0], time, grids, uncond[1])
+                velocity = guide(velocity, negative, true_cfg_scale)
+            if callback is not None:
+                callback(step, sigma.item(), unpack(x, rows, cols), unpack(velocity, rows, cols))
+            x = euler_step(x, velocity, sigma.to(x.device), sigma_next.to(x.device))
+        return unpack(x, rows, cols)
+
+    @torch.no_grad()
+    def to_pictures(self, latents) -> list[Image.Image]:
+        """(B, C, h, w) normalised -> B pictures"""
+        img = self.vae.decode(self.vae.denormalize(latents))
+        img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
+        return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
+
+    def _check_size(self, height: int, width: int) -> None:
+        """Raises ValueError for a size that cannot be painted, before any work is done."""
+        for name, side in (("height", height), ("width", width)):
+            if not isinstance(side, int) or side < TOKEN or side % TOKEN:
+                lower = max(TOKEN, int(side) // TOKEN * TOKEN)
+                raise ValueError(
+                    f"{name} {side} is not a positive multiple of {TOKEN}; "
+                    f"try {lower} or {lower + TOKEN}"
+                )
+        if max(height, width) // TOKEN // 2 > FARTHEST_POSITION - 1024:
+            raise ValueError(f"{width}x{height} pixels: positions end at 4096; use smaller sides")
+        needed, free = self._bytes_needed(height, width), _free_memory(self.device)
+        if free is not None and needed > free:
+            raise ValueError(
+                f"{width}x{height} pixels need about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB "
+                "of memory are free; use smaller sides"
+            )
+
+    def _bytes_needed(self, height: int, width: int) -> int:
+        """The larger of the decoder's last level and one block's MLP, in round figures."""
+        size = torch.empty(0, dtype=self.dtype).element_size()
+        decoder = 6 * height * width * self.vae.config.base_dim * size
+        tokens = (height // TOKEN) * (width // TOKEN)
+        return max(decoder, 12 * tokens * self.transformer.config.inner_dim * size)
+
+
+def _free_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not every system tells
+        return None
+
+
+def _read_model_index(folder: Path) -> dict:
+    file = folder / "model_index.json"
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+        name = index["_class_name"]
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} holds no model_index.json; give the folder that contains transformer/, "
+            "text_encoder/, vae/"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{file} is damaged; fetch it again") from None
+    if name != "QwenImagePipeline":
+        raise CheckpointError(
+            f"{folder} is a {name}; only QwenImagePipeline, text to image, is here"
+        )
+    return index
