@@ -92,13 +92,10 @@ def find_tensors(source) -> dict[str, Path]:
             return _read_index(indexes[0])
         files = sorted(folder.glob("*.safetensors"))
         if not files:
-            others = [
-                p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
-            ]
-            if others:
+            if others := [p.name for p in folder.iterdir() if p.suffix in PICKLES]:
                 raise CheckpointError(
-                    f"{folder} holds only {_shorten(others)}: pickle files can run any code and are "
-                    "never opened; convert them to .safetensors"
+                    f"{folder} holds only {_shorten(others)}: pickle files can run any code and "
+                    "are never opened; convert them to .safetensors"
                 )
             raise CheckpointError(f"{folder} holds no .safetensors file; is it downloaded?")
     else:

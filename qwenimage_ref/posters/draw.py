@@ -154,22 +154,22 @@ def _name(shape: Shape, chinese: bool) -> str:
 
 # --- pictures
 
-_SUPER = 4  # drawn this many times larger, then averaged down
+SUPER = 4  # drawn this many times larger, then averaged down
 
 
 def draw(scene: Scene, seed: int = 0) -> np.ndarray:
     """Scene -> (128, 128, 3) uint8 RGB. The seed moves and scales the shapes by a few per cent."""
     rng = random.Random(seed)
-    canvas = Image.new("RGB", (SIDE * _SUPER,) * 2, BACKGROUNDS[scene.background][1])
+    canvas = Image.new("RGB", (SIDE * SUPER,) * 2, BACKGROUNDS[scene.background][1])
     pen = ImageDraw.Draw(canvas)
     for shape, (x, y, radius) in zip(scene.shapes, _places(scene)):
         x, y = x + rng.uniform(-4, 4), y + rng.uniform(-4, 4)
-        _draw_shape(pen, shape, x, y, radius * rng.uniform(0.94, 1.06), scene.background)
+        draw_shape(pen, shape, x, y, radius * rng.uniform(0.94, 1.06), scene.background)
     if scene.word:
         x, y = 64 + rng.uniform(-2, 2), 107 + rng.uniform(-2, 2)
         ink = (250, 250, 250) if scene.background == "navy" else (20, 20, 20)
-        pen.text((x * _SUPER, y * _SUPER), scene.word, ink, font(26 * _SUPER), anchor="mm")
-    return np.asarray(canvas.reduce(_SUPER))
+        pen.text((x * SUPER, y * SUPER), scene.word, ink, font(26 * SUPER), anchor="mm")
+    return np.asarray(canvas.reduce(SUPER))
 
 
 def _places(scene: Scene) -> list[tuple[float, float, float]]:
@@ -203,9 +203,9 @@ def outline(name: str, x: float, y: float, radius: float) -> list[tuple[float, f
     return corners
 
 
-def _draw_shape(pen, shape: Shape, x: float, y: float, radius: float, background: str) -> None:
+def draw_shape(pen, shape: Shape, x: float, y: float, radius: float, background: str) -> None:
     ink = COLOURS[shape.colour][1]
-    s = _SUPER
+    s = SUPER
     if shape.name in ("circle", "ring"):
         pen.ellipse([(x - radius) * s, (y - radius) * s, (x + radius) * s, (y + radius) * s], ink)
         if shape.name == "ring":

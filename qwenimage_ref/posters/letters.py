@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .draw import _SUPER, LETTERS, SIDE, font
+from .draw import LETTERS, SIDE, SUPER, font
 
 SIZE = 26  # of the font in pixels, as draw.py sets it
 MIDDLE = 107  # row of the anchor, as draw.py sets it, give or take `_SLACK`
@@ -49,10 +49,10 @@ def read_word(picture: np.ndarray, paper: np.ndarray, ink: np.ndarray, text: np.
 @functools.cache
 def _template(letter: str, right: int, down: int) -> np.ndarray:
     """(_HIGH, _WIDE) ink in 0..1 of a letter moved by half pixels (0 or 1 each)"""
-    canvas = Image.new("L", (_WIDE * _SUPER, _HIGH * _SUPER))
-    at = ((_LEFT + right / 2) * _SUPER, (_UP + down / 2) * _SUPER)
-    ImageDraw.Draw(canvas).text(at, letter, 255, font(SIZE * _SUPER), anchor="lm")
-    return np.asarray(canvas.reduce(_SUPER)).astype(np.float32) / 255
+    canvas = Image.new("L", (_WIDE * SUPER, _HIGH * SUPER))
+    at = ((_LEFT + right / 2) * SUPER, (_UP + down / 2) * SUPER)
+    ImageDraw.Draw(canvas).text(at, letter, 255, font(SIZE * SUPER), anchor="lm")
+    return np.asarray(canvas.reduce(SUPER)).astype(np.float32) / 255
 
 
 @functools.cache
@@ -65,10 +65,10 @@ def _alphabet(right: int, down: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _metrics() -> tuple[np.ndarray, np.ndarray]:
     """Half pixels each letter moves the pen (36,), and what the font adds between two (36, 36)"""
-    length = font(SIZE * _SUPER).getlength
+    length = font(SIZE * SUPER).getlength
     alone = np.array([length(letter) for letter in LETTERS])
     pairs = np.array([[length(a + b) for b in LETTERS] for a in LETTERS])
-    return alone * 2 / _SUPER, (pairs - alone[:, None] - alone) * 2 / _SUPER
+    return alone * 2 / SUPER, (pairs - alone[:, None] - alone) * 2 / SUPER
 
 
 def _gain(amount, rows, first, last, right=0, down=0):

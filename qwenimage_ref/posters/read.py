@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .draw import _SUPER, BACKGROUNDS, COLOURS, SHAPES, SIDE, Scene, Shape, _draw_shape
+from .draw import BACKGROUNDS, COLOURS, SHAPES, SIDE, SUPER, Scene, Shape, draw_shape
 from .letters import STRAY, read_word
 
 SPECK = 100  # pixels; the smallest shape ever drawn, a star in a pair, has about 340
@@ -234,9 +234,9 @@ def _normalise(mask, zoom=1.0, dx=0.0, dy=0.0):
 
 def _stencil(name):
     """The mask of a shape of radius 30 px in the middle of a picture, as draw.py draws it."""
-    canvas = Image.new("RGB", (SIDE * _SUPER,) * 2, BACKGROUNDS["white"][1])
-    _draw_shape(ImageDraw.Draw(canvas), Shape(name, "black"), SIDE / 2, SIDE / 2, 30, "white")
-    return np.asarray(canvas.reduce(_SUPER))[:, :, 0] < 128
+    canvas = Image.new("RGB", (SIDE * SUPER,) * 2, BACKGROUNDS["white"][1])
+    draw_shape(ImageDraw.Draw(canvas), Shape(name, "black"), SIDE / 2, SIDE / 2, 30, "white")
+    return np.asarray(canvas.reduce(SUPER))[:, :, 0] < 128
 
 
 @functools.cache

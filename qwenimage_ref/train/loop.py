@@ -38,7 +38,7 @@ class Recipe:
         return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * done))
 
     def generator(self, step: int, stream: str = "") -> torch.Generator:
-        """Random numbers that depend on seed and step alone: there is nothing to save or restore."""
+        """Random numbers that depend on seed and step alone: nothing to save or restore."""
         number = sum(ord(c) * 31**i for i, c in enumerate(stream)) % 1009
         return torch.Generator().manual_seed((self.seed * 1009 + number) * 10_000_019 + step)
 

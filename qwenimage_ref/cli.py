@@ -1,0 +1,198 @@
+"""The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
+
+import argparse
+import math
+import os
+import sys
+import warnings
+from pathlib import Path
+
+EXAMPLE = 'qwenimage paint "a red circle left of a blue star on a white background" -o out.png'
+POCKET = Path(__file__).parents[1] / "data" / "pocket"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+class UsageError(ValueError):
+    """What was asked for cannot be done; the message says what can."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        options = _parser().parse_args(arguments)
+        warnings.showwarning = lambda message, *_: _say(f"note: {message}")
+        options.run(options)
+        return 0
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+        text = str(error) or "out of memory; use smaller sides"
+        _say(" ".join(text.split()))
+        return 2
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 130
+
+
+def _say(line: str) -> None:
+    print(f"qwenimage: {line}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("qwenimage", description="Qwen-Image in readable PyTorch.", epilog=EXAMPLE)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    paint = commands.add_parser("paint", help="paint a picture from a prompt")
+    paint.add_argument("prompt")
+    paint.add_argument("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
+    _add_weights(paint)
+    paint.add_argument("--negative", default=" ", metavar="TEXT", help='default " "')
+    paint.add_argument("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
+    paint.add_argument("--steps", type=int, help="default: what the weights recommend, else 50")
+    paint.add_argument("--size", metavar="WxH", help="default: what the weights recommend")
+    paint.add_argument("--seed", type=int, default=0)
+    paint.set_defaults(run=_paint)
+
+    info = commands.add_parser("info", help="what a folder of weights holds")
+    info.add_argument("folder", nargs="?", default=POCKET)
+    info.set_defaults(run=_info)
+
+    train = commands.add_parser("train", help="train a model from nothing")
+    models = train.add_subparsers(metavar="MODEL", required=True)
+    pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
+    pocket.add_argument("--runs", type=Path, default=Path("runs"), help="states and logs")
+    pocket.add_argument("--to", type=Path, default=Path("data/pocket"), help="folder to write")
+    pocket.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
+    pocket.set_defaults(run=_train_pocket)
+
+    score = commands.add_parser("eval", help="paint held-out captions and read them back")
+    _add_weights(score)
+    score.add_argument("--captions", type=int, default=200)
+    score.add_argument("--steps", type=int, default=20)
+    score.add_argument("--cfg", type=float, default=4.0)
+    score.add_argument("--record", type=Path, metavar="FILE", help="also write a JSON file")
+    score.set_defaults(run=_eval)
+
+    course = commands.add_parser("course", help="open the notebooks in JupyterLab")
+    course.set_defaults(run=_course)
+    return parser
+
+
+def _add_weights(parser) -> None:
+    help = "folder in the official layout, or a hub id in the local cache; default data/pocket"
+    parser.add_argument("--weights", default=POCKET, metavar="FOLDER", help=help)
+
+
+def _paint(options) -> None:
+    # everything that can be wrong is looked at before the first second is spent
+    if not options.prompt.strip():
+        raise UsageError(f"the prompt is empty; say what to paint: {EXAMPLE}")
+    if not math.isfinite(options.cfg):
+        raise UsageError(f"--cfg {options.cfg} is not a number; 4 is usual, 1 is no guidance")
+    width, height = _size(options.size) if options.size else (None, None)
+    _check_output(options.output)
+
+    from tqdm import tqdm
+
+    from .checkpoint import whole_file
+    from .pipeline import QwenImage
+
+    pipe = QwenImage.from_pretrained(options.weights)
+    steps = options.steps
+    steps = pipe.recommended.get("num_inference_steps", 50) if steps is None else steps
+    with tqdm(total=steps, desc="painting", unit="step") as bar:
+        picture = pipe(
+            options.prompt,
+            negative_prompt=options.negative,
+            true_cfg_scale=options.cfg,
+            height=height,
+            width=width,
+            num_inference_steps=steps,
+            seed=options.seed,
+            callback=lambda *_: bar.update(),
+        )[0]
+    with whole_file(options.output) as partial:
+        picture.save(partial, format=_format(options.output))
+    print(f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.lower().partition("x")
+    try:
+        return int(width), int(height)
+    except ValueError:
+        raise UsageError(f"--size {text} is not WIDTHxHEIGHT, for example 128x128") from None
+
+
+def _format(path: Path) -> str:
+    return {".jpg": "JPEG", ".jpeg": "JPEG"}.get(path.suffix.lower(), path.suffix[1:].upper())
+
+
+def _check_output(path: Path) -> None:
+    """Raises UsageError if a picture cannot be written there."""
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(f"{path}: end the name in one of {', '.join(PICTURE_SUFFIXES)}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, for example {path / 'out.png'}")
+    folder = path.parent
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; make it first or choose another with -o")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} cannot be written to; choose another with -o")
+
+
+def _info(options) -> None:
+    from .pipeline import QwenImage
+
+    pipe = QwenImage.from_pretrained(options.folder)
+    print(f"{options.folder}")
+    for name in ("text_encoder", "transformer", "vae"):
+        module = getattr(pipe, name)
+        parameters = sum(p.numel() for p in module.parameters())
+        print(f"  {name:13} {parameters:>14,} parameters in use")
+    print(f"  {'tokenizer':13} {len(pipe.tokenizer):>14,} ids")
+    for key, value in pipe.recommended.items():
+        if isinstance(value, int):
+            print(f"  {key}: {value}")
+
+
+def _train_pocket(options) -> None:
+    from .posters.assemble import write_pocket
+    from .posters.pretrain import train_painter, train_tokenizer, train_vae
+
+    options.to.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer()
+    _say("VAE: pictures to latents and back")
+    vae = train_vae(options.runs / "vae")
+    _say("text tower and MMDiT, together")
+    painter = train_painter(vae, tokenizer, options.runs / "painter", compiled=options.compile)
+    write_pocket(options.to, vae, tokenizer, painter)
+    print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
+
+
+def _eval(options) -> None:
+    if options.captions < 1:
+        raise UsageError(f"--captions {options.captions}: at least 1 is needed")
+
+    from .pipeline import QwenImage
+    from .posters.evaluate import evaluate, record, table
+
+    pipe = QwenImage.from_pretrained(options.weights)
+    result = evaluate(pipe, options.captions, options.steps, options.cfg)
+    print(table(result))
+    if options.record:
+        record(result, options.record)
+
+
+def _course(options) -> None:
+    notebooks = Path(__file__).parents[1] / "notebooks"
+    if not notebooks.is_dir():
+        raise UsageError("the notebooks are in the repository, not in the package; clone it")
+    os.execvp(sys.executable, [sys.executable, "-m", "jupyter", "lab", str(notebooks)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

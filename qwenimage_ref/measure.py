@@ -1,0 +1,46 @@
+"""Where a number comes from: machine, versions and commit, kept with every measurement."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from . import __version__
+
+
+def provenance() -> dict:
+    """-> {"machine", "versions", "commit", "command"} for a file in data/measurements/"""
+    return {
+        "machine": {
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+            "system": platform.system(),
+        },
+        "versions": {
+            "qwenimage_ref": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "commit": _commit(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return f"{len(names)} x {names[0]}"
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """The commit checked out, or "unknown" outside a git checkout."""
+    run = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
