@@ -8,7 +8,9 @@ one frame uses a slice); every other parameter is stored as it is.
 import contextlib
 import hashlib
 import json
+import math
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -18,13 +20,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 SHARD_BYTES = 5_000_000_000  # the releases of 2025-08 and 2512; later ones use 10 GB
-
-
+FLOATS = ("BF16", "F16", "F32")  # the types that a file may hold, as its header spells them
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 class CheckpointError(ValueError):
-    """Files that do not hold what the network needs."""
+    """Files that do not hold what the network needs, or that cannot be written."""
 
 
 def stored_form(module: nn.Module) -> dict[str, tuple]:
@@ -52,31 +53,29 @@ def load_into(module: nn.Module, source, dtype: torch.dtype | None = None, unuse
     found = {key for key in where if not key.startswith(tuple(unused))}
     _demand_same_keys(wanted.keys(), found, source)
     owners = dict(module.named_modules())
-    state, wrong = {}, []
+    state = {}
     with contextlib.ExitStack() as stack:
         files = {file: stack.enter_context(_open(file)) for file in sorted(set(where.values()))}
-        for key, shape in wanted.items():
-            file = where[key]
-            stored = tuple(files[file].get_slice(key).get_shape())
-            if stored != shape:
-                wrong.append(f"{key} is {list(stored)} instead of {list(shape)}")
-                continue
+        # headers first: a wrong shape is told before gigabytes are read
+        _demand_form(wanted, {key: files[where[key]].get_slice(key) for key in wanted}, source)
+        for key in wanted:
             path, _, name = key.rpartition(".")
             owner = owners[path]
             if name not in owner._parameters:
                 continue  # stored for other libraries only: the VAE's convolutions over time
-            tensor = files[file].get_tensor(key)
-            if not tensor.is_floating_point():
-                raise CheckpointError(f"{file.name}: {key} holds {tensor.dtype}, not floats")
+            tensor = files[where[key]].get_tensor(key)
             if not torch.isfinite(tensor).all():
                 raise CheckpointError(
-                    f"{file}: {key} holds NaN or infinity; the file is damaged, fetch it again"
+                    f"{where[key]}: {key} holds NaN or infinity; the file is damaged, "
+                    "fetch it again"
                 )
             if hasattr(owner, "from_stored"):
                 tensor = owner.from_stored(name, tensor)
             state[key] = tensor.to(dtype or tensor.dtype, copy=True).contiguous()
-    if wrong:
-        raise CheckpointError(f"{_name(source)}: wrong shapes: {_shorten(wrong)}")
+            if dtype == torch.float16 and not torch.isfinite(state[key]).all():
+                raise CheckpointError(
+                    f"{where[key]}: {key} is too large for float16 (65504); use bfloat16"
+                )
     module.load_state_dict(state, strict=True, assign=True)
 
 
@@ -105,7 +104,10 @@ def find_tensors(source) -> dict[str, Path]:
         with _open(file) as handle:
             for key in handle.keys():
                 if key in where:
-                    raise CheckpointError(f"{key} is in {where[key].name} and in {file.name}")
+                    raise CheckpointError(
+                        f"{_shorten([key])} is in {where[key].name} and in {file.name}; "
+                        "keep the one that belongs here"
+                    )
                 where[key] = file
     return where
 
@@ -114,11 +116,14 @@ def _read_index(index: Path) -> dict[str, Path]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = set(weight_map.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError(f"{index} is not an index file; fetch it again") from None
     for name in sorted(names, key=str):
-        if not isinstance(name, str) or Path(name).name != name:
-            raise CheckpointError(f"{index}: {name!r} is not a file name in this folder")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+\.safetensors", name):
+            raise CheckpointError(
+                f"{index}: {_shorten([name])} is not a .safetensors file of this folder; "
+                "fetch the index again"
+            )
     missing = sorted(name for name in names if not (index.parent / name).is_file())
     if missing:
         raise CheckpointError(
@@ -130,14 +135,22 @@ def _read_index(index: Path) -> dict[str, Path]:
             held = set(handle.keys())
         promised = {key for key, file in weight_map.items() if file == name}
         if lost := sorted(promised - held):
-            raise CheckpointError(f"{name} lacks {_shorten(lost)}, which {index.name} promises")
+            raise CheckpointError(
+                f"{index.parent / name} lacks {_shorten(lost)}, which {index.name} promises; "
+                "fetch both again"
+            )
+        if extra := sorted(held - promised):
+            raise CheckpointError(
+                f"{index.parent / name} holds {_shorten(extra)}, which {index.name} does not "
+                "place there; fetch both again"
+            )
     return {key: index.parent / name for key, name in weight_map.items()}
 
 
 def _open(file: Path):
     """Open one .safetensors file, or say in one line why not."""
     if not file.is_file():
-        raise CheckpointError(f"{file} is missing")
+        raise CheckpointError(f"{file} is missing; is it downloaded?")
     if file.suffix != ".safetensors":
         raise CheckpointError(
             f"{file} is not a .safetensors file; pickle files can run any code and are never opened"
@@ -153,16 +166,39 @@ def _demand_same_keys(wanted, found, source) -> None:
     if missing or extra:
         parts = [f"{len(missing)} tensors are missing ({_shorten(missing)})"] if missing else []
         parts += [f"{len(extra)} are not known ({_shorten(extra)})"] if extra else []
-        raise CheckpointError(f"{_name(source)}: {' and '.join(parts)}")
+        raise CheckpointError(
+            f"{_name(source)}: {' and '.join(parts)}; are these files of another network?"
+        )
+
+
+def _demand_form(wanted, headers, source) -> None:
+    shapes = {key: tuple(header.get_shape()) for key, header in headers.items()}
+    wrong = [
+        f"{key} is {list(shapes[key])} instead of {list(shape)}"
+        for key, shape in wanted.items()
+        if shapes[key] != shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{_name(source)}: wrong shapes: {_shorten(wrong)}; does config.json belong to them?"
+        )
+    types = {key: header.get_dtype() for key, header in headers.items()}
+    if other := [f"{key} holds {name}" for key, name in types.items() if name not in FLOATS]:
+        raise CheckpointError(
+            f"{_name(source)}: {_shorten(other)}; needed is bfloat16, float16 or float32"
+        )
 
 
 def _name(source) -> str:
-    return str(source) if isinstance(source, (str, Path)) else _shorten([str(s) for s in source])
+    single = isinstance(source, (str, Path))
+    return str(source) if single else _shorten(Path(file).name for file in source)
 
 
 def _shorten(items, most: int = 3) -> str:
-    items = list(items)
-    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+    """The first few, each printable and of bounded length: a damaged file may name anything."""
+    items = [item if item.isprintable() else repr(item) for item in map(str, items)]
+    shown = [item if len(item) <= 100 else f"{item[:97]}..." for item in items[:most]]
+    return ", ".join(shown) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 # --- saving
@@ -171,18 +207,30 @@ def _shorten(items, most: int = 3) -> str:
 def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype=None) -> None:
     """Write a module's stored form as official .safetensors, sharded with an index above 5 GB.
 
-    Each file appears whole or not at all. transformers' models use the stem "model".
+    All files take their names together once every one is written; files of an earlier save that
+    had other shards are removed then. transformers' models use the stem "model". Raises
+    CheckpointError where the folder cannot be written; what stood there before is then untouched.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     shards = _shards(module, SHARD_BYTES, dtype)
-    for number, keys in enumerate(shards, 1):
-        tensors = {key: _stored_tensor(module, key, dtype) for key in keys}
-        with whole_file(folder / _shard_name(stem, number, len(shards))) as partial:
-            save_file(tensors, partial, metadata={"format": "pt"})
-    if len(shards) > 1:
-        with whole_file(folder / f"{stem}.safetensors.index.json") as partial:
-            partial.write_bytes(index_json(module, SHARD_BYTES, stem, dtype))
+    names = [_shard_name(stem, number, len(shards)) for number in range(1, len(shards) + 1)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            for name, keys in zip(names, shards):
+                tensors = {key: _stored_tensor(module, key, dtype) for key in keys}
+                partial = stack.enter_context(whole_file(folder / name))
+                save_file(tensors, partial, metadata={"format": "pt"})
+            if len(shards) > 1:
+                names.append(f"{stem}.safetensors.index.json")
+                partial = stack.enter_context(whole_file(folder / names[-1]))
+                partial.write_bytes(index_json(module, SHARD_BYTES, stem, dtype))
+        earlier = re.compile(re.escape(stem) + r"(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
+        for path in folder.iterdir():
+            if earlier.fullmatch(path.name) and path.name not in names:
+                path.unlink()
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write to {folder}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -228,7 +276,7 @@ def index_json(
     """-> the official *.safetensors.index.json of this module, byte for byte"""
     shards = _shards(module, shard_bytes, dtype)
     form, size = stored_form(module), _element_bytes(module, dtype)
-    numbers = [_count(shape) for shape in form.values()]
+    numbers = [math.prod(shape) for shape in form.values()]
     metadata = {"total_size": size * sum(numbers)}
     if stem == "model":  # transformers writes this one, diffusers does not
         metadata["total_parameters"] = sum(numbers)
@@ -245,7 +293,7 @@ def _shards(module: nn.Module, shard_bytes: int, dtype) -> list[list[str]]:
     """Keys in order of registration, cut before the one that would overfill a file."""
     shards, filled, size = [[]], 0, _element_bytes(module, dtype)
     for key, shape in stored_form(module).items():
-        needed = size * _count(shape)
+        needed = size * math.prod(shape)
         if shards[-1] and filled + needed > shard_bytes:
             shards.append([])
             filled = 0
@@ -262,10 +310,3 @@ def _shard_name(stem: str, number: int, count: int) -> str:
 
 def _element_bytes(module: nn.Module, dtype) -> int:
     return torch.empty(0, dtype=dtype or next(module.parameters()).dtype).element_size()
-
-
-def _count(shape) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
