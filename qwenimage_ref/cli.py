@@ -103,7 +103,7 @@ def _paint(options) -> None:
     pipe = QwenImage.from_pretrained(options.weights)
     steps = options.steps
     steps = pipe.recommended.get("num_inference_steps", 50) if steps is None else steps
-    with tqdm(total=steps, desc="painting", unit="step") as bar:
+    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
         picture = pipe(
             options.prompt,
             negative_prompt=options.negative,

@@ -171,6 +171,8 @@ class QwenImage:
         return self._draw((count, *shape), seed).to(self.device)
 
     def _draw(self, shape, seed):
+        if seed is not None and not 0 <= seed < 2**63:
+            raise ValueError(f"seed {seed} is not in 0 to 2**63 - 1")
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         return torch.randn(shape, generator=generator, dtype=self.dtype)
@@ -195,7 +197,12 @@ class QwenImage:
 
     @torch.no_grad()
     def to_pictures(self, latents) -> list[Image.Image]:
-        """(B, C, h, w) normalised -> B pictures"""
+        """(B, C, h, w) normalised -> B pictures. Raises FloatingPointError where they hold NaN."""
+        if not torch.isfinite(latents).all():
+            raise FloatingPointError(
+                "the latents hold NaN: these weights are untrained, damaged, or overflow in "
+                f"{self.dtype}; check them with `qwenimage info`, or try float32"
+            )
         img = self.vae.decode(self.vae.denormalize(latents))
         img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]

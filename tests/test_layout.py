@@ -15,7 +15,7 @@ PACKAGE = ROOT / "qwenimage_ref"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 FLOORS = [
-    {"config", "rope", "official"},
+    {"config", "rope", "official", "measure"},
     {"tokenizer", "bpe", "text_encoder", "vision", "vae", "mmdit", "sampler", "checkpoint"},
     {"controlnet"},
     {"adapt"},

@@ -1,0 +1,153 @@
+"""What notebooks show: source that cannot drift, tables, and pictures with words for every eye.
+
+Every picture is a PNG of at most 256 colours, so that a notebook with its outputs stays small.
+"""
+
+import inspect
+import io
+import textwrap
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from IPython.display import Image as Shown
+from IPython.display import Markdown
+from PIL import Image, ImageDraw, ImageFont
+
+from ..posters.read import Reading
+
+ROOT = Path(__file__).resolve().parents[2]
+DPI = 100  # of drawings; more makes notebooks heavy and no line clearer
+SHORTEST_ALT = 10  # characters; less describes no picture
+
+# Okabe and Ito's colours: told apart by people who see red and green alike, and in print
+PALETTE = {
+    "ink": "#222222",
+    "text": "#0072B2",  # blue: what comes from the prompt
+    "image": "#E69F00",  # orange: what becomes the picture
+    "joint": "#009E73",  # green: where both meet
+    "noise": "#999999",
+    "wrong": "#D55E00",  # vermilion
+    "accent": "#CC79A7",
+    "light": "#56B4E9",
+    "paper": "#FFFFFF",
+}
+
+
+def pocket_folder() -> Path:
+    """The pocket weights of this repository, wherever the notebook runs."""
+    return data_file("pocket")
+
+
+def data_file(name: str) -> Path:
+    """A file or folder in `data/`. Raises FileNotFoundError if it is not there."""
+    path = ROOT / "data" / name
+    if not path.exists():
+        raise FileNotFoundError(f"data/{name} is missing next to the package; clone the whole repo")
+    return path
+
+
+def source(*things) -> Markdown:
+    """The package's own lines for functions or classes, as they are right now."""
+    code = "\n\n".join(textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things)
+    return Markdown(f"```python\n{code}\n```")
+
+
+def table(header: list[str], rows: list[list]) -> Markdown:
+    """A table; every row has as many cells as the header."""
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"a row has {len(row)} cells, the header {len(header)}: {row}")
+    lines = [header, ["---"] * len(header), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def grid(pictures, captions, alt: str, columns: int = 4, scale: int = 2) -> Shown:
+    """Pictures of one size, each under its caption, `scale` times as large, with words for `alt`.
+
+    Raises ValueError for a caption that the font cannot write, Chinese for one.
+    """
+    if len(pictures) != len(captions):
+        raise ValueError(f"{len(pictures)} pictures, but {len(captions)} captions")
+    width, height = (side * scale for side in pictures[0].size)
+    wrapped = [_wrap(text, width) for text in captions]
+    line, gap = 17, 8
+    top = line * max(len(lines) for lines in wrapped) + 6
+    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(pictures))
+    size = (columns * (width + gap) - gap, rows * (top + height + gap) - gap)
+    canvas = Image.new("RGB", size, PALETTE["paper"])
+    pen = ImageDraw.Draw(canvas)
+    for i, (picture, lines) in enumerate(zip(pictures, wrapped)):
+        x, y = i % columns * (width + gap), i // columns * (top + height + gap)
+        first = y + top - 4 - line * len(lines)  # the last line of every caption is at one height
+        for n, text in enumerate(lines):
+            pen.text((x, first + n * line), text, PALETTE["ink"], _font())
+        enlarged = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        canvas.paste(enlarged, (x, y + top))
+    return shown(canvas, alt)
+
+
+def figure(fig, alt: str) -> Shown:
+    """A matplotlib figure, drawn once and closed."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor=PALETTE["paper"])
+    matplotlib.pyplot.close(fig)
+    return shown(Image.open(buffer).convert("RGB"), alt)
+
+
+def shown(picture: Image.Image, alt: str) -> Shown:
+    """A picture with its description, for people who do not see it."""
+    if len(alt) < SHORTEST_ALT:
+        raise ValueError(f"alt text {alt!r} describes nothing; say what is to be seen")
+    return Shown(data=png(picture), format="png", alt=alt)
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture -> PNG bytes with at most 256 colours, not dithered."""
+    buffer = io.BytesIO()
+    few = picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def difference(a: Image.Image, b: Image.Image) -> float:
+    """Mean difference of two pictures of one size, in steps of 1/255."""
+    a, b = (np.asarray(picture.convert("RGB"), dtype=np.float32) for picture in (a, b))
+    if a.shape != b.shape:
+        raise ValueError(f"pictures of {a.shape} and {b.shape} cannot be compared")
+    return float(np.abs(a - b).mean())
+
+
+def describe(reading: Reading) -> str:
+    """What was read in a picture, in words."""
+    scene = reading.scene
+    names = [f"{shape.colour or 'odd'} {shape.name or 'blot'}" for shape in scene.shapes]
+    if len(names) == 2:
+        words = f" {scene.layout or 'somewhere near'} ".join(names)
+    else:
+        words = " and ".join(names) or "nothing"
+        words = f"{scene.layout} {words}" if scene.layout else words
+    text = f', "{scene.word}"' if scene.word else ""
+    return f"{words} on {scene.background or 'odd'}{text}"
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(str(folder / "DejaVuSans.ttf"), 13)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Words in lines of at most `width` pixels."""
+    if odd := next((letter for letter in text if "\u2e80" <= letter), None):
+        raise ValueError(f"the font of the captions has no {odd!r}; print this caption instead")
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _font().getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

@@ -1,0 +1,69 @@
+"""Everything that has to be made again after new pocket weights, except the notebooks.
+
+`make derived` runs this and then builds the notebooks.
+"""
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..pipeline import QwenImage
+from .draw import SIDE, Scene, Shape, caption, font
+from .evaluate import Trial, contact_sheet, evaluate, paint, record, table, trials
+
+DATA = Path(__file__).parents[2] / "data"
+LABEL = 34  # pixels under a picture for its prompt
+SHOWN = 32  # random pictures on the sheet, never picked by hand
+SHOWCASE = (  # the pictures at the top of the README
+    Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of", "QWEN"),
+    Scene("navy", (Shape("star", "yellow"),), "large"),
+    Scene("beige", (Shape("triangle", "green"), Shape("square", "purple")), "above"),
+    Scene("mint", (Shape("ring", "black"),), "small centre", "2026"),
+    Scene("sky", (Shape("diamond", "pink"), Shape("ring", "red")), "left of", "HI"),
+    Scene("gray", (Shape("square", "orange"),), "large", "A1"),
+    Scene("white", (Shape("triangle", "blue"),), "small right"),
+    Scene("navy", (Shape("ring", "pink"), Shape("circle", "orange")), "above", "GO"),
+)
+
+
+def labelled(picture: Image.Image, label: str) -> np.ndarray:
+    """A picture of SIDE pixels with its prompt below -> (SIDE + LABEL, SIDE + 6, 3) uint8"""
+    tile = Image.new("RGB", (SIDE + 6, SIDE + LABEL), "white")
+    tile.paste(picture, (3, 3))
+    lines = textwrap.wrap(label, 24)[:3]
+    ImageDraw.Draw(tile).multiline_text(
+        (3, SIDE + 5), "\n".join(lines), (60, 60, 60), font(8), spacing=1
+    )
+    return np.asarray(tile)
+
+
+def describe(trial: Trial) -> str:
+    """The label's font has no Chinese letters, so a Chinese prompt is given by its English twin."""
+    english = caption(trial.scene, "en").replace(" background", "")
+    return f"[zh] {english}" if trial.language == "zh" else english
+
+
+def write(picture: np.ndarray, name: str) -> None:
+    """A palette of 256 colours keeps flat pictures small without a visible difference."""
+    file = DATA / "pictures" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(file.relative_to(DATA.parent))
+
+
+def main() -> None:
+    pipe = QwenImage.from_pretrained(DATA / "pocket")
+    showcase = [Trial(scene, "en", caption(scene), seed) for seed, scene in enumerate(SHOWCASE)]
+    write(contact_sheet(paint(pipe, showcase), columns=4), "showcase.png")
+    made = trials(SHOWN)
+    tiles = [labelled(p, describe(t)) for p, t in zip(paint(pipe, made), made)]
+    write(contact_sheet(tiles), "random.png")
+    result = evaluate(pipe)
+    record(result, DATA / "measurements" / "pocket_eval.json")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
