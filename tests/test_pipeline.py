@@ -1,5 +1,6 @@
 """The pipeline on the shipped pocket weights: upstream's habits, diffusers' pictures, bad input."""
 
+import time
 import warnings
 from pathlib import Path
 
@@ -143,6 +144,12 @@ def test_the_callback_sees_every_step_and_the_last_guess_is_the_picture(pipe):
 def test_a_picture_need_not_be_square(pipe):
     picture = pipe(PROMPT, true_cfg_scale=1.0, height=96, width=160, num_inference_steps=2, seed=0)
     assert picture[0].size == (160, 96)
+
+
+def test_a_guided_picture_takes_at_most_three_seconds_once_loaded(pipe):
+    start = time.process_time()
+    pipe(PROMPT, negative_prompt=" ", num_inference_steps=20, seed=0)
+    assert time.process_time() - start <= 3
 
 
 def test_bf16_paints_nearly_the_same_picture(pipe):
