@@ -1,0 +1,420 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · A picture in sixty seconds
+#
+# You type a sentence, and a picture of it appears. This page does it first and explains it second.
+#
+# | | |
+# |---|---|
+# | **You need** | a laptop, no GPU, no download; a little Python; you have met PyTorch once |
+# | **You get** | pictures from your own words, and a map of the machine that paints them |
+# | **Minutes** | 15 to read, less than one to run |
+# | **Picture** | eight painted scenes under their prompts |
+# | **Number** | the grid equals the stored one: mean difference under 1/255 |
+#
+# The machine is **Qwen-Image**, a model of 20 billion numbers, in a pocket size: the same code,
+# the same parts and the same names, with smaller numbers inside. The pocket model was trained on
+# *posters* only: coloured shapes on a plain background, sometimes with a word below. It has never
+# seen a cat. In exchange it runs here, in seconds, and every part of it can be opened.
+
+# %% [markdown]
+# ## Is everything here?
+#
+# One row for each package. If one says *too old* or *missing*, run `make setup` in the folder of
+# the repository, then restart the kernel.
+
+# %% tags=["nbval-ignore-output"] reason="versions differ from machine to machine"
+from qwenimage_ref.course import environment, show
+
+rows = environment.packages()
+show.table(["package", "needed", "found", "verdict"], rows)
+
+# %% [markdown]
+# ## Open the model
+#
+# A folder of weights becomes a pipeline, `pipe`. Its four parts are plain attributes.
+
+# %%
+from qwenimage_ref import QwenImage
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+
+# %%
+parts = {
+    "text_encoder": pipe.text_encoder,
+    "transformer": pipe.transformer,
+    "vae": pipe.vae,
+}
+for name, part in parts.items():
+    print(f"{name:13} {sum(p.numel() for p in part.parameters()):>11,} numbers")
+
+# %% [markdown]
+# ## Eight prompts
+#
+# Five in English, three in Chinese; some ask for a word. The model learned both languages from
+# captions like these. The seventh is special: no purple star was in any training picture, so the
+# model has to put it together from the purple things and the stars it knows.
+
+# %%
+from qwenimage_ref.posters import first_grid
+
+for number, prompt in enumerate(first_grid.PROMPTS, 1):
+    print(number, prompt)
+
+# %% [markdown]
+# ## Paint
+
+# %%
+pictures = first_grid.paint(pipe)
+
+# %% [markdown]
+# The Chinese prompts are given in English here, marked *(zh)*.
+
+# %%
+from qwenimage_ref.posters.draw import caption
+
+captions = [
+    f"{number}{' (zh)' if language == 'zh' else ''} {caption(scene)}"
+    for number, (scene, language) in enumerate(first_grid.SCENES, 1)
+]
+show.grid(pictures, captions, alt="Painted, in two rows of four: " + "; ".join(captions))
+
+# %% [markdown]
+# Your eyes say whether these are right. But eyes are generous, and they do not run every night.
+# So everything you see in this course has a **numeric twin**. The first: your eight pictures are
+# the stored ones, which somebody else's machine painted. `difference` is the mean over all pixels,
+# in steps of 1/255, the smallest step a pixel can take.
+
+# %%
+from PIL import Image
+
+stored = Image.open(show.data_file("pictures/first_grid.png"))
+difference = show.difference(first_grid.sheet(pictures), stored)
+assert difference < 1, f"your grid differs by {difference:.2f} / 255"
+print("mean difference from data/pictures/first_grid.png under 1/255: ok")
+
+# %% [markdown]
+# The second twin does not compare, it *looks*. Posters are so plain that a short program can read
+# them back: which background, which shapes, where, and what word. It knows nothing of the prompt.
+
+# %%
+from qwenimage_ref.posters.read import read, score
+
+rows = []
+for (scene, _), picture in zip(first_grid.SCENES, pictures):
+    result = score(scene, picture)
+    verdicts = ["yes" if result[key] else "no" for key in ("scene", "word")]
+    rows.append([caption(scene), show.describe(read(picture)), *verdicts])
+show.table(["asked", "read back", "scene right?", "word right?"], rows)
+
+# %%
+right = sum(row[2] == "yes" for row in rows)
+assert right >= 4, f"only {right} of 8 scenes read back as asked"
+print("at least 4 of 8 scenes read back as asked: ok")
+
+# %% [markdown]
+# A *no* in the table is not hidden: this model is small, and spelling is the hardest thing it
+# learned. A later chapter measures it on hundreds of prompts instead of eight.
+
+# %% [markdown]
+# ## Now you
+#
+# Put your own words between the quotes and run the cells. The model knows circles, squares,
+# triangles, stars, diamonds and rings; eight colours; the backgrounds white, gray, beige, sky,
+# navy and mint; *left of*, *above*; and words of up to four letters or digits.
+
+# %%
+my_words = 'a large blue circle on a white background with the text "YES"'
+
+mine = pipe(my_words, negative_prompt=" ", num_inference_steps=20, seed=0)[0]
+show.grid([mine], [my_words], alt=f"One picture, painted from the prompt: {my_words}")
+
+# %%
+assert mine.size == (128, 128)
+print("the machine reads:", show.describe(read(mine)))
+
+# %% [markdown]
+# ## Three sliders
+#
+# * `seed` chooses the noise that the picture is made from. Another seed: another picture of the
+#   same sentence.
+# * `steps` is how many small moves lead from noise to picture.
+# * `guidance` is how strongly the prompt pulls. At 1 the model just paints; above 1 each step
+#   compares the prompt with an empty one and exaggerates the difference.
+#
+# Move a slider with the mouse or the arrow keys, or type another prompt and press Enter.
+
+# %%
+from qwenimage_ref.course import widgets
+
+home = widgets.Setting("a red star above a green square on a beige background")
+sliders = widgets.Sliders(pipe, home)
+sliders
+
+# %% [markdown]
+# A program can move a slider, too, and see that the picture follows it and comes back.
+
+# %%
+at_home = sliders.picture.value
+sliders.seed.value = 1
+assert sliders.picture.value != at_home
+sliders.seed.value = 0
+assert sliders.picture.value == at_home
+print("another seed, another picture; the same seed, the same picture: ok")
+
+# %% [markdown]
+# The same states in print, for paper and for readers who run nothing: one row for each slider,
+# moved alone, with the others at seed 0, 20 steps, guidance 4.
+
+# %%
+settings = widgets.one_by_one(home)
+states = [widgets.paint(pipe, setting) for setting in settings]
+captions = [str(setting) for setting in settings]
+show.grid(states, captions, alt=f"{home.prompt}, painted with: {'; '.join(captions)}", scale=1)
+
+# %% [markdown]
+# Look along the second row: two steps are too few, and from eight to twenty little happens. In
+# numbers: how far is each picture of that row from the last one?
+
+# %%
+final = states[7]
+distances = [show.difference(states[i], final) for i in (4, 5, 6)]
+assert distances[0] > distances[2], "2 steps must end farther from 20 steps than 8 do"
+print("8 steps end nearer to 20 steps than 2 steps do: ok")
+
+# %% [markdown]
+# ## What just happened
+#
+# 1. `pipe.tokenizer` cut your prompt into `ids`, whole numbers that stand for pieces of words.
+# 2. `pipe.text_encoder`, a language model, read them and gave each one a vector: the *text states*.
+# 3. `pipe.noise` drew the `latents` from the seed, a small stack of pure noise.
+# 4. `pipe.transformer` looked at latents and text together, twenty times, and each time said in
+#    which direction a picture lies, the `velocity`; the latents moved a little way along it.
+# 5. `pipe.vae` turned the final latents into pixels.
+#
+# The drawing says the same with the shapes of the arrays. It is not drawn from memory: a
+# `callback` watches a real run, and the numbers in the boxes are what it saw.
+
+# %%
+seen = []
+
+
+def watch(step, sigma, latents, velocity):
+    seen.append((sigma, tuple(latents.shape), tuple(velocity.shape)))
+
+
+picture = pipe(home.prompt, " ", num_inference_steps=20, seed=0, callback=watch)[0]
+ids = pipe.tokenizer.encode_prompt(home.prompt)
+text_states, _ = pipe.encode_prompt([home.prompt])
+
+# %%
+from qwenimage_ref.course.drawings import Box, flow
+
+boxes = [
+    Box("prompt", f"{len(home.prompt)} letters", 0, 0, "text"),
+    Box("tokenizer", f"{len(ids)} ids", 1, 0, "text"),
+    Box("text_encoder", f"states {tuple(text_states.shape)}", 2, 0, "text"),
+    Box("noise", f"latents {seen[0][1]}", 2, 1, "noise"),
+    Box("transformer", f"velocity {seen[0][2]}", 3, 1, "joint"),
+    Box("vae", f"{picture.height} × {picture.width} pixels", 4, 1, "image"),
+    Box("picture", "for you", 5, 1, "image"),
+]
+names = [box.name for box in boxes]
+arrows = [*zip(names[:2], names[1:3]), *zip(names[3:6], names[4:]), ("text_encoder", names[4])]
+flow(
+    boxes,
+    arrows,
+    loop=("transformer", f"{len(seen)} steps"),
+    alt="Prompt, tokenizer and text_encoder lead into the transformer, and so does the noise; "
+    "the transformer runs in a loop of 20 steps; then vae and picture.",
+)
+
+# %%
+assert len(seen) == 20
+assert all(latents == velocity == (1, 16, 16, 16) for _, latents, velocity in seen)
+assert len(ids) > text_states.shape[1] == len(ids) - pipe.tokenizer.prefix_length
+print("20 steps, each with latents and a velocity of (1, 16, 16, 16): ok")
+
+# %% [markdown]
+# Fewer text states than ids? The prompt travels inside a fixed letter to the language model
+# (*"Describe the image by detailing the color, shape, …"*), and the states of that letter's
+# beginning are thrown away after reading. Chapter 02 and 03 are about this.
+#
+# ## The whole machine in fifteen lines
+#
+# `sigma` says how much of the latents is noise: it falls from 1 to 0. Here is the loop, written
+# out by hand from the same parts. `pack` cuts the latents into 64 *tokens*, little patches of
+# 2 × 2, because a transformer reads rows of tokens; `unpack` puts them back.
+
+# %%
+from qwenimage_ref.sampler import guide, pack, sigmas, unpack
+
+
+def paint_by_hand(prompt, seed=0, steps=20, true_cfg_scale=4.0):
+    cond_states, _ = pipe.encode_prompt([prompt])
+    uncond_states, _ = pipe.encode_prompt([" "])
+    x = pack(pipe.noise(1, 128, 128, seed))  # (1, 64, 64)
+    grids = [(1, 8, 8)]  # one frame, 8 rows, 8 columns of tokens
+    levels = sigmas(steps, image_tokens=64, config=pipe.scheduler)
+    for sigma, sigma_next in zip(levels, levels[1:]):
+        cond = pipe.transformer(x, cond_states, sigma.expand(1), grids)
+        uncond = pipe.transformer(x, uncond_states, sigma.expand(1), grids)
+        velocity = guide(cond, uncond, true_cfg_scale)
+        x = x + (sigma_next - sigma) * velocity
+    return pipe.to_pictures(unpack(x, 8, 8))[0]
+
+
+# %%
+by_hand = paint_by_hand(home.prompt)
+show.grid(
+    [by_hand, picture],
+    ["by hand", "pipe"],
+    alt=f"Twice the same picture, by hand and by pipe, of the prompt: {home.prompt}",
+)
+
+# %%
+assert show.difference(by_hand, picture) < 1
+print("by hand and by pipe, mean difference under 1/255: ok")
+
+# %% [markdown]
+# Nothing was hidden in `guide`, either. Whenever this course shows code of the package, it asks
+# the package for it, so what you read is what ran:
+
+# %%
+from qwenimage_ref.sampler import euler_step
+
+show.source(guide, euler_step)
+
+# %% [markdown]
+# ## Exercise: which word flips the picture?
+#
+# ★☆☆☆☆ · 3 minutes
+#
+# Start from *a red circle left of a blue star on a white background*. Change **one word** so that
+# the two shapes trade sides, each keeping its colour. You will know it works when the checker says
+# so and the second row of pictures is the first one flipped.
+
+# %% tags=["exercise"]
+my_prompt = ...  # the whole prompt, in quotes, with one word changed
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+my_prompt = answers.unless_solved(my_prompt, answers.EX_00_WORD)
+check.ex_00_word(my_prompt)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Which of the eleven words would still be needed if there were one shape instead of two?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# One of the words says where the circle stands, seen from the star. A star that stays where it is
+# can have a circle on either side.
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# `a red circle right of a blue star on a white background`. Colours and shapes stay tied to each
+# other, only the relation turns. That the model ties *red* to *circle* and not to *star*, although
+# both words are in the same sentence, is the work of the text states: each already knows its
+# neighbours.
+#
+# </details>
+
+# %% [markdown]
+# Words are cheap; does the *picture* flip? Four seeds of the old prompt above, four of yours below.
+
+# %%
+prompts = [check.START_00] * 4 + [my_prompt] * 4
+both = pipe(prompts, " ", num_inference_steps=20, seed=[0, 1, 2, 3] * 2)
+captions = [f"before, seed {seed}" for seed in range(4)] + [
+    f"after, seed {seed}" for seed in range(4)
+]
+show.grid(both, captions, alt="; ".join([check.START_00, "and below", my_prompt]), scale=1)
+
+# %%
+orders = [[shape.colour for shape in read(picture).scene.shapes] for picture in both]
+before = sum(order == ["red", "blue"] for order in orders[:4])
+after = sum(order == ["blue", "red"] for order in orders[4:])
+assert before >= 2 and after >= 2, f"read from left to right: {orders}"
+print("at least 2 of 4 stand red, blue before and blue, red after: ok")
+
+# %% [markdown]
+# ## Estimate first
+#
+# Say a number before you open the fold; being wrong by a factor of two is a good answer.
+#
+# **1.** How often does the `transformer` run for one picture with 20 steps and guidance 4?
+#
+# <details><summary>Answer</summary>
+#
+# 40 times: each step asks it twice, once with your prompt and once with the empty one. Guidance
+# doubles the price of a picture. At guidance 1 it is 20.
+#
+# </details>
+#
+# **2.** How many numbers does it handle in a step, compared with the numbers in the picture?
+#
+# <details><summary>Answer</summary>
+#
+# The latents are 16 × 16 × 16 = 4,096 numbers, the picture is 128 × 128 × 3 = 49,152: twelve times
+# as many. All the thinking happens in the small one; the `vae` makes up for the rest.
+#
+# </details>
+#
+# **3.** You change one word of the prompt and keep the seed. How many of the 4,096 numbers of the
+# starting noise change?
+#
+# <details><summary>Answer</summary>
+#
+# None. The noise knows only the seed. That is why the pictures before and after, seed by seed,
+# are alike in their details.
+#
+# </details>
+
+# %%
+calls = []
+hook = pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+picture = pipe(home.prompt, " ", true_cfg_scale=4, num_inference_steps=20, seed=0)[0]
+hook.remove()
+latents = pipe.noise(1, 128, 128, seed=0)
+assert (len(calls), latents.numel(), 3 * picture.width * picture.height) == (40, 4096, 49152)
+print(len(calls), "runs;", latents.numel(), "numbers in the latents: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * It runs on a GPU in bfloat16, with 1328 × 1328 pixels and 50 steps, where this page uses a CPU,
+#   float32, 128 × 128 and 20.
+# * It lets a language model rewrite your prompt into a long description first. Here the model sees
+#   your own words.
+# * It remembers text states instead of reading the same negative prompt again for each picture.
+# * It often skips guidance: *few-step* models are trained so that one run a step is enough, and
+#   eight steps or four.
+# * It has exactly the parts of the drawing. The class behind `pipe` loads the released 20-billion
+#   weights as well, if you have them, and the tests compare it with the official code.
+#
+# ## Try this
+#
+# * Ask for something that was never in a caption, a *brown* circle or a *cat*. What does a model do
+#   that cannot say "I do not know"?
+# * Put the empty prompt `" "` in the text field. What is the average poster?
+# * Set guidance to 8 at 4 steps, then at 20. What does the extra pull cost, and where?
+# * Write a five-letter word. Training stopped at four.
+# * In a terminal: `make paint PROMPT="a pink ring above a black square on a mint background"`.

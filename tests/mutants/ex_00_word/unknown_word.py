@@ -1,0 +1,4 @@
+"""Uses a word that no caption has."""
+
+HINT = "'east'"
+answer = "a red circle east of a blue star on a white background"

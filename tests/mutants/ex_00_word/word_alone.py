@@ -1,0 +1,4 @@
+"""Gives the word without its prompt."""
+
+HINT = "whole prompt"
+answer = "right"
