@@ -1,5 +1,6 @@
 """One training run: resumed exactly after a kill, logged line by line, averaged over time."""
 
+import contextlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
@@ -35,7 +37,8 @@ class Recipe:
         """Learning rate of a step, counted from 0."""
         start = self.decay_from * self.steps
         done = max(0.0, (step - start) / max(1.0, self.steps - start))
-        return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * done))
+        rise = min(1.0, (step + 1) / max(1, self.warmup))
+        return self.lr * rise * 0.5 * (1 + math.cos(math.pi * done))
 
     def generator(self, step: int, stream: str = "") -> torch.Generator:
         """Random numbers that depend on seed and step alone: nothing to save or restore."""
@@ -132,7 +135,15 @@ class Run:
         os.replace(partial, self.state_file)
 
     def _restore(self) -> None:
-        tensors = load_file(self.state_file)
+        try:
+            tensors = load_file(self.state_file)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{self.state_file} is damaged ({error}); remove it to begin anew"
+            ) from None
+        held = {key: tensor.shape for key, tensor in tensors.items() if key.startswith("weight.")}
+        if held != {f"weight.{name}": w.shape for name, w in zip(self.names, self.weights)}:
+            raise ValueError(f"{self.state_file} is of another network; use another folder")
         self.step = int(tensors.pop("step"))
         with torch.no_grad():
             for name, weight, average in zip(self.names, self.weights, self.average):
@@ -147,10 +158,18 @@ class Run:
                         else tensors[f"step.{name}"]
                         for key in keys
                     }
-        if self.log_file.exists():  # lines written after the state was saved are run again
-            lines = [json.loads(line) for line in self.log_file.read_text().splitlines()]
-            kept = [line for line in lines if line["step"] <= self.step]
-            self.log_file.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        if self.log_file.exists():
+            self._rewind_log()
+
+    def _rewind_log(self) -> None:
+        """Drop the lines written after the state was saved: those steps are run again."""
+        kept = []
+        for line in self.log_file.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # a kill may cut the last line
+                kept += [line] if json.loads(line)["step"] <= self.step else []
+        partial = self.log_file.with_suffix(".partial")
+        partial.write_text("".join(line + "\n" for line in kept))
+        os.replace(partial, self.log_file)
 
     def _log(self, line: dict) -> None:
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
