@@ -1,6 +1,7 @@
 """The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
 
 import argparse
+import dataclasses
 import math
 import os
 import sys
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
     pocket.add_argument("--runs", type=Path, default=Path("runs"), help="states and logs")
     pocket.add_argument("--to", type=Path, default=Path("data/pocket"), help="folder to write")
+    pocket.add_argument("--vae-steps", type=int, metavar="N", help="fewer for a quick try")
+    pocket.add_argument("--steps", type=int, metavar="N", help="of text tower and MMDiT")
     pocket.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
     pocket.set_defaults(run=_train_pocket)
 
@@ -160,15 +163,24 @@ def _info(options) -> None:
 
 
 def _train_pocket(options) -> None:
+    from .posters import pretrain
     from .posters.assemble import write_pocket
-    from .posters.pretrain import train_painter, train_tokenizer, train_vae
 
+    recipes = []
+    for recipe, steps in (
+        (pretrain.VAE_RECIPE, options.vae_steps),
+        (pretrain.PAINT_RECIPE, options.steps),
+    ):
+        if steps is not None and steps < 1:
+            raise UsageError(f"{steps} steps: at least 1 is needed")
+        recipes.append(dataclasses.replace(recipe, steps=steps or recipe.steps))
     options.to.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer()
+    tokenizer = pretrain.train_tokenizer()
     _say("VAE: pictures to latents and back")
-    vae = train_vae(options.runs / "vae")
+    vae = pretrain.train_vae(options.runs / "vae", recipes[0])
     _say("text tower and MMDiT, together")
-    painter = train_painter(vae, tokenizer, options.runs / "painter", compiled=options.compile)
+    folder = options.runs / "painter"
+    painter = pretrain.train_painter(vae, tokenizer, folder, recipes[1], options.compile)
     write_pocket(options.to, vae, tokenizer, painter)
     print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
 

@@ -15,3 +15,6 @@ def unless_solved(mine, answer):
 
 
 EX_00_WORD = "a red circle right of a blue star on a white background"
+
+# words that no hint may contain, because they are the answer
+SPOILERS = {"ex_00_word": {"right"}}

@@ -24,6 +24,7 @@ POCKET_VAE = VAEConfig(base_dim=16)
 VAE_RECIPE = Recipe(steps=4000, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
 CROP = 64  # pixels; whole posters come in the last fifth of the steps
 WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
+MEASURED = 512  # posters that the latents' mean and deviation are taken from
 TEST_SEED = 10_000_000  # posters from here on are never trained on
 
 
@@ -79,7 +80,7 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
 @torch.no_grad()
 def with_statistics(vae: VAE) -> VAE:
     """The same weights in a VAE whose config holds the latents' mean and deviation per channel."""
-    batches = [pictures(range(i, i + 32)) for i in range(0, 512, 32)]
+    batches = [pictures(range(i, i + 32)) for i in range(0, MEASURED, 32)]
     raw = torch.cat([vae.encode(batch)[0] for batch in batches])
     mean, std = raw.mean((0, 2, 3)).tolist(), raw.std((0, 2, 3)).tolist()
     config = dataclasses.replace(
