@@ -88,12 +88,15 @@ def test_a_hint_is_shown_without_a_traceback():
     assert check.NotYet("try again")._render_traceback_() == ["not yet: try again"]
 
 
-def test_a_stub_is_replaced_by_the_answer():
+def test_a_stub_is_replaced_by_the_answer_and_that_is_said(capsys):
     def stub():
         raise NotImplementedError
 
     assert answers.unless_solved(..., 7) == 7
     assert answers.unless_solved(stub, 7) == 7
+    assert capsys.readouterr().out.splitlines() == 2 * [
+        "not solved yet: the stored answer stands in"
+    ]
 
 
 def test_a_readers_own_answer_stays():
@@ -142,6 +145,7 @@ def test_a_picture_without_a_description_is_refused():
 def test_a_shown_picture_carries_its_description():
     data, metadata = show.shown(poster(), "a red circle")._repr_png_()
     assert metadata["alt"] == "a red circle" and data
+    assert repr(show.shown(poster(), "a red circle")) == "a red circle"
 
 
 def test_a_png_has_a_palette_and_hardly_differs():
@@ -186,6 +190,14 @@ def test_a_flow_drawing_is_described_and_leaves_no_figure_open():
     assert shown.alt == "a leads to b and c"
     assert opened(shown.data).mode == "P"
     assert plt.get_fignums() == []
+
+
+def test_the_way_from_prompt_to_picture_needs_a_word_for_every_station():
+    holds = {name: "8" for name, *_ in drawings.STATIONS}
+    assert drawings.text_to_image(holds, "20 steps", "from prompt to picture").data
+    holds.pop("vae")
+    with pytest.raises(KeyError, match="vae"):
+        drawings.text_to_image(holds, "20 steps", "from prompt to picture")
 
 
 def test_the_palette_is_told_apart_by_colour_blind_eyes():

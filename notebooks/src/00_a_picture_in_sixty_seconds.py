@@ -35,10 +35,10 @@
 # the repository, then restart the kernel.
 
 # %% tags=["nbval-ignore-output"] reason="versions differ from machine to machine"
-from qwenimage_ref.course import environment, show
+from qwenimage_ref.course import environment
 
-rows = environment.packages()
-show.table(["package", "needed", "found", "verdict"], rows)
+for package, needed, found, verdict in environment.packages():
+    print(f"{package:12} {needed:13} {found:14} {verdict}")
 
 # %% [markdown]
 # ## Open the model
@@ -47,6 +47,7 @@ show.table(["package", "needed", "found", "verdict"], rows)
 
 # %%
 from qwenimage_ref import QwenImage
+from qwenimage_ref.course import show
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
 
@@ -219,23 +220,20 @@ ids = pipe.tokenizer.encode_prompt(home.prompt)
 text_states, _ = pipe.encode_prompt([home.prompt])
 
 # %%
-from qwenimage_ref.course.drawings import Box, flow
+from qwenimage_ref.course import drawings
 
-boxes = [
-    Box("prompt", f"{len(home.prompt)} letters", 0, 0, "text"),
-    Box("tokenizer", f"{len(ids)} ids", 1, 0, "text"),
-    Box("text_encoder", f"states {tuple(text_states.shape)}", 2, 0, "text"),
-    Box("noise", f"latents {seen[0][1]}", 2, 1, "noise"),
-    Box("transformer", f"velocity {seen[0][2]}", 3, 1, "joint"),
-    Box("vae", f"{picture.height} × {picture.width} pixels", 4, 1, "image"),
-    Box("picture", "for you", 5, 1, "image"),
-]
-names = [box.name for box in boxes]
-arrows = [*zip(names[:2], names[1:3]), *zip(names[3:6], names[4:]), ("text_encoder", names[4])]
-flow(
-    boxes,
-    arrows,
-    loop=("transformer", f"{len(seen)} steps"),
+holds = {
+    "prompt": f"{len(home.prompt)} letters",
+    "tokenizer": f"{len(ids)} ids",
+    "text_encoder": f"text states\n{tuple(text_states.shape)}",
+    "noise": f"latents\n{seen[0][1]}",
+    "transformer": f"velocity\n{seen[0][2]}",
+    "vae": f"{picture.height} × {picture.width}\npixels",
+    "picture": "for you",
+}
+drawings.text_to_image(
+    holds,
+    loop=f"{len(seen)} steps",
     alt="Prompt, tokenizer and text_encoder lead into the transformer, and so does the noise; "
     "the transformer runs in a loop of 20 steps; then vae and picture.",
 )
@@ -249,7 +247,7 @@ print("20 steps, each with latents and a velocity of (1, 16, 16, 16): ok")
 # %% [markdown]
 # Fewer text states than ids? The prompt travels inside a fixed letter to the language model
 # (*"Describe the image by detailing the color, shape, …"*), and the states of that letter's
-# beginning are thrown away after reading. Chapter 02 and 03 are about this.
+# beginning are thrown away after reading. Chapters 02 and 03 are about this.
 #
 # ## The whole machine in fifteen lines
 #
@@ -317,7 +315,7 @@ check.ex_00_word(my_prompt)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Which of the eleven words would still be needed if there were one shape instead of two?
+# Cross out every word that a picture of a single shape would need, too. Few of the twelve are left.
 #
 # </details>
 #
@@ -346,7 +344,7 @@ both = pipe(prompts, " ", num_inference_steps=20, seed=[0, 1, 2, 3] * 2)
 captions = [f"before, seed {seed}" for seed in range(4)] + [
     f"after, seed {seed}" for seed in range(4)
 ]
-show.grid(both, captions, alt="; ".join([check.START_00, "and below", my_prompt]), scale=1)
+show.grid(both, captions, alt=f"{check.START_00}; below: {my_prompt}", scale=1)
 
 # %%
 orders = [[shape.colour for shape in read(picture).scene.shapes] for picture in both]

@@ -9,6 +9,7 @@ what changed. A cell that fails, or writes to stderr, stops the build; the old f
 import argparse
 import hashlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -101,7 +102,8 @@ def build(path: Path) -> tuple[Path, float]:
         run(notebook, folder)
         tidy(notebook)
     except (CellExecutionError, BuildError) as error:
-        raise BuildError(f"{path.name}: {error}") from None
+        plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # tracebacks come in colours
+        raise BuildError(f"{path.name}: {plain}") from None
     seconds = time.perf_counter() - start
     target = folder / path.with_suffix(".ipynb").name
     nbformat.validate(notebook)

@@ -1,16 +1,20 @@
-"""Is everything here that the course needs? Read off pyproject.toml, the one list of it."""
+"""Is everything here that the course needs? Read off pyproject.toml, the one list of it.
+
+Imports nothing that may be missing.
+"""
 
 import tomllib
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from .show import ROOT
+PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def packages() -> list[tuple[str, str, str, str]]:
     """Rows of package, needed, found, and OK, too old or missing."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["notebooks"]
     return [_row(Requirement(line)) for line in lines]
 

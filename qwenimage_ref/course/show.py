@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from IPython.display import Image as Shown
+from IPython.display import Image as PngImage
 from IPython.display import Markdown
 from PIL import Image, ImageDraw, ImageFont
 
@@ -33,6 +33,13 @@ PALETTE = {
     "light": "#56B4E9",
     "paper": "#FFFFFF",
 }
+
+
+class Shown(PngImage):
+    """A picture that says its description where it cannot be seen."""
+
+    def __repr__(self) -> str:
+        return self.alt
 
 
 def pocket_folder() -> Path:
