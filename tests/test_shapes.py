@@ -219,13 +219,9 @@ def sized(shape: str, sizes: dict) -> tuple:
 
 def variants(line: str):
     """One line for each way to read "1 or S"."""
-    choices = re.split(r"(\w+ or \w+)(?=[,)])", line)
-    return map(
-        "".join,
-        itertools.product(
-            *(part.split(" or ") if i % 2 else [part] for i, part in enumerate(choices))
-        ),
-    )
+    parts = re.split(r"(\w+ or \w+)(?=[,)])", line)
+    choices = [part.split(" or ") if i % 2 else [part] for i, part in enumerate(parts)]
+    return map("".join, itertools.product(*choices))
 
 
 def shapes_of(result) -> list[tuple]:
@@ -239,9 +235,8 @@ def shapes_of(result) -> list[tuple]:
 def check(line: str, call, sizes: dict) -> None:
     """Run `call` on tensors of the shapes before the arrow; compare with those behind it."""
     left, right = ARROW.match(line).groups()
-    left = re.findall(
-        SHAPE, re.sub(r"\[[^\]]*\]", "", left)
-    )  # [(frames, rows, cols), ...] is a list
+    left = re.sub(r"\[[^\]]*\]", "", left)  # a list of grids is no tensor
+    left = re.findall(SHAPE, left)
     times = int(re.match(r"(\d+) x|", right)[1] or 1)
     right = re.findall(SHAPE, right) * times
     named = {dim: size(dim, sizes) for shape in left + right for dim in dims(shape) if dim != "..."}
