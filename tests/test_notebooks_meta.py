@@ -27,6 +27,14 @@ FORBIDDEN = {
     "an absolute path": r"""["'](/|~/|[A-Za-z]:\\)\w""",
     "a device that readers may not have": r"\bcuda\b|\bmps\b",
 }
+SPELLINGS = {  # wrong: right
+    r"\b(Pytorch|pyTorch)\b": "PyTorch",
+    r"\b(Qwen Image|QWen|Qwenimage)\b": "Qwen-Image",
+    r"\b(Jupyterlab|Jupyter Lab)\b": "JupyterLab",
+    r"\b(MM-DiT|MMDIT|MmDiT)\b": "MMDiT",
+    r"\b(MS-RoPE|MSROPE)\b": "MSRoPE",
+    r"\b(Github)\b": "GitHub",
+}
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem[:2])
 
 
@@ -49,7 +57,7 @@ def has_picture(cell) -> bool:
 
 
 def checks_numbers(cell) -> bool:
-    """An assert, or a call of a checker, that a wrong picture could fail."""
+    """Whether the cell holds an assert that a wrong picture could fail."""
     tree = ast.parse(cell.source)
     return any(isinstance(node, ast.Assert) for node in ast.walk(tree))
 
@@ -204,6 +212,13 @@ def test_every_exercise_has_a_stub_an_answer_and_a_checker(source):
             assert "= ..." in cell.source or "raise NotImplementedError" in cell.source
             assert following is not None and "unless_solved(" in following.source
             assert re.search(rf"check\.ex_{source.stem[:2]}_\w+\(", following.source)
+
+
+@every_notebook
+def test_names_are_spelled_as_their_owners_do(source):
+    text = prose(built(source))
+    wrong = {m.group(): right for p, right in SPELLINGS.items() for m in re.finditer(p, text)}
+    assert wrong == {}
 
 
 @every_notebook

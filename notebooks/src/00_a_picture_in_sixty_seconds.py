@@ -381,8 +381,8 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 #
 # <details><summary>Answer</summary>
 #
-# None. The noise knows only the seed. That is why the pictures before and after, seed by seed,
-# are alike in their details.
+# None. The noise knows only the seed. That is why pictures of one seed are often alike in their
+# details, whatever they show.
 #
 # </details>
 
@@ -402,7 +402,8 @@ print(len(calls), "runs;", latents.numel(), "numbers in the latents: ok")
 #   float32, 128 × 128 and 20.
 # * It lets a language model rewrite your prompt into a long description first. Here the model sees
 #   your own words.
-# * It remembers text states instead of reading the same negative prompt again for each picture.
+# * It keeps the text states of the empty prompt instead of reading it again for each picture, and
+#   may run both passes of guidance as one batch.
 # * It often skips guidance: *few-step* models are trained so that one run a step is enough, and
 #   eight steps or four.
 # * It has exactly the parts of the drawing. The class behind `pipe` loads the released 20-billion
