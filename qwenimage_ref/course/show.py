@@ -6,13 +6,14 @@ Every picture is a PNG of at most 256 colours, so that a notebook with its outpu
 import inspect
 import io
 import textwrap
+from base64 import b64encode
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Image as PngImage
-from IPython.display import Markdown
 from PIL import Image, ImageDraw, ImageFont
 
 from ..posters.read import Reading
@@ -35,8 +36,28 @@ PALETTE = {
 }
 
 
-class Shown(PngImage):
-    """A picture that says its description where it cannot be seen."""
+@dataclass(frozen=True, repr=False)
+class Markdown:
+    """Text that Jupyter sets as markdown."""
+
+    data: str
+
+    def _repr_markdown_(self) -> str:
+        return self.data
+
+    def __repr__(self) -> str:
+        return self.data
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """A picture, as PNG bytes, that says its description where it cannot be seen."""
+
+    data: bytes
+    alt: str
+
+    def _repr_png_(self) -> tuple[str, dict]:
+        return b64encode(self.data).decode(), {"alt": self.alt}
 
     def __repr__(self) -> str:
         return self.alt
@@ -100,7 +121,7 @@ def figure(fig, alt: str) -> Shown:
     """A matplotlib figure, drawn once and closed."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor=PALETTE["paper"])
-    matplotlib.pyplot.close(fig)
+    plt.close(fig)
     return shown(Image.open(buffer).convert("RGB"), alt)
 
 
@@ -108,7 +129,7 @@ def shown(picture: Image.Image, alt: str) -> Shown:
     """A picture with its description, for people who do not see it."""
     if len(alt) < SHORTEST_ALT:
         raise ValueError(f"alt text {alt!r} describes nothing; say what is to be seen")
-    return Shown(data=png(picture), format="png", alt=alt)
+    return Shown(png(picture), alt)
 
 
 def png(picture: Image.Image) -> bytes:
