@@ -28,17 +28,19 @@ class Recipe:
     warmup: int = 100  # steps
     decay_from: float = 0.5  # share of the steps after which the rate falls (a half cosine)
     betas: tuple[float, float] = (0.9, 0.98)
+    muon_lr: float = 0.0  # the largest rate of the matrices that Muon trains, if there are any
     weight_decay: float = 0.0
     clip: float = 1.0  # largest norm of the gradient
     ema: float = 0.999  # of the averaged weights, a step
     seed: int = 0
 
-    def lr_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
+    def lr_at(self, step: int, peak: float | None = None) -> float:
+        """Learning rate of a step, counted from 0; `peak` stands in for the largest one, `lr`."""
         start = self.decay_from * self.steps
         done = max(0.0, (step - start) / max(1.0, self.steps - start))
         rise = min(1.0, (step + 1) / max(1, self.warmup))
-        return self.lr * rise * 0.5 * (1 + math.cos(math.pi * done))
+        peak = self.lr if peak is None else peak
+        return peak * rise * 0.5 * (1 + math.cos(math.pi * done))
 
     def generator(self, step: int, stream: str = "") -> torch.Generator:
         """Random numbers that depend on seed and step alone: nothing to save or restore."""
@@ -47,18 +49,30 @@ class Recipe:
 
 
 class Run:
-    """Weights, their average and AdamW's moments, kept in one safetensors file."""
+    """Weights, their average and the optimisers' moments, kept in one safetensors file.
 
-    def __init__(self, model: nn.Module, recipe: Recipe, folder: str | Path):
+    The parameters named in `matrices` are trained by Muon, which makes every update orthogonal,
+    the rest by AdamW.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, folder: str | Path, matrices=()):
         self.model, self.recipe, self.folder = model, recipe, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step = 0
         self.names = [name for name, _ in model.named_parameters()]
         self.weights = [p for p in model.parameters()]
         self.average = [p.detach().clone() for p in self.weights]
-        self.optimiser = torch.optim.AdamW(
-            self.weights, recipe.lr, recipe.betas, weight_decay=recipe.weight_decay, fused=True
-        )
+        by_name = dict(model.named_parameters())
+        others = [p for name, p in by_name.items() if name not in matrices]
+        decay = {"weight_decay": recipe.weight_decay}
+        self.optimisers = {
+            torch.optim.AdamW(others, recipe.lr, recipe.betas, fused=True, **decay): recipe.lr
+        }
+        if matrices:
+            chosen = [by_name[name] for name in matrices]
+            # scaled so that an update is as large as AdamW's would be at the same rate
+            muon = torch.optim.Muon(chosen, adjust_lr_fn="match_rms_adamw", **decay)
+            self.optimisers[muon] = recipe.muon_lr
         if self.state_file.exists():
             self._restore()
 
@@ -88,8 +102,9 @@ class Run:
         with tqdm(total=self.recipe.steps, initial=self.step, unit="step", mininterval=5) as bar:
             while self.step < until:
                 lr = self.recipe.lr_at(self.step)
-                for group in self.optimiser.param_groups:
-                    group["lr"] = lr
+                for optimiser, peak in self.optimisers.items():
+                    for group in optimiser.param_groups:
+                        group["lr"] = self.recipe.lr_at(self.step, peak)
                 loss = loss_at(self.step)
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
@@ -97,8 +112,9 @@ class Run:
                     raise FloatingPointError(
                         f"step {self.step}: the gradient is not finite; lower the rate {lr}"
                     )
-                self.optimiser.step()
-                self.optimiser.zero_grad(set_to_none=True)
+                for optimiser in self.optimisers:
+                    optimiser.step()
+                    optimiser.zero_grad(set_to_none=True)
                 # early on the average follows closely, so that it forgets the initial weights
                 keep = min(self.recipe.ema, (self.step + 1) / (self.step + 10))
                 torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], 1 - keep)
@@ -128,8 +144,9 @@ class Run:
         tensors = {"step": torch.tensor(self.step)}
         for name, weight, average in zip(self.names, self.weights, self.average):
             tensors |= {f"weight.{name}": weight.detach(), f"average.{name}": average}
-            for key, value in self.optimiser.state.get(weight, {}).items():
-                tensors[f"{key}.{name}"] = value
+            for optimiser in self.optimisers:
+                for key, value in optimiser.state.get(weight, {}).items():
+                    tensors[f"{key}.{name}"] = value
         partial = self.state_file.with_suffix(".partial")
         save_file({key: value.contiguous() for key, value in tensors.items()}, partial)
         os.replace(partial, self.state_file)
@@ -149,15 +166,9 @@ class Run:
             for name, weight, average in zip(self.names, self.weights, self.average):
                 weight.copy_(tensors[f"weight.{name}"])
                 average.copy_(tensors[f"average.{name}"])
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                if f"exp_avg.{name}" in tensors:
-                    self.optimiser.state[weight] = {
-                        # careful: moments keep the memory format of the weight they belong to
-                        key: torch.empty_like(weight).copy_(tensors[f"{key}.{name}"])
-                        if key != "step"
-                        else tensors[f"step.{name}"]
-                        for key in keys
-                    }
+                for optimiser in self.optimisers:
+                    if any(weight is p for p in optimiser.param_groups[0]["params"]):
+                        optimiser.state[weight] = _moments(weight, name, tensors)
         if self.log_file.exists():
             self._rewind_log()
 
@@ -175,6 +186,17 @@ class Run:
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
         with self.log_file.open("a") as file:
             file.write(json.dumps(rounded) + "\n")
+
+
+def _moments(weight, name: str, tensors: dict) -> dict:
+    """What an optimiser knew of one parameter; nothing for one that never had a gradient."""
+    kept = {}
+    for key in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer"):
+        if f"{key}.{name}" in tensors:
+            value = tensors[f"{key}.{name}"]
+            # careful: moments keep the memory format of the weight they belong to
+            kept[key] = value if key == "step" else torch.empty_like(weight).copy_(value)
+    return kept
 
 
 class _Swapped:
