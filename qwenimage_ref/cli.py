@@ -164,24 +164,24 @@ def _info(options) -> None:
 
 def _train_pocket(options) -> None:
     from .posters import pretrain
-    from .posters.assemble import write_pocket
+    from .posters.assemble import write_pocket, write_record
 
-    recipes = []
-    for recipe, steps in (
-        (pretrain.VAE_RECIPE, options.vae_steps),
-        (pretrain.PAINT_RECIPE, options.steps),
-    ):
+    recipes = [pretrain.VAE_RECIPE, pretrain.PAINT_RECIPE]
+    for i, steps in enumerate((options.vae_steps, options.steps)):
         if steps is not None and steps < 1:
             raise UsageError(f"{steps} steps: at least 1 is needed")
-        recipes.append(dataclasses.replace(recipe, steps=steps or recipe.steps))
+        if steps is not None:
+            recipes[i] = dataclasses.replace(recipes[i], steps=steps)
     options.to.mkdir(parents=True, exist_ok=True)
     tokenizer = pretrain.train_tokenizer()
     _say("VAE: pictures to latents and back")
-    vae = pretrain.train_vae(options.runs / "vae", recipes[0])
+    vae_folder, painter_folder = options.runs / "vae", options.runs / "painter"
+    vae = pretrain.train_vae(vae_folder, recipes[0])
     _say("text tower and MMDiT, together")
-    folder = options.runs / "painter"
-    painter = pretrain.train_painter(vae, tokenizer, folder, recipes[1], options.compile)
+    painter = pretrain.train_painter(vae, tokenizer, painter_folder, recipes[1], options.compile)
     write_pocket(options.to, vae, tokenizer, painter)
+    logs = {"vae": vae_folder / "log.jsonl", "painter": painter_folder / "log.jsonl"}
+    write_record(options.to, {k: (r, logs[k]) for k, r in zip(logs, recipes)})
     print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
 
 

@@ -1,6 +1,7 @@
 """Training the pocket model from nothing, in miniature, and how good the shipped one is."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -98,6 +99,8 @@ def test_the_train_command_makes_a_folder_that_loads_and_resumes(tmp_path, small
     assert cli.main([*command, "--vae-steps", "3", "--steps", "3"]) == 0
     log = (tmp_path / "runs" / "painter" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [2, 3]
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["logs"]["painter"][-1]["step"] == record["recipes"]["painter"]["steps"] == 3
     pipe = QwenImage.from_pretrained(tmp_path / "out")
     assert pipe.recommended["sample_size"] == 128
     assert pipe.transformer.config.num_layers == 1
@@ -114,6 +117,14 @@ def test_the_shipped_vae_keeps_true_posters_above_36_decibels():
     pipe = QwenImage.from_pretrained(POCKET)
     img = pretrain.pictures(range(pretrain.TEST_SEED, pretrain.TEST_SEED + 32))
     assert pretrain.psnr(pipe.vae.decode(pipe.vae.encode(img)[0]), img) >= 36
+
+
+def test_the_shipped_files_are_those_of_the_training_record():
+    record = json.loads((POCKET / "training.json").read_text())
+    for name, sha256 in record["sha256"].items():
+        assert hashlib.sha256((POCKET / name).read_bytes()).hexdigest() == sha256, name
+    for network in ("vae", "painter"):
+        assert record["logs"][network][-1]["step"] == record["recipes"][network]["steps"]
 
 
 def test_the_shipped_folder_is_at_most_34_megabytes():

@@ -1,5 +1,7 @@
 """The finished pocket networks as one folder in the official layout."""
 
+import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,13 +10,16 @@ from torch import nn
 
 from ..checkpoint import save, whole_file
 from ..config import SchedulerConfig, VisionConfig
+from ..measure import provenance
 from ..text_encoder import TextEncoder
 from ..tokenizer import Tokenizer
+from ..train.loop import Recipe
 from ..vae import VAE
 from ..vision import Vision
 from .draw import SIDE
 from .pretrain import Painter
 
+RECORD = "training.json"
 RECOMMENDED = {"sample_size": SIDE, "num_inference_steps": 20}
 # Not trained: no pocket picture is read. It is there because the official folder has one.
 POCKET_VISION = VisionConfig(
@@ -68,6 +73,25 @@ def write_pocket(folder: Path, vae: VAE, tokenizer: Tokenizer, painter: Painter)
         "vae": ["diffusers", "AutoencoderKLQwenImage"],
     }
     _write(folder / "model_index.json", index | RECOMMENDED)
+
+
+def write_record(folder: Path, runs: dict[str, tuple[Recipe, Path]]) -> None:
+    """Write training.json beside the weights: recipes, logs, sha256 of every file, machine, commit.
+
+    runs: the recipe and the log file of each network that was trained.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
+    record = provenance() | {
+        "recipes": {name: dataclasses.asdict(recipe) for name, (recipe, _) in runs.items()},
+        "sha256": {
+            str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+        },
+        "logs": {
+            name: [json.loads(line) for line in log.read_text().splitlines()]
+            for name, (_, log) in runs.items()
+        },
+    }
+    _write(folder / RECORD, record)
 
 
 def _text_encoder_config(painter: Painter, tokenizer: Tokenizer) -> dict:
