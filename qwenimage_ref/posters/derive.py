@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..pipeline import QwenImage
+from . import first_grid
 from .draw import SIDE, Scene, Shape, caption, font
 from .evaluate import Trial, contact_sheet, evaluate, paint, record, table, trials
 
 DATA = Path(__file__).parents[2] / "data"
-LABEL = 34  # pixels under a picture for its prompt
 SHOWN = 32  # random pictures on the sheet, never picked by hand
 SHOWCASE = (  # the pictures at the top of the README
     Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of", "QWEN"),
@@ -28,13 +28,14 @@ SHOWCASE = (  # the pictures at the top of the README
 )
 
 
-def labelled(picture: Image.Image, label: str) -> np.ndarray:
-    """A picture of SIDE pixels with its prompt below -> (SIDE + LABEL, SIDE + 6, 3) uint8"""
-    tile = Image.new("RGB", (SIDE + 6, SIDE + LABEL), "white")
-    tile.paste(picture, (3, 3))
-    lines = textwrap.wrap(label, 24)[:3]
+def labelled(picture: Image.Image, label: str, scale: int = 1) -> np.ndarray:
+    """A picture `scale` times as large, its prompt below -> (H, W, 3) uint8"""
+    side, letters = SIDE * scale, 6 + 2 * scale  # pixels
+    tile = Image.new("RGB", (side + 6, side + 4 * letters + 4), "white")
+    tile.paste(picture.resize((side, side), Image.Resampling.NEAREST), (3, 3))
+    lines = textwrap.wrap(label, side // letters + 8 * scale)[:3]
     ImageDraw.Draw(tile).multiline_text(
-        (3, SIDE + 5), "\n".join(lines), (60, 60, 60), font(8), spacing=1
+        (3, side + 5), "\n".join(lines), (60, 60, 60), font(letters), spacing=1
     )
     return np.asarray(tile)
 
@@ -56,7 +57,9 @@ def write(picture: np.ndarray, name: str) -> None:
 def main() -> None:
     pipe = QwenImage.from_pretrained(DATA / "pocket")
     showcase = [Trial(scene, "en", caption(scene), seed) for seed, scene in enumerate(SHOWCASE)]
-    write(contact_sheet(paint(pipe, showcase), columns=4), "showcase.png")
+    tiles = [labelled(p, t.prompt, scale=2) for p, t in zip(paint(pipe, showcase), showcase)]
+    write(contact_sheet(tiles, columns=4), "showcase.png")
+    write(np.asarray(first_grid.sheet(first_grid.paint(pipe))), "first_grid.png")
     made = trials(SHOWN)
     tiles = [labelled(p, describe(t)) for p, t in zip(paint(pipe, made), made)]
     write(contact_sheet(tiles), "random.png")
