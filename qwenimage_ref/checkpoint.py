@@ -218,7 +218,7 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             for name, keys in zip(names, shards):
-                tensors = {key: _stored_tensor(module, key, dtype) for key in keys}
+                tensors = {key: stored_tensor(module, key, dtype) for key in keys}
                 partial = stack.enter_context(whole_file(folder / name))
                 save_file(tensors, partial, metadata={"format": "pt"})
             if len(shards) > 1:
@@ -247,7 +247,8 @@ def whole_file(path: Path):
         Path(partial).unlink(missing_ok=True)
 
 
-def _stored_tensor(module: nn.Module, key: str, dtype) -> torch.Tensor:
+def stored_tensor(module: nn.Module, key: str, dtype=None) -> torch.Tensor:
+    """One tensor as the file holds it; zeros where the module keeps none."""
     path, _, name = key.rpartition(".")
     owner = module.get_submodule(path)
     if name not in owner._parameters:

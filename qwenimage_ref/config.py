@@ -209,13 +209,18 @@ class SchedulerConfig(_Config):
     def from_dict(cls, numbers: dict):
         if not numbers.get("use_dynamic_shifting", True):
             raise ConfigError("use_dynamic_shifting is false; Qwen-Image always shifts by size")
-        # careful: Lightning files say null and Layered false; both mean "no terminal stretch"
-        return super().from_dict(
-            {**numbers, "shift_terminal": numbers.get("shift_terminal") or 0.0}
-        )
+        if "shift_terminal" in numbers:
+            # careful: Lightning files say null and Layered false; both mean "no terminal stretch"
+            numbers = {**numbers, "shift_terminal": numbers["shift_terminal"] or 0.0}
+        return super().from_dict(numbers)
 
     def __post_init__(self):
         if self.time_shift_type not in ("exponential", "linear"):
             raise ConfigError(
                 f"time_shift_type {self.time_shift_type!r} is not exponential or linear"
+            )
+        if self.max_image_seq_len <= self.base_image_seq_len:
+            raise ConfigError(
+                f"max_image_seq_len {self.max_image_seq_len} must be larger than "
+                f"base_image_seq_len {self.base_image_seq_len}"
             )

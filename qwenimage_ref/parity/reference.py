@@ -19,7 +19,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
 )
 
-from ..checkpoint import _stored_tensor, stored_form
+from ..checkpoint import stored_form, stored_tensor
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from ..vae import VAE
 
@@ -124,7 +124,7 @@ def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.M
     shared wherever the stored form is ours, so give a twin new tensors rather than change them.
     """
     renamed = {official_name(name): name for name in theirs.state_dict()}
-    stored = {name: _stored_tensor(ours, name, None) for name in stored_form(ours)}
+    stored = {name: stored_tensor(ours, name, None) for name in stored_form(ours)}
     lacking = [
         name for name in renamed if name not in stored and not name.startswith(tuple(unused))
     ]

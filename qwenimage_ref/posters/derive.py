@@ -59,7 +59,9 @@ def main() -> None:
     showcase = [Trial(scene, "en", caption(scene), seed) for seed, scene in enumerate(SHOWCASE)]
     tiles = [labelled(p, t.prompt, scale=2) for p, t in zip(paint(pipe, showcase), showcase)]
     write(contact_sheet(tiles, columns=4), "showcase.png")
-    write(np.asarray(first_grid.sheet(first_grid.paint(pipe))), "first_grid.png")
+    # every colour kept: notebook 00 compares its own grid with this one to 1/255
+    first = first_grid.sheet(first_grid.paint(pipe))
+    first.save(DATA / "pictures" / "first_grid.png", optimize=True)
     made = trials(SHOWN)
     tiles = [labelled(p, describe(t)) for p, t in zip(paint(pipe, made), made)]
     write(contact_sheet(tiles), "random.png")
