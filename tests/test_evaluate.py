@@ -77,5 +77,8 @@ def test_the_sheet_puts_pictures_in_rows_and_fills_up_with_white():
 
 
 def test_the_shipped_model_paints_most_held_out_scenes_right():
+    # three standard errors below the record in data/measurements/pocket_eval.json
     result = ev.evaluate(QwenImage.from_pretrained(POCKET), 24, quiet=True)
-    assert result["rows"]["whole scene"]["right"] >= 16
+    assert result["rows"]["whole scene"]["right"] >= 20
+    word = result["rows"]["word exactly right"]
+    assert word["right"] >= 0.4 * word["of"]

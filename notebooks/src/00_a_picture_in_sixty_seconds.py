@@ -122,8 +122,8 @@ show.table(["", "read back", *asked_for], rows)
 
 # %%
 held = sum(result[key] for result in results for key in asked_for[:5])
-assert held >= 25, f"only {held} of 40 statements about the scenes hold"
-print("without the words, at least 25 of 40 statements about the scenes hold: ok")
+assert held >= 32, f"only {held} of 40 statements about the scenes hold"
+print("without the words, at least 32 of 40 statements about the scenes hold: ok")
 
 # %% [markdown]
 # A *no* in the table is not hidden: this model is small, and spelling is the hardest thing it
