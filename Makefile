@@ -23,6 +23,7 @@ help: ## list these commands
 setup: $(STAMP) ## install everything into .venv (a moment if nothing changed)
 
 # torch comes first and alone: resolved together with the rest, it can drag in a second build.
+# JupyterLab would look for newer versions and for news: nothing here reaches the network unasked.
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	    "$(PYTHON) is missing or older than 3.11; try: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -30,6 +31,7 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") $(TORCH)
 	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	$(BIN)/jupyter labextension disable @jupyterlab/apputils-extension:announcements
 	@touch $@
 
 # Without a display JupyterLab prints its address instead of opening a text browser; it refuses to
