@@ -21,9 +21,12 @@ from qwenimage_ref.checkpoint import (
     save,
     stored_form,
 )
-from qwenimage_ref.config import MMDiTConfig, VAEConfig
+from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from qwenimage_ref.mmdit import MMDiT
+from qwenimage_ref.posters.assemble import StoredTextEncoder
+from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
+from qwenimage_ref.vision import Vision
 
 STEM = "diffusion_pytorch_model"
 SMALL_MMDIT = MMDiTConfig(
@@ -77,6 +80,18 @@ def test_the_index_of_the_official_transformer_is_the_published_file_byte_for_by
     assert len(index) == 198_887
     assert hashlib.sha256(index).hexdigest() == (
         "adeb4aa7230a3940cdfb4f6d7be4131a13cd5275d612fb9f8be90ede8d965b29"
+    )
+
+
+def test_both_towers_and_the_head_are_the_official_text_encoder_byte_for_byte():
+    with torch.device("meta"):
+        language, vision = TextEncoder(TextEncoderConfig()), Vision(VisionConfig())
+        stored = StoredTextEncoder(language, vision).bfloat16()
+    assert fingerprint(stored) == "8004730443f55db63092006dd9f7110e"
+    index = index_json(stored, 5_000_000_000, stem="model")
+    assert len(index) == 57_655
+    assert hashlib.sha256(index).hexdigest() == (
+        "4be35310ddc165e46e88de4c3fec8c1210014b0b8717f4544d82cc740814ae0c"
     )
 
 
