@@ -58,8 +58,8 @@ paint: export PAINT_OUT := $(value OUT)
 paint: setup ## paint a sentence: make paint PROMPT="..." [OUT=out.png]
 	@$(BIN)/qwenimage paint "$$PAINT_PROMPT" -o "$$PAINT_OUT"
 
-train: setup ## train the pocket model (hours; goes on where it was stopped)
-	$(BIN)/qwenimage train pocket
+train: setup ## train the pocket model (an hour or two; goes on where it stopped)
+	$(BIN)/qwenimage train pocket --to data/pocket
 
 notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
 	$(BIN)/python -m qwenimage_ref.course.build

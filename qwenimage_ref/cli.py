@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import math
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -19,17 +21,20 @@ class UsageError(ValueError):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        hint = "put the prompt in quotes, or " if message.startswith("unrecognized") else ""
+        raise UsageError(f"{message} ({hint}see {self.prog} --help)")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     try:
         options = _parser().parse_args(arguments)
-        warnings.showwarning = lambda message, *_: _say(f"note: {message}")
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: _say(f"note: {message}")
+            options.run(options)
         return 0
-    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+    # RuntimeError: torch says so when memory ends
+    except (ValueError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
         text = str(error) or "out of memory; use smaller sides"
         _say(" ".join(text.split()))
         return 2
@@ -47,14 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     paint = commands.add_parser("paint", help="paint a picture from a prompt")
-    paint.add_argument("prompt")
+    paint.add_argument("prompt", help="what to paint, in quotes")
     paint.add_argument("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
     _add_weights(paint)
     paint.add_argument("--negative", default=" ", metavar="TEXT", help='default " "')
     paint.add_argument("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
     paint.add_argument("--steps", type=int, help="default: what the weights recommend, else 50")
     paint.add_argument("--size", metavar="WxH", help="default: what the weights recommend")
-    paint.add_argument("--seed", type=int, default=0)
+    paint.add_argument("--seed", type=int, default=0, help="chooses the noise; default 0")
     paint.set_defaults(run=_paint)
 
     info = commands.add_parser("info", help="what a folder of weights holds")
@@ -65,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     models = train.add_subparsers(metavar="MODEL", required=True)
     pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
     pocket.add_argument("--runs", type=Path, default=Path("runs"), help="states and logs")
-    pocket.add_argument("--to", type=Path, default=Path("data/pocket"), help="folder to write")
+    pocket.add_argument("--to", type=Path, default=Path("runs/pocket"), help="folder to write")
     pocket.add_argument("--vae-steps", type=int, metavar="N", help="fewer for a quick try")
     pocket.add_argument("--steps", type=int, metavar="N", help="of text tower and MMDiT")
     pocket.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
@@ -73,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("eval", help="paint held-out captions and read them back")
     _add_weights(score)
-    score.add_argument("--captions", type=int, default=200)
-    score.add_argument("--steps", type=int, default=20)
-    score.add_argument("--cfg", type=float, default=4.0)
+    score.add_argument("--captions", type=int, default=200, help="default 200")
+    score.add_argument("--steps", type=int, default=20, help="default 20")
+    score.add_argument("--cfg", type=float, default=4.0, help="guidance; default 4")
     score.add_argument("--record", type=Path, metavar="FILE", help="also write a JSON file")
     score.set_defaults(run=_eval)
 
@@ -93,8 +98,7 @@ def _paint(options) -> None:
     # everything that can be wrong is looked at before the first second is spent
     if not options.prompt.strip():
         raise UsageError(f"the prompt is empty; say what to paint: {EXAMPLE}")
-    if not math.isfinite(options.cfg):
-        raise UsageError(f"--cfg {options.cfg} is not a number; 4 is usual, 1 is no guidance")
+    _check_cfg(options.cfg)
     width, height = _size(options.size) if options.size else (None, None)
     _check_output(options.output)
 
@@ -122,6 +126,11 @@ def _paint(options) -> None:
     print(f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}")
 
 
+def _check_cfg(cfg: float) -> None:
+    if not math.isfinite(cfg):
+        raise UsageError(f"--cfg {cfg} is not a number; 4 is usual, 1 is no guidance")
+
+
 def _size(text: str) -> tuple[int, int]:
     width, cross, height = text.lower().partition("x")
     try:
@@ -145,21 +154,28 @@ def _check_output(path: Path) -> None:
         raise UsageError(f"{folder} is not a folder; make it first or choose another with -o")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written to; choose another with -o")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # some folders refuse whatever they promise
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written to ({error.strerror}); choose another"
+        ) from None
 
 
 def _info(options) -> None:
-    from .pipeline import QwenImage
+    from . import official
+    from .pipeline import empty_networks, read_model_index
+    from .tokenizer import Tokenizer
 
-    pipe = QwenImage.from_pretrained(options.folder)
-    print(f"{options.folder}")
-    for name in ("text_encoder", "transformer", "vae"):
-        module = getattr(pipe, name)
+    folder = official.resolve(options.folder)
+    recommended = read_model_index(folder)
+    print(f"{folder}")
+    for name, module in empty_networks(folder).items():
         parameters = sum(p.numel() for p in module.parameters())
         print(f"  {name:13} {parameters:>14,} parameters in use")
-    print(f"  {'tokenizer':13} {len(pipe.tokenizer):>14,} ids")
-    for key, value in pipe.recommended.items():
-        if isinstance(value, int):
-            print(f"  {key}: {value}")
+    print(f"  {'tokenizer':13} {len(Tokenizer.load(folder / 'tokenizer')):>14,} ids")
+    for key, value in recommended.items():
+        print(f"  {key}: {value}")
 
 
 def _train_pocket(options) -> None:
@@ -172,22 +188,30 @@ def _train_pocket(options) -> None:
             raise UsageError(f"{steps} steps: at least 1 is needed")
         if steps is not None:
             recipes[i] = dataclasses.replace(recipes[i], steps=steps)
-    options.to.mkdir(parents=True, exist_ok=True)
+    if options.to.exists() and not (options.to / "model_index.json").is_file():
+        raise UsageError(f"{options.to} is there and is no model; choose another with --to")
     tokenizer = pretrain.train_tokenizer()
     _say("VAE: pictures to latents and back")
     vae_folder, painter_folder = options.runs / "vae", options.runs / "painter"
     vae = pretrain.train_vae(vae_folder, recipes[0])
     _say("text tower and MMDiT, together")
     painter = pretrain.train_painter(vae, tokenizer, painter_folder, recipes[1], options.compile)
-    write_pocket(options.to, vae, tokenizer, painter)
+    partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole
+    shutil.rmtree(partial, ignore_errors=True)
+    write_pocket(partial, vae, tokenizer, painter)
     logs = {"vae": vae_folder / "log.jsonl", "painter": painter_folder / "log.jsonl"}
-    write_record(options.to, {k: (r, logs[k]) for k, r in zip(logs, recipes)})
+    write_record(partial, {name: (recipe, logs[name]) for name, recipe in zip(logs, recipes)})
+    shutil.rmtree(options.to, ignore_errors=True)
+    partial.rename(options.to)
     print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
 
 
 def _eval(options) -> None:
     if options.captions < 1:
         raise UsageError(f"--captions {options.captions}: at least 1 is needed")
+    _check_cfg(options.cfg)
+    if options.record and (options.record.is_dir() or not options.record.parent.is_dir()):
+        raise UsageError(f"--record {options.record}: name a file in a folder that exists")
 
     from .pipeline import QwenImage
     from .posters.evaluate import evaluate, record, table

@@ -31,6 +31,8 @@ class _Config:
                 isinstance(value, bool) or not isinstance(value, (int, float))
             ):
                 raise ConfigError(f"{cls.__name__}: {key} must be a number, found {value!r}")
+            if expected is int and not (isinstance(value, int) and value >= 0):
+                raise ConfigError(f"{cls.__name__}: {key} must be a whole number, found {value!r}")
         return cls(**taken)
 
     @classmethod
@@ -43,7 +45,7 @@ class _Config:
             return cls.from_dict(numbers)
         except FileNotFoundError:
             raise ConfigError(f"{path} is missing; is the folder completely downloaded?") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{path}: {error}") from None
 
     def to_dict(self) -> dict:
@@ -190,6 +192,8 @@ class VisionConfig(_Config):
 
     @classmethod
     def from_dict(cls, numbers: dict):
+        if "vision_config" not in numbers and "num_hidden_layers" in numbers:
+            raise ConfigError("there is no vision_config; this model reads no pictures")
         return super().from_dict(numbers.get("vision_config") or numbers)
 
 

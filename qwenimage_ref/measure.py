@@ -1,5 +1,6 @@
 """Where a number comes from: machine, versions and commit, kept with every measurement."""
 
+import importlib.metadata
 import platform
 import subprocess
 import sys
@@ -10,8 +11,11 @@ import torch
 from . import __version__
 
 
-def provenance() -> dict:
-    """-> {"machine", "versions", "commit", "command"} for a file in data/measurements/"""
+def provenance(*packages: str) -> dict:
+    """-> {"machine", "versions", "commit", "command"} for a file in data/measurements/
+
+    packages: others whose version matters to the number, diffusers for one.
+    """
     return {
         "machine": {
             "processor": _processor(),
@@ -22,9 +26,11 @@ def provenance() -> dict:
             "qwenimage_ref": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
         },
         "commit": _commit(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        # a machine's own paths say nothing elsewhere
+        "command": " ".join(Path(a).name if a.startswith("/") else a for a in sys.orig_argv),
     }
 
 

@@ -15,7 +15,7 @@ from .config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig
 from .mmdit import MMDiT
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
-from .tokenizer import Tokenizer
+from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
 from .vae import VAE
 
 LONGEST_PROMPT = 50_000  # characters; of more than 1,024 tokens nothing would be read anyway
@@ -49,12 +49,9 @@ class QwenImage:
                 "dtype float16: the image stream of the released weights reaches 200,000 and "
                 "float16 ends at 65,504; use torch.bfloat16"
             )
-        index = _read_model_index(folder)
-        with torch.device("meta"):
-            text_config = TextEncoderConfig.from_json(folder / "text_encoder" / "config.json")
-            text_encoder = TextEncoder(text_config)
-            transformer = MMDiT(MMDiTConfig.from_json(folder / "transformer" / "config.json"))
-            vae = VAE(VAEConfig.from_json(folder / "vae" / "config.json"))
+        recommended = read_model_index(folder)
+        text_encoder, transformer, vae = empty_networks(folder).values()
+        text_config = text_encoder.config
         if text_config.hidden_size != transformer.config.joint_attention_dim:
             raise CheckpointError(
                 f"{folder}: text states are {text_config.hidden_size} wide, the transformer reads "
@@ -72,7 +69,7 @@ class QwenImage:
                 f"{text_config.vocab_size} rows; the parts are of different models"
             )
         scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
-        return cls(tokenizer, text_encoder, transformer, vae, scheduler, index)
+        return cls(tokenizer, text_encoder, transformer, vae, scheduler, recommended)
 
     @property
     def device(self) -> torch.device:
@@ -103,6 +100,8 @@ class QwenImage:
         (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts:
+            raise ValueError("there is no prompt; give one, or a list of at least one")
         size = self.recommended.get("sample_size", 1024)
         height = size if height is None else height
         width = size if width is None else width
@@ -113,7 +112,7 @@ class QwenImage:
             warnings.warn(
                 f"true_cfg_scale {true_cfg_scale} has no effect without a negative_prompt; "
                 'pass negative_prompt=" " for guidance',
-                stacklevel=2,
+                stacklevel=3,
             )
         cond = self.encode_prompt(prompts, max_sequence_length)
         uncond = None
@@ -142,10 +141,9 @@ class QwenImage:
         rows = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]
         start = self.tokenizer.prefix_length
         longest = max(map(len, rows))
-        if longest - start > max_sequence_length:
+        if longest - start > max_sequence_length or longest == start + MAX_PROMPT_TOKENS:
             warnings.warn(
-                f"the prompt has {longest - start} tokens; only the first {max_sequence_length} "
-                "are read",
+                f"the prompt is longer than {max_sequence_length} tokens; its end is not read",
                 stacklevel=3,
             )
         pad = self.tokenizer.pad_id
@@ -160,7 +158,7 @@ class QwenImage:
 
     def noise(self, count: int, height: int, width: int, seed=None):
         """-> (B, C, h, w): upstream's initial noise for this seed, drawn on the CPU"""
-        self._check_size(height, width)
+        self._check_size(count, height, width)
         scale, channels = self.vae.config.scale, self.vae.config.z_dim
         shape = (channels, height // scale, width // scale)
         if isinstance(seed, (list, tuple)):
@@ -207,10 +205,10 @@ class QwenImage:
         img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
 
-    def _check_size(self, height: int, width: int) -> None:
+    def _check_size(self, count: int, height: int, width: int) -> None:
         """Raises ValueError for a size that cannot be painted, before any work is done."""
         for name, side in (("height", height), ("width", width)):
-            if not isinstance(side, int) or side < TOKEN or side % TOKEN:
+            if int(side) != side or side < TOKEN or side % TOKEN:
                 lower = max(TOKEN, int(side) // TOKEN * TOKEN)
                 raise ValueError(
                     f"{name} {side} is not a positive multiple of {TOKEN}; "
@@ -218,11 +216,11 @@ class QwenImage:
                 )
         if max(height, width) // TOKEN // 2 > FARTHEST_POSITION - 1024:
             raise ValueError(f"{width}x{height} pixels: positions end at 4096; use smaller sides")
-        needed, free = self._bytes_needed(height, width), _free_memory(self.device)
-        if free is not None and needed > free:
+        needed, free = count * self._bytes_needed(height, width), _free_memory(self.device)
+        if needed > free:
             raise ValueError(
-                f"{width}x{height} pixels need about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB "
-                "of memory are free; use smaller sides"
+                f"{count} of {width}x{height} pixels need about {needed / 1e9:.1f} GB and "
+                f"{free / 1e9:.1f} GB of memory are free; use smaller sides"
             )
 
     def _bytes_needed(self, height: int, width: int) -> int:
@@ -233,16 +231,41 @@ class QwenImage:
         return max(decoder, 12 * tokens * self.transformer.config.inner_dim * size)
 
 
-def _free_memory(device: torch.device) -> int | None:
+def _free_memory(device: torch.device) -> float:
+    """Bytes that could still be taken; all of the machine's, or infinity, where none can tell."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    try:  # Linux; unlike free pages it counts the page cache, which gives way
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if "MemAvailable" in line)
+    except (OSError, StopIteration):
+        pass
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not every system tells
-        return None
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return float("inf")
 
 
-def _read_model_index(folder: Path) -> dict:
+def empty_networks(folder: Path) -> dict:
+    """A folder -> its text_encoder, transformer and vae without weights, on the meta device"""
+    with torch.device("meta"):
+        return {
+            "text_encoder": TextEncoder(_config(TextEncoderConfig, folder, "text_encoder")),
+            "transformer": MMDiT(_config(MMDiTConfig, folder, "transformer")),
+            "vae": VAE(_config(VAEConfig, folder, "vae")),
+        }
+
+
+def _config(kind, folder: Path, part: str):
+    return kind.from_json(folder / part / "config.json")
+
+
+def read_model_index(folder: Path) -> dict:
+    """model_index.json -> what it recommends: sample_size, num_inference_steps
+
+    Raises CheckpointError for a folder that is not a text-to-image model.
+    """
     file = folder / "model_index.json"
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
@@ -252,10 +275,13 @@ def _read_model_index(folder: Path) -> dict:
             f"{folder} holds no model_index.json; give the folder that contains transformer/, "
             "text_encoder/, vae/"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(f"{file} is damaged; fetch it again") from None
     if name != "QwenImagePipeline":
         raise CheckpointError(
             f"{folder} is a {name}; only QwenImagePipeline, text to image, is here"
         )
-    return index
+    known = {key: index[key] for key in ("sample_size", "num_inference_steps") if key in index}
+    if wrong := [key for key, value in known.items() if type(value) is not int or value < 1]:
+        raise CheckpointError(f"{file}: {wrong[0]} must be a whole number; correct it")
+    return known

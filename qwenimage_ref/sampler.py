@@ -26,7 +26,11 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
     Raises ValueError where upstream would answer NaN: one step with a terminal stretch.
     """
     if num_inference_steps < 1:
-        raise ValueError(f"num_inference_steps {num_inference_steps}: at least 1 step is needed")
+        raise ValueError(f"num_inference_steps {num_inference_steps}: use 2 or more")
+    if num_inference_steps > config.num_train_timesteps:
+        raise ValueError(
+            f"num_inference_steps {num_inference_steps}: at most {config.num_train_timesteps}"
+        )
     if num_inference_steps == 1 and config.shift_terminal:
         raise ValueError(
             "num_inference_steps 1: the schedule is stretched to end at "

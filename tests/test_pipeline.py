@@ -169,9 +169,10 @@ def test_bf16_paints_nearly_the_same_picture(pipe):
         ({"height": 1000}, "height 1000 is not a positive multiple of 16; try 992 or 1008"),
         ({"height": 65536, "width": 65536}, "use smaller sides"),
         ({"height": 16, "width": 16 * 8192}, "positions end at 4096"),
-        ({"num_inference_steps": 0}, "at least 1 step is needed"),
+        ({"num_inference_steps": 0}, "use 2 or more"),
         ({"num_inference_steps": 1}, "use 2 or more"),
         ({"seed": -1}, "seed -1 is not in 0"),
+        ({"height": 64.5}, "height 64.5 is not a positive multiple of 16"),
         ({"seed": [1, 2]}, "2 seeds for 1 prompts"),
         ({"max_sequence_length": 2000}, "max_sequence_length 2000 is not in 1 to 1024"),
         ({"negative_prompt": [" ", " "]}, "2 negative prompts for 1 prompts"),
@@ -188,7 +189,7 @@ def test_a_prompt_of_a_megabyte_is_refused_before_any_work(pipe):
 
 
 def test_a_prompt_longer_than_is_read_says_so(pipe):
-    with pytest.warns(UserWarning, match="only the first 16 are read"):
+    with pytest.warns(UserWarning, match="longer than 16 tokens; its end is not read"):
         states, _ = pipe.encode_prompt([PROMPT + " and" * 20], max_sequence_length=16)
     assert states.shape[1] == 16
 

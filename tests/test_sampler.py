@@ -92,7 +92,7 @@ def test_one_step_is_a_schedule_where_nothing_is_stretched(config):
 
 @pytest.mark.parametrize("steps", [0, -3])
 def test_no_steps_are_refused(steps):
-    with pytest.raises(ValueError, match=f"num_inference_steps {steps}: at least 1"):
+    with pytest.raises(ValueError, match=f"num_inference_steps {steps}: use 2 or more"):
         sigmas(steps, 64, OFFICIAL)
 
 

@@ -95,8 +95,8 @@ def slow_loss_at(step):
 """
 HALF_A_STATE = """
 whole = loop.save_file
-def save_file(tensors, path):
-    whole(tensors, path)
+def save_file(tensors, path, metadata):
+    whole(tensors, path, metadata)
     if run.step == 20:
         os.truncate(path, Path(path).stat().st_size // 2)
         os.kill(os.getpid(), signal.SIGKILL)

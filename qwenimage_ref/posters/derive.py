@@ -31,9 +31,9 @@ SHOWCASE = (  # the pictures at the top of the README
 def labelled(picture: Image.Image, label: str, scale: int = 1) -> np.ndarray:
     """A picture `scale` times as large, its prompt below -> (H, W, 3) uint8"""
     side, letters = SIDE * scale, 6 + 2 * scale  # pixels
-    tile = Image.new("RGB", (side + 6, side + 4 * letters + 4), "white")
+    tile = Image.new("RGB", (side + 6, side + 5 * letters + 4), "white")
     tile.paste(picture.resize((side, side), Image.Resampling.NEAREST), (3, 3))
-    lines = textwrap.wrap(label, side // letters + 8 * scale)[:3]
+    lines = textwrap.wrap(label, side // letters + 8 * scale)
     ImageDraw.Draw(tile).multiline_text(
         (3, side + 5), "\n".join(lines), (60, 60, 60), font(letters), spacing=1
     )
@@ -42,7 +42,7 @@ def labelled(picture: Image.Image, label: str, scale: int = 1) -> np.ndarray:
 
 def describe(trial: Trial) -> str:
     """The label's font has no Chinese letters, so a Chinese prompt is given by its English twin."""
-    english = caption(trial.scene, "en").replace(" background", "")
+    english = caption(trial.scene, "en").replace(" background", "").replace("with the text ", "")
     return f"[zh] {english}" if trial.language == "zh" else english
 
 

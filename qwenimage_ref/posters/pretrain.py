@@ -1,6 +1,8 @@
 """The pocket model from nothing: tokenizer, VAE, then text tower and MMDiT together."""
 
 import dataclasses
+import functools
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +134,20 @@ def scene_of(number: int) -> Scene:
     return sample_scene(number, word_share=WORD_SHARE)
 
 
+@functools.cache
+def trained_scenes() -> frozenset[Scene]:
+    """Every scene of the training pictures."""
+    return frozenset(scene_of(number) for number in range(POSTERS))
+
+
+def digest(module: nn.Module) -> str:
+    """Twelve digits that change with the weights and the config."""
+    found = hashlib.sha256(repr(module.config).encode())
+    for parameter in module.parameters():
+        found.update(parameter.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()[:12]
+
+
 class Painter(nn.Module):
     """The two networks that learn together."""
 
@@ -217,8 +233,9 @@ def train_painter(
     `compiled`: torch.compile, 1.3 times as fast after minutes of compiling; needs a C++ compiler.
     """
     painter = Painter(recipe.seed)
-    run = Run(painter, recipe, folder, painter.matrices())
-    latents = Latents(vae, folder / "latents")
+    origin = digest(vae)  # latents of one VAE mean nothing to a painter of another's
+    run = Run(painter, recipe, folder, painter.matrices(), origin=origin)
+    latents = Latents(vae, folder / f"latents-{origin}")
     keep = tokenizer.prefix_length
 
     def loss_of(ids, mask, data, noise, sigma):

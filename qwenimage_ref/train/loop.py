@@ -6,11 +6,11 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
@@ -52,13 +52,18 @@ class Run:
     """Weights, their average and the optimisers' moments, kept in one safetensors file.
 
     The parameters named in `matrices` are trained by Muon, which makes every update orthogonal,
-    the rest by AdamW.
+    the rest by AdamW. `origin` names what else the run depends on, data for one: a state is taken
+    up again only by the same recipe and origin.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, folder: str | Path, matrices=()):
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, folder: str | Path, matrices=(), origin: str = ""
+    ):
         self.model, self.recipe, self.folder = model, recipe, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step = 0
+        # what a state must have in common with the run that takes it up again
+        self.terms = {"recipe": json.dumps(asdict(recipe)), "origin": origin}
         self.names = [name for name, _ in model.named_parameters()]
         self.weights = [p for p in model.parameters()]
         self.average = [p.detach().clone() for p in self.weights]
@@ -148,12 +153,15 @@ class Run:
                 for key, value in optimiser.state.get(weight, {}).items():
                     tensors[f"{key}.{name}"] = value
         partial = self.state_file.with_suffix(".partial")
-        save_file({key: value.contiguous() for key, value in tensors.items()}, partial)
+        tensors = {key: value.contiguous() for key, value in tensors.items()}
+        save_file(tensors, partial, metadata=self.terms)
         os.replace(partial, self.state_file)
 
     def _restore(self) -> None:
         try:
             tensors = load_file(self.state_file)
+            with safe_open(self.state_file, framework="pt") as file:
+                terms = file.metadata()
         except SafetensorError as error:
             raise ValueError(
                 f"{self.state_file} is damaged ({error}); remove it to begin anew"
@@ -161,6 +169,11 @@ class Run:
         held = {key: tensor.shape for key, tensor in tensors.items() if key.startswith("weight.")}
         if held != {f"weight.{name}": w.shape for name, w in zip(self.names, self.weights)}:
             raise ValueError(f"{self.state_file} is of another network; use another folder")
+        if terms != self.terms:
+            raise ValueError(
+                f"{self.state_file} was trained by another recipe, or on another VAE's latents; "
+                "use another folder, or remove this one"
+            )
         self.step = int(tensors.pop("step"))
         with torch.no_grad():
             for name, weight, average in zip(self.names, self.weights, self.average):
