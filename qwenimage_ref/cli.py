@@ -190,6 +190,8 @@ def _train_pocket(options) -> None:
             recipes[i] = dataclasses.replace(recipes[i], steps=steps)
     if options.to.exists() and not (options.to / "model_index.json").is_file():
         raise UsageError(f"{options.to} is there and is no model; choose another with --to")
+    for folder in (options.runs, options.to.parent):  # hours before anything is written there
+        folder.mkdir(parents=True, exist_ok=True)
     tokenizer = pretrain.train_tokenizer()
     _say("VAE: pictures to latents and back")
     vae_folder, painter_folder = options.runs / "vae", options.runs / "painter"

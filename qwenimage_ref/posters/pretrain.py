@@ -173,7 +173,7 @@ class Painter(nn.Module):
         nn.init.zeros_(self.transformer.proj_out.weight)  # and the velocity as zero
 
     def matrices(self) -> list[str]:
-        """Names of the matrices inside the layers, which Muon trains in a third of the steps."""
+        """Names of the matrices inside the layers, which Muon trains in half of AdamW's steps."""
         return [
             name
             for name, parameter in self.named_parameters()
