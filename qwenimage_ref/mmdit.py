@@ -216,17 +216,27 @@ class MMDiT(nn.Module):
         after_block(i, img_target) -> img_target sees and may change the target after block i.
         """
         target = math.prod(grids[0])
+        img, txt, told = self.enter(img, txt, sigma, grids, txt_mask)
+        for i, block in enumerate(self.transformer_blocks):
+            img, txt = block(img, txt, *told)
+            if after_block is not None:
+                img = torch.cat([after_block(i, img[:, :target]), img[:, target:]], dim=1)
+        return self.leave(img[:, :target], told)
+
+    def enter(self, img, txt, sigma, grids, txt_mask=None):
+        """What comes before the blocks -> img (B, I, D), txt (B, T, D), what every block is told"""
+        target = math.prod(grids[0])
         img_rotation, txt_rotation = self.rotations(grids, txt.shape[1], img.device)
         mask = None if txt_mask is None else F.pad(txt_mask, (0, img.shape[1]), value=True)
         mask = None if mask is None else mask[:, None, None]  # (B, 1, 1, T + I)
         times, temb = self.times(sigma.to(img.dtype), target, img.shape[1])
+        told = (temb, img_rotation, txt_rotation, mask, times)
+        return self.img_in(img), self.txt_in(self.txt_norm(txt)), told
 
-        img, txt = self.img_in(img), self.txt_in(self.txt_norm(txt))  # (B, I, D), (B, T, D)
-        for i, block in enumerate(self.transformer_blocks):
-            img, txt = block(img, txt, temb, img_rotation, txt_rotation, mask, times)
-            if after_block is not None:
-                img = torch.cat([after_block(i, img[:, :target]), img[:, target:]], dim=1)
-        return self.proj_out(self.norm_out(img[:, :target], temb[:, :1]))
+    def leave(self, img, told):
+        """What comes after them: the target's tokens (B, I, D) -> their velocity (B, I, 64)"""
+        temb, *_ = told
+        return self.proj_out(self.norm_out(img, temb[:, :1]))
 
     def rotations(self, grids, text_length, device="cpu"):
         """Grids, T -> (I, K/2), (T, K/2) complex"""

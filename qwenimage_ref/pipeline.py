@@ -1,6 +1,5 @@
 """The parts put together: a prompt becomes a picture."""
 
-import json
 import os
 import warnings
 from pathlib import Path
@@ -10,9 +9,11 @@ import torch
 from PIL import Image
 
 from . import official
-from .checkpoint import CheckpointError, load_into
-from .config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig
+from .checkpoint import load_into
+from .config import SchedulerConfig
+from .files import CheckpointError
 from .mmdit import MMDiT
+from .released import empty_networks, read_model_index
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
@@ -245,43 +246,3 @@ def _free_memory(device: torch.device) -> float:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return float("inf")
-
-
-def empty_networks(folder: Path) -> dict:
-    """A folder -> its text_encoder, transformer and vae without weights, on the meta device"""
-    with torch.device("meta"):
-        return {
-            "text_encoder": TextEncoder(_config(TextEncoderConfig, folder, "text_encoder")),
-            "transformer": MMDiT(_config(MMDiTConfig, folder, "transformer")),
-            "vae": VAE(_config(VAEConfig, folder, "vae")),
-        }
-
-
-def _config(kind, folder: Path, part: str):
-    return kind.from_json(folder / part / "config.json")
-
-
-def read_model_index(folder: Path) -> dict:
-    """model_index.json -> what it recommends: sample_size, num_inference_steps
-
-    Raises CheckpointError for a folder that is not a text-to-image model.
-    """
-    file = folder / "model_index.json"
-    try:
-        index = json.loads(file.read_text(encoding="utf-8"))
-        name = index["_class_name"]
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{folder} holds no model_index.json; give the folder that contains transformer/, "
-            "text_encoder/, vae/"
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise CheckpointError(f"{file} is damaged; fetch it again") from None
-    if name != "QwenImagePipeline":
-        raise CheckpointError(
-            f"{folder} is a {name}; only QwenImagePipeline, text to image, is here"
-        )
-    known = {key: index[key] for key in ("sample_size", "num_inference_steps") if key in index}
-    if wrong := [key for key, value in known.items() if type(value) is not int or value < 1]:
-        raise CheckpointError(f"{file}: {wrong[0]} must be a whole number; correct it")
-    return known

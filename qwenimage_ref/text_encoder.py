@@ -122,6 +122,13 @@ class TextEncoder(nn.Module):
         positions: (3, B, T) time, row and column of each token; None: 0, 1, 2, ... on all three.
         image_states: (N, D), taken in order by the N tokens with the id `image_token_id`.
         """
+        x, told = self.enter(ids, mask, positions, image_states)
+        for layer in self.model.layers:
+            x = layer(x, *told)
+        return self.model.norm(x)
+
+    def enter(self, ids, mask=None, positions=None, image_states=None):
+        """What comes before the layers -> x (B, T, D), what every layer is told: cos, sin, mask"""
         B, T = ids.shape
         x = self.model.embed_tokens(ids)  # (B, T, D)
         if image_states is not None:
@@ -131,10 +138,7 @@ class TextEncoder(nn.Module):
             positions = torch.arange(T, device=ids.device).expand(3, B, T)
         # careful: the table is cast to the activations' type and applied in it, as upstream does
         cos, sin = (t.unsqueeze(1).to(x.dtype) for t in rotation_table(positions, self.config))
-        mask = None if mask is None else self._causal(mask)
-        for layer in self.model.layers:
-            x = layer(x, cos, sin, mask)
-        return self.model.norm(x)
+        return x, (cos, sin, None if mask is None else self._causal(mask))
 
     @staticmethod
     def _causal(mask):

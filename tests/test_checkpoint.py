@@ -19,11 +19,11 @@ from qwenimage_ref.checkpoint import (
     index_json,
     load_into,
     save,
-    stored_form,
 )
 from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from qwenimage_ref.mmdit import MMDiT
-from qwenimage_ref.posters.assemble import StoredTextEncoder
+from qwenimage_ref.released import StoredTextEncoder
+from qwenimage_ref.structure import stored_form
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision

@@ -15,8 +15,9 @@ PACKAGE = ROOT / "qwenimage_ref"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 FLOORS = [
-    {"config", "rope", "official", "measure"},
-    {"tokenizer", "bpe", "text_encoder", "vision", "vae", "mmdit", "sampler", "checkpoint"},
+    {"config", "rope", "official", "measure", "files"},
+    {"tokenizer", "bpe", "text_encoder", "vision", "vae", "mmdit", "sampler"},
+    {"structure", "released", "verify", "checkpoint"},
     {"controlnet"},
     {"adapt"},
     {"pipeline"},

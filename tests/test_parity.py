@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from qwenimage_ref import sampler
-from qwenimage_ref.checkpoint import stored_form
 from qwenimage_ref.config import (
     MMDiTConfig,
     SchedulerConfig,
@@ -26,6 +25,7 @@ from qwenimage_ref.parity.reference import (
 )
 from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.parity.trace import assert_agreement, difference, trace
+from qwenimage_ref.structure import stored_form
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision

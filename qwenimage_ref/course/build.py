@@ -21,7 +21,7 @@ from nbclient.exceptions import CellExecutionError
 from tqdm import tqdm
 
 from .. import __version__
-from ..checkpoint import whole_file
+from ..files import whole_file
 from .show import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"

@@ -19,8 +19,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
 )
 
-from ..checkpoint import stored_form, stored_tensor
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..structure import stored_form, stored_tensor
 from ..vae import VAE
 
 # -- building -------------------------------------------------------------------------------------

@@ -8,15 +8,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..checkpoint import save, whole_file
+from ..checkpoint import save
 from ..config import SchedulerConfig, VisionConfig
+from ..files import whole_file
 from ..measure import provenance
-from ..text_encoder import TextEncoder
+from ..released import StoredTextEncoder
 from ..tokenizer import Tokenizer
 from ..train.loop import Recipe
 from ..vae import VAE
 from ..vision import Vision
 from .draw import SIDE
+from .lessons import LESSONS
 from .pretrain import Painter
 
 RECORD = "training.json"
@@ -30,17 +32,6 @@ POCKET_VISION = VisionConfig(
     out_hidden_size=192,
     fullatt_block_indexes=(0,),
 )
-
-
-class StoredTextEncoder(nn.Module):
-    """What the official text_encoder folder holds: vision tower, language tower, lm_head."""
-
-    def __init__(self, text_encoder: TextEncoder, vision: Vision):
-        super().__init__()
-        config = text_encoder.config
-        self.visual = vision
-        self.model = text_encoder.model
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
 
 def write_pocket(folder: Path, vae: VAE, tokenizer: Tokenizer, painter: Painter) -> None:
@@ -78,11 +69,16 @@ def write_pocket(folder: Path, vae: VAE, tokenizer: Tokenizer, painter: Painter)
 def write_record(folder: Path, runs: dict[str, tuple[Recipe, Path]]) -> None:
     """Write training.json beside the weights: recipes, logs, sha256 of every file, machine, commit.
 
-    runs: the recipe and the log file of each network that was trained.
+    runs: the recipe and the log file of the VAE and of each of the painter's lessons.
     """
+    taught = {name: dataclasses.asdict(lesson) for name, lesson in LESSONS.items()}
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
     record = provenance() | {
         "recipes": {name: dataclasses.asdict(recipe) for name, (recipe, _) in runs.items()},
+        "lessons": {
+            name: {k: v for k, v in fields.items() if k != "recipe"}
+            for name, fields in taught.items()
+        },
         "sha256": {
             str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
         },

@@ -1,0 +1,88 @@
+"""What a network's official files hold, told without any weights.
+
+A network computes with the tensors it needs and declares what the official file stores: a
+submodule with a method `stored()` names its stored shapes (the VAE's 3-D convolutions, of which
+one frame uses a slice); every other parameter is stored as it is.
+"""
+
+import hashlib
+import json
+import math
+
+import torch
+from torch import nn
+
+SHARD_BYTES = 5_000_000_000  # the releases of 2025-08 and 2512; later ones use 10 GB
+
+
+def stored_form(module: nn.Module) -> dict[str, tuple]:
+    """Module -> {official key: stored shape}, in upstream's order of registration"""
+    form = {}
+    for path, child in module.named_modules():
+        own = {name: tuple(p.shape) for name, p in child.named_parameters(recurse=False)}
+        declared = child.stored() if hasattr(child, "stored") else own
+        form |= {f"{path}.{name}" if path else name: shape for name, shape in declared.items()}
+    return form
+
+
+def stored_tensor(module: nn.Module, key: str, dtype=None) -> torch.Tensor:
+    """One tensor as the file holds it; zeros where the module keeps none."""
+    path, _, name = key.rpartition(".")
+    owner = module.get_submodule(path)
+    if name not in owner._parameters:
+        tensor = torch.zeros(owner.stored()[name], dtype=next(module.parameters()).dtype)
+    else:
+        tensor = owner._parameters[name].detach().cpu()
+        tensor = owner.to_stored(name, tensor) if hasattr(owner, "to_stored") else tensor
+    return tensor.to(dtype or tensor.dtype).contiguous()
+
+
+def fingerprint(module: nn.Module) -> str:
+    """-> md5 over the sorted stored keys, with and without shapes (the hash that DiffSynth uses)"""
+    form = stored_form(module)
+    names = sorted(
+        part for key, shape in form.items() for part in (f"{key}:{'_'.join(map(str, shape))}", key)
+    )
+    return hashlib.md5(",".join(names).encode()).hexdigest()
+
+
+def index_json(
+    module: nn.Module, shard_bytes: int, stem: str = "diffusion_pytorch_model", dtype=None
+) -> bytes:
+    """-> the official *.safetensors.index.json of this module, byte for byte"""
+    shards = cut(module, shard_bytes, dtype)
+    form, size = stored_form(module), _element_bytes(module, dtype)
+    numbers = [math.prod(shape) for shape in form.values()]
+    metadata = {"total_size": size * sum(numbers)}
+    if stem == "model":  # transformers writes this one, diffusers does not
+        metadata["total_parameters"] = sum(numbers)
+    weight_map = {
+        key: shard_name(stem, number, len(shards))
+        for number, keys in enumerate(shards, 1)
+        for key in keys
+    }
+    index = {"metadata": metadata, "weight_map": weight_map}
+    return (json.dumps(index, indent=2, sort_keys=True) + "\n").encode()
+
+
+def cut(module: nn.Module, shard_bytes: int, dtype) -> list[list[str]]:
+    """Keys in order of registration, cut before the one that would overfill a file."""
+    shards, filled, size = [[]], 0, _element_bytes(module, dtype)
+    for key, shape in stored_form(module).items():
+        needed = size * math.prod(shape)
+        if shards[-1] and filled + needed > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(key)
+        filled += needed
+    return shards
+
+
+def shard_name(stem: str, number: int, count: int) -> str:
+    if count == 1:
+        return f"{stem}.safetensors"
+    return f"{stem}-{number:05d}-of-{count:05d}.safetensors"
+
+
+def _element_bytes(module: nn.Module, dtype) -> int:
+    return torch.empty(0, dtype=dtype or next(module.parameters()).dtype).element_size()
