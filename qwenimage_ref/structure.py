@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 SHARD_BYTES = 5_000_000_000  # the releases of 2025-08 and 2512; later ones use 10 GB
+SPELLED = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}  # in a header
 
 
 def stored_form(module: nn.Module) -> dict[str, tuple]:
@@ -76,6 +77,36 @@ def cut(module: nn.Module, shard_bytes: int, dtype) -> list[list[str]]:
         shards[-1].append(key)
         filled += needed
     return shards
+
+
+def shard_layout(
+    module: nn.Module, shard_bytes: int, stem: str = "diffusion_pytorch_model", dtype=None
+) -> dict[str, tuple[bytes, dict[str, tuple[int, int]]]]:
+    """-> {file name: (the file's first bytes, {key: (start, stop)})}, as safetensors writes it
+
+    The first bytes are the length of the header and the header; start and stop count from the
+    beginning of the file, in the order of the bytes, so the last stop is the file's size.
+    """
+    dtype = dtype or next(module.parameters()).dtype
+    shards, form = cut(module, shard_bytes, dtype), stored_form(module)
+    layout = {}
+    for number, keys in enumerate(shards, 1):
+        places, end = {}, 0
+        for key in sorted(keys):  # safetensors sorts by type, then by name; here is one type
+            start, end = end, end + dtype.itemsize * math.prod(form[key])
+            places[key] = (start, end)
+        header = {"__metadata__": {"format": "pt"}} | {
+            key: {"dtype": SPELLED[dtype], "shape": form[key], "data_offsets": place}
+            for key, place in places.items()
+        }
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)  # the first tensor begins at a multiple of eight
+        begin = 8 + len(text)
+        layout[shard_name(stem, number, len(shards))] = (
+            len(text).to_bytes(8, "little") + text,
+            {key: (begin + start, begin + stop) for key, (start, stop) in places.items()},
+        )
+    return layout
 
 
 def shard_name(stem: str, number: int, count: int) -> str:

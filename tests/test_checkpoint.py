@@ -1,9 +1,6 @@
-"""The official layout: its structure as published, what is saved is loaded, a save is whole."""
+"""The official layout: what is saved is loaded, and a save is whole or not at all."""
 
 import contextlib
-import hashlib
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,18 +12,13 @@ from small_net import Net, assert_equal, network, on_meta, tensors_of
 from qwenimage_ref import checkpoint
 from qwenimage_ref.checkpoint import (
     CheckpointError,
-    fingerprint,
-    index_json,
     load_into,
     save,
 )
-from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from qwenimage_ref.config import MMDiTConfig, VAEConfig
 from qwenimage_ref.mmdit import MMDiT
-from qwenimage_ref.released import StoredTextEncoder
 from qwenimage_ref.structure import stored_form
-from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
-from qwenimage_ref.vision import Vision
 
 STEM = "diffusion_pytorch_model"
 SMALL_MMDIT = MMDiTConfig(
@@ -39,8 +31,6 @@ SMALL_MMDIT = MMDiTConfig(
     axes_dims_rope=(2, 4, 6),
 )
 SMALL_VAE = VAEConfig(base_dim=4, z_dim=2, latents_mean=(0.1, -0.2), latents_std=(1.1, 1.2))
-LAYERED_MMDIT = replace(MMDiTConfig.official(), use_additional_t_cond=True, use_layer3d_rope=True)
-LAYERED_VAE = replace(VAEConfig.official(), input_channels=4)
 
 
 @pytest.fixture
@@ -56,49 +46,6 @@ def sharded(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(checkpoint, "SHARD_BYTES", 64)
     save(network(), tmp_path / "net")
     return tmp_path / "net"
-
-
-# -- structure ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "kind, config, md5",
-    [
-        (MMDiT, MMDiTConfig.official(), "0319a1cb19835fb510907dd3367c95ff"),
-        (MMDiT, LAYERED_MMDIT, "8dc8cda05de16c73afa755e2c1ce2839"),
-        (VAE, VAEConfig.official(), "ed4ea5824d55ec3107b09815e318123a"),
-        (VAE, LAYERED_VAE, "44b39ddc499e027cfb24f7878d7416b9"),
-    ],
-    ids=["mmdit", "layered mmdit", "vae", "layered vae"],
-)
-def test_the_fingerprint_is_the_published_one(kind, config, md5):
-    assert fingerprint(on_meta(kind, config)) == md5
-
-
-def test_the_index_of_the_official_transformer_is_the_published_file_byte_for_byte():
-    index = index_json(on_meta(MMDiT, MMDiTConfig.official()), 5_000_000_000, dtype=torch.bfloat16)
-    assert len(index) == 198_887
-    assert hashlib.sha256(index).hexdigest() == (
-        "adeb4aa7230a3940cdfb4f6d7be4131a13cd5275d612fb9f8be90ede8d965b29"
-    )
-
-
-def test_both_towers_and_the_head_are_the_official_text_encoder_byte_for_byte():
-    with torch.device("meta"):
-        language, vision = TextEncoder(TextEncoderConfig()), Vision(VisionConfig())
-        stored = StoredTextEncoder(language, vision).bfloat16()
-    assert fingerprint(stored) == "8004730443f55db63092006dd9f7110e"
-    index = index_json(stored, 5_000_000_000, stem="model")
-    assert len(index) == 57_655
-    assert hashlib.sha256(index).hexdigest() == (
-        "4be35310ddc165e46e88de4c3fec8c1210014b0b8717f4544d82cc740814ae0c"
-    )
-
-
-def test_the_index_of_later_releases_counts_five_shards():
-    index = index_json(on_meta(MMDiT, MMDiTConfig.official()), 10**10, dtype=torch.bfloat16)
-    files = set(json.loads(index)["weight_map"].values())
-    assert sorted(files) == [f"{STEM}-{n:05d}-of-00005.safetensors" for n in range(1, 6)]
 
 
 # -- there and back -------------------------------------------------------------------------------
