@@ -16,7 +16,7 @@ from ..files import whole_file
 from .draw import Scene, caption, draw, sample_scene
 from .fidelity import psnr, reconstruct, ssim
 from .intervals import interval, mean_interval, paired
-from .pretrain import trained_scenes
+from .lessons import trained_scenes
 from .read import score
 
 TEST_SEED = 20_000_000  # where the held-out scenes are looked for
