@@ -9,24 +9,36 @@ import pytest
 import torch
 
 from qwenimage_ref import QwenImage, cli
-from qwenimage_ref.posters import pretrain
+from qwenimage_ref.posters import lessons, pretrain
+from qwenimage_ref.posters.draw import Scene, Shape, caption, loosened
 from qwenimage_ref.posters.evaluate import trials
 from qwenimage_ref.tokenizer import Tokenizer
 from qwenimage_ref.vae import VAE
 
+PAINTER, SPELLER = lessons.LESSONS["painter"], lessons.LESSONS["speller"]
 POCKET = Path(__file__).parents[1] / "data" / "pocket"
+
+
+def with_recipe(lesson, **changed):
+    recipe = dataclasses.replace(lesson.recipe, **changed)
+    return dataclasses.replace(lesson, recipe=recipe)
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """The same training on a handful of posters."""
+    """The same training on a handful of posters, four a step."""
     monkeypatch.setattr(pretrain, "CHUNK", 8)
-    monkeypatch.setattr(pretrain, "POSTERS", 16)
+    monkeypatch.setattr(lessons, "POSTERS", 16)
     monkeypatch.setattr(pretrain, "MEASURED", 32)
-    tiny = dict(num_layers=1)
-    monkeypatch.setattr(
-        pretrain, "POCKET_MMDIT", dataclasses.replace(pretrain.POCKET_MMDIT, **tiny)
-    )
+    for name, lesson in lessons.LESSONS.items():
+        monkeypatch.setitem(lessons.LESSONS, name, with_recipe(lesson, batch=4, warmup=2))
+    vae_recipe = dataclasses.replace(pretrain.VAE_RECIPE, batch=4)
+    monkeypatch.setattr(pretrain, "VAE_RECIPE", vae_recipe)
+    one_layer = dataclasses.replace(pretrain.POCKET_MMDIT, num_layers=1)
+    monkeypatch.setattr(pretrain, "POCKET_MMDIT", one_layer)
+    # the same one, as a test of its own says, without the seconds that it takes to train
+    shipped = Tokenizer.load(POCKET / "tokenizer")
+    monkeypatch.setattr(pretrain, "train_tokenizer", lambda: shipped)
 
 
 @pytest.fixture(scope="module")
@@ -64,48 +76,117 @@ def test_an_untrained_painter_predicts_no_velocity():
 def test_measured_statistics_make_latents_of_unit_variance(vae, monkeypatch):
     monkeypatch.setattr(pretrain, "MEASURED", 64)
     measured = pretrain.with_statistics(vae)
-    latents = pretrain.encode_posters(measured, range(64))
+    latents = pretrain.encode_posters(measured, PAINTER, range(64))
     assert latents.mean((0, 2, 3)).abs().max() < 1e-2
     assert (latents.std((0, 2, 3)) - 1).abs().max() < 1e-2
 
 
 def test_latents_are_encoded_once_and_read_back(vae, tmp_path, small):
-    first = pretrain.Latents(vae, tmp_path)[[3, 9]]
+    first = pretrain.Latents(vae, PAINTER, tmp_path)[[3, 9]]
     vae_that_must_not_run = None
-    again = pretrain.Latents(vae_that_must_not_run, tmp_path)[[3, 9]]
+    again = pretrain.Latents(vae_that_must_not_run, PAINTER, tmp_path)[[3, 9 + 16]]  # going round
     assert torch.equal(first, again)
     assert sorted(f.name for f in tmp_path.iterdir()) == ["000.safetensors", "001.safetensors"]
 
 
+def flat(painter) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in painter.parameters()])
+
+
 def test_training_goes_on_bit_for_bit_where_it_was_stopped(vae, tokenizer, tmp_path, small):
-    recipe = dataclasses.replace(pretrain.PAINT_RECIPE, steps=4, batch=4, warmup=2)
+    lesson = with_recipe(PAINTER, steps=4, batch=4, warmup=2)
 
     def weights(folder, *stops):
         for until in stops:
-            painter = pretrain.train_painter(vae, tokenizer, folder, recipe, until=until)
-        return torch.cat([p.detach().flatten() for p in painter.parameters()])
+            painter = pretrain.train_painter(vae, tokenizer, folder, lesson, until=until)
+        return flat(painter)
 
     assert torch.equal(weights(tmp_path / "a", 4), weights(tmp_path / "b", 2, 4))
 
 
-def test_the_train_command_makes_a_folder_that_loads_and_resumes(tmp_path, small, monkeypatch):
+def test_a_lesson_is_not_taken_up_again_after_another_beginning(vae, tokenizer, tmp_path, small):
+    lesson = with_recipe(SPELLER, steps=1, batch=4)
+
+    def teach(seed):
+        start = pretrain.Painter(seed)
+        return flat(pretrain.train_painter(vae, tokenizer, tmp_path, lesson, start))
+
+    first = teach(0)
+    assert torch.equal(teach(0), first)
+    with pytest.raises(ValueError, match="another recipe"):
+        teach(1)
+
+
+def command(folder, vae_steps=2, steps=3) -> list[str]:
+    return [
+        *("train", "pocket", "--runs", str(folder / "runs"), "--to", str(folder / "out")),
+        *("--vae-steps", str(vae_steps), "--steps", str(steps)),
+    ]
+
+
+class Killed(BaseException):
+    """Ends a run where it stands, as a kill does: nothing is saved, nothing cleaned up."""
+
+
+def kill_at(monkeypatch, calls: int) -> None:
+    """The next run is killed when it computes the painter's loss for the `calls`-th time."""
+    loss, counted = pretrain.flow_loss, iter(range(1, 1000))
+
+    def deadly(*arguments):
+        if next(counted) == calls:
+            raise Killed
+        return loss(*arguments)
+
+    monkeypatch.setattr(pretrain, "flow_loss", deadly)
+
+
+def test_the_train_command_killed_in_each_lesson_ends_with_the_same_bytes(
+    tmp_path, small, monkeypatch
+):
+    assert cli.main(command(tmp_path / "whole", steps=10)) == 0
+    fit = pretrain.Run.fit
     monkeypatch.setattr(
-        pretrain, "PAINT_RECIPE", dataclasses.replace(pretrain.PAINT_RECIPE, batch=4)
+        pretrain.Run, "fit", lambda *a, **options: fit(*a, **options | {"save_seconds": 0})
     )
-    monkeypatch.setattr(pretrain, "VAE_RECIPE", dataclasses.replace(pretrain.VAE_RECIPE, batch=4))
-    command = ["train", "pocket", "--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "out")]
-    assert cli.main([*command, "--vae-steps", "3", "--steps", "3"]) == 0
-    assert cli.main([*command, "--vae-steps", "3", "--steps", "3"]) == 0
-    log = (tmp_path / "runs" / "painter" / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in log] == [3]
+    loss = pretrain.flow_loss
+    for calls in (6, 11):  # the sixth step of the first lesson, then of the second one
+        monkeypatch.setattr(pretrain, "flow_loss", loss)
+        kill_at(monkeypatch, calls)
+        with pytest.raises(Killed):
+            cli.main(command(tmp_path / "killed", steps=10))
+    monkeypatch.setattr(pretrain, "flow_loss", loss)
+    assert not (tmp_path / "killed" / "out").exists()
+    assert cli.main(command(tmp_path / "killed", steps=10)) == 0
+    for name in ("transformer", "text_encoder", "vae"):
+        whole, killed = (
+            next((tmp_path / kind / "out" / name).glob("*.safetensors")).read_bytes()
+            for kind in ("whole", "killed")
+        )
+        assert whole == killed, name
+
+
+def test_the_train_command_makes_a_folder_that_loads_and_resumes(tmp_path, small):
+    assert cli.main(command(tmp_path)) == 0
+    assert cli.main(command(tmp_path)) == 0
     record = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert record["logs"]["painter"][-1]["step"] == record["recipes"]["painter"]["steps"] == 3
+    for name in ("painter", "speller"):
+        log = (tmp_path / "runs" / name / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in log] == [3]
+        assert record["logs"][name][-1]["step"] == record["recipes"][name]["steps"] == 3
+    assert [record["recipes"][name]["seed"] for name in ("vae", "painter", "speller")] == [0, 0, 1]
+    assert record["lessons"]["speller"]["lengths"] == [1, 2, 3, 3, 4, 4]
     pipe = QwenImage.from_pretrained(tmp_path / "out")
     assert pipe.recommended["sample_size"] == 128
     assert pipe.transformer.config.num_layers == 1
     # a longer run must not go on from a quick try: its rates, and its VAE's latents, are others
-    assert cli.main([*command, "--vae-steps", "3", "--steps", "4"]) == 2
-    assert cli.main([*command, "--vae-steps", "4", "--steps", "3"]) == 2
+    assert cli.main(command(tmp_path, steps=4)) == 2
+    assert cli.main(command(tmp_path, vae_steps=3)) == 2
+
+
+def test_no_number_of_steps_below_one_is_taken(tmp_path, capsys):
+    for arguments in ({"steps": 0}, {"vae_steps": -1}):
+        assert cli.main(command(tmp_path, **arguments)) == 2
+        assert "steps: at least 1 is needed" in capsys.readouterr().err
 
 
 def test_training_never_writes_over_a_folder_that_is_no_model(tmp_path, capsys):
@@ -114,9 +195,61 @@ def test_training_never_writes_over_a_folder_that_is_no_model(tmp_path, capsys):
     assert "is there and is no model; choose another with --to" in capsys.readouterr().err
 
 
+# ---- the lessons
+
+
+def test_the_posters_of_the_lessons_are_different_ones_and_none_is_a_test_s():
+    numbers = [range(x.first, x.first + lessons.POSTERS) for x in (PAINTER, SPELLER)]
+    assert not {*numbers[0]} & {*numbers[1]}
+    assert max(map(max, numbers)) < pretrain.TEST_SEED
+
+
+def test_the_second_lesson_has_more_and_longer_words():
+    words = [[x.scene(n).word for n in range(1000)] for x in (PAINTER, SPELLER)]
+    shares = [sum(map(bool, those)) / 1000 for those in words]
+    assert shares == pytest.approx([0.7, 0.85], abs=0.04)
+    lengths = [sum(map(len, those)) / sum(map(bool, those)) for those in words]
+    assert lengths == pytest.approx([2.5, 17 / 6], abs=0.1)
+
+
+def test_a_poster_keeps_its_scene_and_is_worded_anew_when_it_comes_again():
+    again = lessons.POSTERS
+    assert [SPELLER.scene(n) for n in range(9)] == [SPELLER.scene(n + again) for n in range(9)]
+    first, second = ([SPELLER.prompt(n + i) for n in range(9)] for i in (0, again))
+    assert first != second
+
+
+def test_only_the_second_lesson_s_captions_are_loose():
+    plain, loose = ([x.prompt(n) for n in range(2000)] for x in (PAINTER, SPELLER))
+    for sign, rule in {
+        "capital": lambda text: text[0].isupper(),
+        "full stop": lambda text: text[-1] in ".。",
+        "grey": lambda text: "grey" in text,
+    }.items():
+        assert sum(map(rule, plain)) == 0, sign
+        assert 40 <= sum(map(rule, loose)) <= 1000, sign
+
+
+def test_a_loose_caption_says_the_same_in_other_letters():
+    scene = Scene("gray", (Shape("star", "red"),), "large", "AB12")
+    heard = {loosened(caption(scene), seed) for seed in range(300)}
+    assert 'A big red star on a grey background with the text "AB12".' in heard
+    assert caption(scene) in heard and len(heard) == 16
+    heard = {loosened(caption(scene, "zh"), seed) for seed in range(300)}
+    assert heard == {
+        f"灰色背景上，一个大{of}红色星形，文字“AB12”{end}"
+        for of in ("的", "")
+        for end in ("", "。")
+    }
+
+
 def test_no_held_out_scene_is_trained_on():
-    trained = {pretrain.scene_of(n) for n in range(pretrain.POSTERS)}
+    trained = lessons.trained_scenes()
+    assert {x.scene(n) for x in (PAINTER, SPELLER) for n in (0, lessons.POSTERS - 1)} <= trained
     assert not {trial.scene for trial in trials(300)} & trained
+
+
+# ---- what is shipped
 
 
 @torch.no_grad()
@@ -130,7 +263,7 @@ def test_the_shipped_files_are_those_of_the_training_record():
     record = json.loads((POCKET / "training.json").read_text())
     for name, sha256 in record["sha256"].items():
         assert hashlib.sha256((POCKET / name).read_bytes()).hexdigest() == sha256, name
-    for network in ("vae", "painter"):
+    for network in record["recipes"]:
         assert record["logs"][network][-1]["step"] == record["recipes"][network]["steps"]
 
 

@@ -76,15 +76,20 @@ class Scene:
         return names in UNSEEN_ORDERS or bool(pairs & UNSEEN_PAIRS)
 
 
-def sample_scene(seed: int, unseen: bool | None = False, word_share: float = 0.5) -> Scene:
-    """A random scene. `unseen` False: as in training; True: never trained; None: either."""
+def sample_scene(
+    seed: int, unseen: bool | None = False, word_share: float = 0.5, lengths=(1, 2, 3, 4)
+) -> Scene:
+    """A random scene. `unseen` False: as in training; True: never trained; None: either.
+
+    lengths: of words, in characters, to draw from; one that is named twice comes twice as often.
+    """
     rng = random.Random(seed)
     while True:
         count = rng.choice((1, 2))
         colours = rng.sample(list(COLOURS), count)
         shapes = tuple(Shape(rng.choice(list(SHAPES)), colour) for colour in colours)
         layout = rng.choice(PLACES if count == 1 else RELATIONS)
-        length = rng.randint(1, 4) if rng.random() < word_share else 0
+        length = rng.choice(lengths) if rng.random() < word_share else 0
         word = "".join(rng.choice(LETTERS) for _ in range(length))
         scene = Scene(rng.choice(list(BACKGROUNDS)), shapes, layout, word)
         if unseen is None or scene.unseen == unseen:
@@ -236,3 +241,27 @@ def reworded(scene: Scene, seed: int | str) -> str:
     """The scene in a random language and wording."""
     language = "zh" if random.Random(f"language {seed}").random() < 1 / 3 else "en"
     return caption(scene, language, f"wording {seed}")
+
+
+_LOOSE = (
+    ("gray", "grey"),
+    ("a large ", "a big "),
+    ("in the center", "in the centre"),
+    ("一个大的", "一个大"),
+    ("一个小的", "一个小"),
+    ("的上面", "的上方"),
+    ("的下面", "的下方"),
+)
+
+
+def loosened(text: str, seed: int | str) -> str:
+    """A caption as people type it: another common word, a capital at the start, a full stop."""
+    rng = random.Random(f"loosened {seed}")
+    for plain, other in _LOOSE:
+        if rng.random() < 0.3:
+            text = text.replace(plain, other)
+    if rng.random() < 0.3:
+        text = text[0].upper() + text[1:]
+    if rng.random() < 0.2:
+        text += "。" if "背景" in text else "."
+    return text

@@ -1,7 +1,6 @@
 """The pocket model from nothing: tokenizer, VAE, then text tower and MMDiT together."""
 
 import dataclasses
-import functools
 import hashlib
 from pathlib import Path
 
@@ -10,30 +9,35 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..checkpoint import whole_file
 from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
+from ..files import whole_file
 from ..mmdit import MMDiT, Modulation
 from ..text_encoder import TextEncoder
 from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
 from ..train.flow import flow_loss, sample_sigma
 from ..train.loop import Recipe, Run
 from ..vae import VAE
-from .draw import SIDE, Scene, poster, reworded, sample_scene
+from .draw import SIDE, draw, poster
+from .lessons import LESSONS, WORD_SHARE, Lesson
 
 # --- VAE
 
 POCKET_VAE = VAEConfig(base_dim=16)
 VAE_RECIPE = Recipe(steps=4000, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
 CROP = 64  # pixels; whole posters come in the last fifth of the steps
-WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
 MEASURED = 512  # posters that the latents' mean and deviation are taken from
 TEST_SEED = 10_000_000  # posters from here on are never trained on
 
 
 def pictures(seeds) -> torch.Tensor:
     """Seeds of N posters -> (N, 3, 128, 128) in [-1, 1]"""
-    stack = np.stack([poster(seed, word_share=WORD_SHARE)[1] for seed in seeds])
-    return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return as_input([poster(seed, word_share=WORD_SHARE)[1] for seed in seeds])
+
+
+def as_input(drawn: list[np.ndarray]) -> torch.Tensor:
+    """N pictures (128, 128, 3) uint8 -> (N, 3, 128, 128) in [-1, 1], channels last in memory"""
+    img = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return img.contiguous(memory_format=torch.channels_last)
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -115,8 +119,6 @@ POCKET_MMDIT = MMDiTConfig(
     joint_attention_dim=192,
     axes_dims_rope=(8, 20, 20),
 )
-PAINT_RECIPE = Recipe(steps=2900, batch=64, lr=1e-3, muon_lr=2e-3, decay_from=0.35, ema=0.995)
-POSTERS = 32_768  # distinct pictures; their captions are worded anew in every epoch
 CHUNK = 1024  # posters drawn and encoded at a time, when first needed
 SIGMA_SHIFT = 2.0
 CAPTION_DROPOUT = (
@@ -130,32 +132,23 @@ def train_tokenizer() -> Tokenizer:
     return Tokenizer.train(captions + [T2I.replace("{}", "")] * len(captions), POCKET_TOKENS)
 
 
-def scene_of(number: int) -> Scene:
-    return sample_scene(number, word_share=WORD_SHARE)
-
-
-@functools.cache
-def trained_scenes() -> frozenset[Scene]:
-    """Every scene of the training pictures."""
-    return frozenset(scene_of(number) for number in range(POSTERS))
-
-
 def digest(module: nn.Module) -> str:
-    """Twelve digits that change with the weights and the config."""
-    found = hashlib.sha256(repr(module.config).encode())
+    """Twelve digits that change with the weights and, where there is one, the config."""
+    found = hashlib.sha256(repr(getattr(module, "config", "")).encode())
     for parameter in module.parameters():
         found.update(parameter.detach().contiguous().numpy().tobytes())
     return found.hexdigest()[:12]
 
 
 class Painter(nn.Module):
-    """The two networks that learn together."""
+    """The two networks that learn together; `configs` are of the text tower and of the MMDiT."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, configs=None):
         super().__init__()
         torch.manual_seed(seed)
-        self.text_encoder = TextEncoder(POCKET_TEXT)
-        self.transformer = MMDiT(POCKET_MMDIT)
+        text, mmdit = configs or (POCKET_TEXT, POCKET_MMDIT)
+        self.text_encoder = TextEncoder(text)
+        self.transformer = MMDiT(mmdit)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -191,22 +184,26 @@ def encode_captions(tokenizer: Tokenizer, prompts: list[str]):
 
 
 class Latents:
-    """Normalised latents of the posters, encoded chunk by chunk and kept in the run's folder."""
+    """Normalised latents of a lesson's posters, encoded chunk by chunk and kept in a folder."""
 
-    def __init__(self, vae: VAE, folder: Path):
-        self.vae, self.folder, self.chunks = vae, folder, {}
+    def __init__(self, vae: VAE, lesson: Lesson, folder: Path):
+        self.vae, self.lesson, self.folder, self.chunks = vae, lesson, folder, {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, numbers) -> torch.Tensor:
-        """Poster numbers -> (B, 16, 16, 16)"""
-        return torch.stack([self._chunk(n // CHUNK)[n % CHUNK] for n in numbers]).float()
+        """Poster numbers, going round -> (B, 16, 16, 16)"""
+        places = [self.lesson.place(number) for number in numbers]
+        return torch.stack([self._chunk(n // CHUNK)[n % CHUNK] for n in places]).float()
 
     def _chunk(self, i: int) -> torch.Tensor:
         if i not in self.chunks:
             file = self.folder / f"{i:03d}.safetensors"
             if not file.exists():
-                seeds = range(i * CHUNK, (i + 1) * CHUNK)
-                parts = [encode_posters(self.vae, seeds[j : j + 32]) for j in range(0, CHUNK, 32)]
+                numbers = range(i * CHUNK, (i + 1) * CHUNK)
+                parts = [
+                    encode_posters(self.vae, self.lesson, numbers[j : j + 32])
+                    for j in range(0, CHUNK, 32)
+                ]
                 with whole_file(file) as partial:
                     save_file({"latents": torch.cat(parts).bfloat16().contiguous()}, partial)
             self.chunks[i] = load_file(file)["latents"]
@@ -214,28 +211,46 @@ class Latents:
 
 
 @torch.no_grad()
-def encode_posters(vae: VAE, seeds) -> torch.Tensor:
-    """Seeds of N posters -> (N, 16, 16, 16) normalised latents"""
-    img = pictures(seeds).contiguous(memory_format=torch.channels_last)
-    return vae.normalize(vae.encode(img)[0])
+def encode_posters(vae: VAE, lesson: Lesson, numbers) -> torch.Tensor:
+    """Numbers of N posters -> (N, 16, 16, 16) normalised latents"""
+    drawn = [draw(lesson.scene(number), lesson.first + number) for number in numbers]
+    return vae.normalize(vae.encode(as_input(drawn))[0])
+
+
+def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPTION_DROPOUT):
+    """-> ids (B, T), mask (B, T), data and noise (B, 16, 16, 16), sigma (B,) of a step"""
+    recipe = lesson.recipe
+    rng = recipe.generator(step)
+    numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
+    drop = torch.rand(recipe.batch, generator=rng) < dropout
+    prompts = [" " if drop[i] else lesson.prompt(n) for i, n in enumerate(numbers)]
+    data = latents[numbers]
+    noise = torch.randn(data.shape, generator=rng)
+    sigma = sample_sigma(len(data), SIGMA_SHIFT, rng)
+    return *encode_captions(tokenizer, prompts), data, noise, sigma
 
 
 def train_painter(
     vae: VAE,
     tokenizer: Tokenizer,
     folder: Path,
-    recipe: Recipe = PAINT_RECIPE,
+    lesson: Lesson = LESSONS["painter"],
+    start: Painter | None = None,
     compiled: bool = False,
     **fit,
 ) -> Painter:
     """Train text tower and MMDiT by flow matching; returns them with the averaged weights.
 
+    `start`: the painter of the lesson before, which is trained further; None: from nothing.
     `compiled`: torch.compile, 1.3 times as fast after minutes of compiling; needs a C++ compiler.
     """
-    painter = Painter(recipe.seed)
-    origin = digest(vae)  # latents of one VAE mean nothing to a painter of another's
+    recipe = lesson.recipe
+    painter = Painter(recipe.seed) if start is None else start
+    # latents of one VAE mean nothing to a painter of another's; nor is a lesson taken up again
+    # after another beginning
+    origin = " ".join([digest(vae), repr(lesson)] + ([digest(start)] if start else []))
     run = Run(painter, recipe, folder, painter.matrices(), origin=origin)
-    latents = Latents(vae, folder / f"latents-{origin}")
+    latents = Latents(vae, lesson, folder / f"latents-{digest(vae)}")
     keep = tokenizer.prefix_length
 
     def loss_of(ids, mask, data, noise, sigma):
@@ -245,19 +260,9 @@ def train_painter(
     fast = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 
     def loss_at(step):
-        rng = recipe.generator(step)
-        numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
-        drop = torch.rand(recipe.batch, generator=rng) < CAPTION_DROPOUT
-        prompts = [
-            " " if drop[i] else reworded(scene_of(n % POSTERS), f"{n % POSTERS} {n // POSTERS}")
-            for i, n in enumerate(numbers)
-        ]
-        data = latents[[n % POSTERS for n in numbers]]
-        noise = torch.randn(data.shape, generator=rng)
-        sigma = sample_sigma(len(data), SIGMA_SHIFT, rng)
-        ids, mask = encode_captions(tokenizer, prompts)
+        drawn = batch(lesson, latents, tokenizer, step)  # outside: latents are made in float32
         with torch.autocast("cpu", torch.bfloat16):
-            return fast(ids, mask, data, noise, sigma)
+            return fast(*drawn)
 
     run.fit(loss_at, **fit)
     run.averaged().__enter__()
