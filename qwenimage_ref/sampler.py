@@ -36,7 +36,6 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
             "num_inference_steps 1: the schedule is stretched to end at "
             f"{config.shift_terminal}, which one step cannot do; use 2 or more"
         )
-    s = torch.linspace(1, 1 / num_inference_steps, num_inference_steps, dtype=torch.float64)
     if config.time_shift_type == "exponential":
         slope = (config.max_shift - config.base_shift) / (
             config.max_image_seq_len - config.base_image_seq_len
@@ -44,10 +43,15 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
         shift = math.exp(config.base_shift + slope * (image_tokens - config.base_image_seq_len))
     else:
         shift = math.sqrt(image_tokens / config.base_image_seq_len)
-    s = shift / (shift + (1 / s.float().double() - 1))
+    # careful: float32 and these very operations, or last bits are not upstream's. A tensor, because
+    # torch divides a plain number by a tensor in two roundings.
+    shift = torch.tensor(shift, dtype=torch.float32)
+    s = torch.linspace(1, 1 / num_inference_steps, num_inference_steps, dtype=torch.float64).float()
+    s = shift / (shift + (1 / s - 1))
     if config.shift_terminal:
-        s = 1 - (1 - s) * (1 - config.shift_terminal) / (1 - s[-1])
-    s = torch.cat([s, torch.zeros(1)]).float()
+        done = 1 - s
+        s = 1 - done / (done[-1] / (1 - config.shift_terminal))
+    s = torch.cat([s, torch.zeros(1)])
     if not (s[0] == 1 and (s.diff() < 0).all()):
         raise ValueError(f"these scheduler numbers do not give falling sigmas: {s.tolist()}")
     return s

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -232,11 +233,11 @@ def test_the_official_vae_agrees_with_diffusers_both_ways():
 
 
 @pytest.mark.parametrize("steps, image_tokens", [(2, 64), (20, 64), (50, 6889)])
-def test_sigmas_agree_with_diffusers(steps, image_tokens):
+def test_sigmas_equal_those_of_the_diffusers_pipelines(steps, image_tokens):
     config = SchedulerConfig.official()
     theirs = reference_scheduler(config)
     mu = 0.5 + (image_tokens - 256) * 0.4 / 7936
-    theirs.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps).tolist(), mu=mu)
+    theirs.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps), mu=mu)
     ours = sampler.sigmas(steps, image_tokens, config)
     assert difference(ours, theirs.sigmas)[0] <= within("sigmas")
 

@@ -24,6 +24,7 @@ class Tolerance(NamedTuple):
 TOLERANCES = {
     # -- numbers that leave no room to differ
     "tokens": Tolerance(0.0, "texts with other ids: a token is right or wrong"),
+    "sigmas": Tolerance(0.0, "absolute: the same float32 operations in the same order"),
     "times bf16": Tolerance(
         0.0, "absolute: the network was trained to be told the time rounded in this very way"
     ),
@@ -32,9 +33,6 @@ TOLERANCES = {
     "euler bf16": Tolerance(0.0, "absolute: the same three roundings in the same places"),
     "preprocessing": Tolerance(
         0.0, "the same filter on the same bytes, then the same float32 formula: no room to differ"
-    ),
-    "sigmas": Tolerance(
-        1.2e-7, "absolute: upstream shifts in float32, we in float64; one unit of the last place"
     ),
     "resize variants": Tolerance(
         1.01 / 255 / 0.26130258,
