@@ -5,6 +5,7 @@ files.py.
 """
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -13,21 +14,27 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from .files import CheckpointError, find_tensors, open_file, shorten, whole_file
+from .files import (
+    CheckpointError,
+    find_tensors,
+    interrupts_wait,
+    open_file,
+    partial_file,
+    shorten,
+)
 from .structure import (
     SHARD_BYTES,
     cut,
     fingerprint,
     index_json,
+    other_forms,
+    other_keys,
     shard_name,
     stored_form,
     stored_tensor,
 )
 
 __all__ = ["CheckpointError", "fingerprint", "index_json", "load_into", "save"]
-
-FLOATS = ("BF16", "F16", "F32")  # the types that a file may hold, as its header spells them
-
 
 # --- loading
 
@@ -40,14 +47,14 @@ def load_into(module: nn.Module, source, dtype: torch.dtype | None = None, unuse
     keeps what they hold. Raises CheckpointError; the module is then unchanged.
     """
     where = find_tensors(source)
+    where = {key: place for key, place in where.items() if not key.startswith(tuple(unused))}
     wanted = stored_form(module)
-    found = {key for key in where if not key.startswith(tuple(unused))}
-    _demand_same_keys(wanted.keys(), found, source)
+    # headers first: a wrong shape is told before gigabytes are read
+    for problem in [*other_keys(wanted, where), *other_forms(wanted, where)]:
+        raise CheckpointError(f"{_name(source)}: {problem}")
     owners = dict(module.named_modules())
     state = {}
     with contextlib.ExitStack() as stack:
-        # headers first: a wrong shape is told before gigabytes are read
-        _demand_form(wanted, where, source)
         used = sorted({where[key].file for key in wanted})
         files = {file: stack.enter_context(open_file(file)) for file in used}
         for key in wanted:
@@ -71,33 +78,6 @@ def load_into(module: nn.Module, source, dtype: torch.dtype | None = None, unuse
     module.load_state_dict(state, strict=True, assign=True)
 
 
-def _demand_same_keys(wanted, found, source) -> None:
-    missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    if missing or extra:
-        parts = [f"{len(missing)} tensors are missing ({shorten(missing)})"] if missing else []
-        parts += [f"{len(extra)} are not known ({shorten(extra)})"] if extra else []
-        raise CheckpointError(
-            f"{_name(source)}: {' and '.join(parts)}; are these files of another network?"
-        )
-
-
-def _demand_form(wanted, where, source) -> None:
-    wrong = [
-        f"{key} is {list(where[key].shape)} instead of {list(shape)}"
-        for key, shape in wanted.items()
-        if where[key].shape != shape
-    ]
-    if wrong:
-        raise CheckpointError(
-            f"{_name(source)}: wrong shapes: {shorten(wrong)}; does config.json belong to them?"
-        )
-    types = {key: where[key].dtype for key in wanted}
-    if other := [f"{key} holds {name}" for key, name in types.items() if name not in FLOATS]:
-        raise CheckpointError(
-            f"{_name(source)}: {shorten(other)}; needed is bfloat16, float16 or float32"
-        )
-
-
 def _name(source) -> str:
     single = isinstance(source, (str, Path))
     return str(source) if single else shorten(Path(file).name for file in source)
@@ -119,17 +99,27 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
+            partials = {name: stack.enter_context(partial_file(folder / name)) for name in names}
             for name, keys in zip(names, shards):
                 tensors = {key: stored_tensor(module, key, dtype) for key in keys}
-                partial = stack.enter_context(whole_file(folder / name))
-                save_file(tensors, partial, metadata={"format": "pt"})
+                save_file(tensors, partials[name], metadata={"format": "pt"})
             if len(shards) > 1:
-                names.append(f"{stem}.safetensors.index.json")
-                partial = stack.enter_context(whole_file(folder / names[-1]))
-                partial.write_bytes(index_json(module, SHARD_BYTES, stem, dtype))
-        earlier = re.compile(re.escape(stem) + r"(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
-        for path in folder.iterdir():
-            if earlier.fullmatch(path.name) and path.name not in names:
-                path.unlink()
+                name = f"{stem}.safetensors.index.json"
+                partials[name] = stack.enter_context(partial_file(folder / name))
+                partials[name].write_bytes(index_json(module, SHARD_BYTES, stem, dtype))
+            with interrupts_wait():
+                _put_in_place(folder, stem, partials)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write to {folder}: {error}") from None
+
+
+def _put_in_place(folder: Path, stem: str, partials: dict[str, Path]) -> None:
+    # careful: the index goes first and comes last, because shards without one are refused; even
+    # if this process is killed in between, old shards and new ones never pass for one checkpoint
+    (folder / f"{stem}.safetensors.index.json").unlink(missing_ok=True)
+    for name, partial in partials.items():
+        os.replace(partial, folder / name)
+    earlier = re.compile(re.escape(stem) + r"(-\d{5}-of-\d{5})?\.safetensors")
+    for path in folder.iterdir():
+        if earlier.fullmatch(path.name) and path.name not in partials:
+            path.unlink()

@@ -5,9 +5,46 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .files import read_json, shorten, whole_file
+
+# A damaged file may ask for a billion layers. These limits leave room for far more than was ever
+# released, and whatever passes them is made without weights in a second or two.
+LARGEST = 65_536  # of a whole number that MOST does not name
+MOST = {
+    "num_layers": 128, "num_hidden_layers": 128, "depth": 128,  # officially 60, 28 and 32
+    "num_res_blocks": 16, "spatial_merge_size": 16, "temporal_patch_size": 16, "patch_size": 256,
+    "vocab_size": 2**20, "image_token_id": 2**20, "max_image_seq_len": 2**20,
+}  # fmt: skip
+ZERO_ALLOWED = {"image_token_id", "fullatt_block_indexes", "axes_dims_rope", "mrope_section"}
+LARGEST_FLOAT = 1e12
+LONGEST_LIST = 256
+
 
 class ConfigError(ValueError):
     """A config.json that cannot describe the network it is meant for."""
+
+
+def _checked(key: str, value, kind: type):
+    """The value, if it is of that kind and of a size that makes sense."""
+    found = shorten([repr(value)])
+    if kind in (bool, str):
+        if not isinstance(value, kind):
+            raise ConfigError(
+                f"{key} must be {'true or false' if kind is bool else 'a text'}, found {found}"
+            )
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{key} must be a number, found {found}")
+    if kind is float:
+        if not abs(value) <= LARGEST_FLOAT:
+            raise ConfigError(f"{key} must be within {LARGEST_FLOAT:.0e}, found {found}")
+        return value
+    least, most = int(key not in ZERO_ALLOWED), MOST.get(key, LARGEST)
+    if not isinstance(value, int):
+        raise ConfigError(f"{key} must be a whole number, found {found}")
+    if not least <= value <= most:
+        raise ConfigError(f"{key} must be {least} to {most:,}, found {found}")
+    return value
 
 
 class _Config:
@@ -21,31 +58,29 @@ class _Config:
     @classmethod
     def from_dict(cls, numbers: dict):
         """Known keys are taken, unknown ones ignored, missing ones have the official default."""
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        taken = {key: value for key, value in numbers.items() if key in known}
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        taken = {key: value for key, value in numbers.items() if key in fields}
         for key, value in taken.items():
-            if isinstance(value, list):
-                taken[key] = tuple(value)
-            expected = known[key].type
-            if expected in (int, float) and (
-                isinstance(value, bool) or not isinstance(value, (int, float))
-            ):
-                raise ConfigError(f"{cls.__name__}: {key} must be a number, found {value!r}")
-            if expected is int and not (isinstance(value, int) and value >= 0):
-                raise ConfigError(f"{cls.__name__}: {key} must be a whole number, found {value!r}")
+            if isinstance(fields[key].default, tuple):
+                if not isinstance(value, (list, tuple)) or len(value) > LONGEST_LIST:
+                    raise ConfigError(f"{key} must be a list of at most {LONGEST_LIST}")
+                kind = type(fields[key].default[0])
+                taken[key] = tuple(_checked(key, entry, kind) for entry in value)
+            else:
+                taken[key] = _checked(key, value, fields[key].type)
         return cls(**taken)
 
     @classmethod
     def from_json(cls, path: str | Path):
         """Read an official config.json. Raises ConfigError with its name if it is unusable."""
         try:
-            numbers = json.loads(Path(path).read_text(encoding="utf-8"))
+            numbers = read_json(path)
             if not isinstance(numbers, dict):
                 raise ConfigError("expected a JSON object")
             return cls.from_dict(numbers)
         except FileNotFoundError:
             raise ConfigError(f"{path} is missing; is the folder completely downloaded?") from None
-        except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
             raise ConfigError(f"{path}: {error}") from None
 
     def to_dict(self) -> dict:
@@ -58,7 +93,8 @@ class _Config:
     def to_json(self, path: str | Path, **extra) -> None:
         """Write a config.json; `extra` holds keys that only other libraries read."""
         text = json.dumps({**extra, **self.to_dict()}, indent=2, sort_keys=True) + "\n"
-        Path(path).write_text(text, encoding="utf-8")
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -79,11 +115,18 @@ class MMDiTConfig(_Config):
     use_layer3d_rope: bool = False  # Layered: the condition image has frame -1
 
     def __post_init__(self):
+        if self.inner_dim > LARGEST:
+            raise ConfigError(
+                f"num_attention_heads {self.num_attention_heads} times attention_head_dim "
+                f"{self.attention_head_dim} must be at most {LARGEST:,}"
+            )
         if sum(self.axes_dims_rope) != self.attention_head_dim:
             raise ConfigError(
                 f"axes_dims_rope {self.axes_dims_rope} must add up to attention_head_dim "
                 f"{self.attention_head_dim}"
             )
+        if len(self.axes_dims_rope) != 3 or any(dims % 2 for dims in self.axes_dims_rope):
+            raise ConfigError(f"axes_dims_rope {self.axes_dims_rope} must be three even numbers")
         if self.in_channels != self.out_channels * self.patch_size**2:
             raise ConfigError(
                 f"in_channels {self.in_channels} is not out_channels {self.out_channels} "
@@ -122,6 +165,13 @@ class VAEConfig(_Config):
     def __post_init__(self):
         if not len(self.latents_mean) == len(self.latents_std) == self.z_dim:
             raise ConfigError(f"latents_mean and latents_std must have z_dim {self.z_dim} entries")
+        if min(self.latents_std) <= 0:
+            raise ConfigError(f"latents_std {min(self.latents_std)} must be above 0")
+        if not 1 <= len(self.dim_mult) <= 8 or self.base_dim * max(self.dim_mult) > LARGEST:
+            raise ConfigError(
+                f"base_dim {self.base_dim} times dim_mult {shorten(self.dim_mult)} must be one to "
+                f"eight widths of at most {LARGEST:,}"
+            )
         if len(self.temperal_downsample) != len(self.dim_mult) - 1:
             raise ConfigError("temperal_downsample must be one shorter than dim_mult")
 
@@ -147,7 +197,12 @@ class TextEncoderConfig(_Config):
     image_token_id: int = 151655  # <|image_pad|>: its places are filled by the vision tower
 
     def __post_init__(self):
-        if 2 * sum(self.mrope_section) != self.head_dim:
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} cannot be cut into {self.num_attention_heads} "
+                "heads evenly"
+            )
+        if len(self.mrope_section) != 3 or 2 * sum(self.mrope_section) != self.head_dim:
             raise ConfigError(
                 f"mrope_section {self.mrope_section} must add up to half of the head width "
                 f"{self.head_dim}"
@@ -189,6 +244,13 @@ class VisionConfig(_Config):
     spatial_merge_size: int = 2  # patches along one side of a language token
     window_size: int = 112  # pixels along one side of an attention window
     fullatt_block_indexes: tuple = (7, 15, 23, 31)  # blocks that see the whole picture
+
+    def __post_init__(self):
+        if self.window_size < self.patch_size * self.spatial_merge_size:
+            raise ConfigError(
+                f"window_size {self.window_size} holds no token of patch_size {self.patch_size} "
+                f"times spatial_merge_size {self.spatial_merge_size} pixels"
+            )
 
     @classmethod
     def from_dict(cls, numbers: dict):

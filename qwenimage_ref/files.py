@@ -9,14 +9,18 @@ import json
 import math
 import os
 import re
-import tempfile
+import secrets
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-LONGEST_HEADER = 100_000_000  # bytes, as the format has it; the official ones have under 200,000
+LONGEST_JSON = 16_000_000  # bytes; an official header has under 200,000
+MOST_SHARDS = 1000  # the official ones have nine at most
+SHARD_NAME = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F16": 2, "BF16": 2, "I16": 2,
     "U16": 2, "F32": 4, "I32": 4, "U32": 4, "F64": 8, "I64": 8, "U64": 8, "C64": 8,
@@ -49,29 +53,51 @@ def read_header(file: Path) -> dict[str, Place]:
         with file.open("rb") as opened:
             size = os.fstat(opened.fileno()).st_size
             length = int.from_bytes(opened.read(8), "little")
-            if size < 8 or length > min(size - 8, LONGEST_HEADER):
+            if size < 8 or length > min(size - 8, LONGEST_JSON):
                 raise ValueError(f"{size:,} bytes hold no header of {length:,}")
-            header = json.loads(opened.read(length), object_pairs_hook=_once)
+            header = parse_json(opened.read(length))
         return _places(file, header, 8 + length, size)
-    except (OSError, ValueError, RecursionError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         reason = shorten([" ".join(str(error).split())])
         raise CheckpointError(
             f"{file} is cut short or damaged ({reason}); fetch it again"
         ) from None
 
 
+def read_json(path: Path):
+    """The content of a small JSON file. Raises OSError or ValueError, which do not name it."""
+    with Path(path).open("rb") as opened:
+        content = opened.read(LONGEST_JSON + 1)
+    if len(content) > LONGEST_JSON:
+        raise ValueError(f"it is longer than {LONGEST_JSON:,} bytes")
+    return parse_json(content)
+
+
+def parse_json(content: bytes):
+    """JSON that every parser reads alike: no key twice, no NaN. Raises ValueError."""
+    try:
+        return json.loads(content, object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def _once(pairs: list) -> dict:
-    """JSON allows a key twice and parsers then differ in which one they believe."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key is there twice")
     return found
 
 
+def _no_number(constant: str):
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _places(file: Path, header, begin: int, size: int) -> dict[str, Place]:
     if not isinstance(header, dict):
         raise ValueError("the header is not a table")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("the metadata are not texts")
     places = {key: _place(key, entry, file, begin) for key, entry in header.items()}
     places = dict(sorted(places.items(), key=lambda item: (item[1].start, item[1].stop)))
     end = begin
@@ -88,7 +114,10 @@ def _place(key: str, entry, file: Path, begin: int) -> Place:
     name = shorten([key])
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        whole = all(type(n) is int and 0 <= n < 2**63 for n in [*shape, start, stop])
+        # careful: torch has at most 64 dimensions, and the product of many takes forever
+        whole = len(shape) <= 64 and all(
+            type(n) is int and 0 <= n < 2**63 for n in [*shape, start, stop]
+        )
         known = dtype in ITEM_BYTES
     except (TypeError, KeyError, ValueError):
         raise ValueError(f"{name} has no type, shape and offsets") from None
@@ -104,67 +133,104 @@ def find_tensors(source) -> dict[str, Place]:
 
     Raises CheckpointError that names a missing folder, shard or an unreadable file.
     """
-    if isinstance(source, (str, Path)) and Path(source).is_dir():
-        folder = Path(source)
-        indexes = sorted(folder.glob("*.safetensors.index.json"))
-        if indexes:
-            return _read_index(indexes[0])
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            if others := [p.name for p in folder.iterdir() if p.suffix in PICKLES]:
-                raise CheckpointError(
-                    f"{folder} holds only {shorten(others)}: pickle files can run any code and "
-                    "are never opened; convert them to .safetensors"
-                )
-            raise CheckpointError(f"{folder} holds no .safetensors file; is it downloaded?")
-    else:
-        files = [Path(f) for f in ([source] if isinstance(source, (str, Path)) else source)]
-    where = {}
-    for file in files:
-        for key, place in read_header(file).items():
-            if key in where:
-                raise CheckpointError(
-                    f"{shorten([key])} is in {where[key].file.name} and in {file.name}; "
-                    "keep the one that belongs here"
-                )
-            where[key] = place
+    where, problems = survey(source)
+    for _, problem in problems:
+        raise CheckpointError(problem)
     return where
 
 
-def _read_index(index: Path) -> dict[str, Place]:
+def survey(source) -> tuple[dict[str, Place], list[tuple[Path, str]]]:
+    """The same -> {key: place} of all that can be read, [(file, what is wrong with it), ...]"""
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files, promised = _files_of(source)
+    except CheckpointError as error:
+        return {}, [(Path(source), str(error))]
+    where, problems = {}, []
+    missing = [file for file in files if promised and not file.is_file()]
+    for file in files:
+        try:
+            if file in missing:
+                raise CheckpointError(
+                    f"{file} is missing ({len(missing)} of {len(files)} shards are); "
+                    "finish the download"
+                )
+            held = read_header(file)
+            if promised:
+                _demand_promised(file, held.keys(), promised[file])
+            if twice := sorted(held.keys() & where.keys()):
+                raise CheckpointError(
+                    f"{shorten(twice)} is in {where[twice[0]].file} and in {file.name}; "
+                    "keep the one that belongs here"
+                )
+            where |= held
+        except CheckpointError as error:
+            problems.append((file, str(error)))
+    return where, problems
+
+
+def _files_of(source) -> tuple[list[Path], dict[Path, set[str]]]:
+    """-> files, and the keys that the index promises in each; none where there is no index"""
+    if not isinstance(source, (str, Path)):
+        return [Path(file) for file in source], {}
+    folder = Path(source)
+    if not folder.is_dir():
+        return [folder], {}
+    indexes = sorted(folder.glob("*.safetensors.index.json"))
+    if len(indexes) > 1:
+        names = shorten(index.name for index in indexes)
+        raise CheckpointError(f"{folder} holds {names}; keep the one that belongs here")
+    if indexes:
+        promised = _promises(indexes[0])
+        return sorted(promised), promised
+    files = sorted(folder.glob("*.safetensors"))
+    if shards := [file.name for file in files if SHARD_NAME.search(file.name)]:
+        raise CheckpointError(
+            f"{folder} holds {shorten(shards)} and no index that says what belongs together; "
+            "fetch the .safetensors.index.json, or save again"
+        )
+    if not files:
+        if others := [p.name for p in folder.iterdir() if p.suffix in PICKLES]:
+            raise CheckpointError(
+                f"{folder} holds only {shorten(others)}: pickle files can run any code and "
+                "are never opened; convert them to .safetensors"
+            )
+        raise CheckpointError(f"{folder} holds no .safetensors file; is it downloaded?")
+    return files, {}
+
+
+def _promises(index: Path) -> dict[Path, set[str]]:
+    """An index file -> {shard: its keys}. Raises CheckpointError for names outside the folder."""
+    try:
+        weight_map = read_json(index)["weight_map"]
         names = set(weight_map.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{index} is not an index file; fetch it again") from None
     for name in sorted(names, key=str):
-        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+\.safetensors", name):
+        # careful: ASCII, for a name that looks like another; short, for the file system
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,200}\.safetensors", name, re.A):
             raise CheckpointError(
                 f"{index}: {shorten([name])} is not a .safetensors file of this folder; "
                 "fetch the index again"
             )
-    missing = sorted(name for name in names if not (index.parent / name).is_file())
-    if missing:
+    if not 1 <= len(names) <= MOST_SHARDS:
         raise CheckpointError(
-            f"{index.parent}: {len(missing)} of {len(names)} shards are missing: "
-            f"{shorten(missing)}; finish the download"
+            f"{index} names {len(names)} shards, not 1 to {MOST_SHARDS}; fetch it again"
         )
-    where = {}
-    for name in sorted(names):
-        held = read_header(index.parent / name)
-        promised = {key for key, file in weight_map.items() if file == name}
-        if lost := sorted(promised - held.keys()):
-            raise CheckpointError(
-                f"{index.parent / name} lacks {shorten(lost)}, which {index.name} promises; "
-                "fetch both again"
-            )
-        if extra := sorted(held.keys() - promised):
-            raise CheckpointError(
-                f"{index.parent / name} holds {shorten(extra)}, which {index.name} does not "
-                "place there; fetch both again"
-            )
-        where |= held
-    return where
+    promised = {index.parent / name: set() for name in names}
+    for key, name in weight_map.items():
+        promised[index.parent / name].add(key)
+    return promised
+
+
+def _demand_promised(file: Path, held, promised: set[str]) -> None:
+    if lost := sorted(promised - held):
+        raise CheckpointError(
+            f"{file} lacks {shorten(lost)}, which the index promises; fetch both again"
+        )
+    if extra := sorted(held - promised):
+        raise CheckpointError(
+            f"{file} holds {shorten(extra)}, which the index does not place there; fetch both again"
+        )
 
 
 def demand_safetensors(file: Path) -> None:
@@ -194,14 +260,35 @@ def shorten(items, most: int = 3) -> str:
 
 
 @contextlib.contextmanager
+def partial_file(path: Path):
+    """Yields a path beside `path` for a file in the making, which is gone when the block ends."""
+    # careful: named before it is made, or an interruption in between would leave it behind
+    partial = Path(path).with_name(f".{Path(path).name}.{secrets.token_hex(4)}")
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def whole_file(path: Path):
     """Yields a temporary path beside `path` that takes its name only if the block succeeds."""
-    path = Path(path)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield Path(partial)
-        os.chmod(partial, 0o644)  # mkstemp makes files that only their owner can read
+    with partial_file(path) as partial:
+        yield partial
         os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def interrupts_wait():
+    """Ctrl-C inside the block takes effect at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is ever interrupted
+        return
+    came, before = [], signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, lambda *_: came.append(True))
+        yield
     finally:
-        Path(partial).unlink(missing_ok=True)
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)

@@ -1,13 +1,12 @@
 """What a released folder holds: its parts, their networks without weights, its recommendations."""
 
-import json
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from .config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
-from .files import CheckpointError
+from .config import LARGEST, MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from .files import CheckpointError, read_json, shorten
 from .mmdit import MMDiT
 from .text_encoder import TextEncoder
 from .vae import VAE
@@ -17,6 +16,13 @@ STEMS = {  # of the weight files of each part, as transformers and diffusers nam
     "text_encoder": "model",
     "transformer": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
+}
+
+
+NETWORKS = {
+    "text_encoder": (TextEncoder, TextEncoderConfig),
+    "transformer": (MMDiT, MMDiTConfig),
+    "vae": (VAE, VAEConfig),
 }
 
 
@@ -31,23 +37,30 @@ class StoredTextEncoder(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
 
+def empty_network(folder: Path, part: str) -> nn.Module:
+    """A folder's text_encoder, transformer or vae without weights, on the meta device"""
+    kind, config = NETWORKS[part]
+    with torch.device("meta"):
+        return kind(_config(config, folder, part))
+
+
 def empty_networks(folder: Path) -> dict:
     """A folder -> its text_encoder, transformer and vae without weights, on the meta device"""
+    return {part: empty_network(folder, part) for part in NETWORKS}
+
+
+def stored_network(folder: Path, part: str) -> nn.Module:
+    """The same with everything that the files hold: the vision tower and lm_head, too"""
+    network = empty_network(folder, part)
+    if part != "text_encoder":
+        return network
     with torch.device("meta"):
-        return {
-            "text_encoder": TextEncoder(_config(TextEncoderConfig, folder, "text_encoder")),
-            "transformer": MMDiT(_config(MMDiTConfig, folder, "transformer")),
-            "vae": VAE(_config(VAEConfig, folder, "vae")),
-        }
+        return StoredTextEncoder(network, Vision(_config(VisionConfig, folder, part)))
 
 
 def stored_networks(folder: Path) -> dict:
-    """The same with everything that the files hold: the vision tower and lm_head, too"""
-    networks = empty_networks(folder)
-    with torch.device("meta"):
-        vision = Vision(_config(VisionConfig, folder, "text_encoder"))
-        networks["text_encoder"] = StoredTextEncoder(networks["text_encoder"], vision)
-    return networks
+    """All three, each with everything that its files hold"""
+    return {part: stored_network(folder, part) for part in NETWORKS}
 
 
 def _config(kind, folder: Path, part: str):
@@ -61,20 +74,23 @@ def read_model_index(folder: Path) -> dict:
     """
     file = folder / "model_index.json"
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
+        index = read_json(file)
         name = index["_class_name"]
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} holds no model_index.json; give the folder that contains transformer/, "
             "text_encoder/, vae/"
         ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise CheckpointError(f"{file} is damaged; fetch it again") from None
     if name != "QwenImagePipeline":
         raise CheckpointError(
-            f"{folder} is a {name}; only QwenImagePipeline, text to image, is here"
+            f"{folder} is a {shorten([name])}; only QwenImagePipeline, text to image, is here"
         )
     known = {key: index[key] for key in ("sample_size", "num_inference_steps") if key in index}
-    if wrong := [key for key, value in known.items() if type(value) is not int or value < 1]:
-        raise CheckpointError(f"{file}: {wrong[0]} must be a whole number; correct it")
+    for key, value in known.items():
+        if type(value) is not int or not 1 <= value <= LARGEST:
+            raise CheckpointError(
+                f"{file}: {key} must be a whole number from 1 to {LARGEST:,}; correct it"
+            )
     return known

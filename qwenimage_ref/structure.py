@@ -12,6 +12,8 @@ import math
 import torch
 from torch import nn
 
+from .files import shorten
+
 SHARD_BYTES = 5_000_000_000  # the releases of 2025-08 and 2512; later ones use 10 GB
 SPELLED = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}  # in a header
 
@@ -36,6 +38,31 @@ def stored_tensor(module: nn.Module, key: str, dtype=None) -> torch.Tensor:
         tensor = owner._parameters[name].detach().cpu()
         tensor = owner.to_stored(name, tensor) if hasattr(owner, "to_stored") else tensor
     return tensor.to(dtype or tensor.dtype).contiguous()
+
+
+def other_keys(form: dict, where: dict) -> list[str]:
+    """What a module stores, what files hold -> in one line how the keys differ, or nothing"""
+    missing, extra = sorted(form.keys() - where.keys()), sorted(where.keys() - form.keys())
+    parts = [f"{len(missing)} tensors are missing ({shorten(missing)})"] if missing else []
+    parts += [f"{len(extra)} are not known ({shorten(extra)})"] if extra else []
+    return [f"{' and '.join(parts)}; are these files of another network?"] if parts else []
+
+
+def other_forms(form: dict, where: dict) -> list[str]:
+    """The same for shapes and types of the keys that are there: at most a line for each"""
+    places = {key: where[key] for key in form if key in where}
+    shapes = [
+        f"{key} is {list(place.shape)} instead of {list(form[key])}"
+        for key, place in places.items()
+        if place.shape != form[key]
+    ]
+    types = [
+        f"{key} holds {place.dtype}"
+        for key, place in places.items()
+        if place.dtype not in SPELLED.values()
+    ]
+    lines = [f"wrong shapes: {shorten(shapes)}; does config.json belong to them?"] if shapes else []
+    return lines + ([f"{shorten(types)}; needed is bfloat16, float16 or float32"] if types else [])
 
 
 def fingerprint(module: nn.Module) -> str:
