@@ -17,6 +17,14 @@ POCKET_TIME = (
     "VAE 17 minutes, first lesson 54, second 70, the lessons with --compile. Stop it at any "
     "moment, even by kill -9; the same command goes on."
 )
+FORGE = (
+    "Names, shapes, types, shards and headers are the official ones, so whatever reads the real "
+    "weights can be tried. All of it is 57.7 GB. With --blocks N: 3.9 GB (what is not a layer, the "
+    "vision tower and lm_head included), 0.68 GB for each block of the transformer and 0.47 GB for "
+    "each of as many layers of the text tower, which has 28. Stopped at any moment, the same "
+    "command goes on to the same bytes. The tokenizer is the official one where this machine has "
+    "it, else the pocket model's."
+)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -70,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what a folder of weights holds")
     info.add_argument("folder", nargs="?", default=POCKET)
     info.set_defaults(run=_info)
+
+    forge = commands.add_parser(
+        "forge", help="write a random checkpoint in the official layout", description=FORGE
+    )
+    forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
+    forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
+    forge.set_defaults(run=_forge)
 
     train = commands.add_parser("train", help="train a model from nothing")
     models = train.add_subparsers(metavar="MODEL", required=True)
@@ -183,6 +198,27 @@ def _info(options) -> None:
     print(f"  {'tokenizer':13} {len(Tokenizer.load(folder / 'tokenizer')):>14,} ids")
     for key, value in recommended.items():
         print(f"  {key}: {value}")
+
+
+def _forge(options) -> None:
+    from tqdm import tqdm
+
+    from . import official
+    from .forge import POCKET_TOKENIZER, first_blocks, forge
+
+    configs = first_blocks(options.blocks)
+    tokenizer = official.find("tokenizer")
+    if tokenizer is None:
+        _say("note: the official tokenizer is not on this machine; it gets the pocket model's")
+    with tqdm(desc="forging", unit="B", unit_scale=True, delay=0.1) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        written = forge(options.folder, configs, tokenizer or POCKET_TOKENIZER, progress=show)
+    said = f"{written / 1e9:.1f} GB written" if written else "it was finished already"
+    print(f"{options.folder}: {said}")
 
 
 def _train_pocket(options) -> None:

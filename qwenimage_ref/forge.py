@@ -12,7 +12,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +57,27 @@ class Shard:
             return file.read(len(self.first)) == self.first
 
 
+def first_blocks(count: int | None) -> Configs:
+    """The official numbers with fewer blocks, and as few layers of the text tower; None: all."""
+    official = Configs()
+    if count is None:
+        return official
+    most = official.transformer.num_layers
+    if not 1 <= count <= most:
+        raise ValueError(f"{count} blocks: give 1 to {most}")
+    layers = min(count, official.text_encoder.num_hidden_layers)
+    return replace(
+        official,
+        transformer=replace(official.transformer, num_layers=count),
+        text_encoder=replace(official.text_encoder, num_hidden_layers=layers),
+    )
+
+
 def forge(
     folder,
     configs: Configs | None = None,
-    seed: int = 0,
     tokenizer: Path = POCKET_TOKENIZER,
+    seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write, or go on writing, a random checkpoint; returns the bytes that were written now.

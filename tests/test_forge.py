@@ -153,11 +153,11 @@ def test_the_disk_fills_and_no_partial_file_has_a_final_name(tmp_path, sharded, 
         return real(_, content[:1000], offset)  # as a disk that is nearly full: less than asked
 
     real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(CheckpointError, match="No space left on device.*goes on"):
-        forge(tmp_path / "model", TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(CheckpointError, match="No space left on device.*goes on"):
+            forge(tmp_path / "model", TINY)
     assert weight_files(tmp_path / "model") == []
-    monkeypatch.undo()
     forge(tmp_path / "model", TINY)
     forge(tmp_path / "other", TINY)
     assert contents(tmp_path / "model") == contents(tmp_path / "other")
