@@ -2,7 +2,8 @@
 
 A twin is built without memory for its weights (on torch's "meta" device); `copy_weights` lends it
 ours, so that even a full-width block fits twice on a small machine. `run` calls a twin with the
-arguments of our own class and returns what our class would return.
+arguments of our own class and returns what our class would return. Single blocks and layers of a
+twin are run in the same way.
 """
 
 import math
@@ -13,10 +14,12 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     QwenImageTransformer2DModel,
 )
+from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformerBlock
 from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
+    Qwen2_5_VLDecoderLayer,
 )
 
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
@@ -26,20 +29,22 @@ from ..vae import VAE
 # -- building -------------------------------------------------------------------------------------
 
 
-def reference_mmdit(config: MMDiTConfig) -> QwenImageTransformer2DModel:
-    """diffusers' transformer, weights on "meta"."""
+def reference_mmdit(config: MMDiTConfig | dict) -> QwenImageTransformer2DModel:
+    """diffusers' transformer, weights on "meta". config: ours, or a config.json as they read it."""
+    numbers = config if isinstance(config, dict) else config.to_dict()
     with torch.device("meta"):
-        theirs = QwenImageTransformer2DModel(**config.to_dict())
+        theirs = QwenImageTransformer2DModel.from_config(numbers)
     # careful: its rotation tables are plain attributes, lost on "meta"
-    axes = list(config.axes_dims_rope)
+    axes = list(theirs.config.axes_dims_rope)
     theirs.pos_embed = type(theirs.pos_embed)(theta=10000, axes_dim=axes, scale_rope=True)
     return theirs.eval()
 
 
-def reference_vae(config: VAEConfig) -> AutoencoderKLQwenImage:
-    """diffusers' video VAE, weights on "meta"."""
+def reference_vae(config: VAEConfig | dict) -> AutoencoderKLQwenImage:
+    """diffusers' video VAE, weights on "meta". config: ours, or a config.json as they read it."""
+    numbers = config if isinstance(config, dict) else config.to_dict()
     with torch.device("meta"):
-        return AutoencoderKLQwenImage(**config.to_dict()).eval()
+        return AutoencoderKLQwenImage.from_config(numbers).eval()
 
 
 def reference_text_encoder(
@@ -51,6 +56,11 @@ def reference_text_encoder(
         vision_config=vision_config.to_dict(),
         image_token_id=text_config.image_token_id,
     )
+    return build_text_encoder(config)
+
+
+def build_text_encoder(config: Qwen2_5_VLConfig) -> Qwen2_5_VLForConditionalGeneration:
+    """The same from transformers' own config."""
     with torch.device("meta"):
         theirs = Qwen2_5_VLForConditionalGeneration(config)
     # careful: the frequencies are buffers outside the state dict, lost on "meta"
@@ -153,6 +163,8 @@ def run(theirs: nn.Module, inputs: dict):
         AutoencoderKLQwenImage: _run_vae,
         Qwen2_5_VLForConditionalGeneration: _run_text_encoder,
         Qwen2_5_VisionTransformerPretrainedModel: _run_vision,
+        QwenImageTransformerBlock: _run_block,
+        Qwen2_5_VLDecoderLayer: _run_layer,
     }
     return runners[type(theirs)](theirs, **inputs)
 
@@ -191,3 +203,36 @@ def _run_text_encoder(theirs, ids, mask=None, positions=None, image_states=None)
 
 def _run_vision(theirs, patches, grids):
     return theirs(patches, grid_thw=torch.tensor(grids)).pooler_output
+
+
+def _run_block(theirs, img, txt, temb, img_rotation, txt_rotation):
+    txt, img = theirs(
+        hidden_states=img,
+        encoder_hidden_states=txt,
+        encoder_hidden_states_mask=None,
+        temb=temb.squeeze(1),
+        image_rotary_emb=(img_rotation, txt_rotation),
+    )
+    return img, txt
+
+
+def told_to_block(hidden_states, encoder_hidden_states, temb, image_rotary_emb, **_) -> dict:
+    """What diffusers' transformer tells its blocks, as the arguments of our Block."""
+    img_rotation, txt_rotation = image_rotary_emb
+    return {
+        "img": hidden_states,
+        "txt": encoder_hidden_states,
+        "temb": temb.unsqueeze(1),
+        "img_rotation": img_rotation,
+        "txt_rotation": txt_rotation,
+    }
+
+
+def _run_layer(theirs, x, cos, sin):
+    return theirs(x, position_embeddings=(cos.squeeze(1), sin.squeeze(1)), attention_mask=None)
+
+
+def told_to_layer(hidden_states, position_embeddings, **_) -> dict:
+    """What transformers' language tower tells its layers, as the arguments of our Layer."""
+    cos, sin = position_embeddings
+    return {"x": hidden_states, "cos": cos.unsqueeze(1), "sin": sin.unsqueeze(1)}

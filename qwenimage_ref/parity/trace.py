@@ -1,7 +1,7 @@
 """Two networks run side by side: where do they part?"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -28,6 +28,7 @@ class Trace:
 
     rows: list[Row]
     tolerance: float  # relative difference up to which two tensors count as equal
+    outputs: tuple[list, list] = field(repr=False)  # the tensors that each network returned
 
     @property
     def first(self) -> Row | None:
@@ -72,7 +73,7 @@ def trace(ours: nn.Module, theirs: nn.Module, inputs: dict, tolerance: float = 1
             ]
             if pairs:
                 rows.append(min(pairs, key=lambda row: (math.isnan(row.relative), row.relative)))
-    return Trace(rows, tolerance)
+    return Trace(rows, tolerance, (mine["output"], reference["output"]))
 
 
 def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str) -> None:
@@ -97,6 +98,8 @@ def difference(ours, theirs, mask=None) -> tuple[float, float]:
     """
     if mask is not None and ours.shape[:2] == theirs.shape[:2] == mask.shape:
         ours, theirs = ours[mask.bool()], theirs[mask.bool()]
+    if ours.is_complex():
+        ours, theirs = torch.view_as_real(ours), torch.view_as_real(theirs)
     ours, theirs = ours.squeeze().double(), theirs.squeeze().double()
     gap = (ours - theirs).abs().max().item()
     largest = theirs.abs().max().item()
