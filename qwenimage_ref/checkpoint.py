@@ -33,8 +33,9 @@ from .structure import (
     stored_form,
     stored_tensor,
 )
+from .verify import verify
 
-__all__ = ["CheckpointError", "fingerprint", "index_json", "load_into", "save"]
+__all__ = ["CheckpointError", "fingerprint", "index_json", "load_into", "save", "verify"]
 
 # --- loading
 

@@ -44,8 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: _say(f"note: {message}")
-            options.run(options)
-        return 0
+            return options.run(options) or 0
     # RuntimeError: torch says so when memory ends
     except (ValueError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
         text = str(error) or "out of memory; use smaller sides"
@@ -78,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what a folder of weights holds")
     info.add_argument("folder", nargs="?", default=POCKET)
     info.set_defaults(run=_info)
+
+    check = commands.add_parser("verify", help="is a folder of weights whole? status 1 if not")
+    check.add_argument("folder", metavar="FOLDER", help="or a hub id in the local cache")
+    check.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
+    check.set_defaults(run=_verify)
 
     forge = commands.add_parser(
         "forge", help="write a random checkpoint in the official layout", description=FORGE
@@ -198,6 +202,14 @@ def _info(options) -> None:
     print(f"  {'tokenizer':13} {len(Tokenizer.load(folder / 'tokenizer')):>14,} ids")
     for key, value in recommended.items():
         print(f"  {key}: {value}")
+
+
+def _verify(options) -> int:
+    from .verify import verify
+
+    report = verify(options.folder, options.hash)
+    print(report)
+    return 0 if report.ok else 1
 
 
 def _forge(options) -> None:

@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 FLOORS = [
     {"config", "rope", "official", "measure", "files"},
     {"tokenizer", "bpe", "text_encoder", "vision", "vae", "mmdit", "sampler"},
-    {"structure", "released", "verify", "checkpoint", "small_files", "forge"},
+    {"structure", "released", "published", "verify", "checkpoint", "small_files", "forge"},
     {"controlnet"},
     {"adapt"},
     {"pipeline"},
