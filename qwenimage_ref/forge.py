@@ -21,7 +21,7 @@ from torch import nn
 
 from .files import CheckpointError, whole_file
 from .mmdit import MMDiT
-from .released import STEMS, StoredTextEncoder
+from .released import FORGED, STEMS, StoredTextEncoder
 from .small_files import Configs, write_json, write_small_files
 from .structure import SHARD_BYTES, index_json, shard_layout
 from .text_encoder import TextEncoder
@@ -31,7 +31,6 @@ from .vision import Vision
 
 REPOSITORY = Path(__file__).parents[1]
 POCKET_TOKENIZER = REPOSITORY / "data" / "pocket" / "tokenizer"
-MARK = "forged.json"  # says what was drawn; only a folder that has it is ever written to again
 DTYPE = torch.bfloat16  # of every released file
 PIECE = 1 << 20  # numbers drawn and written at once
 STD = 0.02
@@ -148,11 +147,11 @@ def _networks(configs: Configs) -> dict[str, nn.Module]:
 def _claim(folder: Path, what: dict) -> None:
     """Mark an empty folder as ours, or see that the mark in it says the same."""
     what = json.loads(json.dumps({"about": "random numbers, not learned weights"} | what))
-    mark = folder / MARK
+    mark = folder / FORGED
     if mark.is_file():
         if json.loads(mark.read_text(encoding="utf-8")) != what:
             raise CheckpointError(
-                f"{folder} was forged with other numbers (see {MARK}); choose another folder"
+                f"{folder} was forged with other numbers (see {FORGED}); choose another folder"
             )
     elif folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} is not empty and not forged; choose another folder")

@@ -19,7 +19,7 @@ STEMS = {  # of the weight files of each part, as transformers and diffusers nam
 }
 
 
-FORGED = "forged.json"  # lies in a folder whose weights were drawn, not learned
+FORGED = "forged.json"  # lies where weights were drawn, not learned, and says what was drawn
 NETWORKS = {
     "text_encoder": (TextEncoder, TextEncoderConfig),
     "transformer": (MMDiT, MMDiTConfig),

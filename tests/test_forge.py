@@ -16,8 +16,8 @@ from tiny_model import TINY
 
 from qwenimage_ref import forge as forge_module
 from qwenimage_ref.files import CheckpointError, find_tensors
-from qwenimage_ref.forge import MARK, PIECE, forge, piece
-from qwenimage_ref.released import STEMS, stored_networks
+from qwenimage_ref.forge import PIECE, forge, piece
+from qwenimage_ref.released import FORGED, STEMS, stored_networks
 from qwenimage_ref.structure import stored_form
 
 ROOT = Path(__file__).parents[1]
@@ -203,7 +203,7 @@ def test_other_numbers_do_not_mix_with_those_of_an_earlier_forge(tmp_path):
         with pytest.raises(CheckpointError, match="other numbers"):
             forge(tmp_path / "model", **({"configs": TINY} | other))
     assert contents(tmp_path / "model") == before
-    assert MARK in before
+    assert FORGED in before
 
 
 def test_a_piece_of_any_length_begins_with_the_same_numbers():
