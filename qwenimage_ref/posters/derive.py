@@ -1,5 +1,6 @@
 """Everything that has to be made again after new pocket weights, except the notebooks.
 
+A quarter of an hour on two cores; the sweeps are skipped where they are of these weights already.
 `make derived` runs this and then builds the notebooks.
 """
 
@@ -10,12 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..pipeline import QwenImage
-from . import first_grid
+from . import first_grid, sweeps
 from .draw import SIDE, Scene, Shape, caption, font
 from .evaluate import Trial, contact_sheet, evaluate, paint, record, table, trials
 
 DATA = Path(__file__).parents[2] / "data"
 SHOWN = 32  # random pictures on the sheet, never picked by hand
+CAPTIONS = 1000  # of the score: five minutes on two cores
 SHOWCASE = (  # the pictures at the top of the README
     Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of", "QWEN"),
     Scene("navy", (Shape("star", "yellow"),), "large"),
@@ -65,9 +67,10 @@ def main() -> None:
     made = trials(SHOWN)
     tiles = [labelled(p, describe(t)) for p, t in zip(paint(pipe, made), made)]
     write(contact_sheet(tiles), "random.png")
-    result = evaluate(pipe)
+    result = evaluate(pipe, CAPTIONS)
     record(result, DATA / "measurements" / "pocket_eval.json")
     print(table(result))
+    sweeps.main([])
 
 
 if __name__ == "__main__":
