@@ -26,6 +26,7 @@ READ |= {"vocab.json", "merges.txt", "added_tokens.json", "tokenizer.json"}
 ENTRY = re.compile(r"(\w+/)?[\w-][\w.-]{0,200} [0-9a-f]{64}", re.A)
 SMALL = 10_000_000  # bytes; the sha256 of such a file is compared unasked
 CHUNK = 4 << 20  # bytes read at once
+PUBLISHED = "compared with Qwen-Image-2512 as published"
 
 Findings = list[tuple[Path, str]]  # the file or folder, and one line that names it
 
@@ -51,6 +52,11 @@ class Report:
     @property
     def ok(self) -> bool:
         return not self.findings
+
+    @property
+    def published(self) -> bool:
+        """Whether it is a release whose files are known."""
+        return self.compared == PUBLISHED
 
     @property
     def bytes(self) -> int:
@@ -158,7 +164,7 @@ def _known(folder: Path) -> tuple[str, dict[str, tuple[int | None, str]]]:
         return "random weights, of which no sha256 is published", {}
     telling = ((folder / name, QWEN_IMAGE_2512[name][1]) for name in TELLING)
     if sum(_is(path, sha256) for path, sha256 in telling) >= 3:
-        return "compared with Qwen-Image-2512 as published", QWEN_IMAGE_2512
+        return PUBLISHED, QWEN_IMAGE_2512
     try:
         record = read_json(folder / RECORD)["sha256"].items()
         known = {name: (None, sha) for name, sha in record if ENTRY.fullmatch(f"{name} {sha}")}
