@@ -10,6 +10,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from .parity import command
+
 EXAMPLE = 'qwenimage paint "a red circle left of a blue star on a white background" -o out.png'
 POCKET = Path(__file__).parents[1] / "data" / "pocket"
 POCKET_TIME = (
@@ -72,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     paint.add_argument("--steps", type=int, help="default: what the weights recommend, else 50")
     paint.add_argument("--size", metavar="WxH", help="default: what the weights recommend")
     paint.add_argument("--seed", type=int, default=0, help="chooses the noise; default 0")
+    paint.add_argument(
+        "--stream", action="store_true", help="weights stay on disk, a block at a time; bf16"
+    )
     paint.set_defaults(run=_paint)
 
     info = commands.add_parser("info", help="what a folder of weights holds")
@@ -89,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
     forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
     forge.set_defaults(run=_forge)
+
+    validate = commands.add_parser("validate", help="compare every stage with diffusers'")
+    command.add_arguments(validate)
 
     train = commands.add_parser("train", help="train a model from nothing")
     models = train.add_subparsers(metavar="MODEL", required=True)
@@ -133,7 +141,7 @@ def _paint(options) -> None:
     from .files import whole_file
     from .pipeline import QwenImage
 
-    pipe = QwenImage.from_pretrained(options.weights)
+    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream)
     steps = options.steps
     steps = pipe.recommended.get("num_inference_steps", 50) if steps is None else steps
     with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from . import official
+from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, velocities
 from .checkpoint import load_into
 from .config import SchedulerConfig
 from .files import CheckpointError
@@ -36,15 +37,24 @@ class QwenImage:
         self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
 
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id, dtype: torch.dtype | None = None, device="cpu"):
+    def from_pretrained(
+        cls,
+        folder_or_hub_id,
+        dtype: torch.dtype | None = None,
+        device="cpu",
+        stream: bool = False,
+    ):
         """Load a folder in the official layout, or a hub id from the local cache; no downloads.
 
-        dtype None: float32 on a CPU, bfloat16 on a GPU. Raises CheckpointError, ConfigError or
-        TokenizerError with one line that names what is missing or damaged.
+        dtype None: float32 on a CPU, bfloat16 on a GPU and when streaming. stream: transformer and
+        text encoder stay on disk and come a block at a time, for weights larger than memory. Raises
+        CheckpointError, ConfigError or TokenizerError with one line that names what is missing or
+        damaged.
         """
         folder = official.resolve(folder_or_hub_id)
         device = torch.device(device)
-        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+        exact = device.type == "cpu" and not stream
+        dtype = dtype or (torch.float32 if exact else torch.bfloat16)
         if dtype == torch.float16:
             raise ValueError(
                 "dtype float16: the image stream of the released weights reaches 200,000 and "
@@ -58,8 +68,12 @@ class QwenImage:
                 f"{folder}: text states are {text_config.hidden_size} wide, the transformer reads "
                 f"{transformer.config.joint_attention_dim}; the parts are of different models"
             )
-        load_into(text_encoder, folder / "text_encoder", dtype, unused=("visual.", "lm_head."))
-        load_into(transformer, folder / "transformer", dtype)
+        if stream:
+            stream_text_encoder(text_encoder, folder / "text_encoder", dtype, device)
+            stream_mmdit(transformer, folder / "transformer", dtype, device)
+        else:
+            load_into(text_encoder, folder / "text_encoder", dtype, unused=("visual.", "lm_head."))
+            load_into(transformer, folder / "transformer", dtype)
         load_into(vae, folder / "vae", dtype)
         for module in (text_encoder, transformer, vae):
             module.to(device).eval().requires_grad_(False)
@@ -115,24 +129,40 @@ class QwenImage:
                 'pass negative_prompt=" " for guidance',
                 stacklevel=3,
             )
-        cond = self.encode_prompt(prompts, max_sequence_length)
-        uncond = None
+        groups = [prompts]
         if guided:
             negatives = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
             negatives = negatives * len(prompts) if len(negatives) == 1 else list(negatives)
             if len(negatives) != len(prompts):
                 raise ValueError(f"{len(negatives)} negative prompts for {len(prompts)} prompts")
-            uncond = self.encode_prompt(negatives, max_sequence_length)
-        latents = self.denoise(latents, levels, cond, uncond, true_cfg_scale, callback)
-        return self.to_pictures(latents)
+            groups.append(negatives)
+        encoded = self.encode_prompts(groups, max_sequence_length)
+        guidance = {"true_cfg_scale": true_cfg_scale, "callback": callback}
+        return self.to_pictures(self.denoise(latents, levels, *encoded, **guidance))
 
     def encode_prompt(self, prompts: list[str], max_sequence_length: int = 512):
         """B prompts -> text states (B, T, Dt), mask (B, T) or None where nothing is padded
 
         The template's states are dropped after encoding. A single prompt is never padded.
         """
+        return self.encode_prompts([prompts], max_sequence_length)[0]
+
+    def encode_prompts(self, groups: list[list[str]], max_sequence_length: int = 512) -> list:
+        """The same for several groups of prompts, from one pass over the text tower."""
         if not 1 <= max_sequence_length <= 1024:
             raise ValueError(f"max_sequence_length {max_sequence_length} is not in 1 to 1024")
+        start = self.tokenizer.prefix_length
+        tokens = [self._tokens(prompts, max_sequence_length) for prompts in groups]
+        calls = [(ids, None if mask.all() else mask) for ids, mask in tokens]
+        encoded = []
+        for states, (_, mask) in zip(text_states(self.text_encoder, calls), tokens):
+            states = states * mask.unsqueeze(-1)  # padding is zero, as upstream
+            states, mask = (x[:, start : start + max_sequence_length] for x in (states, mask))
+            encoded.append((states, None if mask.all() else mask))
+        return encoded
+
+    def _tokens(self, prompts: list[str], max_sequence_length: int):
+        """B prompts -> ids (B, T), mask (B, T), true where a token is real"""
         for prompt in prompts:
             if len(prompt) > LONGEST_PROMPT:
                 raise ValueError(
@@ -140,22 +170,16 @@ class QwenImage:
                     f"{max_sequence_length} tokens are read"
                 )
         rows = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]
-        start = self.tokenizer.prefix_length
-        longest = max(map(len, rows))
+        start, longest = self.tokenizer.prefix_length, max(map(len, rows))
         if longest - start > max_sequence_length or longest == start + MAX_PROMPT_TOKENS:
             warnings.warn(
                 f"the prompt is longer than {max_sequence_length} tokens; its end is not read",
-                stacklevel=3,
+                stacklevel=4,
             )
         pad = self.tokenizer.pad_id
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
         lengths = torch.tensor([len(row) for row in rows], device=self.device)
-        mask = torch.arange(longest, device=self.device) < lengths.unsqueeze(1)  # (B, T)
-        padded = not mask.all()
-        states = self.text_encoder(ids, mask if padded else None)
-        states = states * mask.unsqueeze(-1)  # padding is zero, as upstream
-        states, mask = (x[:, start : start + max_sequence_length] for x in (states, mask))
-        return states, mask if padded and not mask.all() else None
+        return ids, torch.arange(longest, device=self.device) < lengths.unsqueeze(1)
 
     def noise(self, count: int, height: int, width: int, seed=None):
         """-> (B, C, h, w): upstream's initial noise for this seed, drawn on the CPU"""
@@ -183,12 +207,13 @@ class QwenImage:
         """
         rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
         x, grids = pack(latents), [(1, rows, cols)]
+        branches = [cond] if uncond is None else [cond, uncond]
         for step, (sigma, sigma_next) in enumerate(zip(levels, levels[1:])):
             time = model_time(sigma, x.dtype).to(x.device).expand(len(x))
-            velocity = self.transformer(x, cond[0], time, grids, cond[1])
-            if uncond is not None:
-                negative = self.transformer(x, uncond[0], time, grids, uncond[1])
-                velocity = guide(velocity, negative, true_cfg_scale)
+            calls = [(x, states, time, grids, mask) for states, mask in branches]
+            velocity, *negative = velocities(self.transformer, calls)
+            if negative:
+                velocity = guide(velocity, *negative, true_cfg_scale)
             if callback is not None:
                 callback(step, sigma.item(), unpack(x, rows, cols), unpack(velocity, rows, cols))
             x = euler_step(x, velocity, sigma.to(x.device), sigma_next.to(x.device))

@@ -1,0 +1,201 @@
+"""Networks larger than memory: their blocks stay on disk and come one at a time.
+
+A block is seen through private mappings of its files: nothing is copied, and when it has computed
+nothing of it stays. Meanwhile the next one is read ahead, into the system's own cache of files.
+Memory is that of one block, time that of reading or of computing, whichever is longer.
+
+Guidance asks a network twice. `velocities` and `text_states` take several calls at once, and a
+streamed network answers all of them in one pass: a guided step reads the weights once.
+"""
+
+import functools
+import math
+import mmap
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
+from ..checkpoint import load_into
+from ..files import CheckpointError, Place, find_tensors
+from ..mmdit import MMDiT
+from ..structure import SPELLED, other_forms, other_keys, stored_form
+from ..text_encoder import TextEncoder
+
+READ = 8 << 20  # bytes read ahead in one go
+DTYPES = {name: dtype for dtype, name in SPELLED.items()}
+
+
+def velocities(mmdit: MMDiT, calls: list[tuple]) -> list[torch.Tensor]:
+    """What the MMDiT answers to each of several calls; a streamed one, from one pass.
+
+    calls: (img, txt, sigma, grids, txt_mask) each; texts and grids may differ in length.
+    """
+    if not isinstance(mmdit.transformer_blocks, _Blocks):
+        return [mmdit(*call) for call in calls]
+    entered = [mmdit.enter(*call) for call in calls]
+    streams, told = [(img, txt) for img, txt, _ in entered], [told for *_, told in entered]
+    for block in mmdit.transformer_blocks:
+        streams = [block(*stream, *each) for stream, each in zip(streams, told)]
+    targets = [math.prod(grids[0]) for _, _, _, grids, _ in calls]
+    return [
+        mmdit.leave(img[:, :target], each) for (img, _), target, each in zip(streams, targets, told)
+    ]
+
+
+def text_states(text_encoder: TextEncoder, calls: list[tuple]) -> list[torch.Tensor]:
+    """What the text tower answers to each of several calls (ids, mask); likewise."""
+    if not isinstance(text_encoder.model.layers, _Blocks):
+        return [text_encoder(*call) for call in calls]
+    entered = [text_encoder.enter(*call) for call in calls]
+    for layer in text_encoder.model.layers:
+        entered = [(layer(x, *told), told) for x, told in entered]
+    return [text_encoder.model.norm(x) for x, _ in entered]
+
+
+def stream_mmdit(mmdit: MMDiT, folder: Path, dtype: torch.dtype, device="cpu") -> None:
+    """Fill an MMDiT on the meta device, its blocks left on disk. Raises CheckpointError."""
+    files = _Files(mmdit, folder)
+    blocks = _Blocks(mmdit.transformer_blocks, "transformer_blocks.", files, dtype, device)
+    mmdit.transformer_blocks = nn.ModuleList()
+    load_into(mmdit, folder, dtype, unused=("transformer_blocks.",))
+    mmdit.to(device).transformer_blocks = blocks
+
+
+def stream_text_encoder(
+    text_encoder: TextEncoder, folder: Path, dtype: torch.dtype, device="cpu"
+) -> None:
+    """The same for a text tower; of its embedding only the rows that a prompt needs are read."""
+    tower = text_encoder.model
+    files = _Files(text_encoder, folder, unused=("visual.", "lm_head."))
+    layers = _Blocks(tower.layers, "model.layers.", files, dtype, device)
+    rows = _Rows("model.embed_tokens.weight", files, dtype, device)
+    tower.layers, tower.embed_tokens = nn.ModuleList(), nn.Identity()
+    left = ("visual.", "lm_head.", "model.layers.", "model.embed_tokens.")
+    load_into(text_encoder, folder, dtype, unused=left)
+    tower.to(device)
+    tower.layers, tower.embed_tokens = layers, rows
+
+
+class _Files:
+    """Where the tensors of a network lie, in files that must not change as long as it is used."""
+
+    def __init__(self, network: nn.Module, folder: Path, unused: tuple[str, ...] = ()):
+        where = find_tensors(folder)
+        where = {key: place for key, place in where.items() if not key.startswith(unused)}
+        wanted = stored_form(network)
+        for problem in [*other_keys(wanted, where), *other_forms(wanted, where)]:
+            raise CheckpointError(f"{folder}: {problem}")
+        self.where = where
+        self.known = {place.file: _identity(os.stat(place.file)) for place in where.values()}
+
+    def views(self, places: dict[str, Place]) -> dict[str, torch.Tensor]:
+        """Tensors where they lie: each a private mapping that is gone with its last reference.
+
+        careful: to touch a mapping of what was cut off since kills the process, so the very files
+        that are opened here are looked at before a byte of them is touched.
+        """
+        opened = {}
+        try:
+            for file in {place.file for place in places.values()}:
+                opened[file] = file.open("rb")
+                self._demand_known(file, os.fstat(opened[file].fileno()))
+            return {name: _view(opened[place.file], place) for name, place in places.items()}
+        except OSError as error:
+            raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
+        finally:
+            for file in opened.values():
+                file.close()
+
+    def demand_unchanged(self, places: dict[str, Place]) -> None:
+        for file in {place.file for place in places.values()}:
+            self._demand_known(file, os.stat(file) if file.is_file() else None)
+
+    def _demand_known(self, file: Path, status: os.stat_result | None) -> None:
+        if status is None or _identity(status) != self.known[file]:
+            raise CheckpointError(f"{file} changed while it was in use; load the model again")
+
+
+def _identity(status: os.stat_result) -> tuple:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _view(file, place: Place) -> torch.Tensor:
+    begin = place.start - place.start % mmap.ALLOCATIONGRANULARITY
+    # a private copy in name only: no page is copied unless it is written to, and none is
+    bytes_ = mmap.mmap(file.fileno(), place.stop - begin, access=mmap.ACCESS_COPY, offset=begin)
+    numbers = torch.frombuffer(bytes_, dtype=DTYPES[place.dtype], offset=place.start - begin)
+    return numbers.view(place.shape)
+
+
+class _Blocks(nn.Module):
+    """Stands where the blocks of a network stood: a pass over it yields them in their order."""
+
+    def __init__(self, blocks: nn.ModuleList, prefix: str, files: _Files, dtype, device):
+        super().__init__()
+        # careful: a tuple, so that blocks without weights are no part of the network
+        self.blocks = tuple(block.eval() for block in blocks)
+        self.files, self.dtype, self.device = files, dtype, device
+        self.places = [
+            {name: files.where[f"{prefix}{i}.{name}"] for name, _ in block.named_parameters()}
+            for i, block in enumerate(blocks)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self):
+        """Yields each block to be called; it can be called until the next one is asked for."""
+        with ThreadPoolExecutor(1) as reader:
+            ahead = self._read_ahead(reader, 0)
+            for i, (block, places) in enumerate(zip(self.blocks, self.places)):
+                ahead.result()
+                ahead = self._read_ahead(reader, i + 1)
+                weights = self.files.views(places)
+                for name, weight in weights.items():
+                    weights[name] = weight.to(self.device, self.dtype)
+                yield functools.partial(_call, block, weights)
+                weights.clear()  # whoever still has the block has nothing of its memory
+                self.files.demand_unchanged(places)
+
+    def _read_ahead(self, reader: ThreadPoolExecutor, i: int) -> Future:
+        places = self.places[i].values() if i < len(self) else ()
+        return reader.submit(_read, sorted(places, key=lambda place: (place.file, place.start)))
+
+
+def _call(block: nn.Module, weights: dict, *inputs):
+    return functional_call(block, weights, inputs, strict=True)
+
+
+def _read(places: list[Place]) -> None:
+    """Read bytes only so that the system has them at hand."""
+    buffer = memoryview(bytearray(READ))
+    try:
+        for place in places:
+            with place.file.open("rb", buffering=0) as file:
+                file.seek(place.start)
+                left = place.stop - place.start
+                while left and (read := file.readinto(buffer[:left])):
+                    left -= read
+    except OSError as error:
+        raise CheckpointError(f"{place.file} cannot be read: {error.strerror}") from None
+
+
+class _Rows(nn.Module):
+    """Stands where an embedding stood: reads the rows that are asked for."""
+
+    def __init__(self, key: str, files: _Files, dtype, device):
+        super().__init__()
+        self.places, self.files = {"weight": files.where[key]}, files
+        self.dtype, self.device = dtype, device
+
+    def forward(self, ids):
+        """What an embedding answers, from the few pages in which these rows lie."""
+        weight = self.files.views(self.places)["weight"]
+        rows = F.embedding(ids.cpu(), weight).to(self.device, self.dtype)
+        self.files.demand_unchanged(self.places)
+        return rows
