@@ -3,6 +3,8 @@
 Spoilers: solve first, the checkers in check.py say what is still wrong.
 """
 
+import math
+
 
 def unless_solved(mine, answer):
     """`mine`, or `answer` while `mine` is still the stub: `...`, or raising NotImplementedError."""
@@ -15,5 +17,19 @@ def unless_solved(mine, answer):
 
 EX_00_WORD = "a red circle right of a blue star on a white background"
 
+
+def EX_13_FOOLED(better: float, worse: float, n: int) -> float:
+    """Counts of right answers are binomial: sum over every pair in which the worse one has more."""
+
+    def chances(share):
+        return [math.comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
+
+    good, bad = chances(better), chances(worse)
+    return sum(bad[k] * sum(good[:k]) for k in range(n + 1))
+
+
 # words that no hint may contain, because they are the answer
-SPOILERS = {"ex_00_word": {"right"}}
+SPOILERS = {
+    "ex_00_word": {"right"},
+    "ex_13_fooled": {"comb", "binomial", "factorial"},
+}
