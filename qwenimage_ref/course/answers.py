@@ -5,6 +5,8 @@ Spoilers: solve first, the checkers in check.py say what is still wrong.
 
 import math
 
+import torch
+
 
 def unless_solved(mine, answer):
     """`mine`, or `answer` while `mine` is still the stub: `...`, or raising NotImplementedError."""
@@ -16,6 +18,14 @@ def unless_solved(mine, answer):
 
 
 EX_00_WORD = "a red circle right of a blue star on a white background"
+
+
+def EX_12_SIGMA(kind: str, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Uniform as it is; a squashed normal; the same moved towards noise, as the sampler does."""
+    if kind == "uniform":
+        return torch.rand(count, generator=generator)
+    sigma = torch.sigmoid(torch.randn(count, generator=generator))
+    return sigma if kind == "logit-normal" else 2 * sigma / (1 + sigma)
 
 
 def EX_13_FOOLED(better: float, worse: float, n: int) -> float:
@@ -31,5 +41,6 @@ def EX_13_FOOLED(better: float, worse: float, n: int) -> float:
 # words that no hint may contain, because they are the answer
 SPOILERS = {
     "ex_00_word": {"right"},
+    "ex_12_sigma": {"sigmoid", "rand", "randn"},
     "ex_13_fooled": {"comb", "binomial", "factorial"},
 }
