@@ -285,6 +285,13 @@ class SchedulerConfig(_Config):
             raise ConfigError(
                 f"time_shift_type {self.time_shift_type!r} is not exponential or linear"
             )
+        if not (0 < self.base_shift <= 10 and 0 < self.max_shift <= 10):
+            raise ConfigError(
+                f"base_shift {self.base_shift} and max_shift {self.max_shift} must be above 0 and "
+                "at most 10"
+            )
+        if not 0 <= self.shift_terminal < 1:
+            raise ConfigError(f"shift_terminal {self.shift_terminal} must be at least 0, below 1")
         if self.max_image_seq_len <= self.base_image_seq_len:
             raise ConfigError(
                 f"max_image_seq_len {self.max_image_seq_len} must be larger than "

@@ -33,21 +33,6 @@ SMALL_MMDIT = MMDiTConfig(
 SMALL_VAE = VAEConfig(base_dim=4, z_dim=2, latents_mean=(0.1, -0.2), latents_std=(1.1, 1.2))
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A folder that holds a good `Net`."""
-    save(network(), tmp_path / "net")
-    return tmp_path / "net"
-
-
-@pytest.fixture
-def sharded(tmp_path, monkeypatch) -> Path:
-    """The same in three shards."""
-    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 64)
-    save(network(), tmp_path / "net")
-    return tmp_path / "net"
-
-
 # -- there and back -------------------------------------------------------------------------------
 
 
