@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import QwenImage
+from qwenimage_ref.cli import main
 from qwenimage_ref.posters import evaluate as ev
 from qwenimage_ref.posters.draw import draw
 
@@ -141,6 +142,28 @@ def test_the_sheet_puts_pictures_in_rows_and_fills_up_with_white():
     assert (
         (sheet[:4, 5:] == 1).all() and (sheet[4:, :5] == 2).all() and (sheet[4:, 5:] == 255).all()
     )
+
+
+def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys):
+    file = tmp_path / "score.json"
+    assert main(["eval", "--captions", "2", "--steps", "2", "--record", str(file)]) == 0
+    stored = json.loads(file.read_text())
+    assert ev.table(stored) == capsys.readouterr().out.strip("\n")
+    assert {"machine", "versions", "commit", "command"} <= stored.keys()
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--captions", "0"], "--captions 0: at least 1 is needed"),
+        (["--steps", "0"], "num_inference_steps 0"),
+        (["--record", "nowhere/score.json"], "name a file in a folder that exists"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_one_line(options, complaint, capsys):
+    assert main(["eval", *options]) == 2
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert shown.startswith("qwenimage: ") and complaint in shown
 
 
 def test_the_shipped_model_is_as_good_as_its_record_says():
