@@ -111,7 +111,9 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
             with interrupts_wait():
                 _put_in_place(folder, stem, partials)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot write to {folder}: {error}") from None
+        raise CheckpointError(
+            f"cannot write to {folder}: {error}; make room there or choose another folder"
+        ) from None
 
 
 def _put_in_place(folder: Path, stem: str, partials: dict[str, Path]) -> None:

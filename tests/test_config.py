@@ -125,12 +125,53 @@ def test_null_and_false_both_mean_no_terminal_stretch(tmp_path, terminal, read):
         (SchedulerConfig, {"use_dynamic_shifting": False}, "use_dynamic_shifting is false"),
         (SchedulerConfig, {"time_shift_type": "cubic"}, "'cubic' is not exponential or linear"),
         (SchedulerConfig, {"max_image_seq_len": 256}, "must be larger than base_image_seq_len"),
+        (SchedulerConfig, {"base_shift": 65}, "must be above 0 and at most 10"),
+        (SchedulerConfig, {"shift_terminal": 1}, "must be at least 0, below 1"),
+        (MMDiTConfig, {"num_layers": 10**9}, "num_layers must be 1 to 128, found 1000000000"),
+        (MMDiTConfig, {"num_layers": 0}, "num_layers must be 1 to 128, found 0"),
+        (MMDiTConfig, {"num_layers": True}, "num_layers must be a number, found True"),
+        (MMDiTConfig, '{"num_layers": 1' + "0" * 5000 + "}", "config.json: "),
+        (MMDiTConfig, '{"num_layers": 2, "num_layers": 60}', "a key is there twice"),
+        (MMDiTConfig, {"zero_cond_t": "yes"}, "zero_cond_t must be true or false, found 'yes'"),
+        (MMDiTConfig, {"axes_dims_rope": 128}, "axes_dims_rope must be a list of at most 256"),
+        (MMDiTConfig, {"axes_dims_rope": [1] * 10**6}, "must be a list of at most 256"),
+        (MMDiTConfig, {"axes_dims_rope": [17, 55, 56]}, "must be three even numbers"),
+        (MMDiTConfig, {"num_attention_heads": 65_536}, "must be at most 65,536"),
+        (VAEConfig, '{"latents_mean": [NaN]}', "NaN is not JSON"),
+        (VAEConfig, {"latents_std": [0.0] * 16}, "latents_std 0.0 must be above 0"),
+        (VAEConfig, {"base_dim": 60_000}, "widths of at most 65,536"),
+        (TextEncoderConfig, '{"rope_theta": 1e999}', "rope_theta must be within 1e\\+12"),
+        (TextEncoderConfig, {"num_attention_heads": 27}, "cannot be cut into 27 heads evenly"),
+        (VisionConfig, {"window_size": 27}, "holds no token of patch_size 14"),
     ],
 )
 def test_an_unusable_file_is_one_line_with_its_name(tmp_path, config, content, message):
     with pytest.raises(ConfigError, match=message) as error:
         config.from_json(written(tmp_path, content))
     assert "config.json" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "config, key",
+    [(MMDiTConfig, "num_layers"), (TextEncoderConfig, "hidden_size"), (VisionConfig, "depth")],
+)
+def test_a_value_of_a_million_letters_does_not_flood_the_terminal(tmp_path, config, key):
+    with pytest.raises(ConfigError) as error:
+        config.from_json(written(tmp_path, {key: "\x1b[2J" * 200_000}))
+    assert len(str(error.value)) < 500 and str(error.value).isprintable()
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ConfigError, match="config.json: .*directory"):
+        VAEConfig.from_json(tmp_path / "config.json")
+
+
+def test_a_file_of_a_gigabyte_is_refused_unread(tmp_path):
+    with (tmp_path / "config.json").open("wb") as file:
+        file.truncate(10**9)  # takes no room on the disk
+    with pytest.raises(ConfigError, match="longer than 16,000,000 bytes"):
+        VAEConfig.from_json(tmp_path / "config.json")
 
 
 def test_a_missing_file_is_named(tmp_path):
