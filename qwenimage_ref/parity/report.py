@@ -15,7 +15,7 @@ from ..files import whole_file
 from ..measure import provenance
 from .trace import Trace
 
-HEAD = f"{'stage':11} {'what':44} {'off by':>8} {'cosine':>10} {'bound':>8} {'seconds':>7}"
+HEAD = f"{'stage':11} {'what':46} {'off by':>8} {'cosine':>10} {'bound':>8} {'seconds':>7}"
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,15 @@ class Row:
 
     def __str__(self):
         cosine = "" if self.cosine is None else f"{self.cosine:.7f}"
-        line = f"{self.stage:11} {self.what:44} {self.value:8.1e} {cosine:>10} {self.bound:8.1e}"
+        line = f"{self.stage:11} {self.what:46} {self.value:8.1e} {cosine:>10} {self.bound:8.1e}"
         line += f" {self.seconds:7.1f}  {'ok' if self.ok else 'OUT OF TOLERANCE'}"
-        return line if self.ok or not self.parts_at else f"{line}\n{'':11} {self.reason}"
+        return line if self.ok else f"{line}\n{'':11} {self.reason}"
 
     @property
     def reason(self) -> str:
         """Where ours and the reference part, and whether the weights or the arithmetic differ."""
+        if not self.parts_at:
+            return f"{self.what}: {self.value:.2g}, the bound is {self.bound:.2g}"
         if self.tensors:
             return f"they part at {self.parts_at}: the folders differ in {', '.join(self.tensors)}"
         return f"they part at {self.parts_at}, of equal weights: the arithmetic differs"

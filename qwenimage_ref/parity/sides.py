@@ -5,6 +5,7 @@ The reference runs its own forward: a `StandIn` in the place of its layers notes
 and later answers with what the last of them returned.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from transformers import Qwen2_5_VLConfig
 
 from ..checkpoint import load_into
 from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
-from ..files import CheckpointError, find_tensors, open_file
+from ..files import CheckpointError, find_tensors, open_file, shorten
 from ..mmdit import Block, MMDiT
+from ..released import STEMS
 from ..text_encoder import Layer, TextEncoder
 from ..vae import VAE
 from .reference import (
@@ -44,29 +46,22 @@ class Tensors:
         self.folder, self.dtype, self.device = folder, dtype, device
         self.places = find_tensors(folder)
 
-    def stored(self, key: str) -> torch.Tensor:
-        """As the file holds it. Its memory is the file's: only what is touched is ever read."""
-        if key not in self.places:
-            raise CheckpointError(f"{self.folder} lacks {key}; is it of another model?")
-        with open_file(self.places[key].file) as file:
-            return file.get_tensor(key)
+    def stored(self, keys: list[str]) -> dict[str, torch.Tensor]:
+        """As the files hold them. The memory is the files': only what is touched is ever read."""
+        with contextlib.ExitStack() as stack:
+            used = {self.places[key].file for key in keys}
+            files = {file: stack.enter_context(open_file(file)) for file in used}
+            return {key: files[self.places[key].file].get_tensor(key) for key in keys}
 
     def fill(self, network: nn.Module, prefix: str = "") -> nn.Module:
         """Give a network its tensors by official name, but for those that are UNUSED."""
+        names = {prefix + official_name(name): name for name in network.state_dict()}
+        names = {key: name for key, name in names.items() if not key.startswith(UNUSED)}
         tensors = {}
-        for name, wanted in network.state_dict().items():
-            key = prefix + official_name(name)
-            if key.startswith(UNUSED):
-                continue
-            tensor = self.stored(key)
-            if tensor.shape != wanted.shape:
-                raise CheckpointError(
-                    f"{self.folder}: {key} is {list(tensor.shape)} instead of "
-                    f"{list(wanted.shape)}; does config.json belong to it?"
-                )
+        for key, tensor in self.stored(list(names)).items():
             # the embedding stays in the file: a few of its rows are looked up, then cast
             dtype = tensor.dtype if key == EMBEDDING else self.dtype
-            tensors[name] = tensor.to(self.device, dtype)
+            tensors[names[key]] = tensor.to(self.device, dtype)
         network.load_state_dict(tensors, strict=False, assign=True)
         return network.eval()
 
@@ -80,6 +75,19 @@ class Sides:
     dtype: torch.dtype
     device: torch.device
 
+    def demand_one_form(self) -> None:
+        """Raises CheckpointError unless both folders hold tensors of the same names and shapes."""
+        for part in STEMS:
+            ours, theirs = (
+                {key: place.shape for key, place in side.places.items()}
+                for side in self.tensors(part)
+            )
+            if other := sorted(key for key, _ in ours.items() ^ theirs.items()):
+                raise CheckpointError(
+                    f"{self.theirs / part} and {self.ours / part} hold tensors of other names or "
+                    f"shapes ({shorten(other)}); compare two copies of one model"
+                )
+
     def tensors(self, part: str) -> tuple[Tensors, Tensors]:
         """Ours and the reference's of "text_encoder", "transformer" or "vae"."""
         return tuple(
@@ -92,7 +100,8 @@ class Sides:
             return []
         ours, theirs = self.tensors(part)
         keys = [key for key in ours.places if key.startswith(f"{module}.")]
-        return [key for key in keys if not torch.equal(ours.stored(key), theirs.stored(key))]
+        mine, other = ours.stored(keys), theirs.stored(keys)
+        return [key for key in keys if not torch.equal(mine[key], other[key])]
 
 
 # -- pairs ----------------------------------------------------------------------------------------
@@ -112,9 +121,20 @@ class StandIn(nn.Module):
         return self.answer(*(self.streams or self.told.values()))
 
 
+class OnCall(nn.Module):
+    """A layer that is filled from its files each time it is called."""
+
+    def __init__(self, tensors: Tensors, twin: nn.Module, prefix: str):
+        super().__init__()
+        self.fill = lambda: tensors.fill(twin, prefix)  # careful: the twin is no child of ours
+
+    def forward(self, *args, **kwargs):
+        return self.fill()(*args, **kwargs)
+
+
 @dataclass(frozen=True)
 class Pair:
-    """Both networks with a StandIn for their layers, and one layer of each, filled again and again."""
+    """Both networks with a StandIn for their layers, and one layer of each to fill anew."""
 
     ours: nn.Module
     theirs: nn.Module
@@ -176,6 +196,16 @@ def stack_pair(sides: Sides) -> Pair:
     tensors[1].fill(theirs)
     depth = config.num_layers
     return Pair(ours, theirs, stand_ins, tensors, (block, twin), "transformer_blocks", depth, 2)
+
+
+def whole_stacks(sides: Sides) -> tuple[nn.Module, nn.Module]:
+    """Both transformers with all their blocks, each filled when it is called."""
+    pair = stack_pair(sides)
+    for network, tensors, twin in zip((pair.ours, pair.theirs), pair.tensors, pair.twins):
+        prefixes = [f"{pair.layers}.{i}." for i in range(pair.depth)]
+        blocks = nn.ModuleList(OnCall(tensors, twin, prefix) for prefix in prefixes)
+        network.transformer_blocks = blocks
+    return pair.ours, pair.theirs
 
 
 def vae_pair(sides: Sides) -> tuple[VAE, AutoencoderKLQwenImage]:

@@ -1,0 +1,79 @@
+"""The options of `qwenimage validate`, looked at before anything heavy is imported or computed."""
+
+import argparse
+import importlib.util
+import os
+from pathlib import Path
+
+ABOUT = (
+    "Ours and the reference, diffusers and transformers, are built from the files a layer at a "
+    "time and fed the same numbers: 6 GB of memory are enough for the official model. Prints a "
+    "table and writes a JSON file. Exit status 1: a stage is out of tolerance."
+)
+LIBRARIES = ("diffusers", "transformers")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = ABOUT
+    parser.add_argument("folder", metavar="FOLDER", help="or a hub id in the local cache")
+    parser.add_argument(
+        "--reference", metavar="FOLDER", help="the reference's weights; default: the same files"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="to compute in, whatever the files hold. Default float32, which shows errors of the "
+        "arithmetic; bfloat16 is as released and rounds at 0.4 per cent, under which they hide",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps; default cpu")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="default: a drawn poster")
+    parser.add_argument("--caption", metavar="TEXT", help="what the image shows")
+    parser.add_argument("--picture", action="store_true", help="paint one with both, in 8 steps")
+    parser.add_argument("--official", action="store_true", help="expect the published numbers")
+    parser.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
+    parser.add_argument(
+        "--record", type=Path, default=Path("validate.json"), metavar="FILE", help="JSON to write"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options) -> int:
+    """Returns the exit status. Raises ValueError for what cannot be validated."""
+    if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
+        raise ValueError(
+            f"{' and '.join(missing)} to compare with are not installed; "
+            'pip install "qwenimage_ref[parity]", or in a clone: make setup'
+        )
+    if (options.image is None) != (options.caption is None):
+        raise ValueError("--image and --caption belong together: a picture, and what it shows")
+    file = options.record
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ValueError(f"--record {file} cannot be written; name a file in a folder of yours")
+
+    import torch
+    from PIL import Image
+
+    from .. import official
+    from .validate import run as validate
+
+    try:
+        torch.zeros(1, device=options.device)
+    except (RuntimeError, AssertionError):  # AssertionError: a torch without CUDA
+        raise ValueError(f"--device {options.device} is not on this machine; try cpu") from None
+    example = None
+    if options.image:
+        with Image.open(options.image) as image:
+            example = image.convert("RGB"), options.caption
+    well = validate(
+        official.resolve(options.folder),
+        file,
+        reference=official.resolve(options.reference) if options.reference else None,
+        dtype=options.dtype,
+        device=options.device,
+        example=example,
+        hash=options.hash,
+        official=options.official,
+        picture=options.picture,
+    )
+    return 0 if well else 1
