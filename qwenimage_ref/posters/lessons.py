@@ -7,12 +7,13 @@ from ..train.loop import Recipe
 from .draw import Scene, loosened, reworded, sample_scene
 
 WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
-POSTERS = 32_768  # distinct pictures a lesson; their captions are worded anew in every epoch
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What the painter is taught, and how. The second lesson goes on from the first one's end."""
+
+    POSTERS = 32_768  # distinct pictures; their captions are worded anew in every epoch
 
     recipe: Recipe
     first: int  # number of its first poster
@@ -22,16 +23,20 @@ class Lesson:
 
     def place(self, number: int) -> int:
         """Number of a poster, counted on and on -> its place among the lesson's posters"""
-        return number % POSTERS
+        return number % self.POSTERS
 
     def scene(self, number: int) -> Scene:
         """Number of a poster, counted on and on -> its scene"""
         seed = self.first + self.place(number)
         return sample_scene(seed, word_share=self.word_share, lengths=self.lengths)
 
+    def scenes(self) -> frozenset[Scene]:
+        """All that its pictures show."""
+        return frozenset(self.scene(number) for number in range(self.POSTERS))
+
     def prompt(self, number: int) -> str:
         """The poster's caption in the words of this epoch"""
-        worded = f"{self.first + self.place(number)} {number // POSTERS}"
+        worded = f"{self.first + self.place(number)} {number // self.POSTERS}"
         text = reworded(self.scene(number), worded)
         return loosened(text, worded) if self.loose else text
 
@@ -54,5 +59,4 @@ LESSONS = {
 @functools.cache
 def trained_scenes() -> frozenset[Scene]:
     """Every scene that the painter's training pictures show."""
-    lessons = LESSONS.values()
-    return frozenset(lesson.scene(number) for lesson in lessons for number in range(POSTERS))
+    return frozenset().union(*(lesson.scenes() for lesson in LESSONS.values()))

@@ -53,7 +53,7 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
     with torch.no_grad():  # a narrow posterior from the start: noise would drown the first lessons
         vae.quant_conv.bias[POCKET_VAE.z_dim :] = -7.0
     run = Run(vae, recipe, folder)
-    test = pictures(range(TEST_SEED, TEST_SEED + 64))
+    test = pictures(range(TEST_SEED, TEST_SEED + MEASURED // 8))
 
     def loss_of(img, noise):
         mean, logvar = vae.encode(img)
@@ -190,9 +190,8 @@ class Latents:
         self.vae, self.lesson, self.folder, self.chunks = vae, lesson, folder, {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def __getitem__(self, numbers) -> torch.Tensor:
-        """Poster numbers, going round -> (B, 16, 16, 16)"""
-        places = [self.lesson.place(number) for number in numbers]
+    def __getitem__(self, places) -> torch.Tensor:
+        """Places of B of the lesson's posters -> (B, 16, 16, 16)"""
         return torch.stack([self._chunk(n // CHUNK)[n % CHUNK] for n in places]).float()
 
     def _chunk(self, i: int) -> torch.Tensor:
@@ -224,7 +223,7 @@ def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPT
     numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
     drop = torch.rand(recipe.batch, generator=rng) < dropout
     prompts = [" " if drop[i] else lesson.prompt(n) for i, n in enumerate(numbers)]
-    data = latents[numbers]
+    data = latents[[lesson.place(n) for n in numbers]]
     noise = torch.randn(data.shape, generator=rng)
     sigma = sample_sigma(len(data), SIGMA_SHIFT, rng)
     return *encode_captions(tokenizer, prompts), data, noise, sigma

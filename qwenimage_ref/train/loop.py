@@ -96,6 +96,7 @@ class Run:
         save_seconds: float = 300,
         measure: Callable[[], dict] | None = None,
         measure_every: int = 500,
+        quiet: bool = False,
     ) -> None:
         """Train to step `until` (default: the recipe's end).
 
@@ -104,7 +105,9 @@ class Run:
         """
         until = self.recipe.steps if until is None else until
         saved, started, losses = time.monotonic(), time.monotonic(), []
-        with tqdm(total=self.recipe.steps, initial=self.step, unit="step", mininterval=5) as bar:
+        with tqdm(
+            total=self.recipe.steps, initial=self.step, unit="step", mininterval=5, disable=quiet
+        ) as bar:
             while self.step < until:
                 lr = self.recipe.lr_at(self.step)
                 for optimiser, peak in self.optimisers.items():
