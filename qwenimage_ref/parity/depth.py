@@ -10,7 +10,8 @@ python -m qwenimage_ref.parity.depth [--blocks N] [--tokens 64+24]
 import argparse
 import json
 import math
-import resource
+import re
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import torch
 from torch import nn
 
 from ..config import MMDiTConfig
+from ..files import whole_file
 from ..measure import provenance
 from ..mmdit import Block, MMDiT
 from .reference import copy_weights, reference_mmdit
@@ -200,11 +202,23 @@ def table(rows: list[dict]) -> dict:
     }
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has had in hand."""
+    import resource  # not at the top: Windows has none
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=60, metavar="N")
+    parser.add_argument("--blocks", type=int, default=60, metavar="N", help="fewer: no record")
     parser.add_argument("--tokens", default="64+24", metavar="I+T", help="of image and text")
     arguments = parser.parse_args()
+    if not re.fullmatch(r"[1-9]\d*\+[1-9]\d*", arguments.tokens):
+        parser.error(f"--tokens {arguments.tokens}: give two numbers, 64+24 for one")
+    if arguments.blocks < 1:
+        parser.error(f"--blocks {arguments.blocks}: there must be one at least")
     image_tokens, text_tokens = map(int, arguments.tokens.split("+"))
     config = replace(MMDiTConfig.official(), num_layers=arguments.blocks)
     begin, rows = time.process_time(), []
@@ -213,7 +227,10 @@ def main() -> None:
         shown = [f"{kind} {row[kind]['img']['rms']:.1e}" for kind in SHOWN]
         print(f"block {row['block']:2}, image stream: {', '.join(shown)}", flush=True)
     if found := parting(rows):
-        raise SystemExit(f"block {found['block']} is out of tolerance: {found}")
+        raise SystemExit(
+            f"block {found['block']} is out of tolerance, float32 {found['float32 forced']}, "
+            f"bf16 {found['bf16 forced']}"
+        )
     if arguments.blocks != MMDiTConfig.official().num_layers:
         return
     record = {
@@ -221,11 +238,13 @@ def main() -> None:
         "sigma": SIGMA,
         "weights": WEIGHTS,
         "cpu_seconds": round(time.process_time() - begin),
-        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2),
+        "peak_gb": round(peak_bytes() / 1e9, 2),
         **table(rows),
     }
     text = json.dumps(record | provenance("diffusers"), indent=1)
-    FILE.write_text(text + "\n", encoding="utf-8")
+    text = re.sub(r"\s+(?=[\d\]])", " ", text)  # each list of sixty numbers on one line
+    with whole_file(FILE) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     print(f"wrote {FILE.name}: {record['cpu_seconds']} s of one core, peak {record['peak_gb']} GB")
 
 
