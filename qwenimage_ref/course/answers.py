@@ -38,9 +38,19 @@ def EX_13_FOOLED(better: float, worse: float, n: int) -> float:
     return sum(bad[k] * sum(good[:k]) for k in range(n + 1))
 
 
+def EX_22_WORSE(variant: str, baseline: str) -> bool:
+    """The sign test: had each caption that tells them apart been decided by a coin, ..."""
+    won = sum(pair == ("1", "0") for pair in zip(variant, baseline))
+    lost = sum(pair == ("0", "1") for pair in zip(variant, baseline))
+    apart = won + lost
+    chance = 2 * sum(math.comb(apart, k) for k in range(won + 1)) / 2**apart
+    return lost > won and chance < 0.05
+
+
 # words that no hint may contain, because they are the answer
 SPOILERS = {
     "ex_00_word": {"right"},
     "ex_12_sigma": {"sigmoid", "rand", "randn"},
     "ex_13_fooled": {"comb", "binomial", "factorial"},
+    "ex_22_worse": {"comb", "binomial", "sign", "coin"},
 }
