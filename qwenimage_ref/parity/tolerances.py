@@ -59,22 +59,24 @@ TOLERANCES = {
     "text layer bf16": Tolerance(
         3e-2, "bit for bit on one machine; bf16 is 0.015 off float32, two kernels at most twice"
     ),
-    "text states": Tolerance(1e-4, "28 layers, each adding about 1e-6 by another order of sums"),
+    "text states": Tolerance(
+        1e-4,
+        "bit for bit on one machine; 28 layers, each adding about 1e-6 by other sums elsewhere",
+    ),
     "text states bf16": Tolerance(
-        3e-2,
-        "one layer in bf16 is 0.015 off float32; two correct ones are at most twice that apart",
+        3e-2, "bit for bit on one machine; 28 layers of bf16 are 0.022 off float32"
     ),
     "vae encode": Tolerance(
         1e-5, "other convolution kernels, other sums: 1e-6 measured, 3e-6 worst"
     ),
     "vae encode bf16": Tolerance(
-        2e-2, "other kernels round elsewhere: 0.005 measured, and each is 0.01 off float32"
+        2e-2, "other kernels round elsewhere: 0.016 measured, and each is 0.013 off float32"
     ),
     "vae inside": Tolerance(
         1e-4, "of any module: norms magnify where all channels are near zero, 1e-5 measured"
     ),
     "vae inside bf16": Tolerance(0.3, "of any module, as before: 0.07 measured at small widths"),
-    "vae decode": Tolerance(1e-5, "other convolution kernels, other sums: 3e-6 measured (110 dB)"),
+    "vae decode": Tolerance(1e-5, "other convolution kernels, other sums: 6e-6 measured (104 dB)"),
     "vae decode bf16": Tolerance(
         1e-1, "other kernels round elsewhere: 0.07 measured, and each is 0.05 off float32"
     ),
@@ -82,9 +84,14 @@ TOLERANCES = {
     "block bf16": Tolerance(
         1.5e-2, "bit for bit on one machine; bf16 is 0.006 off float32, two kernels at most twice"
     ),
-    "stack": Tolerance(1e-4, "sixty blocks, each adding about 1e-6 by another order of sums"),
+    "stack": Tolerance(
+        1e-4,
+        "bit for bit on one machine; changed last bits grow to 4e-6 through sixty blocks of "
+        "random weights, and the released ones' streams are far larger",
+    ),
     "stack bf16": Tolerance(
-        5e-2, "bit for bit on one machine; with other kernels the roundings of sixty blocks add up"
+        5e-2,
+        "bit for bit on one machine; sixty blocks of bf16 are 0.02 off float32, two at most twice",
     ),
     "depth": Tolerance(
         5e-5, "streams after sixty free blocks: last bits changed before each block grow to 4e-6"
