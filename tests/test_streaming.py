@@ -128,8 +128,8 @@ def test_a_streamed_network_is_called_as_the_resident_one_and_has_its_hook(forge
 def test_all_calls_ride_on_one_pass_over_the_weights(forged, monkeypatch):
     _, mmdit = mmdits(forged, torch.bfloat16)
     _, tower = towers(forged, torch.bfloat16)
-    read, whole = [], streaming._read
-    monkeypatch.setattr(streaming, "_read", lambda places: (read.extend(places), whole(places)))
+    read, whole = [], streaming.read_through
+    monkeypatch.setattr(streaming, "read_through", lambda places: (read.extend(places), whole(places)))
     velocities(mmdit, branches(torch.bfloat16))
     assert len(read) == len(set(read)) == 8 * 32
     read.clear()
@@ -140,7 +140,7 @@ def test_all_calls_ride_on_one_pass_over_the_weights(forged, monkeypatch):
 @torch.no_grad()
 def test_one_block_is_read_ahead_and_never_a_second(forged, monkeypatch):
     _, mmdit = mmdits(forged, torch.bfloat16)
-    events, whole = [], streaming._read
+    events, whole = [], streaming.read_through
     blocks = mmdit.transformer_blocks
 
     def read(places):
@@ -148,7 +148,7 @@ def test_one_block_is_read_ahead_and_never_a_second(forged, monkeypatch):
         events.append(("read", int(names[0].split(".")[1])) if names else ("end", 8))
         whole(places)
 
-    monkeypatch.setattr(streaming, "_read", read)
+    monkeypatch.setattr(streaming, "read_through", read)
     for i, _ in enumerate(blocks):
         # whatever the threads do: all up to this block are read, the one behind it perhaps
         numbers = [number for _, number in list(events)]

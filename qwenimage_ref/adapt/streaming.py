@@ -12,6 +12,7 @@ import functools
 import math
 import mmap
 import os
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def velocities(mmdit: MMDiT, calls: list[tuple]) -> list[torch.Tensor]:
     streams, told = [(img, txt) for img, txt, _ in entered], [told for *_, told in entered]
     for block in mmdit.transformer_blocks:
         streams = [block(*stream, *each) for stream, each in zip(streams, told)]
-    targets = [math.prod(grids[0]) for _, _, _, grids, _ in calls]
+    targets = [math.prod(grids[0]) for _, _, _, grids, *_ in calls]
     return [
         mmdit.leave(img[:, :target], each) for (img, _), target, each in zip(streams, targets, told)
     ]
@@ -163,26 +164,25 @@ class _Blocks(nn.Module):
                 self.files.demand_unchanged(places)
 
     def _read_ahead(self, reader: ThreadPoolExecutor, i: int) -> Future:
-        places = self.places[i].values() if i < len(self) else ()
-        return reader.submit(_read, sorted(places, key=lambda place: (place.file, place.start)))
+        return reader.submit(read_through, self.places[i].values() if i < len(self) else ())
 
 
 def _call(block: nn.Module, weights: dict, *inputs):
     return functional_call(block, weights, inputs, strict=True)
 
 
-def _read(places: list[Place]) -> None:
-    """Read bytes only so that the system has them at hand."""
+def read_through(places: Iterable[Place]) -> None:
+    """Read tensors only so that the system has them at hand, in the order of the bytes."""
     buffer = memoryview(bytearray(READ))
-    try:
-        for place in places:
+    for place in sorted(places, key=lambda place: (place.file, place.start)):
+        try:
             with place.file.open("rb", buffering=0) as file:
                 file.seek(place.start)
                 left = place.stop - place.start
                 while left and (read := file.readinto(buffer[:left])):
                     left -= read
-    except OSError as error:
-        raise CheckpointError(f"{place.file} cannot be read: {error.strerror}") from None
+        except OSError as error:
+            raise CheckpointError(f"{place.file} cannot be read: {error.strerror}") from None
 
 
 class _Rows(nn.Module):

@@ -1,0 +1,184 @@
+"""Streaming from a cold disk beside the peers, and a whole picture from 57.7 GB of weights.
+
+python -m qwenimage_ref.parity.stream_bench FOLDER            12 blocks, about ten minutes
+python -m qwenimage_ref.parity.stream_bench FOLDER --whole    all 60, a picture in four steps
+
+A FOLDER that is not there is forged, and deleted at the end. Each measurement is a process of its
+own (stream_tasks.py), and goes to data/measurements/streaming.json as soon as it is made.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import official
+from ..files import read_json
+from ..forge import POCKET_TOKENIZER, first_blocks, forge
+from ..measure import provenance
+from ..released import empty_network
+from ..small_files import write_json
+
+FILE = Path(__file__).parents[2] / "data" / "measurements" / "streaming.json"
+BLOCKS = 12
+ROUNDS = 3  # of all tasks in turn; the median counts
+INTERPRETER = "import torch; print(open('/proc/self/status').read())"
+TASKS = ("read", "compute", "pass", "step", "accelerate", "group offload")
+PEERS = ("accelerate", "group offload")
+ABOUT = {
+    "tokens": "256 of an image of 256x256 pixels, 20 of text, 6 in the negative branch; bf16",
+    "read": "every byte of the blocks in the pieces in which a stream reads them",
+    "compute": "one block in memory, called as often as there are blocks",
+    "pass": "one branch, streamed",
+    "step": "a guided step, streamed: both branches in one pass, guidance, Euler step",
+    "accelerate": "the same with diffusers' transformer and accelerate's disk offload, which reads "
+    "each block from the same files, once for each branch",
+    "group offload": "the same with diffusers' group offload to disk, which reads its own copy",
+    "cold": "the system's copies of the files in memory are dropped before each pass",
+    "read_gb": "what the system says it fetched from the disk for the process",
+    "peak_gb": "VmHWM: the most memory that the process held at once from its start on, its own "
+    "and mapped from files; above_gb is what of it exceeds an interpreter that imported torch",
+    "own_gb, mapped_gb": "the most of either that was seen, looking every 20 ms",
+}
+
+
+def run_task(task: str, folder: Path, copy: Path) -> dict:
+    """One measurement in a fresh process; what it says before its result is shown."""
+    command = [sys.executable, "-m", "qwenimage_ref.parity.stream_tasks", task, folder, copy]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        line = ""
+        for line in process.stdout:
+            if not line.startswith("{"):
+                print(line, end="", flush=True)
+    if process.returncode or not line.startswith("{"):
+        raise SystemExit(f"{task} stopped with status {process.returncode}")
+    return json.loads(line)
+
+
+def interpreter_gb() -> float:
+    """What a process holds that has imported torch and nothing else."""
+    command = [sys.executable, "-c", INTERPRETER]
+    status = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return next(int(x.split()[1]) * 1024 / 1e9 for x in status.splitlines() if "VmHWM" in x)
+
+
+def compare(folder: Path, rounds: int) -> dict:
+    """All tasks in turn, several times -> {task: medians and every time}, and what they say."""
+    interpreter, found = interpreter_gb(), {task: [] for task in TASKS}
+    copy = folder.with_name(folder.name + ".copy")
+    try:
+        print("diffusers makes its copy of the blocks", flush=True)
+        run_task("group offload", folder, copy)
+        for number in range(1, rounds + 1):
+            for task in TASKS:
+                result = run_task(task, folder, copy)
+                found[task].append(result)
+                peak, seconds = result["peak_gb"] - interpreter, result["seconds"]
+                print(
+                    f"round {number}, {task:14} {seconds:7.2f} s  {result['read_gb']:6.2f} GB read "
+                    f"{peak:6.2f} GB above the interpreter",
+                    flush=True,
+                )
+            keep(cold=summary(found, folder, interpreter))
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    return summary(found, folder, interpreter)
+
+
+def summary(found: dict[str, list[dict]], folder: Path, interpreter: float) -> dict:
+    tasks = {}
+    for task, results in found.items():
+        medians = {
+            key: statistics.median(result[key] for result in results)
+            for key in results[0]
+            if key != "sha256"
+        }
+        peak = max(result["peak_gb"] for result in results)
+        times = {"seconds_each": [result["seconds"] for result in results]}
+        tasks[task] = medians | times | {"above_gb": round(peak - interpreter, 3)}
+    seconds = {task: row["seconds"] for task, row in tasks.items()}
+    bound = max(seconds["read"], seconds["compute"])
+    steps = {result["sha256"] for task in ("step", *PEERS) for result in found[task]}
+    return {
+        "blocks": len(empty_network(folder, "transformer").transformer_blocks),
+        "interpreter_gb": round(interpreter, 3),
+        "tasks": tasks,
+        "pass over max(read, compute)": round(seconds["pass"] / bound, 3),
+        "step over the faster peer": round(
+            seconds["step"] / min(seconds[peer] for peer in PEERS), 3
+        ),
+        "same bits as the peers": len(steps) == 1,
+    }
+
+
+def whole(folder: Path) -> dict:
+    """A picture of 256x256 pixels from everything in the folder -> time, memory, bytes read."""
+    interpreter = interpreter_gb()
+    result = run_task("picture", folder, folder)
+    weights = [file.stat().st_size for file in folder.rglob("*.safetensors")]
+    return {
+        "blocks": len(empty_network(folder, "transformer").transformer_blocks),
+        "weights_gb": round(sum(weights) / 1e9, 1),
+        "picture": "256x256, four steps of the Lightning schedule (shift 3), no guidance",
+        "interpreter_gb": round(interpreter, 3),
+        **result,
+        "above_gb": round(result["peak_gb"] - interpreter, 3),
+    }
+
+
+def keep(**results) -> None:
+    """Put results into the record beside what it holds."""
+    before = read_json(FILE) if FILE.is_file() else {}
+    source = provenance("diffusers", "accelerate")
+    write_json(FILE, before | {"about": ABOUT} | {k: v | source for k, v in results.items()})
+
+
+def most_blocks(folder: Path) -> int:
+    """All sixty, or as many as the disk takes with a tenth to spare."""
+    free = shutil.disk_usage(folder.parent).free
+    fits = [n for n in range(1, 61) if 1.1 * (3.87 + 0.68 * n + 0.466 * min(n, 28)) * 1e9 < free]
+    return max(fits, default=1)
+
+
+def make(folder: Path, blocks: int) -> None:
+    print(f"forging {blocks} blocks in {folder}", flush=True)
+    with tqdm(unit="B", unit_scale=True, mininterval=5) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        tokenizer = official.find("tokenizer") or POCKET_TOKENIZER
+        forge(folder, first_blocks(blocks), tokenizer, progress=show)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--whole", action="store_true", help="the picture instead of the 12 blocks")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
+    folder = arguments.folder.expanduser().resolve()
+    ours = not folder.exists()
+    try:
+        if ours:
+            make(folder, most_blocks(folder) if arguments.whole else BLOCKS)
+        if arguments.whole:
+            result = whole(folder)
+            keep(whole=result)
+        else:
+            result = compare(folder, arguments.rounds)
+            del result["tasks"]
+        print(json.dumps(result, indent=1))
+    finally:
+        if ours:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What the benchmark of streaming compares is the same work, from the disk, honestly summed up."""
+
+import json
+import sys
+
+import pytest
+import torch
+from tiny_model import TINY
+
+from qwenimage_ref.forge import forge
+from qwenimage_ref.parity import stream_bench
+from qwenimage_ref.parity.stream_tasks import TASKS, forget, measure
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what was read")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forged") / "model"
+    forge(folder, TINY)
+    return folder
+
+
+@torch.no_grad()
+def test_a_guided_step_has_the_same_bits_streamed_and_offloaded_by_the_peers(folder, tmp_path):
+    results = [
+        measure(TASKS[task](folder, tmp_path), [folder, tmp_path])
+        for task in ("step", *stream_bench.PEERS)
+    ]
+    assert len({result["sha256"] for result in results}) == 1
+    assert len(list(tmp_path.glob("*.safetensors"))) == 8 + 1  # diffusers' copy of the blocks
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("task", ["read", "compute", "pass"])
+def test_the_parts_of_a_pass_are_timed_alone(folder, tmp_path, task):
+    result = measure(TASKS[task](folder, tmp_path), [folder])
+    assert 0 < result["seconds"] < 60
+    assert 0.05 < result["own_gb"] < result["peak_gb"]
+
+
+def test_a_whole_picture_is_painted_on_the_lightning_schedule(folder, tmp_path, capsys):
+    with torch.no_grad():
+        measure(TASKS["picture"](folder, tmp_path), [folder])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" at ")[0] for line in lines] == [f"  step {n}" for n in (1, 2, 3, 4)]
+
+
+def test_forgetting_leaves_the_files_as_they_are(folder):
+    file = next(folder.rglob("*.safetensors"))
+    before = file.read_bytes()
+    forget([folder])
+    assert file.read_bytes() == before
+
+
+def result(seconds, peak, sha256="a"):
+    return {"seconds": seconds, "peak_gb": peak, "read_gb": 1.0, "sha256": sha256}
+
+
+def found(**changed):
+    times = {
+        "read": 9,
+        "compute": 4,
+        "pass": 9.9,
+        "step": 12,
+        "accelerate": 40,
+        "group offload": 30,
+    }
+    return {
+        task: [result(changed.get(task, s), 1.0) for _ in range(3)] for task, s in times.items()
+    }
+
+
+def test_the_summary_takes_medians_the_slower_bound_and_the_faster_peer(folder):
+    times = found()
+    times["pass"][0] = result(99, 1.5)
+    summed = stream_bench.summary(times, folder, interpreter=0.25)
+    assert summed["pass over max(read, compute)"] == 1.1
+    assert summed["step over the faster peer"] == 0.4
+    assert summed["tasks"]["pass"]["above_gb"] == 1.25  # of the highest peak
+    assert summed["blocks"] == 8 and summed["same bits as the peers"]
+
+
+def test_another_answer_of_a_peer_is_told(folder):
+    times = found()
+    times["accelerate"][2] = result(40, 1.0, "b")
+    assert not stream_bench.summary(times, folder, interpreter=0.25)["same bits as the peers"]
+
+
+def test_results_are_kept_beside_those_of_an_earlier_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream_bench, "FILE", tmp_path / "streaming.json")
+    stream_bench.keep(cold={"blocks": 12})
+    stream_bench.keep(whole={"blocks": 60})
+    kept = json.loads((tmp_path / "streaming.json").read_text())
+    assert (kept["cold"]["blocks"], kept["whole"]["blocks"]) == (12, 60)
+    assert kept["whole"]["versions"]["accelerate"]
