@@ -28,7 +28,8 @@ def rotation_table(positions, config: TextEncoderConfig):
     text has three equal positions, which makes this ordinary RoPE.
     """
     exponents = torch.arange(0, config.head_dim, 2, device=positions.device).float()
-    frequencies = config.rope_theta ** -(exponents / config.head_dim)
+    # careful: one over the power, as upstream; a late token's angle multiplies the last bit
+    frequencies = 1.0 / config.rope_theta ** (exponents / config.head_dim)
     angles = positions[..., None].float() * frequencies  # (3, B, T, K/2)
     sections = angles.split(config.mrope_section, dim=-1)
     angle = torch.cat([section[axis] for axis, section in enumerate(sections)], dim=-1)
