@@ -126,7 +126,8 @@ class OnCall(nn.Module):
 
     def __init__(self, tensors: Tensors, twin: nn.Module, prefix: str):
         super().__init__()
-        self.fill = lambda: tensors.fill(twin, prefix)  # careful: the twin is no child of ours
+        # careful: not as a child, or the twin would be part of the network
+        self.fill = lambda: tensors.fill(twin.to("meta"), prefix)
 
     def forward(self, *args, **kwargs):
         return self.fill()(*args, **kwargs)
@@ -146,10 +147,11 @@ class Pair:
     streams: int  # how many of the things that a layer is told come out of it, changed
 
     def layer(self, i: int) -> tuple[nn.Module, nn.Module]:
-        """Layer number i of both, in the memory of the one before."""
-        ours, theirs = self.tensors
-        prefix = f"{self.layers}.{i}."
-        return ours.fill(self.twins[0], prefix), theirs.fill(self.twins[1], prefix)
+        """Layer number i of both; those that were given before are empty from now on."""
+        for twin in self.twins:
+            twin.to("meta")  # careful: before anything is read, or two layers are in memory
+        pairs = zip(self.tensors, self.twins)
+        return tuple(tensors.fill(twin, f"{self.layers}.{i}.") for tensors, twin in pairs)
 
 
 def text_pair(sides: Sides) -> Pair:
@@ -198,14 +200,13 @@ def stack_pair(sides: Sides) -> Pair:
     return Pair(ours, theirs, stand_ins, tensors, (block, twin), "transformer_blocks", depth, 2)
 
 
-def whole_stacks(sides: Sides) -> tuple[nn.Module, nn.Module]:
-    """Both transformers with all their blocks, each filled when it is called."""
+def their_whole_stack(sides: Sides) -> nn.Module:
+    """The reference's transformer with all its blocks, each filled when it is called."""
     pair = stack_pair(sides)
-    for network, tensors, twin in zip((pair.ours, pair.theirs), pair.tensors, pair.twins):
-        prefixes = [f"{pair.layers}.{i}." for i in range(pair.depth)]
-        blocks = nn.ModuleList(OnCall(tensors, twin, prefix) for prefix in prefixes)
-        network.transformer_blocks = blocks
-    return pair.ours, pair.theirs
+    prefixes = [f"{pair.layers}.{i}." for i in range(pair.depth)]
+    blocks = [OnCall(pair.tensors[1], pair.twins[1], prefix) for prefix in prefixes]
+    pair.theirs.transformer_blocks = nn.ModuleList(blocks)
+    return pair.theirs
 
 
 def vae_pair(sides: Sides) -> tuple[VAE, AutoencoderKLQwenImage]:

@@ -17,12 +17,12 @@ from transformers import AutoTokenizer
 
 from ..config import SchedulerConfig
 from ..files import CheckpointError, shorten
-from ..pipeline import TOKEN, QwenImage
+from ..pipeline import QwenImage
 from ..sampler import euler_step, guide, model_time, pack, sigmas
 from ..tokenizer import T2I, Tokenizer
 from ..verify import verify
 from .report import Judge, found, largest
-from .sides import Pair, Sides, Walk, stack_pair, text_pair, vae_pair, whole_stacks
+from .sides import Pair, Sides, Walk, stack_pair, text_pair, their_whole_stack, vae_pair
 from .tolerances import within
 from .trace import difference, trace
 
@@ -85,14 +85,11 @@ def _text(case: dict) -> str:
 
 
 def text_stage(sides: Sides, prompts: list[list[int]]):
-    """Both language towers on each prompt's ids -> pairs of states, ours (free) and the reference's
-
-    What the template makes is dropped.
-    """
+    """Both language towers on each prompt's ids -> the reference's states, template dropped"""
     calls = [{"ids": torch.tensor([ids], device=sides.device)} for ids in prompts]
     judge = Judge("text states", partial(sides.differing, "text_encoder"))
     outputs = yield from _walk(judge, "text layer", sides.dtype, text_pair(sides), calls)
-    return [(ours[:, DROPPED:], theirs[:, DROPPED:]) for ours, theirs in outputs]
+    return [theirs[:, DROPPED:] for _, theirs in outputs]
 
 
 # -- pictures -------------------------------------------------------------------------------------
@@ -180,20 +177,19 @@ def step_stage(sides: Sides, step: Step, velocities: list[tuple]):
     yield judge.row("one Euler step along it", difference(ours, theirs)[1], bound)
 
 
-def picture_stage(sides: Sides, vaes: tuple, states: list[tuple], side: int):
-    """A whole picture, both running free from one seed: kernels that round otherwise part them."""
+def picture_stage(sides: Sides, prompts: list[str], states: list[torch.Tensor], vae, side: int):
+    """A whole picture, both running free from one seed: kernels that round otherwise part them.
+
+    Ours streams its weights; the reference has its own VAE and states of the prompts.
+    """
     judge = Judge("picture")
-    ours, theirs = whole_stacks(sides)
-    config = SchedulerConfig.from_json(sides.ours / "scheduler" / "scheduler_config.json")
-    pipe = QwenImage(None, None, ours, vaes[0], config)
-    levels = sigmas(PICTURE_STEPS, (side // TOKEN) ** 2, config)
-    cond, uncond = [(mine, None) for mine, _ in states]
-    latents = pipe.denoise(pipe.noise(1, side, side, seed=0), levels, cond, uncond, GUIDANCE)
-    mine = np.asarray(pipe.to_pictures(latents)[0]) / 255
-    pipe = QwenImagePipeline(_scheduler(sides), vaes[1], None, None, theirs)
+    pipe = QwenImage.from_pretrained(sides.ours, sides.dtype, sides.device, stream=True)
+    made = pipe(*prompts, GUIDANCE, side, side, PICTURE_STEPS, seed=0)[0]
+    ours = np.asarray(made) / 255
+    pipe = QwenImagePipeline(_scheduler(sides), vae, None, None, their_whole_stack(sides))
     pipe.set_progress_bar_config(disable=True)
-    cond, uncond = [answer for _, answer in states]
-    made = pipe(
+    cond, uncond = states
+    theirs = pipe(
         prompt_embeds=cond,
         prompt_embeds_mask=torch.ones(cond.shape[:2], device=sides.device),
         negative_prompt_embeds=uncond,
@@ -205,9 +201,9 @@ def picture_stage(sides: Sides, vaes: tuple, states: list[tuple], side: int):
         generator=torch.Generator().manual_seed(0),
         output_type="np",
     ).images[0]
-    psnr = -10 * np.log10(np.mean((mine - made) ** 2))
-    off, bound = np.abs(mine - made).mean().item(), within("picture", sides.dtype)
-    yield judge.row(f"{PICTURE_STEPS} steps, free, proves little: {psnr:.1f} dB, mean", off, bound)
+    psnr = -10 * np.log10(np.mean((ours - theirs) ** 2))
+    off, bound = np.abs(ours - theirs).mean().item(), within("picture", sides.dtype)
+    yield judge.row(f"{PICTURE_STEPS} free steps prove little: {psnr:.1f} dB, mean", off, bound)
 
 
 def _scheduler(sides: Sides) -> FlowMatchEulerDiscreteScheduler:
@@ -218,12 +214,12 @@ def _scheduler(sides: Sides) -> FlowMatchEulerDiscreteScheduler:
 # -- walking --------------------------------------------------------------------------------------
 
 
-def _walk(judge: Judge, word: str, dtype: torch.dtype, pair: Pair, calls: list[dict]):
+def _walk(judge: Judge, name: str, dtype: torch.dtype, pair: Pair, calls: list[dict]):
     """Before the layers, every layer, after them, and the whole -> both outputs of each call
 
-    word: what a layer is called; bounds are found under it and under the name of the stage.
+    name: of a layer in the table of tolerances; the whole is there under the name of the stage.
     """
-    bound = within(word, dtype)
+    bound, word = within(name, dtype), name.split()[-1]
     walk, every = Walk(pair, calls, bound), []
     shown = {0, pair.depth // 2, pair.depth - 1}
     yield judge.worst(f"before the {word}s", [found(one) for one in walk.enter()], bound)

@@ -59,22 +59,23 @@ def validate(
     img, prompt = example or (poster(POSTER), caption(POSTER))
     img = to_tensor(img, side)
     published = yield from verify_stage(sides, hash)
-    ids = yield from tokenizer_stage(sides, [prompt, NEGATIVE])
+    prompts = [prompt, NEGATIVE]
+    ids = yield from tokenizer_stage(sides, prompts)
     states = yield from text_stage(sides, ids)
-    vaes, latents = yield from vae_stage(sides, img)
+    (ours, theirs), latents = yield from vae_stage(sides, img)
     if official or published:
         scenes = [sample_scene(seed, word_share=0) for seed in range(OTHERS)]
         others = [to_tensor(poster(scene), side) for scene in scenes]
         several = torch.cat([img, *others]).to(sides.device, sides.dtype)
-        yield from colour_gate(vaes[0], several, published_fit(), within("latent rgb"))
+        yield from colour_gate(ours, several, published_fit(), within("latent rgb"))
     step = yield from schedule_stage(sides, latents)
-    velocities = yield from stack_stage(sides, step, [theirs for _, theirs in states])
+    velocities = yield from stack_stage(sides, step, states)
     if official or published:
         sigma = step.scheduler.sigmas[STEP].item()
         yield from velocity_gate(velocities[0][0], step.target, sigma)
     yield from step_stage(sides, step, velocities)
     if picture:
-        yield from picture_stage(sides, vaes, states, side)
+        yield from picture_stage(sides, prompts, states, theirs, side)
 
 
 def poster(scene: Scene) -> Image.Image:
