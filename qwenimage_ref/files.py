@@ -74,9 +74,10 @@ def read_json(path: Path):
 
 
 def parse_json(content: bytes):
-    """JSON that every parser reads alike: no key twice, no NaN. Raises ValueError."""
+    """JSON that every parser reads alike: UTF-8, no key twice, no NaN. Raises ValueError."""
     try:
-        return json.loads(content, object_pairs_hook=_once, parse_constant=_no_number)
+        text = content.decode("utf-8")  # left to itself, the parser also takes half characters
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -205,6 +206,10 @@ def _promises(index: Path) -> dict[Path, set[str]]:
         names = set(weight_map.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{index} is not an index file; fetch it again") from None
+    if not 1 <= len(names) <= MOST_SHARDS:
+        raise CheckpointError(
+            f"{index} names {len(names)} shards, not 1 to {MOST_SHARDS}; fetch it again"
+        )
     for name in sorted(names, key=str):
         # careful: ASCII, for a name that looks like another; short, for the file system
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,200}\.safetensors", name, re.A):
@@ -212,10 +217,6 @@ def _promises(index: Path) -> dict[Path, set[str]]:
                 f"{index}: {shorten([name])} is not a .safetensors file of this folder; "
                 "fetch the index again"
             )
-    if not 1 <= len(names) <= MOST_SHARDS:
-        raise CheckpointError(
-            f"{index} names {len(names)} shards, not 1 to {MOST_SHARDS}; fetch it again"
-        )
     promised = {index.parent / name: set() for name in names}
     for key, name in weight_map.items():
         promised[index.parent / name].add(key)

@@ -12,6 +12,7 @@ from pathlib import Path
 import regex
 
 from qwenimage_ref import bpe
+from qwenimage_ref.files import read_json
 
 # --- templates: `{}` is the slot of the prompt. Byte-exact: the released models saw these strings.
 
@@ -207,8 +208,10 @@ def _read_text(path: Path) -> str:
 
 def _read_json(path: Path) -> dict:
     try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
+        content = read_json(path)
+    except FileNotFoundError:
+        raise TokenizerError(f"{path} is missing; fetch the whole tokenizer folder") from None
+    except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} is not whole JSON ({error}); fetch it again") from None
     if not isinstance(content, dict):
         raise TokenizerError(f"{path} does not hold a JSON object; fetch it again")
@@ -238,6 +241,10 @@ def _problem(vocab: dict, merges: list, added: dict) -> str | None:
         return f"the vocabulary lacks {len(missing)} of the 256 bytes"
     if missing := {_PAD, _START, _END} - added.keys():
         return f"the added tokens lack {min(missing)}"
+    if len(added) > 10_000 or max(map(len, added)) > 1_000:
+        return "the added tokens are too many or too long to look for in every text"
+    if halves := [token for token in added if token.encode(errors="ignore").decode() != token]:
+        return f"the added token {halves[0]!r} holds half a character"
     made = set()
     for pair in merges:
         if len(pair) != 2 or not {*pair, "".join(pair)} <= vocab.keys():

@@ -268,8 +268,8 @@ def test_shards_without_their_index_are_refused(sharded):
     assert "-00001-of-00003" in message and "no index" in message
 
 
-def test_an_index_of_a_hundred_thousand_shards_is_refused_at_once(sharded):
-    names = {f"{number}.weight": f"{number}.safetensors" for number in range(100_000)}
+def test_an_index_of_thousands_of_shards_is_refused_unread(sharded):
+    names = {f"{number}.weight": f"{number}.safetensors" for number in range(3_000)}
     edit_index(sharded, **names)
     assert "shards, not 1 to 1000" in refusal(sharded)
 

@@ -32,6 +32,7 @@ from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.released import read_model_index
 from qwenimage_ref.sampler import sigmas
 from qwenimage_ref.text_encoder import TextEncoder
+from qwenimage_ref.tokenizer import Tokenizer, TokenizerError
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
 
@@ -41,7 +42,8 @@ SHARD = f"{STEM}-00002-of-00003.safetensors"
 PARTS = {  # of the folder: how many of each thousand mutants
     "model_index.json": 100,
     "scheduler/scheduler_config.json": 150,
-    "text_encoder/config.json": 350,
+    "text_encoder/config.json": 300,
+    "tokenizer/added_tokens.json": 50,
     "transformer/config.json": 250,
     "vae/config.json": 150,
 }
@@ -171,7 +173,7 @@ def count_refused(seed: int, file: Path, mutate, attempt, count: int = MUTANTS) 
             start = time.thread_time()
             try:
                 attempt()
-            except (CheckpointError, ConfigError) as error:
+            except (CheckpointError, ConfigError, TokenizerError) as error:
                 message = str(error)
                 assert message.isprintable() and len(message) < 900, f"mutant {number}: {message}"
                 refused += 1
@@ -227,6 +229,8 @@ def describing(file: Path):
     def attempt():
         if file.name == "model_index.json":
             read_model_index(file.parent)
+        if file.parent.name == "tokenizer":
+            Tokenizer.load(file.parent)
         for config, kind in kinds.items():
             described = config.from_json(file)
             if described != good[config]:  # most keys are for other libraries
