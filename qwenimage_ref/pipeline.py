@@ -1,8 +1,6 @@
 """The parts put together: a prompt becomes a picture."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, vel
 from .checkpoint import load_into
 from .config import SchedulerConfig
 from .files import CheckpointError
+from .memory import free_memory
 from .mmdit import MMDiT
 from .released import empty_networks, read_model_index
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
@@ -242,7 +241,7 @@ class QwenImage:
                 )
         if max(height, width) // TOKEN // 2 > FARTHEST_POSITION - 1024:
             raise ValueError(f"{width}x{height} pixels: positions end at 4096; use smaller sides")
-        needed, free = count * self._bytes_needed(height, width), _free_memory(self.device)
+        needed, free = count * self._bytes_needed(height, width), free_memory(self.device)
         if needed > free:
             raise ValueError(
                 f"{count} of {width}x{height} pixels need about {needed / 1e9:.1f} GB and "
@@ -255,19 +254,3 @@ class QwenImage:
         decoder = 6 * height * width * self.vae.config.base_dim * size
         tokens = (height // TOKEN) * (width // TOKEN)
         return max(decoder, 12 * tokens * self.transformer.config.inner_dim * size)
-
-
-def _free_memory(device: torch.device) -> float:
-    """Bytes that could still be taken; all of the machine's, or infinity, where none can tell."""
-    if device.type == "cuda":
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + cached
-    try:  # Linux; unlike free pages it counts the page cache, which gives way
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return float("inf")

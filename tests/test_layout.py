@@ -15,7 +15,7 @@ PACKAGE = ROOT / "qwenimage_ref"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 FLOORS = [
-    {"config", "rope", "official", "measure", "files"},
+    {"config", "rope", "official", "measure", "memory", "files"},
     {"tokenizer", "bpe", "text_encoder", "vision", "vae", "mmdit", "sampler"},
     {"structure", "released", "published", "verify", "checkpoint", "small_files", "forge"},
     {"controlnet"},

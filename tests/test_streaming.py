@@ -129,7 +129,9 @@ def test_all_calls_ride_on_one_pass_over_the_weights(forged, monkeypatch):
     _, mmdit = mmdits(forged, torch.bfloat16)
     _, tower = towers(forged, torch.bfloat16)
     read, whole = [], streaming.read_through
-    monkeypatch.setattr(streaming, "read_through", lambda places: (read.extend(places), whole(places)))
+    monkeypatch.setattr(
+        streaming, "read_through", lambda places: (read.extend(places), whole(places))
+    )
     velocities(mmdit, branches(torch.bfloat16))
     assert len(read) == len(set(read)) == 8 * 32
     read.clear()
@@ -154,6 +156,28 @@ def test_one_block_is_read_ahead_and_never_a_second(forged, monkeypatch):
         numbers = [number for _, number in list(events)]
         assert numbers in (list(range(i + 1)), list(range(i + 2)))
     assert events == [("read", i) for i in range(8)] + [("end", 8)]
+
+
+def test_what_the_cache_has_room_for_is_kept_for_the_next_pass_and_the_rest_forgotten(
+    forged, monkeypatch
+):
+    _, mmdit = mmdits(forged, torch.bfloat16)
+    blocks, forgotten = mmdit.transformer_blocks, []
+    size = sum(place.stop - place.start for place in blocks.places[0].values())
+    monkeypatch.setattr(streaming, "forget", lambda places: forgotten.append(set(places)))
+    assert len(list(blocks)) == 8 and forgotten == []  # a small network stays as a whole
+    monkeypatch.setattr(streaming, "free_memory", lambda device: 3.5 * size / streaming.CACHED)
+    assert len(list(blocks)) == 8
+    assert forgotten == [set(places.values()) for places in blocks.places[3:]]
+
+
+@torch.no_grad()
+def test_forgotten_blocks_are_read_again_and_give_the_same_bits(forged, monkeypatch):
+    resident, streamed = mmdits(forged, torch.bfloat16)
+    monkeypatch.setattr(streaming, "free_memory", lambda device: 0)
+    call = branches(torch.bfloat16)[1]
+    for _ in range(2):
+        assert_equal([streamed(*call)], [resident(*call)])
 
 
 @torch.no_grad()
@@ -234,6 +258,17 @@ def test_a_network_of_another_shape_is_told_when_the_stream_is_opened(forged):
         other.transformer_blocks[3].img_mlp.net[2] = torch.nn.Linear(96, 48)
     with pytest.raises(CheckpointError, match="transformer_blocks.3.img_mlp.net.2.weight is"):
         stream_mmdit(other, forged / "transformer", torch.bfloat16)
+
+
+@torch.no_grad()
+def test_streamed_blocks_compute_on_the_device_that_was_asked_for(forged):
+    mmdit = empty_network(forged, "transformer")
+    stream_mmdit(mmdit, forged / "transformer", torch.bfloat16, "meta")
+    calls = [
+        tuple(x.to("meta") if isinstance(x, torch.Tensor) else x for x in call)
+        for call in branches(torch.bfloat16)
+    ]
+    assert [x.device.type for x in velocities(mmdit, calls)] == ["meta", "meta"]
 
 
 def test_a_streamed_pipeline_paints_the_picture_of_the_resident_one(forged):

@@ -2,7 +2,8 @@
 
 A block is seen through private mappings of its files: nothing is copied, and when it has computed
 nothing of it stays. Meanwhile the next one is read ahead, into the system's own cache of files.
-Memory is that of one block, time that of reading or of computing, whichever is longer.
+Memory is that of one block, time that of reading or of computing, whichever is longer. What the
+cache has room for is read once and kept for the next pass.
 
 Guidance asks a network twice. `velocities` and `text_states` take several calls at once, and a
 streamed network answers all of them in one pass: a guided step reads the weights once.
@@ -23,11 +24,13 @@ from torch.func import functional_call
 
 from ..checkpoint import load_into
 from ..files import CheckpointError, Place, find_tensors
+from ..memory import free_memory
 from ..mmdit import MMDiT
 from ..structure import SPELLED, other_forms, other_keys, stored_form
 from ..text_encoder import TextEncoder
 
 READ = 8 << 20  # bytes read ahead in one go
+CACHED = 0.7  # of the memory that nobody needs, for blocks that stay in the system's cache
 DTYPES = {name: dtype for dtype, name in SPELLED.items()}
 
 
@@ -151,6 +154,7 @@ class _Blocks(nn.Module):
 
     def __iter__(self):
         """Yields each block to be called; it can be called until the next one is asked for."""
+        room = CACHED * free_memory(torch.device("cpu"))
         with ThreadPoolExecutor(1) as reader:
             ahead = self._read_ahead(reader, 0)
             for i, (block, places) in enumerate(zip(self.blocks, self.places)):
@@ -162,6 +166,9 @@ class _Blocks(nn.Module):
                 yield functools.partial(_call, block, weights)
                 weights.clear()  # whoever still has the block has nothing of its memory
                 self.files.demand_unchanged(places)
+                room -= sum(place.stop - place.start for place in places.values())
+                if room < 0:
+                    forget(places.values())
 
     def _read_ahead(self, reader: ThreadPoolExecutor, i: int) -> Future:
         return reader.submit(read_through, self.places[i].values() if i < len(self) else ())
@@ -183,6 +190,20 @@ def read_through(places: Iterable[Place]) -> None:
                     left -= read
         except OSError as error:
             raise CheckpointError(f"{place.file} cannot be read: {error.strerror}") from None
+
+
+def forget(places: Iterable[Place]) -> None:
+    """Tell the system that it need not keep these bytes in memory.
+
+    Left to itself it would keep those that were read last. A pass begins with those that were read
+    first: of weights larger than memory, each would be gone just before its turn.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for place in places:
+        with place.file.open("rb") as file:
+            length = place.stop - place.start
+            os.posix_fadvise(file.fileno(), place.start, length, os.POSIX_FADV_DONTNEED)
 
 
 class _Rows(nn.Module):
