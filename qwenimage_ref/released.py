@@ -64,6 +64,21 @@ def stored_networks(folder: Path) -> dict:
     return {part: stored_network(folder, part) for part in NETWORKS}
 
 
+def demand_one_model(folder: Path, text_encoder, transformer, ids: int) -> None:
+    """Raises CheckpointError where text tower, transformer and tokenizer cannot work together."""
+    width, rows = text_encoder.hidden_size, text_encoder.vocab_size
+    if width != transformer.joint_attention_dim:
+        raise CheckpointError(
+            f"{folder}: text states are {width} wide, the transformer reads "
+            f"{transformer.joint_attention_dim}; the parts are of different models"
+        )
+    if ids > rows:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {ids} ids, the text encoder {rows} rows; the parts are "
+            "of different models"
+        )
+
+
 def _config(kind, folder: Path, part: str):
     return kind.from_json(folder / part / "config.json")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from . import official
-from .config import SchedulerConfig
+from .config import MMDiTConfig, SchedulerConfig, TextEncoderConfig
 from .files import CheckpointError, read_json, shorten, survey
 from .published import NAMES, OPTIONAL, QWEN_IMAGE_2512, TELLING
-from .released import FORGED, STEMS, read_model_index, stored_network
+from .released import FORGED, STEMS, demand_one_model, read_model_index, stored_network
 from .structure import other_forms, other_keys, stored_form
 from .tokenizer import Tokenizer
 
@@ -124,7 +124,15 @@ def _layout(folder: Path) -> tuple[set[Path], Findings]:
         findings += problems + _part(folder, part, where, whole=not problems)
     scheduler, tokenizer = folder / "scheduler" / "scheduler_config.json", folder / "tokenizer"
     findings += _problems(scheduler, SchedulerConfig.from_json, scheduler)
-    return used, findings + _problems(tokenizer, Tokenizer.load, tokenizer)
+    findings += _problems(tokenizer, Tokenizer.load, tokenizer)
+    return used, findings or _problems(tokenizer, _fit, folder)
+
+
+def _fit(folder: Path) -> None:
+    text_encoder = TextEncoderConfig.from_json(folder / "text_encoder" / "config.json")
+    transformer = MMDiTConfig.from_json(folder / "transformer" / "config.json")
+    ids = len(Tokenizer.load(folder / "tokenizer"))
+    demand_one_model(folder, text_encoder, transformer, ids)
 
 
 def _problems(path: Path, check, *arguments) -> Findings:

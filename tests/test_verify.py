@@ -4,15 +4,18 @@ import hashlib
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_model import TINY
 
 from qwenimage_ref import verify as verify_module
 from qwenimage_ref.checkpoint import CheckpointError, verify
 from qwenimage_ref.cli import main
+from qwenimage_ref.forge import forge
 from qwenimage_ref.published import QWEN_IMAGE_2512
 from qwenimage_ref.released import FORGED, STEMS, stored_network
 from qwenimage_ref.small_files import Configs, write_small_files
@@ -153,6 +156,19 @@ def test_missing_unknown_and_misshapen_tensors_are_named(unrecorded):
     assert "img_in.bias is [3] instead of [" in shapes
     assert "img_in.bias holds I64" in types
     assert "1 tensors are missing (proj_out.bias) and 1 are not known (proj_out.scale)" in keys
+
+
+@pytest.mark.parametrize(
+    "part, change, line",
+    [
+        ("transformer", {"joint_attention_dim": 40}, "text states are 48 wide, the transformer "),
+        ("text_encoder", {"vocab_size": 600}, "the tokenizer has 640 ids, the text encoder 600"),
+    ],
+)
+def test_parts_of_different_models_are_a_finding(tmp_path, part, change, line):
+    forge(tmp_path / "m", replace(TINY, **{part: replace(getattr(TINY, part), **change)}))
+    (found,) = findings(tmp_path / "m")
+    assert line in found and found.endswith("of different models")
 
 
 def test_an_edit_model_is_a_finding(unrecorded):
