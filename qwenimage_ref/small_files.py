@@ -68,9 +68,13 @@ def write_small_files(folder: Path, configs: Configs, added: dict[str, int]) -> 
         write_json(folder / name, content)
 
 
+def json_text(content: dict) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
 def write_json(path: Path, content: dict) -> None:
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        partial.write_text(json_text(content), encoding="utf-8")
 
 
 def _named(kind: str, numbers: dict) -> dict:

@@ -175,6 +175,24 @@ def test_ctrl_c_leaves_whole_shards_and_nothing_else(tmp_path, sharded):
     assert left.items() < whole.items()
 
 
+def test_a_read_only_tokenizer_is_copied_and_copied_again(tmp_path):
+    source = shutil.copytree(forge_module.POCKET_TOKENIZER, tmp_path / "source")
+    for file in source.iterdir():
+        file.chmod(0o444)
+    for _ in range(2):
+        forge(tmp_path / "model", TINY, tokenizer=source)
+    copied = list((tmp_path / "model/tokenizer").iterdir())
+    assert len(copied) == len(list(source.iterdir()))
+    assert all(file.stat().st_mode & 0o200 for file in copied)
+
+
+def test_a_damaged_mark_is_not_taken_for_ours(tmp_path):
+    forge(tmp_path / "model", TINY)
+    (tmp_path / "model" / FORGED).write_text("{")
+    with pytest.raises(CheckpointError, match="other numbers"):
+        forge(tmp_path / "model", TINY)
+
+
 def test_too_little_space_is_told_in_numbers_before_a_byte_is_drawn(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**10))
