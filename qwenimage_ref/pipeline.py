@@ -10,10 +10,9 @@ from . import official
 from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, velocities
 from .checkpoint import load_into
 from .config import SchedulerConfig
-from .files import CheckpointError
 from .memory import free_memory
 from .mmdit import MMDiT
-from .released import empty_networks, read_model_index
+from .released import demand_one_model, empty_networks, read_model_index
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
@@ -61,12 +60,8 @@ class QwenImage:
             )
         recommended = read_model_index(folder)
         text_encoder, transformer, vae = empty_networks(folder).values()
-        text_config = text_encoder.config
-        if text_config.hidden_size != transformer.config.joint_attention_dim:
-            raise CheckpointError(
-                f"{folder}: text states are {text_config.hidden_size} wide, the transformer reads "
-                f"{transformer.config.joint_attention_dim}; the parts are of different models"
-            )
+        tokenizer = Tokenizer.load(folder / "tokenizer")
+        demand_one_model(folder, text_encoder.config, transformer.config, len(tokenizer))
         if stream:
             stream_text_encoder(text_encoder, folder / "text_encoder", dtype, device)
             stream_mmdit(transformer, folder / "transformer", dtype, device)
@@ -76,12 +71,6 @@ class QwenImage:
         load_into(vae, folder / "vae", dtype)
         for module in (text_encoder, transformer, vae):
             module.to(device).eval().requires_grad_(False)
-        tokenizer = Tokenizer.load(folder / "tokenizer")
-        if len(tokenizer) > text_config.vocab_size:
-            raise CheckpointError(
-                f"{folder}: the tokenizer has {len(tokenizer)} ids, the text encoder "
-                f"{text_config.vocab_size} rows; the parts are of different models"
-            )
         scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
         return cls(tokenizer, text_encoder, transformer, vae, scheduler, recommended)
 
