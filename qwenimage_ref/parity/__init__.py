@@ -6,6 +6,9 @@ This is the only room of the package that imports either library.
                     holding our weights, called with our arguments
     trace.py        both networks run side by side; the first tensor at which they part
     tolerances.py   how far apart two numbers may be, and why: one table for every test
+    validate.py     `qwenimage validate`: a checkpoint's every stage (stages.py), both networks
+                    built from its files a layer at a time (sides.py), public numbers of the
+                    released weights (gates.py), what is said of all that (report.py)
 
     ours = random_weights(MMDiT(config), seed=0)
     theirs = copy_weights(ours, reference_mmdit(config))

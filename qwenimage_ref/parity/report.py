@@ -72,7 +72,7 @@ def largest(values: Iterable[float]) -> float:
 
 
 def cosine(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    a, b = ours.double().flatten(), theirs.double().flatten()
+    a, b = ours.cpu().double().flatten(), theirs.cpu().double().flatten()
     return (a @ b / (a.norm() * b.norm())).item()
 
 

@@ -36,17 +36,17 @@ PICTURE_STEPS = 8
 def verify_stage(sides: Sides, hash: bool):
     """The layout of both folders -> whether ours is a release whose files are published"""
     judge = Judge("verify")
-    for folder in sorted({sides.ours, sides.theirs}):
+    for folder in dict.fromkeys((sides.theirs, sides.ours)):
         report = verify(folder, hash)
         if not report.ok:
             raise CheckpointError(
                 f"{len(report.findings)} things are wrong with {folder}: "
                 f"{shorten(report.findings)}; `qwenimage verify` says the same in full"
             )
-        what = f"{len(report.files)} files, {report.bytes:,} bytes: wrong with them"
+        what = f"{len(report.files)} files, {report.bytes:,} bytes, findings"
         yield judge.row(what, len(report.findings), 0)
     sides.demand_one_form()
-    return verify(sides.ours).published
+    return report.published  # of ours, which come last
 
 
 # -- words ----------------------------------------------------------------------------------------
@@ -72,9 +72,9 @@ def tokenizer_stage(sides: Sides, prompts: list[str]):
     texts = [*published, *prompts]
     filled = [T2I.format(text) for text in texts]
     expected = [theirs(text, max_length=LONGEST, truncation=True).input_ids for text in filled]
-    yield row(f"texts of {len(texts)} with other ids", texts, expected)
+    yield row(f"{len(texts)} prompts, those with other ids", texts, expected)
     if ours.encode_prompt("") == published[""]:  # it is the official vocabulary
-        yield row(f"of {len(published)} with other ids than published", *zip(*published.items()))
+        yield row(f"{len(published)} prompts, other ids than published", *zip(*published.items()))
     return expected[-len(prompts) :]
 
 

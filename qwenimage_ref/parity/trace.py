@@ -100,7 +100,8 @@ def difference(ours, theirs, mask=None) -> tuple[float, float]:
         ours, theirs = ours[mask.bool()], theirs[mask.bool()]
     if ours.is_complex():
         ours, theirs = torch.view_as_real(ours), torch.view_as_real(theirs)
-    ours, theirs = ours.squeeze().double(), theirs.squeeze().double()
+    # on the CPU, because Apple's GPUs have no doubles
+    ours, theirs = ours.squeeze().cpu().double(), theirs.squeeze().cpu().double()
     gap = (ours - theirs).abs().max().item()
     largest = theirs.abs().max().item()
     if gap == 0:

@@ -2,7 +2,8 @@
 
 Ours and the reference are built from the files a layer at a time, so 6 GB of memory are enough for
 the official model. Each stage is fed the reference's own numbers: two programs that run free part
-by rounding alone, and agree by chance.
+by rounding alone, and agree by chance. What no picture depends on, which is the vision tower,
+lm_head, the convolutions over time and the taps that meet no frame, is looked at by `verify` alone.
 """
 
 from collections.abc import Iterator
@@ -95,6 +96,7 @@ def run(folder: Path, record: Path, reference=None, dtype="float32", device="cpu
     """What the command does: a table as it comes, then a JSON file. Returns whether all is well."""
     diffusers.utils.logging.set_verbosity_error()  # they comment on config files
     transformers.utils.logging.set_verbosity_error()
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions on a GPU have ten bits
     sides = Sides(folder, reference or folder, getattr(torch, dtype), torch.device(device))
     rows = []
     tqdm.write(report.HEAD)
