@@ -97,11 +97,21 @@ def test_no_steps_are_refused(steps):
 
 
 @pytest.mark.parametrize(
-    "change", [{"shift_terminal": 1.5}, {"shift_terminal": -0.5}, {"max_shift": math.nan}]
+    "change, named",
+    [
+        ({"shift_terminal": 1.5}, "shift_terminal 1.5"),
+        ({"shift_terminal": -0.5}, "shift_terminal -0.5"),
+        ({"max_shift": math.nan}, "max_shift nan"),
+    ],
 )
-def test_scheduler_numbers_that_give_no_falling_sigmas_are_refused(change):
-    with pytest.raises(ValueError, match="falling sigmas"):
+def test_scheduler_numbers_that_make_no_sense_are_named(change, named):
+    with pytest.raises(ValueError, match=named):
         sigmas(4, 4096, replace(OFFICIAL, **change))
+
+
+def test_a_shift_so_large_that_float32_cannot_tell_the_levels_apart_is_refused():
+    with pytest.raises(ValueError, match="falling sigmas"):
+        sigmas(1000, 64, replace(OFFICIAL, base_shift=10.0, max_shift=10.0))
 
 
 # -- packing --------------------------------------------------------------------------------------
