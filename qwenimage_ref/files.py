@@ -148,13 +148,14 @@ def survey(source) -> tuple[dict[str, Place], list[tuple[Path, str]]]:
         return {}, [(Path(source), str(error))]
     where, problems = {}, []
     missing = [file for file in files if promised and not file.is_file()]
+    if missing:
+        names = shorten([file.name for file in missing], most=20)
+        line = f"{len(missing)} of {len(files)} shards are missing: {names}; finish the download"
+        problems.append((missing[0], f"{missing[0].parent}: {line}"))
     for file in files:
+        if file in missing:
+            continue
         try:
-            if file in missing:
-                raise CheckpointError(
-                    f"{file} is missing ({len(missing)} of {len(files)} shards are); "
-                    "finish the download"
-                )
             held = read_header(file)
             if promised:
                 _demand_promised(file, held.keys(), promised[file])
