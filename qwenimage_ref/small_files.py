@@ -57,7 +57,7 @@ def write_small_files(folder: Path, configs: Configs, added: dict[str, int]) -> 
         "scheduler/scheduler_config.json": _named(
             "FlowMatchEulerDiscreteScheduler", SCHEDULER | configs.scheduler.to_dict()
         ),
-        "text_encoder/config.json": text_encoder_config(configs, added),
+        "text_encoder/config.json": _text_encoder_config(configs, added),
         "transformer/config.json": _named(
             "QwenImageTransformer2DModel", configs.transformer.to_dict()
         ),
@@ -82,9 +82,8 @@ def _named(kind: str, numbers: dict) -> dict:
     return {"_class_name": kind, "_diffusers_version": DIFFUSERS} | kept
 
 
-def text_encoder_config(configs: Configs, added: dict[str, int]) -> dict:
-    """text_encoder/config.json as transformers reads it: the language tower's numbers are there
-    twice, on top for older versions and under text_config for newer ones."""
+def _text_encoder_config(configs: Configs, added: dict[str, int]) -> dict:
+    """The language tower's numbers twice: on top for older versions of transformers, and nested."""
     numbers = configs.text_encoder.to_dict()
     sections = numbers.pop("mrope_section")
     text = numbers | {
@@ -99,21 +98,15 @@ def text_encoder_config(configs: Configs, added: dict[str, int]) -> dict:
         "eos_token_id": added["<|im_end|>"],
         "pad_token_id": added["<|endoftext|>"],
     }
-    shared = {
+    vision = {"hidden_act": "silu", "in_channels": 3, "model_type": "qwen2_5_vl"}
+    return text | {
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "model_type": "qwen2_5_vl",
         "image_token_id": added["<|image_pad|>"],
         "video_token_id": added["<|video_pad|>"],
         "vision_start_token_id": added["<|vision_start|>"],
         "vision_end_token_id": added["<|vision_end|>"],
         "torch_dtype": "bfloat16",
+        "text_config": text | {"model_type": "qwen2_5_vl_text"},
+        "vision_config": configs.vision.to_dict() | vision,
     }
-    vision = {"hidden_act": "silu", "in_channels": 3, "model_type": "qwen2_5_vl"}
-    return (
-        text
-        | shared
-        | {
-            "model_type": "qwen2_5_vl",
-            "text_config": text | {"model_type": "qwen2_5_vl_text"},
-            "vision_config": configs.vision.to_dict() | vision,
-        }
-    )
