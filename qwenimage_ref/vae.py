@@ -15,6 +15,8 @@ from torch import nn
 
 from .config import VAEConfig
 
+STRIP = 64  # rows of a picture that are normalised at a time
+
 
 def channels_last(x):
     """(B, C, h, w) -> (B, C, h, w), equal numbers, the channels of a pixel side by side in memory
@@ -77,6 +79,10 @@ class Norm(nn.Module):
         return tensor.reshape(self.stored()["gamma"])
 
     def forward(self, x):
+        # strip by strip: of a bf16 picture, float32 copies of the whole would be most of the memory
+        return torch.cat([self._scaled(strip) for strip in x.split(STRIP, dim=2)], dim=2)
+
+    def _scaled(self, x):
         # float32 to the end: a bf16 sum of 384 squares is too coarse, and one rounding is nearer to
         # the exact numbers than upstream's three (of quotient, root and gamma)
         unit = F.normalize(x.float(), dim=1)

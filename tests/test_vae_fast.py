@@ -7,7 +7,7 @@ import torch
 
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.parity.reference import copy_weights, random_weights, reference_vae, run
-from qwenimage_ref.vae import VAE, ResBlock, UpConv
+from qwenimage_ref.vae import STRIP, VAE, Norm, ResBlock, UpConv
 
 DIM = 12  # channels of the small picture
 CONFIG = VAEConfig(base_dim=16)
@@ -82,6 +82,22 @@ def test_enlarging_keeps_the_order_of_channels_in_memory(order):
         assert (up(x) + 0).is_contiguous(memory_format=order)
 
 
+# -- the norm -------------------------------------------------------------------------------------
+
+
+def test_strips_of_a_picture_are_normalised_as_the_whole_would_be():
+    norm, x = random_weights(Norm(DIM), 1), noise(2, DIM, 2 * STRIP + 7, 3)
+    whole = x / x.norm(dim=1, keepdim=True) * DIM**0.5 * norm.gamma
+    with torch.no_grad():
+        assert farthest(norm(x), whole) <= 1e-6
+
+
+def test_the_norm_in_bf16_rounds_once():
+    norm, x = random_weights(Norm(DIM), 1).bfloat16(), noise(1, DIM, 5, 3).bfloat16()
+    with torch.no_grad():
+        assert torch.equal(norm(x), copy.deepcopy(norm).float()(x.float()).bfloat16())
+
+
 # -- the order of channels ------------------------------------------------------------------------
 
 
@@ -92,7 +108,7 @@ def vae():
 
 def both_ways(vae, order=torch.contiguous_format, dtype=torch.float32):
     """Means of two encoded pictures, and two decoded ones, from inputs in an order of memory."""
-    img, z = noise(2, 3, 24, 40).clamp(-1, 1), noise(2, 16, 3, 5)
+    img, z = noise(2, 3, 72, 40).clamp(-1, 1), noise(2, 16, 3, 5)
     img, z = (x.to(dtype).contiguous(memory_format=order) for x in (img, z))
     with torch.no_grad():
         return [vae.encode(img)[0], vae.decode(z)]
