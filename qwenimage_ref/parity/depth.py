@@ -114,10 +114,8 @@ def walk(config: MMDiTConfig, image_tokens: int, text_tokens: int) -> Iterator[d
     block: so far may a correct implementation be whose kernels sum in another order.
     """
     door = drawn(MMDiT, replace(config, num_layers=0))
-    img, txt = (
-        noise(image_tokens, config.in_channels),
-        noise(text_tokens, config.joint_attention_dim),
-    )
+    img = noise(image_tokens, config.in_channels)
+    txt = noise(text_tokens, config.joint_attention_dim)
     full = enter(door, img, txt)
     half = enter(door.bfloat16(), img, txt)
     nudged = full.ours
