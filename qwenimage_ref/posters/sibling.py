@@ -2,22 +2,32 @@
 
 It paints posters without words, and is what short experiments are made on. `data/mid` holds it in
 the middle of its training, for whoever wants to see the loss fall within a minute.
+
+python -m qwenimage_ref.posters.sibling     after ablate.py: data/mid, and where sixty steps lead
 """
 
+import argparse
 import dataclasses
+import statistics
+import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-from ..checkpoint import load_into
+from ..checkpoint import load_into, save
 from ..pipeline import QwenImage
 from ..train.flow import flow_loss
 from ..train.loop import Recipe, Run
+from .evaluate import record
 from .lessons import Lesson
 from .pretrain import POCKET_MMDIT, POCKET_TEXT, Painter, batch, encode_posters
 
-MID = Path(__file__).parents[2] / "data" / "mid"
+DATA = Path(__file__).parents[2] / "data"
+MID, BAND = DATA / "mid", DATA / "measurements" / "mid_band.json"
+TAKEN = 150  # steps of the baseline's training, after which it is shipped
+SEEDS = 8  # of the noise, that the band is measured with
+LAST = 20  # losses that count
 TEXT = dataclasses.replace(
     POCKET_TEXT,
     num_hidden_layers=2,
@@ -113,3 +123,37 @@ def go_on(painter: Painter, tokenizer, latents, steps: int = 60, seed: int = 0) 
     with tempfile.TemporaryDirectory() as folder:
         Run(painter, recipe, folder, painter.matrices()).fit(loss_at, quiet=True)
     return losses
+
+
+def band(tokenizer, latents) -> dict:
+    """Where the exercise ends: means of the last losses, four deviations to either side."""
+    ends = []
+    for seed in range(SEEDS):
+        losses = go_on(load_mid(), tokenizer, latents, seed=seed)
+        ends.append(statistics.fmean(losses[-LAST:]))
+    mean, deviation = statistics.fmean(ends), statistics.stdev(ends)
+    return {
+        "steps": EXERCISE.recipe.steps,
+        "last": LAST,
+        "means": [round(end, 5) for end in ends],
+        "low": round(mean - 4 * deviation, 5),
+        "high": round(mean + 4 * deviation, 5),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.posters.sibling")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablate"), help="of ablate.py")
+    options = parser.parse_args(arguments)
+    painter = new()
+    load_into(painter, options.runs / "stages" / f"{TAKEN:04d}")
+    save(painter, MID, stem="painter", dtype=torch.bfloat16)
+    pipe = QwenImage.from_pretrained(DATA / "pocket")
+    found = band(pipe.tokenizer, encode(pipe.vae))
+    record(found, BAND)
+    print(f"{MID}: written; sixty steps end between {found['low']} and {found['high']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
