@@ -225,6 +225,10 @@ def describing(file: Path):
     """A function that reads one small file and makes, without weights, what it describes."""
     kinds = KINDS.get(file.parent.name, {})
     good = {config: config.from_json(file) for config in kinds}
+    if kinds:  # only the keys that are read here: most are for other libraries
+        numbers = {config.__name__: described.to_dict() for config, described in good.items()}
+        pictures = {"vision_config": numbers.pop("VisionConfig", {})}
+        file.write_text(json.dumps(pictures | numbers.popitem()[1]))
 
     def attempt():
         if file.name == "model_index.json":
@@ -233,7 +237,7 @@ def describing(file: Path):
             Tokenizer.load(file.parent)
         for config, kind in kinds.items():
             described = config.from_json(file)
-            if described != good[config]:  # most keys are for other libraries
+            if described != good[config]:
                 kind(described)
 
     return attempt
@@ -274,4 +278,4 @@ def test_a_thousand_damaged_configs_are_refused_or_describe_a_network(tmp_path, 
     for name, share in PARTS.items():
         file = tmp_path / "pocket" / name
         refused += count_refused(seed, file, mutated, describing(file), share)
-    assert refused > 0.3 * MUTANTS  # many keys are for other libraries, and most sizes are possible
+    assert refused > 0.3 * MUTANTS  # many other sizes are possible
