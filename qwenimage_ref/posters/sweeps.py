@@ -37,7 +37,7 @@ AGAIN_SEED = 50_000_000  # posters from here on are redrawn: the same scenes wit
 ALIKE = 24  # training posters looked at for the nearest one
 TRUE, REFERENCE = 400, 1024  # true posters that are measured, and that all are measured by
 SIZES = (25, 50, 100, 200, 400)  # pictures in a sample
-REPEATS = 10  # samples of each size, for one alone is a matter of luck
+REPEATS = 40  # samples of each size, for one alone is a matter of luck
 
 
 def settings() -> list[tuple[int, float]]:
