@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     validate = commands.add_parser("validate", help="compare every stage with diffusers'")
     command.add_arguments(validate)
 
+    bench = commands.add_parser("bench", help="time and memory beside diffusers'")
+    command.add_bench_arguments(bench)
+
     train = commands.add_parser("train", help="train a model from nothing")
     models = train.add_subparsers(metavar="MODEL", required=True)
     pocket = models.add_parser(

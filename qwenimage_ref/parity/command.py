@@ -1,4 +1,4 @@
-"""The options of `qwenimage validate`, looked at before anything heavy is imported or computed."""
+"""`qwenimage validate` and `bench`: options, looked at before anything heavy is imported."""
 
 import argparse
 import importlib.util
@@ -10,6 +10,12 @@ ABOUT = (
     "time and fed the same numbers: 6 GB of memory are enough for the official model. Prints a "
     "table and writes a JSON file. Exit status 1: a stage is out of tolerance."
 )
+ABOUT_BENCH = (
+    "Processor time of one thread, the median of five alternating runs; peak memory, each in a "
+    "fresh process; and how far apart the results are. Twelve minutes. Prints a table and writes "
+    "a JSON file. Exit status 1: a target is missed."
+)
+MEASUREMENTS = Path(__file__).parents[2] / "data" / "measurements"
 LIBRARIES = ("diffusers", "transformers")
 
 
@@ -40,16 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options) -> int:
     """Returns the exit status. Raises ValueError for what cannot be validated."""
-    if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
-        raise ValueError(
-            f"{' and '.join(missing)} to compare with are not installed; "
-            'pip install "qwenimage_ref[parity]", or in a clone: make setup'
-        )
+    _demand_libraries()
     if (options.image is None) != (options.caption is None):
         raise ValueError("--image and --caption belong together: a picture, and what it shows")
     file = options.record
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise ValueError(f"--record {file} cannot be written; name a file in a folder of yours")
+    _demand_writable(file)
 
     import torch
     from PIL import Image
@@ -77,3 +78,49 @@ def run(options) -> int:
         picture=options.picture,
     )
     return 0 if well else 1
+
+
+def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = ABOUT_BENCH
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny networks, once each: only to see that it works"
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="JSON to write; default data/measurements/bench.json, with --quick none",
+    )
+    parser.set_defaults(run=run_bench)
+
+
+def run_bench(options) -> int:
+    """Returns the exit status. Raises ValueError where nothing can be measured or written."""
+    _demand_libraries()
+    if not MEASUREMENTS.is_dir():
+        raise ValueError("bench reads the README and data of the repository; run it in a clone")
+    file = options.record or (None if options.quick else MEASUREMENTS / "bench.json")
+    if file:
+        _demand_writable(file)
+
+    from .bench import FULL, QUICK, bench, record
+
+    rows = bench(QUICK if options.quick else FULL)
+    if options.quick:
+        print("of tiny networks: only the whole run says how fast anything is")
+    if file:
+        record(rows, file)
+    return int(any(row.missed for row in rows))
+
+
+def _demand_libraries() -> None:
+    if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
+        raise ValueError(
+            f"{' and '.join(missing)} to compare with are not installed; "
+            'pip install "qwenimage_ref[parity]", or in a clone: make setup'
+        )
+
+
+def _demand_writable(file: Path) -> None:
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ValueError(f"--record {file} cannot be written; name a file in a folder of yours")
