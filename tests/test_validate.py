@@ -21,7 +21,13 @@ from qwenimage_ref.mmdit import JointAttention, MMDiT
 from qwenimage_ref.parity import gates
 from qwenimage_ref.parity.report import Row
 from qwenimage_ref.parity.sides import Sides
-from qwenimage_ref.parity.stages import schedule_stage, stack_stage, text_stage, vae_stage
+from qwenimage_ref.parity.stages import (
+    schedule_stage,
+    stack_stage,
+    text_stage,
+    tokenizer_stage,
+    vae_stage,
+)
 from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.parity.validate import POSTER, poster, to_tensor
 from qwenimage_ref.pipeline import QwenImage
@@ -169,6 +175,34 @@ def test_wrong_arithmetic_is_told_from_wrong_weights(tiny, monkeypatch):
     row = first_failure(stages(sides(tiny, tiny), "transformer"))
     assert row.parts_at.startswith("transformer_blocks.0.attn.add_")
     assert "the arithmetic differs" in row.reason
+
+
+def altered(folder: Path, name: str, change) -> Path:
+    """A copy in which one small file says something else."""
+    copy = folder.parent / "altered"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    text = (copy / name).read_text("utf-8")
+    (copy / name).write_text(change(text), "utf-8")
+    return copy
+
+
+def test_a_tokenizer_with_other_merges_is_found_and_a_prompt_named(tiny):
+    def change(text):
+        return "".join(text.splitlines(keepends=True)[:100])
+
+    other = altered(tiny, "tokenizer/merges.txt", change)
+    row = first_failure(list(tokenizer_stage(sides(tiny, other), ["a cat"])))
+    assert row.stage == "tokenizer" and row.reason.startswith("they part at the prompt '")
+
+
+def test_a_scheduler_with_another_shift_is_found(tiny):
+    def change(text):
+        return json.dumps(json.loads(text) | {"base_shift": 0.51})
+
+    other = altered(tiny, "scheduler/scheduler_config.json", change)
+    row = first_failure(list(schedule_stage(sides(tiny, other), noise(1, 16, 4, 4))))
+    assert "noise levels" in row.what
 
 
 # -- the command ----------------------------------------------------------------------------------

@@ -45,6 +45,8 @@ class Row:
             return f"{self.what}: {self.value:.2g}, the bound is {self.bound:.2g}"
         if self.tensors:
             return f"they part at {self.parts_at}: the folders differ in {', '.join(self.tensors)}"
+        if self.cosine is None:  # no network
+            return f"they part at {self.parts_at}"
         return f"they part at {self.parts_at}, of equal weights: the arithmetic differs"
 
 

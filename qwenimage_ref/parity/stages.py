@@ -103,6 +103,7 @@ def vae_stage(sides: Sides, img: torch.Tensor):
     def traced(what: str, inputs: dict):
         bound = within(f"vae {what}", sides.dtype)
         one = trace(ours, theirs, inputs, bound)
+        # other kernels: inside, last bits are magnified and die down again, so the output is judged
         inside = within("vae inside", sides.dtype)
         kept = [row for row in one.rows if row.name == "output" or not row.relative <= inside]
         one = replace(one, rows=kept)
