@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--official", action="store_true", help="expect the published numbers")
     parser.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
     parser.add_argument(
-        "--record", type=Path, default=Path("validate.json"), metavar="FILE", help="JSON to write"
+        "--record",
+        type=Path,
+        default=Path("validate.json"),
+        metavar="FILE",
+        help="JSON to write; default validate.json",
     )
     parser.set_defaults(run=run)
 
