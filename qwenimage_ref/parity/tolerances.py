@@ -70,7 +70,9 @@ TOLERANCES = {
         1e-5, "other convolution kernels, other sums: 1e-6 measured, 3e-6 worst"
     ),
     "vae encode bf16": Tolerance(
-        2e-2, "other kernels round elsewhere: 0.016 measured, and each is 0.013 off float32"
+        5e-2,
+        "other kernels round elsewhere: 0.016 measured on noise, 0.026 at 256x256 with forged "
+        "weights, where ours is 0.023 and the reference's 0.026 off float32: at most both together",
     ),
     "vae inside": Tolerance(
         1e-4, "of any module: norms magnify where all channels are near zero, 1e-5 measured"
