@@ -129,9 +129,7 @@ def test_all_calls_ride_on_one_pass_over_the_weights(forged, monkeypatch):
     _, mmdit = mmdits(forged, torch.bfloat16)
     _, tower = towers(forged, torch.bfloat16)
     read, whole = [], streaming.read_through
-    monkeypatch.setattr(
-        streaming, "read_through", lambda places: (read.extend(places), whole(places))
-    )
+    monkeypatch.setattr(streaming, "read_through", lambda place: (read.append(place), whole(place)))
     velocities(mmdit, branches(torch.bfloat16))
     assert len(read) == len(set(read)) == 8 * 32
     read.clear()
@@ -142,20 +140,17 @@ def test_all_calls_ride_on_one_pass_over_the_weights(forged, monkeypatch):
 @torch.no_grad()
 def test_one_block_is_read_ahead_and_never_a_second(forged, monkeypatch):
     _, mmdit = mmdits(forged, torch.bfloat16)
-    events, whole = [], streaming.read_through
-    blocks = mmdit.transformer_blocks
-
-    def read(places):
-        names = [key for key, place in blocks.files.where.items() if place in places]
-        events.append(("read", int(names[0].split(".")[1])) if names else ("end", 8))
-        whole(places)
-
-    monkeypatch.setattr(streaming, "read_through", read)
+    blocks, whole = mmdit.transformer_blocks, streaming.read_through
+    number = {place: i for i, places in enumerate(blocks.places) for place in places.values()}
+    read = []
+    monkeypatch.setattr(
+        streaming, "read_through", lambda place: (whole(place), read.append(number[place]))
+    )
     for i, _ in enumerate(blocks):
-        # whatever the threads do: all up to this block are read, the one behind it perhaps
-        numbers = [number for _, number in list(events)]
-        assert numbers in (list(range(i + 1)), list(range(i + 2)))
-    assert events == [("read", i) for i in range(8)] + [("end", 8)]
+        # whatever the threads do: all up to this block is there, of the one behind it some perhaps
+        seen = list(read)
+        assert all(seen.count(before) == 32 for before in range(i + 1))
+        assert set(seen) <= set(range(i + 2))
 
 
 def test_what_the_cache_has_room_for_is_kept_for_the_next_pass_and_the_rest_forgotten(

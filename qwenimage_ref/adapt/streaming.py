@@ -29,7 +29,8 @@ from ..mmdit import MMDiT
 from ..structure import SPELLED, other_forms, other_keys, stored_form
 from ..text_encoder import TextEncoder
 
-READ = 8 << 20  # bytes read ahead in one go
+READ = 1 << 20  # bytes read ahead in one go
+READERS = 2  # threads that read ahead: a disk is fastest with several requests at hand
 CACHED = 0.7  # of the memory that nobody needs, for blocks that stay in the system's cache
 DTYPES = {name: dtype for dtype, name in SPELLED.items()}
 
@@ -155,11 +156,12 @@ class _Blocks(nn.Module):
     def __iter__(self):
         """Yields each block to be called; it can be called until the next one is asked for."""
         room = CACHED * free_memory(torch.device("cpu"))
-        with ThreadPoolExecutor(1) as reader:
-            ahead = self._read_ahead(reader, 0)
+        with ThreadPoolExecutor(READERS) as readers:
+            ahead = self.read_ahead(readers, 0)
             for i, (block, places) in enumerate(zip(self.blocks, self.places)):
-                ahead.result()
-                ahead = self._read_ahead(reader, i + 1)
+                for part in ahead:
+                    part.result()
+                ahead = self.read_ahead(readers, i + 1)
                 weights = self.files.views(places)
                 for name, weight in weights.items():
                     weights[name] = weight.to(self.device, self.dtype)
@@ -170,26 +172,28 @@ class _Blocks(nn.Module):
                 if room < 0:
                     forget(places.values())
 
-    def _read_ahead(self, reader: ThreadPoolExecutor, i: int) -> Future:
-        return reader.submit(read_through, self.places[i].values() if i < len(self) else ())
+    def read_ahead(self, readers: ThreadPoolExecutor, i: int) -> list[Future]:
+        """Have the tensors of block i read, in the order of the bytes; behind the last, none."""
+        places = self.places[i].values() if i < len(self) else ()
+        in_order = sorted(places, key=lambda place: (place.file, place.start))
+        return [readers.submit(read_through, place) for place in in_order]
 
 
 def _call(block: nn.Module, weights: dict, *inputs):
     return functional_call(block, weights, inputs, strict=True)
 
 
-def read_through(places: Iterable[Place]) -> None:
-    """Read tensors only so that the system has them at hand, in the order of the bytes."""
-    buffer = memoryview(bytearray(READ))
-    for place in sorted(places, key=lambda place: (place.file, place.start)):
-        try:
-            with place.file.open("rb", buffering=0) as file:
-                file.seek(place.start)
-                left = place.stop - place.start
-                while left and (read := file.readinto(buffer[:left])):
-                    left -= read
-        except OSError as error:
-            raise CheckpointError(f"{place.file} cannot be read: {error.strerror}") from None
+def read_through(place: Place) -> None:
+    """Read a tensor only so that the system has it at hand."""
+    left = place.stop - place.start
+    buffer = memoryview(bytearray(min(READ, left)))
+    try:
+        with place.file.open("rb", buffering=0) as file:
+            file.seek(place.start)
+            while left and (read := file.readinto(buffer[:left])):
+                left -= read
+    except OSError as error:
+        raise CheckpointError(f"{place.file} cannot be read: {error.strerror}") from None
 
 
 def forget(places: Iterable[Place]) -> None:

@@ -11,12 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from ..adapt.streaming import read_through, stream_mmdit, velocities
+from ..adapt.streaming import READERS, stream_mmdit, velocities
 from ..files import find_tensors
 from ..mmdit import MMDiT
 from ..pipeline import QwenImage
@@ -40,10 +41,13 @@ OFTEN = 0.02  # seconds between two looks at the memory
 def read_task(folder: Path, copy: Path) -> list[Callable]:
     """Every byte of the blocks, in the order and the pieces in which a stream reads."""
     mmdit, _ = streamed(folder)
+    blocks = mmdit.transformer_blocks
 
     def read():
-        for places in mmdit.transformer_blocks.places:
-            read_through(places.values())
+        with ThreadPoolExecutor(READERS) as readers:
+            for i in range(len(blocks)):
+                for part in blocks.read_ahead(readers, i):
+                    part.result()
 
     return [read]
 
