@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +82,15 @@ def variety(rows: list[list]) -> dict[str, float]:
 
 def paint_seeds(pipe, cfg: float) -> list[list]:
     """A few prompts, each from the same few seeds -> pictures [prompt][seed]"""
-    made = [Trial(t.scene, t.language, t.prompt, seed) for t in trials(VARIED) for seed in seeds()]
+    made = [replace(trial, seed=seed) for trial in trials(VARIED) for seed in range(VARIED)]
     pictures = paint(pipe, made, HOME[0], cfg)
     return [pictures[i : i + VARIED] for i in range(0, len(pictures), VARIED)]
 
 
 def redraw_seeds() -> list[list[np.ndarray]]:
     """The same scenes as true posters: all the variety that there is to learn"""
-    return [[draw(trial.scene, AGAIN_SEED + seed) for seed in seeds()] for trial in trials(VARIED)]
-
-
-def seeds() -> range:
-    return range(VARIED)
+    seeds = range(AGAIN_SEED, AGAIN_SEED + VARIED)
+    return [[draw(trial.scene, seed) for seed in seeds] for trial in trials(VARIED)]
 
 
 # --- copies
