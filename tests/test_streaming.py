@@ -49,6 +49,11 @@ def mmdits(folder, dtype):
     return resident, streamed
 
 
+def empty_mmdit():
+    with torch.device("meta"):
+        return forge_module.MMDiT(TINY.transformer)
+
+
 def towers(folder, dtype):
     resident, streamed = (empty_network(folder, "text_encoder") for _ in range(2))
     load_into(resident, folder / "text_encoder", dtype, unused=LANGUAGE)
@@ -104,11 +109,23 @@ def test_the_streamed_text_tower_is_the_resident_one_bit_for_bit(forged, dtype):
 
 @torch.no_grad()
 def test_weights_in_float32_files_are_streamed_as_they_lie_there(tmp_path):
-    resident, streamed = (forge_module.MMDiT(TINY.transformer) for _ in range(2))
-    save(random_weights(resident, 0), tmp_path)
-    stream_mmdit(streamed.to("meta"), tmp_path, torch.float32)
+    resident, streamed = random_weights(forge_module.MMDiT(TINY.transformer), 0), empty_mmdit()
+    save(resident, tmp_path)
+    stream_mmdit(streamed, tmp_path, torch.float32)
     call = branches(torch.float32)[1]
     assert_equal([streamed(*call)], [resident(*call)])
+
+
+@torch.no_grad()
+def test_float32_weights_are_aligned_as_in_memory_and_bf16_weights_are_not_copied(tmp_path):
+    for dtype, copied in ((torch.float32, True), (torch.bfloat16, False)):
+        save(random_weights(forge_module.MMDiT(TINY.transformer), 0), tmp_path, dtype=dtype)
+        streamed = empty_mmdit()
+        stream_mmdit(streamed, tmp_path, dtype)
+        for block in streamed.transformer_blocks:
+            _, weights = block.args
+            odd = [weight.data_ptr() % 64 for weight in weights.values()]  # as the header is long
+            assert any(odd) != copied
 
 
 @torch.no_grad()

@@ -32,6 +32,7 @@ from ..text_encoder import TextEncoder
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # threads that read ahead: a disk is fastest with several requests at hand
 CACHED = 0.7  # of the memory that nobody needs, for blocks that stay in the system's cache
+ALIGNED = 64  # bytes; so torch lays out its own memory
 DTYPES = {name: dtype for dtype, name in SPELLED.items()}
 
 
@@ -164,13 +165,20 @@ class _Blocks(nn.Module):
                 ahead = self.read_ahead(readers, i + 1)
                 weights = self.files.views(places)
                 for name, weight in weights.items():
-                    weights[name] = weight.to(self.device, self.dtype)
+                    weights[name] = self._ready(weight)
                 yield functools.partial(_call, block, weights)
                 weights.clear()  # whoever still has the block has nothing of its memory
                 self.files.demand_unchanged(places)
                 room -= sum(place.stop - place.start for place in places.values())
                 if room < 0:
                     forget(places.values())
+
+    def _ready(self, weight: torch.Tensor) -> torch.Tensor:
+        moved = weight.to(self.device, self.dtype)
+        # careful: where memory begins at an odd place, a float32 product of one row takes another
+        # path through MKL and ends in other last bits; bf16 products do not care
+        odd = moved is weight and self.dtype == torch.float32 and weight.data_ptr() % ALIGNED
+        return moved.clone() if odd else moved
 
     def read_ahead(self, readers: ThreadPoolExecutor, i: int) -> list[Future]:
         """Have the tensors of block i read, in the order of the bytes; behind the last, none."""
