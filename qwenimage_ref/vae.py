@@ -19,11 +19,8 @@ STRIP = 64  # rows of a picture that are normalised at a time
 
 
 def channels_last(x):
-    """(B, C, h, w) -> (B, C, h, w), equal numbers, the channels of a pixel side by side in memory
-
-    Convolutions are fastest so, and hand the order on to what follows.
-    """
-    # careful: on Apple's GPUs torch has convolved such tensors wrongly, so there they stay
+    """(B, C, h, w) -> (B, C, h, w), a pixel's channels side by side in memory, fast to convolve"""
+    # careful: on Apple's GPUs torch has convolved such tensors wrongly, so there nothing is done
     return x if x.is_mps else x.contiguous(memory_format=torch.channels_last)
 
 
@@ -152,12 +149,13 @@ class Downsample(nn.Module):
 class UpConv(nn.Conv2d):
     """(B, C, h, w) -> (B, C/2, 2h, 2w): every pixel four times, then a 3x3 convolution.
 
-    Of the four pixels in the middle of 2x2 repeated ones, each sees nothing but those 2x2. So the
-    four are convolutions of the small picture, with the 3x3 kernel's rows and columns added up
-    where they meet the same pixel: 16 products for four pixels instead of 36.
+    Repeated, four neighbours become a square of 4x4. A 3x3 kernel on any of its four middle pixels
+    stays inside, so it sees those four neighbours only, some of them several times. Hence each
+    window of 2x2 small pixels makes 2x2 large ones, by four 2x2 kernels in which the weights that
+    meet the same pixel are added up: 16 products instead of 36.
     """
 
-    # [which of the two middle rows] [which of the two rows seen]: the kernel rows that meet it
+    # [upper or lower middle pixel][upper or lower neighbour]: the kernel's rows that meet it
     MEET = (((1, 1, 0), (0, 0, 1)), ((1, 0, 0), (0, 1, 1)))
 
     def __init__(self, dim: int):
@@ -171,7 +169,8 @@ class UpConv(nn.Conv2d):
         meet = self.weight.new_tensor(self.MEET)
         kernels = torch.einsum("ayr,bxs,oirs->oabiyx", meet, meet, self.weight).flatten(0, 2)
         y = F.conv2d(x, kernels, self.bias.repeat_interleave(4), padding=1)  # (B, 2C, h+1, w+1)
-        return F.pixel_shuffle(y, 2)[:, :, 1:-1, 1:-1]  # the outermost pixels have no partner
+        # windows reach one pixel over the edge; what they make there is no part of the picture
+        return F.pixel_shuffle(y, 2)[:, :, 1:-1, 1:-1]
 
 
 class Upsample(nn.Module):

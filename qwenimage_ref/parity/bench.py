@@ -121,14 +121,14 @@ def _number(value: float) -> str:
 
 def alternate(calls: list[Callable], rounds: int) -> tuple[list[float], list]:
     """-> median seconds of the processor for each call, and what each returned at first"""
-    seconds, results = [[] for _ in calls], [None] * len(calls)
-    for turn in range(rounds):
+    seconds, results = [[] for _ in calls], {}
+    for _ in range(rounds):
         for i, call in enumerate(calls):
             start = time.process_time()
             result = call()
             seconds[i].append(time.process_time() - start)
-            results[i] = result if turn == 0 else results[i]
-    return [statistics.median(each) for each in seconds], results
+            results.setdefault(i, result)
+    return [statistics.median(each) for each in seconds], list(results.values())
 
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -204,10 +204,9 @@ def block_rows(plan: Plan) -> Iterator[Row]:
 
 def tokenizer_rows(plan: Plan) -> Iterator[Row]:
     """This repository's README: as much prose, in more than one script, as a prompt ever has."""
-    folder = official.find("tokenizer")
-    name, folder = (
-        ("official", folder) if folder else ("pocket", REPOSITORY / "data/pocket/tokenizer")
-    )
+    folder, name = official.find("tokenizer"), "official"
+    if folder is None:
+        folder, name = REPOSITORY / "data" / "pocket" / "tokenizer", "pocket"
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     seconds = [[], []]
     for _ in range(plan.rounds):  # loaded anew each time: both remember words that they have met
@@ -226,11 +225,12 @@ def tokenizer_rows(plan: Plan) -> Iterator[Row]:
 
 def import_rows(plan: Plan) -> Iterator[Row]:
     pairs = [[measure_import(who) for who in ("ours", "reference")] for _ in range(plan.rounds)]
-    units = {"seconds": ("s", 1), "bytes": ("MB", 1e6)}
-    for key, (unit, size) in units.items():
-        if key == "seconds" or can_measure_memory():
-            a, b = (statistics.median(each[key] / size for each in side) for side in zip(*pairs))
-            yield Row("import of the pipeline", unit, a, b)
+    figures = {"seconds": ("import of the pipeline", "s", 1)}
+    if can_measure_memory():
+        figures["bytes"] = "import of the pipeline, memory after it", "MB", 1e6
+    for key, (what, unit, size) in figures.items():
+        a, b = (statistics.median(each[key] / size for each in side) for side in zip(*pairs))
+        yield Row(what, unit, a, b)
 
 
 def memory_rows(plan: Plan) -> Iterator[Row]:
@@ -270,8 +270,8 @@ def record(rows: list[Row], file: Path) -> None:
     table = [asdict(row) | {"gain": row.gain, "missed": row.missed} for row in rows]
     rounded = [{k: _short(value) for k, value in row.items()} for row in table]
     result = {"rows": rounded} | provenance("diffusers", "transformers")
-    with whole_file(file) as partial:
-        partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    with whole_file(file) as unfinished:
+        unfinished.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def _short(value):
