@@ -179,7 +179,10 @@ def fidelity(vae, count: int = COPIED) -> dict:
 def evaluate(
     pipe, count: int = 200, steps: int = 20, cfg: float = 4.0, quiet: bool = False
 ) -> dict:
-    """-> {"rows": of `answers`, "paired": of `languages`, "vae": of `fidelity`, ...}"""
+    """-> {"rows": of `answers`, "paired": of `languages`, "vae": of `fidelity`, ...}
+
+    "wrong": the numbers of the captions whose picture, scene or word, is not what was asked for
+    """
     made, start = trials(count), time.monotonic()
     scores = read_back(made, paint(pipe, made, steps, cfg, quiet))
     seconds = (time.monotonic() - start) / count
@@ -189,6 +192,7 @@ def evaluate(
         "cfg": cfg,
         "seconds_per_picture": round(seconds, 2),
         "rows": answers(made, scores),
+        "wrong": [i for i, found in enumerate(scores) if not (found["scene"] and found["word"])],
         "paired": languages(pipe, made, scores, steps, cfg, quiet),
         "vae": fidelity(pipe.vae, max(2, min(count, COPIED))),
     }
