@@ -98,8 +98,9 @@ class ResBlock(nn.Module):
         self.conv_shortcut = Tap(dim_in, dim_out, 1) if dim_in != dim_out else nn.Identity()
 
     def forward(self, x):
-        y = self.conv1(F.silu(self.norm1(x)))
-        y = self.conv2(F.silu(self.norm2(y)))
+        # in place: nothing else reads what a norm returns, and new memory takes time to fetch
+        y = self.conv1(F.silu(self.norm1(x), inplace=True))
+        y = self.conv2(F.silu(self.norm2(y), inplace=True))
         return y + self.conv_shortcut(x)
 
 
@@ -222,7 +223,7 @@ class Encoder(nn.Module):
         x = self.conv_in(channels_last(img))
         for block in self.down_blocks:
             x = block(x)
-        return self.conv_out(F.silu(self.norm_out(self.mid_block(x))))
+        return self.conv_out(F.silu(self.norm_out(self.mid_block(x)), inplace=True))
 
 
 class Decoder(nn.Module):
@@ -250,7 +251,7 @@ class Decoder(nn.Module):
         x = self.mid_block(self.conv_in(channels_last(z)))
         for block in self.up_blocks:
             x = block(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return self.conv_out(F.silu(self.norm_out(x), inplace=True))
 
 
 class VAE(nn.Module):
