@@ -110,23 +110,21 @@ VARIANTS = {
     "no QK-norm": Variant("queries and keys as they come", without_qk_norm),
     "one MLP": Variant("text and image streams share it", one_mlp),
     "no norm rescale": Variant("guidance as first published", trained="baseline", rescale=False),
-    "AdamW": Variant(
-        "for every parameter, at the best of three rates", muon=False, recipe=(("lr", 3e-3),)
-    ),
-    "another seed": Variant("another beginning, other noise", recipe=(("seed", 1),)),
+    "AdamW": Variant("for every parameter, instead of Muon", muon=False),
     "sigma unshifted": Variant("logit-normal, shift 1 instead of 2", levels=unshifted),
+    "sigma uniform": Variant("every noise level as often", levels=uniform),
+    "no caption dropout": Variant("the empty prompt is never trained", dropout=0.0),
+    "no guidance": Variant("scale 1", trained="baseline", guidance=1.0),
+    "no average": Variant("the last weights themselves", trained="baseline", averaged=False),
     "constant rate": Variant("never falls", recipe=(("decay_from", 1.0),)),
     "constant rate, no average": Variant(
         "never falls, the last weights themselves", trained="constant rate", averaged=False
     ),
-    "no average": Variant("the last weights themselves", trained="baseline", averaged=False),
-    "no guidance": Variant("scale 1", trained="baseline", guidance=1.0),
-    "no caption dropout": Variant("the empty prompt is never trained", dropout=0.0),
+    "another seed": Variant("another beginning, other noise", recipe=(("seed", 1),)),
     "usual start": Variant("no layer starts at zero", as_usual),
     "words alone": Variant("a text tower without layers", words_alone),
-    "a third seed": Variant("another beginning, other noise", recipe=(("seed", 2),)),
-    "sigma uniform": Variant("every noise level as often", levels=uniform),
     "text in a row": Variant("text positions along one axis", text_in_a_row),
+    "a third seed": Variant("another beginning, other noise", recipe=(("seed", 2),)),
 }
 
 
