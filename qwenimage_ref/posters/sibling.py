@@ -64,9 +64,9 @@ LESSON = SmallLesson(
     first=2_048_000,
     word_share=0.0,  # a word takes an hour to learn, the rest minutes
 )
-# the optimisers begin anew, so that the rate has to rise once more
+# the optimisers begin anew, so that the rate has to rise once more, and not so high
 EXERCISE = Exercise(
-    dataclasses.replace(LESSON.recipe, steps=60, warmup=10, decay_from=1.0, ema=0.9),
+    Recipe(steps=60, batch=32, lr=1e-3, muon_lr=2e-3, warmup=10, decay_from=1.0, ema=0.9),
     first=LESSON.first,
     word_share=0.0,
 )
