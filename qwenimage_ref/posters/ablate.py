@@ -44,7 +44,7 @@ SHOWN = (  # painted at every stage of the baseline's training
     Scene("beige", (Shape("ring", "black"),), "small right"),
 )
 STAGE_CAPTIONS = 48
-STAGES = (20, 50, 100, 150, 200, 300, 400, 600)  # steps after which the baseline's weights are kept
+STAGES = (20, 50, 100, 150, 200, 300, 500, 800)  # steps after which the baseline's weights are kept
 PARTS = ("scene", "shapes", "colours", "layout", "background")
 
 

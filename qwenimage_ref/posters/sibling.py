@@ -60,7 +60,7 @@ class Exercise(Lesson):
 
 
 LESSON = SmallLesson(
-    Recipe(steps=600, batch=32, lr=1e-3, muon_lr=2e-3, warmup=50, decay_from=0.35, ema=0.99),
+    Recipe(steps=800, batch=32, lr=6e-3, muon_lr=1e-2, warmup=50, decay_from=0.3, ema=0.99),
     first=2_048_000,
     word_share=0.0,  # a word takes an hour to learn, the rest minutes
 )

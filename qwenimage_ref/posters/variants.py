@@ -110,7 +110,7 @@ VARIANTS = {
     "no QK-norm": Variant("queries and keys as they come", without_qk_norm),
     "one MLP": Variant("text and image streams share it", one_mlp),
     "no norm rescale": Variant("guidance as first published", trained="baseline", rescale=False),
-    "AdamW": Variant("for every parameter, instead of Muon", muon=False),
+    "AdamW": Variant("instead of Muon, at half the rate", muon=False, recipe=(("lr", 3e-3),)),
     "sigma unshifted": Variant("logit-normal, shift 1 instead of 2", levels=unshifted),
     "sigma uniform": Variant("every noise level as often", levels=uniform),
     "no caption dropout": Variant("the empty prompt is never trained", dropout=0.0),
