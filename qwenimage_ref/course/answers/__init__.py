@@ -3,14 +3,34 @@
 Spoilers: solve first, the checkers in check/ say what is still wrong.
 """
 
-from . import chapter_00, chapter_12, chapter_13, chapter_22
+from . import (
+    chapter_00,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_07,
+    chapter_12,
+    chapter_13,
+    chapter_22,
+)
 from .chapter_00 import EX_00_WORD
+from .chapter_03 import EX_03_DROP, EX_03_GQA
+from .chapter_04 import EX_04_STATS, EX_04_TAPS
+from .chapter_05 import EX_05_ODD, EX_05_ROTATE
+from .chapter_07 import EX_07_TENSOR
 from .chapter_12 import EX_12_SIGMA
 from .chapter_13 import EX_13_FOOLED
 from .chapter_22 import EX_22_WORSE
 
 __all__ = [
     "EX_00_WORD",
+    "EX_03_DROP",
+    "EX_03_GQA",
+    "EX_04_STATS",
+    "EX_04_TAPS",
+    "EX_05_ODD",
+    "EX_05_ROTATE",
+    "EX_07_TENSOR",
     "EX_12_SIGMA",
     "EX_13_FOOLED",
     "EX_22_WORSE",
@@ -18,7 +38,16 @@ __all__ = [
     "unless_solved",
 ]
 
-CHAPTERS = (chapter_00, chapter_12, chapter_13, chapter_22)
+CHAPTERS = (
+    chapter_00,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_07,
+    chapter_12,
+    chapter_13,
+    chapter_22,
+)
 # of each exercise: words that no hint may contain, because they are the answer
 SPOILERS = {name: words for chapter in CHAPTERS for name, words in chapter.SPOILERS.items()}
 

@@ -1,6 +1,10 @@
 """Checkers of the exercises: they name the mistake and keep the answer to themselves."""
 
 from .chapter_00 import START_00, ex_00_word
+from .chapter_03 import ex_03_drop, ex_03_gqa
+from .chapter_04 import ex_04_stats, ex_04_taps
+from .chapter_05 import ex_05_odd, ex_05_rotate
+from .chapter_07 import ex_07_tensor
 from .chapter_12 import ex_12_sigma
 from .chapter_13 import ex_13_fooled
 from .chapter_22 import ex_22_worse
@@ -10,6 +14,13 @@ __all__ = [
     "NotYet",
     "START_00",
     "ex_00_word",
+    "ex_03_drop",
+    "ex_03_gqa",
+    "ex_04_stats",
+    "ex_04_taps",
+    "ex_05_odd",
+    "ex_05_rotate",
+    "ex_07_tensor",
     "ex_12_sigma",
     "ex_13_fooled",
     "ex_22_worse",

@@ -1,0 +1,23 @@
+"""Offsets counted from behind the length, not from behind the header."""
+
+import json
+import struct
+
+import numpy as np
+
+
+def answer(file, name):
+    content = open(file, "rb").read()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    entry = header[name]
+    start, stop = entry["data_offsets"]
+    data = content[8 + start : 8 + stop]
+    if entry["dtype"] == "BF16":
+        numbers = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+    else:
+        numbers = np.frombuffer(data, np.float32)
+    return numbers.reshape(entry["shape"])
+
+
+HINT = "data begin where it ends"
