@@ -1,0 +1,156 @@
+"""Chapter 03: a language model as a reader."""
+
+import torch
+
+from ...config import TextEncoderConfig
+from ...text_encoder import TextEncoder
+from ..answers import EX_03_DROP, EX_03_GQA
+from .common import need
+
+B, H, G, T, K, W = 2, 6, 3, 5, 8, 7  # no two alike; W is the width of a value
+
+
+def ex_03_gqa(grouped_attention) -> None:
+    """(B, H, T, K), (B, G, T, K), (B, G, T, W) -> (B, H, T, W), causal"""
+    generator = torch.Generator().manual_seed(3)
+    q = torch.randn(B, H, T, K, generator=generator)
+    k = torch.randn(B, G, T, K, generator=generator)
+    v = torch.randn(B, G, T, W, generator=generator)
+    out = _tensor(grouped_attention(q.clone(), k.clone(), v.clone()), (B, H, T, W))
+    need(
+        bool(out.isfinite().all()),
+        "some numbers are NaN: a token that may read nothing at all has no weights; the first "
+        "token may read itself",
+    )
+    sums = grouped_attention(q, k, torch.ones_like(v))[..., 0]
+    _shares(sums)
+    _no_future(grouped_attention, q, k, v)
+    _groups(grouped_attention, q, k, v)
+    for scale, hint in (
+        (1.0, "the scores are not divided: with wide heads the largest would take everything"),
+        (1 / K, "the scores are divided by too much: by the head's width, not by its square root"),
+        ((H * K) ** -0.5, "the scores are scaled by the width of all heads; each works alone"),
+        (W**-0.5, "the scores are scaled by the width of a value; they are made of q and k"),
+        (T**-0.5, "the scores are scaled by the number of tokens; a longer text would read duller"),
+    ):
+        need(not _near(out, EX_03_GQA(q * scale * K**0.5, k, v)), hint)
+    right = EX_03_GQA(q, k, v)
+    need(
+        _near(out, right), f"shapes and mask are right, numbers not: off by {_gap(out, right):.2g}"
+    )
+    print("right: every query head reads its own group's head, and nobody reads ahead")
+
+
+def _shares(sums) -> None:
+    """Shares of attention, summed: one for every head and token."""
+    off = (sums - 1).abs() > 1e-4
+    need(
+        not (off[:, :, :-1].any() and not off[:, :, -1].any()),
+        "the last token's shares sum to 1, those of the others to less: what is hidden after the "
+        "softmax has already taken its share",
+    )
+    need(
+        not off.any(),
+        "a reading token's shares do not sum to 1: along which axis does your softmax run?",
+    )
+
+
+def _no_future(attention, q, k, v) -> None:
+    """A later token must not matter; an earlier one must."""
+
+    def moved(token):
+        other_k, other_v = k.clone(), v.clone()
+        other_k[:, :, token] += 1
+        other_v[:, :, token] += 1
+        return (attention(q, other_k, other_v) - attention(q, k, v)).abs().amax((0, 1, 3)) > 1e-6
+
+    last, first = moved(T - 1), moved(0)
+    need(
+        not (last[:-1].any() and not first[1:].any()),
+        "each token reads itself and what comes later: the mask hides the past, not the future",
+    )
+    need(
+        not last[:-1].any(),
+        "a change in the last token reaches earlier ones: they were written before it",
+    )
+    need(bool(first.all()), "the first token is out of sight for a later one: all the past counts")
+
+
+def _groups(attention, q, k, v) -> None:
+    """Which query heads feel a change in key-value head 0."""
+    other = v.clone()
+    other[:, 0] += 1
+    felt = (attention(q, k, other) - attention(q, k, v)).abs().amax((0, 2, 3)) > 1e-6
+    heads = felt.nonzero().flatten().tolist()
+    need(
+        heads != [*range(0, H, G)],
+        f"key-value head 0 serves the query heads {heads}, as if they were dealt like cards; "
+        "neighbours are to share one",
+    )
+    need(
+        heads == [*range(H // G)],
+        f"of {H} query heads and {G} key-value heads, head 0 serves {heads}: every key-value "
+        f"head has {H // G} readers",
+    )
+
+
+def ex_03_drop(read) -> None:
+    """(text encoder, ids (B, T), number of letter tokens) -> states (B, T - number, D)"""
+    torch.manual_seed(3)
+    config = TextEncoderConfig(
+        num_hidden_layers=2,
+        hidden_size=24,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=20,
+        vocab_size=90,
+        mrope_section=(1, 1, 1),
+    )
+    tower = TextEncoder(config).eval().requires_grad_(False)
+    ids, start = torch.randint(90, (2, 17)), 6
+    states = tower(ids)
+    found = read(tower, ids, start)
+    need(isinstance(found, torch.Tensor), f"give the states, a tensor, not {type(found).__name__}")
+    kept = found.shape[1] if found.dim() == 3 else None
+    need(
+        kept is not None and found.shape[::2] == states.shape[::2],
+        f"states are (B, T, D), here with B = 2 and D = 24; yours are {tuple(found.shape)}",
+    )
+    need(
+        kept != 17,
+        "nothing is cut off, only blanked: a state of zeros is still a token to the transformer",
+    )
+    need(kept == 17 - 6, f"of 17 states with 6 for the letter, {kept} are left")
+    need(not _near(found, states[:, :-6]), "that cuts the end off: the letter stands before it")
+    need(
+        not _near(found, tower(ids[:, 6:])),
+        "the right tokens, but their states never saw the letter: it was gone before the reading",
+    )
+    embedded = tower.model.embed_tokens(ids)[:, 6:]
+    need(
+        not _near(found, embedded), "these are vectors that nobody has read yet, one for each word"
+    )
+    need(_near(found, EX_03_DROP(tower, ids, 6)), "the right tokens, but not their final states")
+    print("right: read first, cut afterwards")
+
+
+def _tensor(out, shape: tuple) -> torch.Tensor:
+    need(isinstance(out, torch.Tensor), f"the answer is a tensor, not {type(out).__name__}")
+    need(
+        out.shape != (B, G, *shape[2:]),
+        f"{G} heads came back: every one of the {H} query heads has an answer of its own",
+    )
+    need(
+        out.shape == shape,
+        f"q is {(B, H, T, K)}, k {(B, G, T, K)}, v {(B, G, T, W)}; the answer is to be {shape}, "
+        f"yours is {tuple(out.shape)}",
+    )
+    return out
+
+
+def _gap(a, b) -> float:
+    return (a - b).abs().max().item()
+
+
+def _near(a, b) -> bool:
+    return a.shape == b.shape and _gap(a, b) < 1e-4

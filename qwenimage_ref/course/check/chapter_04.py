@@ -1,0 +1,98 @@
+"""Chapter 04: pictures to latents and back."""
+
+import torch
+import torch.nn.functional as F
+
+from ..answers import EX_04_STATS
+from .common import need
+
+
+def ex_04_taps(flatten) -> None:
+    """(out, in, t, k, k) -> (out, in, k, k): the same on one frame, with t - 1 empty ones before"""
+    generator = torch.Generator().manual_seed(4)
+    frame = torch.randn(2, 4, 9, 8, generator=generator)
+    big = torch.randn(5, 4, 3, 3, 3, generator=generator)
+    small = flatten(big.clone())
+    need(isinstance(small, torch.Tensor), f"the answer is a tensor, not {type(small).__name__}")
+    need(
+        small.shape == (5, 4, 3, 3),
+        f"a picture needs a weight of (5, 4, 3, 3); yours is {tuple(small.shape)}",
+    )
+    need(
+        not any(
+            torch.equal(small, big[..., i, :]) or torch.equal(small, big[..., i]) for i in (0, 1, 2)
+        ),
+        "that cuts a row or a column of the picture's neighbourhood away, and keeps all of time: "
+        "all three axes are 3 long, and nothing complained",
+    )
+    tried = {
+        "the middle one meets the frame before the picture, and there was none": big[:, :, 1],
+        "the first one meets what was two frames ago: nothing": big[:, :, 0],
+        "a sum of all three is right for a film that stands still; before a picture stands "
+        "nothing at all": big.sum(2),
+        "a mean of all three is dimmer than a film that stands still would be; before a "
+        "picture stands nothing at all": big.mean(2),
+        "the right tap, turned around: PyTorch's convolution does not flip its weight": big[
+            :, :, 2
+        ].flip(-1, -2),
+    }
+    for hint, wrong in tried.items():
+        need(not _near(small, wrong), hint)
+    found = F.conv2d(frame, small, padding=1)
+    film = F.pad(frame.unsqueeze(2), (1, 1, 1, 1, 2, 0))
+    need(
+        _near(found, F.conv3d(film, big).squeeze(2)),
+        "convolved with one frame, yours and the film's give different pictures",
+    )
+    _no_time(flatten, generator)
+    print("right: one tap lives, two are dead, and a picture costs a third")
+
+
+def _no_time(flatten, generator) -> None:
+    """A weight of 1 x 1 x 1, as the shortcuts have it."""
+    point = torch.randn(7, 6, 1, 1, 1, generator=generator)
+    try:
+        small = flatten(point.clone())
+    except IndexError:
+        small = None
+    need(
+        small is not None and small.shape == (7, 6, 1, 1) and _near(small, point[:, :, 0]),
+        "right for 3 taps; but shortcuts have a weight of (7, 6, 1, 1, 1), a single tap: count "
+        "from the end that both have",
+    )
+
+
+def ex_04_stats(normalise) -> None:
+    """(B, C, h, w), (C,), (C,) -> (B, C, h, w)"""
+    generator = torch.Generator().manual_seed(4)
+    # careful: w is C here, as in the pocket model, so that a wrong axis does not raise
+    mean, std = torch.tensor([0.5, -1.5, 2.0, 0.25]), torch.tensor([2.0, 0.5, 1.5, 3.0])
+    z = torch.randn(2, 4, 3, 4, generator=generator) + 0.3
+    found = normalise(z.clone(), mean, std)
+    need(isinstance(found, torch.Tensor), f"the answer is a tensor, not {type(found).__name__}")
+    need(found.shape == z.shape, f"{tuple(z.shape)} went in and {tuple(found.shape)} came out")
+    m, s = mean.view(4, 1, 1), std.view(4, 1, 1)
+    mistakes = {
+        "that is the way back, from the painter to the decoder": z * s + m,
+        "the deviation works the wrong way round: wide channels become wider": (z - m) * s,
+        "mean and deviation have changed places": (z - s) / m,
+        "the mean was forgotten: channels end up with the right width in the wrong place": z / s,
+        "the deviation was forgotten: channels sit at 0 and are as wide as before": z - m,
+        "that uses the variance, the square of what the config holds": (z - m) / s**2,
+        "only the first of the two steps is as it should be: the mean counts before the width "
+        "changes, not after": z / s - m,
+        "mean and deviation belong to channels; yours vary along the columns, and nothing "
+        "complained because there are as many columns as channels": (z - mean) / std,
+        "yours are the mean and deviation of this very picture; the painter was trained with "
+        "those of the config, which are the same for all": (z - z.mean((0, 2, 3), keepdim=True))
+        / z.std((0, 2, 3), keepdim=True),
+    }
+    for hint, wrong in mistakes.items():
+        need(not _near(found, wrong), hint)
+    right = EX_04_STATS(z, mean, std)
+    need(_near(found, right), f"off by {(found - right).abs().max().item():.2g} at the worst place")
+    print("right: every channel at 0 with deviation 1, whatever its range was")
+
+
+def _near(a, b) -> bool:
+    return a.shape == b.shape and (a - b).abs().max().item() < 1e-4

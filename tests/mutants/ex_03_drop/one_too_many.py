@@ -1,0 +1,7 @@
+"""Takes the letter for one token longer."""
+
+HINT = "10 are left"
+
+
+def answer(text_encoder, ids, start):
+    return text_encoder(ids)[:, start + 1 :]

@@ -1,0 +1,8 @@
+"""Forgets the deviation."""
+
+HINT = "the deviation was forgotten"
+
+
+def answer(z, mean, std):
+    mean, std = mean.view(-1, 1, 1), std.view(-1, 1, 1)
+    return z - mean

@@ -1,0 +1,7 @@
+"""Normalises with the statistics of the picture at hand."""
+
+HINT = "of this very picture"
+
+
+def answer(z, mean, std):
+    return (z - z.mean((0, 2, 3), keepdim=True)) / z.std((0, 2, 3), keepdim=True)
