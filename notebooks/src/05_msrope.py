@@ -1,0 +1,630 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · MSRoPE
+#
+# How does a row of tokens know that it is a picture? By turning pairs of numbers.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); you know what attention is |
+# | **You get** | the position of every token, and the turning that tells them apart |
+# | **Minutes** | 35 to read, less than one to run |
+# | **Picture** | the position map: the picture centred, the text marching off its corner |
+# | **Number** | the table of angles equals that of diffusers, bit for bit, on odd and even grids |
+#
+# The transformer sees a row of **tokens**: `I` *image tokens*, each a patch of 2 × 2 latents, and
+# `T` *text tokens*, one for each text state. A token is a vector, and attention compares vectors:
+# each token asks with a *query* `q`, each answers with a *key* `k`, and the inner product of the
+# two says how much they have to do with each other. Nothing in that knows *where* a token stands.
+
+# %%
+import torch
+import torch.nn.functional as F
+
+
+def draw_numbers(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+q, k, v = draw_numbers(3, 6, 8)  # six tokens of eight numbers
+shuffled = torch.tensor([3, 0, 5, 1, 4, 2])
+out = F.scaled_dot_product_attention(q, k, v)
+other = F.scaled_dot_product_attention(q[shuffled], k[shuffled], v[shuffled])
+assert torch.allclose(out[shuffled], other, atol=1e-6)
+print("tokens in another order, the same results in that order: ok")
+
+# %% [markdown]
+# To bare attention, a poster and the same poster cut into pieces and shaken are one picture. So the
+# place has to be put *into* the numbers.
+#
+# ## One pair that turns
+#
+# Take two numbers, `a` and `b`, as a hand on a clock face. Turn the hand by an angle that grows
+# with the token's position:
+
+# %%
+import math
+
+
+def turn_by_hand(a, b, angle):
+    return (
+        a * math.cos(angle) - b * math.sin(angle),
+        a * math.sin(angle) + b * math.cos(angle),
+    )
+
+
+print("a quarter turn of (1, 0): ({:.1f}, {:.1f})".format(*turn_by_hand(1, 0, math.pi / 2)))
+
+# %% [markdown]
+# Now look at the inner product of a query at position `m` and a key at position `n`. Both hands
+# have turned. If both stand three places further on, both have turned by the same bit more, and the
+# angle *between* them is what it was. The product sees only the difference of the positions.
+
+
+# %%
+def product(m, n, query=(0.6, -1.1), key=(0.9, 0.4)):
+    (a, b), (c, d) = turn_by_hand(*query, angle=m), turn_by_hand(*key, angle=n)
+    return a * c + b * d
+
+
+here, moved, farther = product(2, 7), product(102, 107), product(2, 8)
+assert abs(here - moved) < 1e-9 and abs(here - farther) > 0.1
+print(f"{here:.3f} at 2 and 7, {moved:.3f} at 102 and 107, but {farther:.3f} at 2 and 8: ok")
+
+# %% [markdown]
+# This is **RoPE**, *rotary position embedding*. It costs no parameter, and moving everything
+# together changes nothing.
+#
+# ## Many pairs, many speeds
+#
+# One hand is not enough: after a full turn it stands where it began. A clock has several hands, and
+# so has a head. In a group of `dim` numbers, pair number `i` turns by $\theta^{-2i/dim}$ for each
+# position, with $\theta$ = 10,000: the first pair by 1, the last by hardly anything.
+
+# %%
+from qwenimage_ref.rope import THETA
+
+
+def speeds(dim):
+    return THETA ** -(torch.arange(0, dim, 2) / dim)
+
+
+angle = torch.outer(torch.arange(10), speeds(8))  # (10, 4)
+
+# %%
+from qwenimage_ref.course import positions as drawn
+from qwenimage_ref.course import show
+
+drawn.clocks(
+    angle,
+    [f"pair {i}: {speed:.3g} " for i, speed in enumerate(speeds(8))],
+    alt="Four rows of ten hands, one column for each position 0 to 9: in the first row the hand "
+    "turns by a radian at each position, in the second by a tenth of that, the last hardly moves",
+)
+
+# %%
+assert torch.allclose(angle[:, 0], torch.arange(10.0)) and angle[9, 3] < 0.01
+assert torch.allclose(angle[:, 0], 10 * angle[:, 1])
+print("each pair of these four turns ten times as slowly as the one before: ok")
+
+# %% [markdown]
+# The fast hands tell neighbours apart, the slow ones say roughly where in the picture.
+#
+# Which two numbers of a head are a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
+# models of the Llama family, and the text encoder of chapter 03, pair number 0 with the one half a
+# head away. Weights trained with one way are useless with the other; we will see it.)
+#
+# First a loop over tokens and pairs:
+
+# %%
+K = 12  # numbers in a head
+x = draw_numbers(10, K)  # (S, K): ten tokens
+angle = torch.outer(torch.arange(10), speeds(K))  # (S, K/2)
+
+by_hand = torch.empty_like(x)
+for s in range(10):
+    for i in range(K // 2):
+        a, b = turn_by_hand(x[s, 2 * i].item(), x[s, 2 * i + 1].item(), angle[s, i].item())
+        by_hand[s, 2 * i], by_hand[s, 2 * i + 1] = a, b
+
+# %% [markdown]
+# Then at once. A pair is a complex number $a + ib$, and turning is multiplying by a number of
+# length one, $\cos + i\sin$:
+
+# %%
+rotation = torch.polar(torch.ones_like(angle), angle)  # cos + i sin
+at_once = torch.view_as_real(torch.view_as_complex(x.view(10, 6, 2)) * rotation).flatten(1)
+assert torch.allclose(by_hand, at_once, atol=1e-6)
+
+# %% [markdown]
+# And the package, which has axes for the batch `B` and the heads `H` as well:
+
+# %%
+from qwenimage_ref.rope import positions, rotate, rotations
+
+show.source(rotate)
+
+# %%
+by_package = rotate(x.view(1, 10, 1, K), rotation)[0, :, 0]
+assert torch.equal(by_package, at_once)
+print("loop, one line and package agree: ok")
+
+# %% [markdown]
+# ## Exercise: turn without complex numbers
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `turn(x, angle)` for `x` of shape `(S, K)` and `angle` of shape `(S, K/2)`, without complex
+# numbers and without loops: `x[:, 0::2]` are the first numbers of all pairs. Do not change `x`. You
+# will know it works when the checker says so and your rows are those of `rotate`.
+
+
+# %% tags=["exercise"]
+def turn(x, angle):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+turn = answers.unless_solved(turn, answers.EX_05_ROTATE)
+check.ex_05_rotate(turn)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# `turn_by_hand` is already written for two numbers. It works as well on two tensors of shape
+# `(S, K/2)`, once its `math` is torch's.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# You end with two tensors, all first numbers and all second ones. They have to go back between each
+# other: lay them side by side on a new last axis, then make two axes one.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# a, b   = numbers 0, 2, 4, ... and numbers 1, 3, 5, ... of every row
+# turned = a cos - b sin, a sin + b cos      (from the old a and b, both times)
+# return the turned a and b, put back into turns: a b a b a b ...
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def turn(x, angle):
+#     a, b = x[:, 0::2], x[:, 1::2]
+#     turned_a = a * angle.cos() - b * angle.sin()
+#     turned_b = a * angle.sin() + b * angle.cos()
+#     return torch.stack([turned_a, turned_b], dim=-1).flatten(-2)
+# ```
+#
+# </details>
+
+# %%
+assert torch.allclose(turn(x, angle), by_package, atol=1e-5)
+print("yours and the package's rotate agree: ok")
+
+# %% [markdown]
+# ## Three places in one head
+#
+# A picture has rows *and* columns, and when it is edited there are several pictures. So a position
+# is three whole numbers, `(frame, row, col)`, and a head is cut into three groups of pairs, one for
+# each. Officially a head has 128 numbers, cut into 16, 56 and 56 (`transformer/config.json`, field
+# `axes_dims_rope`); the pocket model has smaller heads.
+
+# %%
+from qwenimage_ref import QwenImage
+from qwenimage_ref.config import MMDiTConfig
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+official, pocket = MMDiTConfig.official(), pipe.transformer.config
+rows = [
+    [name, config.attention_head_dim, *config.axes_dims_rope]
+    for name, config in (("official", official), ("pocket", pocket))
+]
+assert all(sum(row[2:]) == row[1] for row in rows)
+show.table(["", "head dim K", "frame", "row", "column"], rows)
+
+
+# %%
+def rotations_by_hand(pos, axes_dims):
+    angle = [torch.outer(pos[:, n], speeds(dim)) for n, dim in enumerate(axes_dims)]
+    angle = torch.cat(angle, dim=1)  # (S, K/2)
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+pos = torch.tensor([[0, -3, 5], [1, 0, 0], [0, 40, -42]])
+gap = rotations_by_hand(pos, (16, 56, 56)) - rotations(pos, (16, 56, 56))
+assert gap.abs().max() < 1e-5
+print("by hand and by package, three tokens of 64 angles: ok")
+
+# %% [markdown]
+# What do 64 hands see together? Let a token ask with a query whose every pair is (1, 0), and let
+# all keys be the same. Then the product is the mean of cosines of the differences, and it shows how
+# near every other token *feels*, before anything is learned. Here are the tokens of 1328 × 1328
+# pixels, the largest official square, 83 × 83 of them, asked from the blue ring.
+
+# %%
+img, _ = positions([(1, 83, 83)], text_length=0)
+table = rotations(img, official.axes_dims_rope)  # (6889, 64) complex
+asking = 22 * 83 + 52
+cosines = (table * table[asking].conj()).real  # (6889, 64)
+groups = {"row pairs": slice(8, 36), "column pairs": slice(36, 64), "all pairs": slice(0, 64)}
+nearness = {name: cosines[:, pairs].mean(1).view(83, 83) for name, pairs in groups.items()}
+
+# %%
+from qwenimage_ref.course.heat import heat
+
+heat(
+    [{"values": near, "title": name, "marks": [(22, 52)]} for name, near in nearness.items()],
+    alt="Three maps of 83 by 83 tokens: row pairs give a dark horizontal band at the asking token, "
+    "column pairs a vertical one, all pairs together a cross with a dark middle",
+    side=3.2,
+)
+
+# %%
+rows_near, cols_near, near = nearness.values()
+assert near.argmax() == asking and abs(near.max() - 1) < 1e-5
+assert torch.allclose(rows_near[:, :1], rows_near[:, 1:], atol=1e-4)
+print(
+    f"itself {near.max():.2f}, five rows below {near[27, 52]:.2f}, a corner {near[82, 0]:.2f}: ok"
+)
+
+# %% [markdown]
+# Training bends this: `q` and `k` decide how much each pair counts. The cross is only what they
+# start from.
+#
+# ## The position map
+#
+# Which numbers does each token get? The picture is **centred**: its middle has row 0 and column 0.
+# The text goes off its lower right corner, along the **diagonal**: the words stand at
+# (`start`, `start`), (`start` + 1, `start` + 1), and so on. Here is the pocket's grid and a prompt.
+
+# %%
+prompt = "a red star"
+ids = pipe.tokenizer.encode_prompt(prompt)[pipe.tokenizer.prefix_length :]
+words = [pipe.tokenizer.decode([token]).strip() for token in ids[:3]]
+drawn.position_map(8, 8, words=words)
+
+# %%
+img, txt = positions([(1, 8, 8)], text_length=3)
+assert img[0].tolist() == [0, -4, -4] and img[-1].tolist() == [0, 3, 3]
+assert txt.tolist() == [[4, 4, 4], [5, 5, 5], [6, 6, 6]]
+print("the picture: -4 to 3 both ways; the text: 4, 5, 6 on all three axes: ok")
+
+# %% [markdown]
+# What about an *odd* side? Five rows cannot lie evenly around 0 in whole numbers with as many below
+# as from 0 on. The one too many goes to the negative side: 5 rows are −3, −2, −1, 0, 1.
+#
+# As a loop over one side, then as the package has it:
+
+
+# %%
+def side_by_hand(count):
+    from_zero_on = count // 2  # rounded down: 5 -> 2, which are 0 and 1
+    below_zero = count - from_zero_on
+    return [place - below_zero for place in range(count)]
+
+
+for count in (1, 2, 4, 5, 83):
+    img, _ = positions([(1, count, 1)], text_length=0)
+    assert img[:, 1].tolist() == side_by_hand(count)
+    print(f"{count:2} rows: {side_by_hand(count)[0]} to {side_by_hand(count)[-1]}")
+
+# %%
+show.source(positions)
+
+# %% [markdown]
+# Move the sliders. The extra row or column of an odd side is in another colour. Watch where the
+# text starts when only one side grows.
+
+# %%
+sliders = drawn.Grid(5, 8)
+sliders
+
+# %%
+before = sliders.picture.value
+sliders.rows.value = 9
+assert sliders.words.value == "grid 9 x 8, text starts at 4" and sliders.picture.value != before
+sliders.cols.value = 3
+assert sliders.words.value == "grid 9 x 3, text starts at 4"
+sliders.rows.value, sliders.cols.value = 5, 8
+assert sliders.picture.value == before
+print("moved and moved back:", sliders.words.value)
+
+# %% [markdown]
+# Some of its states in print:
+
+# %%
+grids = [(4, 4), (5, 8), (9, 8), (9, 3)]
+show.grid(
+    [drawn.position_picture(*grid) for grid in grids],
+    [drawn.say(*grid) for grid in grids],
+    alt=f"Four position maps: {'; '.join(drawn.say(*grid) for grid in grids)}",
+    columns=2,
+    scale=1,
+)
+
+# %%
+starts = [positions([(1, *grid)], 1)[1][0, 1].item() for grid in grids]
+assert starts == [max(rows, cols) // 2 for rows, cols in grids] == [2, 4, 4, 4]
+print("the text starts at half of the longer side, rounded down: ok")
+
+# %% [markdown]
+# ## Exercise: everyone's place
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `places(rows, cols)`. It returns three things: the list of the places of the rows, from the
+# top, the list of the places of the columns, from the left, and the place of the first word. You
+# will know it works when the checker says so and the table below is full of *yes*.
+
+
+# %% tags=["exercise"]
+def places(rows, cols):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+places = answers.unless_solved(places, answers.EX_05_ODD)
+check.ex_05_odd(places)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Rows and columns follow one rule, so write it once. What does Python's `//` do to an odd number?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# A side of 5 ends at 1 and a side of 4 ends at 1. What is the same about 4 and 5? The first word
+# takes the first place that is free both among the rows and among the columns.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# around_zero(side): as many places as side, the last one just below side // 2
+# rows and columns:  around_zero(rows), around_zero(cols)
+# text:              one after the last place of the longer side
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def places(rows, cols):
+#     def around_zero(side):
+#         return [place - (side - side // 2) for place in range(side)]
+#
+#     return around_zero(rows), around_zero(cols), max(rows // 2, cols // 2)
+# ```
+#
+# </details>
+
+# %%
+sizes = [(1328, 1328), (1664, 928), (928, 1664), (1472, 1104), (1104, 1472)]
+rows = []
+for width, height in sizes:
+    down, right, start = places(height // 16, width // 16)
+    img, txt = positions([(1, height // 16, width // 16)], text_length=1)
+    same = img[0, 1:].tolist() == [down[0], right[0]] and txt[0, 1].item() == start
+    ends = f"{down[0]} to {down[-1]}", f"{right[0]} to {right[-1]}"
+    rows.append([f"{width} × {height}", *ends, start, "yes" if same else "no"])
+assert all(row[-1] == "yes" for row in rows)
+show.table(["pixels", "rows", "columns", "text from", "as the package"], rows)
+
+# %% [markdown]
+# ## The same table as diffusers
+#
+# Now the number of this page. The official code (in the library diffusers) builds its angles in its
+# own way, from a long table of positive and negative positions. Do all angles agree? *Bit for bit*:
+# the tolerance is 0, for the formula is the same and positions are whole numbers.
+
+# %%
+from dataclasses import replace
+
+from qwenimage_ref.parity.reference import reference_mmdit
+from qwenimage_ref.parity.tolerances import within
+
+theirs = reference_mmdit(replace(official, num_layers=1)).pos_embed
+cases = {
+    "1328 × 1328 pixels": ([(1, 83, 83)], 37),
+    "even, 8 × 8": ([(1, 8, 8)], 17),
+    "odd, 5 × 7": ([(1, 5, 7)], 4),
+    "a picture and two references": ([(1, 4, 6), (1, 9, 2), (1, 3, 5)], 11),
+}
+
+# %%
+for name, (grids, text_length) in cases.items():
+    expected = theirs([grids], max_txt_seq_len=text_length, device="cpu")
+    ours = [rotations(pos, official.axes_dims_rope) for pos in positions(grids, text_length)]
+    gaps = [(a - b).abs().max().item() for a, b in zip(ours, expected)]
+    assert max(gaps) <= within("rope"), name
+    print(f"{name}: {len(ours[0])} + {len(ours[1])} tokens: ok")
+
+# %% [markdown]
+# ## Why centred? Why the diagonal?
+#
+# Products see only differences. So if *everything* moves together, text and all, nothing can
+# change. But then, what is centring for? Let the pocket model paint with other positions.
+# `paint_with` replaces the model's own rule by `change`.
+
+# %%
+from unittest import mock
+
+
+def paint_with(change):
+    def other_rotations(grids, text_length, device="cpu"):
+        img, txt = change(*positions(grids, text_length))
+        return rotations(img, pocket.axes_dims_rope), rotations(txt, pocket.axes_dims_rope)
+
+    with mock.patch.object(pipe.transformer, "rotations", other_rotations):
+        return pipe(scene, " ", num_inference_steps=12, seed=0)[0]
+
+
+scene = "a red circle left of a blue star on a white background"
+corner = torch.tensor([0, 4, 4])  # half of the pocket's grid
+
+# %%
+changes = {
+    "as trained": lambda img, txt: (img, txt),
+    "all moved by 50": lambda img, txt: (img + 50, txt + 50),
+    "picture from its corner, text as it was": lambda img, txt: (img + corner, txt),
+    "all at 0": lambda img, txt: (0 * img, 0 * txt),
+}
+painted = {name: paint_with(change) for name, change in changes.items()}
+
+# %% [markdown]
+# And one more mistake, half-split pairs: the right angles, turned by the other rule.
+
+# %%
+from qwenimage_ref import mmdit
+
+
+def rotate_half_split(x, rotation):
+    apart = x.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)  # i and i + K/2 side by side
+    return rotate(apart, rotation).unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+
+
+with mock.patch.object(mmdit, "rotate", rotate_half_split):
+    painted["half-split pairs"] = paint_with(changes["as trained"])
+
+# %%
+show.grid(
+    list(painted.values()),
+    list(painted),
+    alt=f"{scene}, painted with five kinds of positions: {'; '.join(painted)}",
+    columns=5,
+    scale=1,
+)
+
+# %%
+right = painted["as trained"]
+away = {name: show.difference(picture, right) for name, picture in painted.items()}
+assert away["all moved by 50"] < 1
+assert min(away[name] for name in list(away)[2:]) > 5
+print("all moved together: the same picture; each of the other three: another one: ok")
+
+# %% [markdown]
+# So on a single square picture you could not tell a centred rule from an uncentred one that moves
+# the text along. Centring shows its worth where there are *several* sizes:
+#
+# * **Edit** models get a second picture, the reference, as further tokens with `frame` 1. Each
+#   picture is centred on its own size, so the middles lie over each other, whatever the sizes.
+#   Counted from the corner, the corners would.
+# * **Wide and tall** pictures: the text is equally far from the middle by rows and by columns.
+#
+# And the **diagonal**? A word in a row of its own would sit exactly where a picture's token could
+# be. On the diagonal beyond the corner no word shares a place with a token, and between two words
+# all three differences are alike: for itself the text is a plain line (report, section 2.4).
+
+# %%
+img, txt = positions([(1, 8, 8), (1, 4, 6)], text_length=40)
+target, reference = img.split([64, 24])
+print("middle tokens:", target[4 * 8 + 4].tolist(), "and", reference[2 * 6 + 3].tolist())
+assert torch.equal(target[4 * 8 + 4, 1:], reference[2 * 6 + 3, 1:])
+assert {*map(tuple, img[:, 1:].tolist())}.isdisjoint(map(tuple, txt[:, 1:].tolist()))
+print("no word shares a place with a token of the pictures: ok")
+
+# %% [markdown]
+# A picture can grow, too. The angles of a small grid are exactly those of the middle of a large
+# one, so what was learned on small pictures stays true there, and the new tokens lie around it.
+
+# %%
+axes = official.axes_dims_rope
+small, large = (rotations(positions([(1, n, n)], 0)[0], axes) for n in (32, 64))
+middle = large.view(64, 64, 64)[16:48, 16:48]
+assert torch.equal(small.view(32, 32, 64), middle)
+print("512 × 512 pixels are the middle of 1024 × 1024, angle by angle: ok")
+
+# %% [markdown]
+# ## Layers
+#
+# Qwen-Image-Layered paints several layers of one picture at once. There `frame` counts the layers,
+# all on the same grid, and the picture that is taken apart gets frame −1.
+
+# %%
+img, txt = positions([(3, 2, 2), (1, 2, 2)], text_length=2, layered=True)
+print("frames:", img[:, 0].tolist(), "text:", txt.tolist())
+assert img[:, 0].unique().tolist() == [-1, 0, 1, 2] and txt[0, 0] == 3
+
+# %% [markdown]
+# ## Estimate first
+#
+# Say a number before you open the fold.
+#
+# **1.** 1664 × 928 pixels. Where does the text start?
+#
+# <details><summary>Answer</summary>
+#
+# At 52: a token is 16 pixels wide, so there are 104 columns and 58 rows, and half of the longer
+# side is 52.
+#
+# </details>
+#
+# **2.** How many rows does the *slowest* official row pair need for one full turn?
+#
+# <details><summary>Answer</summary>
+#
+# About 45,000. It moves by 10,000 to the power of −54/56, or 0.00014, a row. Within a picture it is
+# a ruler rather than a clock.
+#
+# </details>
+#
+# **3.** By how much does MSRoPE enlarge the 20 billion parameters?
+#
+# <details><summary>Answer</summary>
+#
+# By nothing: no angle is learned. What costs is the table while it runs, 64 complex numbers a
+# token.
+#
+# </details>
+
+# %%
+_, txt = positions([(1, 928 // 16, 1664 // 16)], text_length=1)
+slowest = speeds(56)[-1].item()
+assert txt[0, 1] == 52 and 44_000 < 2 * math.pi / slowest < 46_000
+assert not any("rope" in name or "pos" in name for name, _ in pipe.transformer.named_parameters())
+print("52, about 45,000 rows, no parameter: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * diffusers makes a table of all angles from −4096 to 4095 once and looks them up. The table ends,
+#   so neither picture nor text may go on beyond place 4095.
+# * Others turn with real numbers, as in the exercise. In float32 the two ways agree to about 5e-7,
+#   in bfloat16 a few results in a million differ, enough to spoil bit-for-bit comparisons.
+# * Angles and turning stay in float32 even when the network runs in bfloat16: an angle of 40 would
+#   be off by a tenth of a radian.
+# * Where several prompts are padded to one length, the padding gets places, too. It lies at the end
+#   of the diagonal, so no real token moves.
+#
+# ## Try this
+#
+# * Move only the text, by 1, 2, 4, 8 places, with `paint_with`. When does the picture notice?
+# * Mirror the columns: `img * torch.tensor([1, 1, -1])`. What happens to *left of*, and why is it
+#   not the mirrored picture?
+# * Draw `nearness` for the frame pairs of a reference picture. How much nearer is frame 0 to frame
+#   1 than to frame 2?

@@ -1,0 +1,46 @@
+"""Tables of numbers as heat maps, white for little, one colour of the palette for much."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+
+from .show import PALETTE, Shown, figure
+
+
+def shade(colour: str) -> LinearSegmentedColormap:
+    """From paper over a colour of the palette to ink."""
+    steps = (PALETTE["paper"], PALETTE[colour], PALETTE["ink"])
+    return LinearSegmentedColormap.from_list(colour, steps)
+
+
+def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> Shown:
+    """Panels in rows of `columns`. Each: "values" (rows, cols) and "title"; it may have "colour"
+    (of the palette), "x" and "y" as words for the axes, "low" and "high" for white and black,
+    "marks" [(row, col), ...] to circle, "extent" as in imshow and "cut", a place to draw a cross.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(side * columns, (side + 0.35) * rows), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+    for ax, panel in zip(axes.flat, panels):
+        values = np.asarray(panel["values"], dtype=float)
+        ax.imshow(
+            values, cmap=shade(panel.get("colour", "image")), aspect=panel.get("aspect", "equal"),
+            vmin=panel.get("low", 0), vmax=panel.get("high", values.max()),
+            extent=panel.get("extent"), interpolation="nearest",
+        )  # fmt: skip
+        for row, col in panel.get("marks", ()):
+            ax.plot(col, row, "o", ms=11, mfc="none", mec=PALETTE["text"], mew=2)
+        if "cut" in panel:
+            ax.axhline(panel["cut"] - 0.5, color=PALETTE["accent"], lw=1.5)
+            ax.axvline(panel["cut"] - 0.5, color=PALETTE["accent"], lw=1.5)
+        ax.set_title(panel["title"], fontsize=10)
+        ax.set(xlabel=panel.get("x", ""), ylabel=panel.get("y", ""))
+        if "x" not in panel:
+            ax.set_xticks([]), ax.set_yticks([])
+        ax.tick_params(labelsize=8)
+    return figure(fig, alt)
