@@ -5,6 +5,7 @@ Spoilers: solve first, the checkers in check/ say what is still wrong.
 
 from . import (
     chapter_00,
+    chapter_01,
     chapter_03,
     chapter_04,
     chapter_05,
@@ -14,6 +15,7 @@ from . import (
     chapter_22,
 )
 from .chapter_00 import EX_00_WORD
+from .chapter_01 import EX_01_BLOCK
 from .chapter_03 import EX_03_DROP, EX_03_GQA
 from .chapter_04 import EX_04_STATS, EX_04_TAPS
 from .chapter_05 import EX_05_ODD, EX_05_ROTATE
@@ -24,6 +26,7 @@ from .chapter_22 import EX_22_WORSE
 
 __all__ = [
     "EX_00_WORD",
+    "EX_01_BLOCK",
     "EX_03_DROP",
     "EX_03_GQA",
     "EX_04_STATS",
@@ -40,6 +43,7 @@ __all__ = [
 
 CHAPTERS = (
     chapter_00,
+    chapter_01,
     chapter_03,
     chapter_04,
     chapter_05,

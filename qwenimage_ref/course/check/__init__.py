@@ -1,6 +1,7 @@
 """Checkers of the exercises: they name the mistake and keep the answer to themselves."""
 
 from .chapter_00 import START_00, ex_00_word
+from .chapter_01 import ex_01_block
 from .chapter_03 import ex_03_drop, ex_03_gqa
 from .chapter_04 import ex_04_stats, ex_04_taps
 from .chapter_05 import ex_05_odd, ex_05_rotate
@@ -14,6 +15,7 @@ __all__ = [
     "NotYet",
     "START_00",
     "ex_00_word",
+    "ex_01_block",
     "ex_03_drop",
     "ex_03_gqa",
     "ex_04_stats",
