@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
+from qwenimage_ref.adapt import lora
 from qwenimage_ref.config import (
     MMDiTConfig,
     SchedulerConfig,
@@ -83,12 +84,17 @@ def still(x):
     return cos, torch.zeros_like(cos)
 
 
+pair = lora.Pair(torch.ones(4, 24), torch.ones(10, 4), alpha=2.0)
+
+
 def case(call, sizes=None, **more):
     """How to call what has a signature, with tensors made from it, and sizes other than SIZES."""
     return call, SIZES | (sizes or {}) | more
 
 
 CASES = {
+    "adapt.lora.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
+    "adapt.lora.Pair.forward": case(pair, {"in": 24, "out": 10}),
     "mmdit.RMSNorm": case(mmdit.RMSNorm(D)),
     "mmdit.layer_norm": case(mmdit.layer_norm),
     "mmdit.modulate": case(mmdit.modulate),
