@@ -10,6 +10,7 @@ from . import (
     chapter_04,
     chapter_05,
     chapter_07,
+    chapter_08,
     chapter_12,
     chapter_13,
     chapter_22,
@@ -20,6 +21,7 @@ from .chapter_03 import EX_03_DROP, EX_03_GQA
 from .chapter_04 import EX_04_STATS, EX_04_TAPS
 from .chapter_05 import EX_05_ODD, EX_05_ROTATE
 from .chapter_07 import EX_07_TENSOR
+from .chapter_08 import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
 from .chapter_12 import EX_12_SIGMA
 from .chapter_13 import EX_13_FOOLED
 from .chapter_22 import EX_22_WORSE
@@ -34,6 +36,9 @@ __all__ = [
     "EX_05_ODD",
     "EX_05_ROTATE",
     "EX_07_TENSOR",
+    "EX_08_GUIDE",
+    "EX_08_MU",
+    "EX_08_STRETCH",
     "EX_12_SIGMA",
     "EX_13_FOOLED",
     "EX_22_WORSE",
@@ -48,6 +53,7 @@ CHAPTERS = (
     chapter_04,
     chapter_05,
     chapter_07,
+    chapter_08,
     chapter_12,
     chapter_13,
     chapter_22,

@@ -6,6 +6,7 @@ from .chapter_03 import ex_03_drop, ex_03_gqa
 from .chapter_04 import ex_04_stats, ex_04_taps
 from .chapter_05 import ex_05_odd, ex_05_rotate
 from .chapter_07 import ex_07_tensor
+from .chapter_08 import ex_08_guide, ex_08_mu, ex_08_stretch
 from .chapter_12 import ex_12_sigma
 from .chapter_13 import ex_13_fooled
 from .chapter_22 import ex_22_worse
@@ -23,6 +24,9 @@ __all__ = [
     "ex_05_odd",
     "ex_05_rotate",
     "ex_07_tensor",
+    "ex_08_guide",
+    "ex_08_mu",
+    "ex_08_stretch",
     "ex_12_sigma",
     "ex_13_fooled",
     "ex_22_worse",
