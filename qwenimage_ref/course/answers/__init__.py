@@ -9,6 +9,7 @@ from . import (
     chapter_03,
     chapter_04,
     chapter_05,
+    chapter_06,
     chapter_07,
     chapter_08,
     chapter_12,
@@ -20,6 +21,7 @@ from .chapter_01 import EX_01_BLOCK
 from .chapter_03 import EX_03_DROP, EX_03_GQA
 from .chapter_04 import EX_04_STATS, EX_04_TAPS
 from .chapter_05 import EX_05_ODD, EX_05_ROTATE
+from .chapter_06 import EX_06_MASK, EX_06_MODULATION
 from .chapter_07 import EX_07_TENSOR
 from .chapter_08 import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
 from .chapter_12 import EX_12_SIGMA
@@ -35,6 +37,8 @@ __all__ = [
     "EX_04_TAPS",
     "EX_05_ODD",
     "EX_05_ROTATE",
+    "EX_06_MASK",
+    "EX_06_MODULATION",
     "EX_07_TENSOR",
     "EX_08_GUIDE",
     "EX_08_MU",
@@ -52,6 +56,7 @@ CHAPTERS = (
     chapter_03,
     chapter_04,
     chapter_05,
+    chapter_06,
     chapter_07,
     chapter_08,
     chapter_12,

@@ -5,6 +5,7 @@ from .chapter_01 import ex_01_block
 from .chapter_03 import ex_03_drop, ex_03_gqa
 from .chapter_04 import ex_04_stats, ex_04_taps
 from .chapter_05 import ex_05_odd, ex_05_rotate
+from .chapter_06 import ex_06_mask, ex_06_modulation
 from .chapter_07 import ex_07_tensor
 from .chapter_08 import ex_08_guide, ex_08_mu, ex_08_stretch
 from .chapter_12 import ex_12_sigma
@@ -23,6 +24,8 @@ __all__ = [
     "ex_04_taps",
     "ex_05_odd",
     "ex_05_rotate",
+    "ex_06_mask",
+    "ex_06_modulation",
     "ex_07_tensor",
     "ex_08_guide",
     "ex_08_mu",

@@ -1,0 +1,11 @@
+"""Gates what goes in."""
+
+import torch.nn.functional as F
+
+
+def answer(x, shift, scale, gate, part):
+    normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+    return x + part(gate * (normed * (1 + scale) + shift))
+
+
+HINT = "it belongs behind"

@@ -1,0 +1,11 @@
+"""Forgets the way around."""
+
+import torch.nn.functional as F
+
+
+def answer(x, shift, scale, gate, part):
+    normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+    return gate * part(normed * (1 + scale) + shift)
+
+
+HINT = "nothing of x is left"

@@ -1,0 +1,11 @@
+"""Takes the shift for the scale."""
+
+import torch.nn.functional as F
+
+
+def answer(x, shift, scale, gate, part):
+    normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+    return x + gate * part(normed * (1 + shift) + scale)
+
+
+HINT = "changed places"
