@@ -61,8 +61,8 @@ print("noisy latents", tuple(x.shape), "  text states", tuple(txt_states.shape))
 # from outside has other widths, so it enters through a door each.
 #
 # * Image: a token of 64 latent numbers goes through one linear layer, `img_in`.
-# * Text: states of a language model, some of whose numbers are hundreds of times larger than the
-#   rest. `txt_norm` brings each token to one size first, then `txt_in` to width `D`.
+# * Text: states of a language model, of whatever size they happen to have. `txt_norm` brings each
+#   token to one size first, then `txt_in` to width `D`.
 # * Time: the noise level becomes a vector, `temb`, that every block's modulation reads.
 
 # %%
@@ -176,7 +176,7 @@ errors = [((v - true).norm() / true.norm()).item() for v in velocities]
 pictures = [pipe.to_pictures(unpack(x - sigma * v, 8, 8))[0] for v in velocities]
 captions = [f"{blocks} blocks" for blocks in range(len(pictures))]
 alt = "The picture believed in after 0 to 8 blocks: blotches; two clusters after 6; shapes after 8"
-show.grid(pictures, captions, alt, columns=9, scale=1)
+show.grid(pictures, captions, alt, columns=5, scale=1)
 
 # %%
 assert errors[8] < 0.2 < 0.5 < errors[5] and errors[6] > errors[7] > errors[8]
@@ -389,7 +389,7 @@ check.ex_07_tensor(load_tensor)
 #
 # <details><summary>A hint</summary>
 #
-# `open(file, "rb")` gives bytes, and slices of bytes are bytes. `np.frombuffer` looks at bytes as
+# `open(file, "rb")` gives bytes, and slices of bytes are bytes. *np.frombuffer* looks at bytes as
 # numbers. There is no bf16 in numpy, but there are whole numbers of 16 and of 32 bits, and an array
 # of one type can be looked at as another with its method *view*.
 #
@@ -539,7 +539,7 @@ for part, stem in STEMS.items():
 # %%
 holders = {"official": layers.held(sizes), "pocket": layers.held(pocket_sizes)}
 alt = (
-    "Shares of all bytes: officially MLPs 31, modulation 24, attention 16, text layers 22 per cent"
+    "Shares of all bytes: officially MLPs 31, modulation 24, attention 16, text layers 23 per cent"
 )
 layers.bytes_by_holder(holders, alt)
 
@@ -591,35 +591,27 @@ def look_at_index(path):
     homes = {}
     for key, shard in weight_map.items():
         homes.setdefault(".".join(key.split(".")[:2]), set()).add(shard)
-    cut = sum(len(shards) > 1 for name, shards in homes.items() if "blocks" in name)
-    ours = {key: shard for shard, (_, places) in layout.items() for key in places}
-    return {
-        "tensors": len(weight_map),
-        "shards": len({*weight_map.values()}),
-        "cut": cut,
-        "ours": ours == weight_map,
-    }
+    shards = len({*weight_map.values()})
+    cut = sum(len(its) > 1 for name, its in homes.items() if "blocks" in name)
+    same = weight_map == {key: name for name, (_, places) in layout.items() for key in places}
+    return {"tensors": len(weight_map), "shards": shards, "cut": cut, "as computed": same}
 
 
 found = gated.run("07_transformer_index", index, look_at_index)
-assert found == {"tensors": 1933, "shards": 9, "cut": 8, "ours": True}
-print(
-    f"{found['tensors']} tensors in {found['shards']} shards; {found['cut']} blocks are cut in two"
-)
+assert found == {"tensors": 1933, "shards": 9, "cut": 7, "as computed": True}
+print("1,933 tensors in 9 shards, each where we computed it; 7 blocks lie in two files: ok")
 
 
 # %%
 def first_bytes(path):
-    if not (path / next(iter(layout))).exists():
-        return  # the folder with config and index alone
     for name, (beginning, places) in layout.items():
-        with open(path / name, "rb") as opened:
+        with open(path.parent / name, "rb") as opened:
             assert opened.read(len(beginning)) == beginning, name
-        assert (path / name).stat().st_size == max(stop for _, stop in places.values())
+        assert (path.parent / name).stat().st_size == max(stop for _, stop in places.values())
 
 
 what = "the first bytes and the size of all nine shards are those computed here"
-gated.check("transformer", what, first_bytes)
+gated.check(f"transformer/{next(iter(layout))}", what, first_bytes)
 
 # %% [markdown]
 # ## What a streamed machine costs
