@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test paint train notebooks derived clean
+.PHONY: help setup lab test paint train notebooks derived student teacher clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,7 @@ setup: $(STAMP) ## install everything into .venv (a moment if nothing changed)
 
 # torch comes first and alone: resolved together with the rest, it can drag in a second build.
 # JupyterLab would look for newer versions and for news: nothing here reaches the network unasked.
+# nbgrader's panels belong to a teacher's own course folder; here they only complain that it is not.
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	    "$(PYTHON) is missing or older than 3.11; try: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -32,6 +33,8 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install -r requirements.lock
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	$(BIN)/jupyter labextension disable @jupyterlab/apputils-extension:announcements
+	$(BIN)/jupyter labextension disable @jupyter/nbgrader
+	$(BIN)/jupyter server extension disable --sys-prefix nbgrader.server_extensions.formgrader
 	@touch $@
 
 # Without a display JupyterLab prints its address instead of opening a text browser; it refuses to
@@ -70,6 +73,14 @@ notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
 derived: setup ## make again all that depends on the weights: pictures, records, notebooks
 	$(BIN)/python -m qwenimage_ref.posters.derive
 	$(MAKE) notebooks
+
+# Neither overwrites a notebook that somebody has worked in.
+TO =
+student: setup ## write the notebooks without solutions to editions/student [TO=folder]
+	@$(BIN)/python -m qwenimage_ref.course.editions student $(if $(TO),"$(TO)")
+
+teacher: setup ## write them solved, with minutes and points, to editions/teacher [TO=folder]
+	@$(BIN)/python -m qwenimage_ref.course.editions teacher $(if $(TO),"$(TO)")
 
 clean: ## remove .venv and caches; training states in runs/ stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
