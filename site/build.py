@@ -1,0 +1,215 @@
+"""Build the course as a static site: the notebooks as they are committed, and a front page.
+
+python site/build.py [--to FOLDER]     site/_build, unless told otherwise
+
+Nothing is executed and nothing fetched; the pages need no network either.
+"""
+
+import argparse
+import base64
+import html
+import io
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+from sphinx.cmd.build import build_main
+
+from qwenimage_ref.course import editions
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PARTS = (  # of the course, by the first number that is no longer theirs
+    (20, "The spine", "From the sentence to the picture, one part of the machine a chapter."),
+    (40, "Ribs", "What else a text-to-image model can be made to do. In any order."),
+    (100, "Appendices", "To look things up."),
+)
+# what stands for a chapter on the front page, by a phrase of its description; else the first one
+FACES = {"12": "through the stages of a training", "13": "A bar for every question"}
+
+
+class SiteError(RuntimeError):
+    """Something that keeps the site from being built; says what to do."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook, with what its header says and the pictures it holds."""
+
+    path: Path
+    title: str
+    header: dict[str, str]
+    pictures: list[tuple[bytes, str]]  # PNG, description
+
+    @property
+    def number(self) -> str:
+        return self.path.stem[:2]
+
+    @property
+    def face(self) -> tuple[bytes, str]:
+        phrase = FACES.get(self.number, "")
+        found = [picture for picture in self.pictures if phrase in picture[1]]
+        if not found:
+            raise SiteError(f"{self.path.name} has no picture described as {phrase!r}; mend FACES")
+        return found[0]
+
+
+def chapters(folder: Path) -> list[Chapter]:
+    return [read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+
+
+def read(path: Path) -> Chapter:
+    notebook = nbformat.read(path, as_version=4)
+    first = notebook.cells[0].source
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", first, re.M)
+    pictures = [
+        (base64.b64decode(output.data["image/png"]), output.metadata["image/png"]["alt"])
+        for output in painted(notebook)
+    ]
+    return Chapter(path, first.splitlines()[0].removeprefix("# "), dict(rows), pictures)
+
+
+def painted(notebook) -> list:
+    """The outputs that are pictures, in their order."""
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
+    return [output for output in outputs if "image/png" in output.get("data", {})]
+
+
+# ---- pages
+
+
+def adapt(chapter: Chapter, target: Path, pictures: Path) -> None:
+    """The notebook as a page: pictures as files that say what they show, cells marked for style."""
+    notebook = nbformat.read(chapter.path, as_version=4)
+    for i, output in enumerate(painted(notebook)):
+        name = f"{chapter.number}_{i:02}.png"
+        data, alt = chapter.pictures[i]
+        (pictures / name).write_bytes(data)
+        address = f"../_static/{name}"
+        link = f'<a class="picture" href="{address}">{img(address, data, alt)}</a>'
+        output.data = nbformat.from_dict({"text/html": link})
+    for cell in notebook.cells:
+        cell.metadata["tags"] = [*cell.metadata.get("tags", ()), *marks(cell)]
+    nbformat.write(notebook, target)
+
+
+def marks(cell) -> list[str]:
+    """What the page has to know of a cell: "hide-input" is myst-nb's, the others course.css's."""
+    texts = [
+        output.get("text") or output.get("data", {}).get("text/plain", "")
+        for output in cell.get("outputs", ())
+    ]
+    found = {
+        "hide-input": cell.metadata.get("jupyter", {}).get("source_hidden"),
+        "widget": any(re.match(r"(an? )?(sliders?|choices) ", text) for text in texts),
+        "words": not any(re.search(r"(?m)^ |  ", text) for text in texts),
+    }
+    return [mark for mark, holds in found.items() if holds]
+
+
+def img(address: str, data: bytes, alt: str) -> str:
+    """An <img> that takes its room before it is loaded."""
+    width, height = Image.open(io.BytesIO(data)).size
+    return (
+        f'<img src="{address}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
+        'loading="lazy">'
+    )
+
+
+def front_page(listed: list[Chapter], template: str, static: Path) -> str:
+    """site/index.md with the chapters put in: cards to choose from, and Sphinx's list of pages."""
+    cards, contents, low = [], [], 0
+    for high, name, words in PARTS:
+        part = [chapter for chapter in listed if low <= int(chapter.number) < high]
+        low = high
+        if part:
+            cards.append(f'## {name}\n\n{words}\n\n<div class="cards">')
+            cards += [card(chapter, static) for chapter in part]
+            cards.append("</div>\n")
+            pages = "\n".join(f"notebooks/{chapter.path.stem}" for chapter in part)
+            contents.append(f"```{{toctree}}\n:hidden:\n:caption: {name}\n\n{pages}\n```\n")
+    return template.replace("<!-- chapters -->", "\n".join(cards + contents))
+
+
+def card(chapter: Chapter, static: Path) -> str:
+    data, alt = chapter.face
+    name = f"face_{chapter.number}.png"
+    (static / name).write_bytes(data)
+    picture = img(f"_static/{name}", data, alt)
+    return (
+        f'<a class="card" href="notebooks/{chapter.path.stem}.html">{picture}'
+        f"<strong>{html.escape(chapter.title)}</strong>"
+        f"<span>{html.escape(plain(chapter.header['You get']))}</span></a>"
+    )
+
+
+def plain(text: str) -> str:
+    """Markdown without its links and marks."""
+    return re.sub(r"[`*]", "", re.sub(r"\[(.+?)\]\(.+?\)", r"\1", text))
+
+
+# ---- the whole site
+
+
+def student_edition(listed: list[Chapter], file: Path) -> None:
+    """The notebooks without answers, in a zip to unpack in the folder of the repository."""
+    home = editions.EDITIONS / "student"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for chapter in listed:
+            source = chapter.path.parent / "src" / f"{chapter.path.stem}.py"
+            notebook, _ = editions.edition("student", source, home)
+            name = (home / chapter.path.name).relative_to(ROOT).as_posix()
+            packed.writestr(name, nbformat.writes(notebook) + "\n")
+
+
+def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
+    """Write the site to `target`, which is replaced as a whole."""
+    listed = chapters(notebooks)
+    if not listed:
+        raise SiteError(f"there is no notebook in {notebooks}; run make notebooks")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, built = Path(scratch) / "source", Path(scratch) / "html"
+        static = source / "static"
+        (source / "notebooks").mkdir(parents=True)
+        shutil.copytree(HERE / "static", static)
+        shutil.copy(HERE / "conf.py", source)
+        shutil.copy(ROOT / "data" / "pictures" / "showcase.png", static)
+        for chapter in listed:
+            adapt(chapter, source / "notebooks" / chapter.path.name, static)
+        student_edition(listed, static / "student-edition.zip")
+        template = (HERE / "index.md").read_text(encoding="utf-8")
+        (source / "index.md").write_text(front_page(listed, template, static), encoding="utf-8")
+        # every warning is an error: a link that leads nowhere, a language without colours
+        options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(Path(scratch) / "doctrees")]
+        if build_main([*options, str(source), str(built)]):
+            raise SiteError("Sphinx could not build the site; what it said stands above")
+        for chapter in listed:  # the button "download" gives the notebook and not the page's copy
+            shutil.copy(chapter.path, built / "_sources" / "notebooks")
+        for left_over in (built / "_static").glob("*.html"):  # the theme's templates are no pages
+            left_over.unlink()
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(built, target)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python site/build.py")
+    parser.add_argument("--to", type=Path, default=HERE / "_build")
+    target = parser.parse_args(arguments).to
+    try:
+        build(target)
+    except (SiteError, editions.EditionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"open {target / 'index.html'} in a browser")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
