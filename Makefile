@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test paint train notebooks derived student teacher clean
+.PHONY: help setup lab test paint train notebooks derived student teacher site clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -82,6 +82,9 @@ student: setup ## write the notebooks without solutions to editions/student [TO=
 teacher: setup ## write them solved, with minutes and points, to editions/teacher [TO=folder]
 	@$(BIN)/python -m qwenimage_ref.course.editions teacher $(if $(TO),"$(TO)")
 
-clean: ## remove .venv and caches; training states in runs/ stay
-	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
+site: setup ## make the course a static site: site/_build/index.html
+	@$(BIN)/python site/build.py
+
+clean: ## remove .venv, site and caches; training states in runs/ stay
+	rm -rf $(VENV) *.egg-info site/_build .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
