@@ -1,0 +1,154 @@
+"""The gallery of bugs: each is planted, seen, caught by the test that it names, and undone."""
+
+import importlib
+import inspect
+import itertools
+
+import pytest
+import torch
+from diffusers import QwenImagePipeline
+from PIL import Image
+
+from qwenimage_ref import QwenImage, pipeline, sampler
+from qwenimage_ref.course import gallery
+from qwenimage_ref.course.corners import CORNERS
+from qwenimage_ref.course.corners_unseen import BY_HAND
+from qwenimage_ref.course.show import pocket_folder
+from qwenimage_ref.posters.draw import Scene, Shape, caption
+from qwenimage_ref.posters.read import score
+
+SCENE = Scene("beige", (Shape("star", "red"), Shape("circle", "blue")), "left of", "HI")
+every_corner = pytest.mark.parametrize("corner", CORNERS, ids=lambda corner: corner.name)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return QwenImage.from_pretrained(pocket_folder())
+
+
+@pytest.fixture(scope="module")
+def right(pipe):
+    return {size: gallery.paint(pipe, size=size) for size in (112, 128)}
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    loaded = QwenImagePipeline.from_pretrained(pocket_folder(), dtype=torch.float32)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+# ---- the corners
+
+
+def test_every_corner_has_a_name_of_its_own():
+    assert len({corner.name for corner in CORNERS}) == len(CORNERS) == 25
+
+
+@every_corner
+def test_what_a_bug_paints_is_farther_from_the_right_picture_than_its_bound(pipe, right, corner):
+    painted = gallery.paint(pipe, corner)
+    assert gallery.psnr(painted.picture, right[corner.size].picture) < corner.below
+    if not corner.shows:
+        assert score(SCENE, painted.picture)["scene"], "a picture shows this one"
+
+
+def test_the_same_sums_in_another_order_are_no_bug(pipe, right):
+    painted = gallery.paint(pipe, BY_HAND)
+    assert gallery.psnr(painted.picture, right[128].picture) > 80
+    assert gallery.apart(painted.latents, right[128].latents) < 1e-4
+
+
+def test_the_right_picture_shows_what_was_asked_for(right):
+    assert gallery.PROMPT in {caption(SCENE, "en", seed) for seed in range(200)}
+    found = score(SCENE, right[128].picture)
+    assert found["scene"] and found["word"]
+
+
+def cases(function):
+    """The arguments of every case that a test is made for, without fixtures."""
+    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+    options = []
+    for mark in marks:
+        names = [name.strip() for name in mark.args[0].split(",")]
+        values = [value if len(names) > 1 else (value,) for value in mark.args[1]]
+        options.append([dict(zip(names, value)) for value in values])
+    for chosen in itertools.product(*options):
+        yield {name: value for part in chosen for name, value in part.items()}
+
+
+def passes(function, arguments) -> bool:
+    try:
+        function(**arguments)
+    except AssertionError:
+        return False
+    return True
+
+
+@every_corner
+def test_the_test_that_a_corner_names_fails_where_its_bug_is(corner, request):
+    file, name = corner.test.split("::")
+    function = getattr(importlib.import_module(file.removesuffix(".py")), name)
+    known = next(cases(function)).keys()
+    needed = [name for name in inspect.signature(function).parameters if name not in known]
+    fixtures = {name: request.getfixturevalue(name) for name in needed}
+    with gallery.planted(corner):
+        assert not all(passes(function, case | fixtures) for case in cases(function))
+
+
+# ---- planting
+
+
+def everything() -> list:
+    """Every function of the package that some corner changes, as it is now."""
+    corners = (*CORNERS, BY_HAND)
+    return [gallery._find(change.where)[-1] for corner in corners for change in corner.changes]
+
+
+def test_a_bug_is_wherever_a_function_was_imported_and_is_undone_after_an_error():
+    kept, before = sampler.guide, everything()
+    bug = next(corner for corner in CORNERS if corner.name == "no rescale")
+    with pytest.raises(ZeroDivisionError), gallery.planted(bug):
+        assert pipeline.guide is sampler.guide is not kept
+        raise ZeroDivisionError
+    assert pipeline.guide is sampler.guide is kept
+    assert everything() == before
+
+
+@every_corner
+def test_a_bug_leaves_nothing_behind(corner):
+    before = everything()
+    with gallery.planted(corner):
+        assert everything() != before
+    assert everything() == before
+
+
+def test_lines_that_are_not_there_are_named():
+    bug = gallery.Corner("x", "", (gallery.Change("sampler.guide", "nonsense", ""),), 1, "")
+    with pytest.raises(LookupError, match="sampler.guide holds 0 times 'nonsense'"):
+        with gallery.planted(bug):
+            pass
+
+
+# ---- looking
+
+
+def test_half_the_error_is_six_decibels_more():
+    gray = [Image.new("RGB", (4, 4), (level,) * 3) for level in (0, 2, 4)]
+    assert gallery.psnr(gray[0], gray[1]) - gallery.psnr(gray[0], gray[2]) == pytest.approx(
+        6.02, 1e-3
+    )
+    assert gallery.psnr(gray[0], gray[0]) == float("inf")
+    with pytest.raises(ValueError, match="cannot be compared"):
+        gallery.psnr(gray[0], Image.new("RGB", (4, 5)))
+
+
+def test_a_bug_is_shown_in_its_lines_alone():
+    bug = next(corner for corner in CORNERS if corner.name == "no rescale")
+    assert gallery.diff(bug).splitlines() == [
+        "# sampler.guide",
+        "-    return combined * length",
+        "+    return combined",
+    ]
+    shown = gallery.exhibit(bug).data
+    assert shown.startswith("**no rescale**: guidance") and bug.test.split("::")[1] in shown
