@@ -1,0 +1,803 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 · The shifted sampler
+#
+# How does noise become a picture? By small steps along arrows. This page shows the arrows where
+# they can be seen, on a plane, and then takes the very steps of Qwen-Image.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); you trained a network once |
+# | **You get** | flow matching, the noise schedule and guidance, each built by hand |
+# | **Minutes** | 50 to read, half a minute to run |
+# | **Picture** | particles that flow from noise to a star; noise levels for five picture sizes |
+# | **Number** | the official noise levels to 1e-6; one exact step ends at the data |
+#
+# A picture is a point, too, in a space with a direction for every number of its latents. All that
+# happens there happens on a plane as well. So here the *data* are not pictures of stars but the
+# points of one star, and *noise* is a cloud of points.
+
+# %%
+import torch
+
+from qwenimage_ref.course import plane, show
+
+generator = torch.Generator().manual_seed(0)
+data = plane.star(600, generator)  # (600, 2)
+noise = plane.noise(600, seed=0)  # (600, 2)
+
+# %% [markdown]
+# ## The straight way
+#
+# Give each point of the star a point of noise, at random. Join the two by a straight line. `sigma`
+# says where we are on it: 0 at the data, 1 at the noise.
+#
+# $$x = (1 - \sigma)\,\text{data} + \sigma\,\text{noise}$$
+#
+# Once with a loop, once in one line:
+
+# %%
+sigma = 0.25
+by_loop = [
+    [(1 - sigma) * d + sigma * n for d, n in zip(data_point, noise_point)]
+    for data_point, noise_point in zip(data.tolist(), noise.tolist())
+]
+x = (1 - sigma) * data + sigma * noise
+assert torch.allclose(x, torch.tensor(by_loop), atol=1e-6)
+print("600 points a quarter of the way to noise, by loop and at once: ok")
+
+# %%
+levels = (0, 0.25, 0.5, 0.75, 1)
+panels = [(f"sigma {s:g}", {"image": (1 - s) * data + s * noise}) for s in levels]
+plane.clouds(panels, alt="A star of points, blurred more and more until a round cloud is left")
+
+# %% [markdown]
+# Walk one line from data to noise while `sigma` grows from 0 to 1. You are carried
+# $\text{noise} - \text{data}$ in all, evenly. That is the **velocity**, and it is the same
+# everywhere on the line. Who knows it needs a single step, from anywhere, straight back:
+# $\text{data} = x - \sigma \cdot \text{velocity}$.
+
+# %%
+velocity = noise - data
+for s in levels:
+    x = (1 - s) * data + s * noise
+    assert torch.allclose(x - s * velocity, data, atol=1e-6)
+print("one exact step from each of five levels ends at the data: ok")
+
+# %% [markdown]
+# ## Many lines cross
+#
+# To paint, we start from noise, and nobody tells us the data. All we see is where we stand, `x`.
+# But many lines pass there, from many points of the star. Which one is ours? A network that is
+# trained with a squared error answers as always when it cannot know: with the **mean**.
+#
+# Here the mean can be computed. The line from a point of the data passes `x` if the noise was
+# $(x - (1 - \sigma)\,\text{data}) / \sigma$. Such noise comes with a known density, the bell
+# curve $e^{-|\text{noise}|^2/2}$. That density is the weight of the line.
+
+# %%
+import math
+
+
+def mean_velocity_by_hand(x, sigma, data):
+    total, weights = [0.0, 0.0], 0.0
+    for point in data.tolist():
+        needed = [(x[i] - (1 - sigma) * point[i]) / sigma for i in (0, 1)]
+        weight = math.exp(-(needed[0] ** 2 + needed[1] ** 2) / 2)
+        total = [total[i] + weight * (needed[i] - point[i]) for i in (0, 1)]
+        weights += weight
+    return [t / weights for t in total]
+
+
+# %% [markdown]
+# The package says the same for all points at once. A softmax is just this: weights
+# $e^{\dots}$, divided by their sum. (`copies` is for later.)
+
+# %%
+show.source(plane.exact_velocity)
+
+# %%
+x = (1 - 0.5) * data + 0.5 * noise
+exact = plane.exact_velocity(x, 0.5, data)
+by_hand = torch.tensor([mean_velocity_by_hand(point, 0.5, data) for point in x[:20].tolist()])
+assert (exact[:20] - by_hand).abs().max() < 1e-4
+one = plane.exact_velocity(x, 0.5, data[:1])  # data of a single point: nothing to average
+assert torch.allclose(x - 0.5 * one, data[:1].expand(600, 2), atol=1e-5)
+print("by loop and at once the same mean; for data of one point, one step ends there: ok")
+
+# %% [markdown]
+# Below, one `x` at three levels (black), the lines that pass there (blue, those that count
+# little left out), and the point to which the mean velocity leads (orange). That point,
+# $x - \sigma\cdot\text{velocity}$, is called the **clean estimate**. From deep noise it is the
+# middle of the star, where no data lies at all. The less noise, the surer it is.
+
+# %%
+import matplotlib.pyplot as plt
+
+fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.3), layout="constrained")
+estimates = []
+for ax, s in zip(axes, (0.9, 0.5, 0.2)):
+    here = (1 - s) * data[7] + s * torch.tensor([1.0, 0.6])
+    weight = (-((here - (1 - s) * data) / s).pow(2).sum(1) / 2).exp()
+    plane.scatter(ax, data, "joint", size=1)
+    for point in data[weight > 0.3 * weight.max()][:40]:
+        ax.plot(*zip(here, point), color=show.PALETTE["light"], linewidth=0.5, zorder=0)
+    clean = here - s * plane.exact_velocity(here[None], s, data)[0]
+    estimates.append(clean)
+    plane.scatter(ax, here[None], "ink", size=40)
+    plane.scatter(ax, clean[None], "image", size=60)
+    ax.set_title(f"sigma {s:g}")
+show.figure(fig, alt="From one point lines fan out to the star: to all of it, to a part, to a tip")
+
+# %%
+far, middle, near = (plane.distance(estimate[None], data) for estimate in estimates)
+assert far > 0.3 and near < 0.2
+print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
+
+# %% [markdown]
+# ## A field that you train
+#
+# For pictures nobody can sum over all the data. So a network learns the mean from examples: draw
+# data, noise and `sigma`, mix, and ask for `noise - data`. Ours is small. It is also told a
+# *label*, in place of a prompt: 1 for star, 2 for ring, and 0 for *not said*, in three examples of
+# ten.
+
+# %%
+show.source(plane.Field.forward, plane.batch)
+
+# %%
+torch.manual_seed(0)
+field = plane.Field()
+optimizer = torch.optim.Adam(field.parameters(), lr=6e-3)
+decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2000)
+losses = []
+for _ in range(2000):
+    target, label = plane.batch(512, generator)
+    eps = torch.randn(target.shape, generator=generator)
+    level = torch.sigmoid(1.5 * torch.randn(512, generator=generator) - 0.7)  # more low than high
+    mixed = (1 - level[:, None]) * target + level[:, None] * eps
+    loss = (field(mixed, level, label) - (eps - target)).pow(2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    decay.step()
+    losses.append(loss.item())
+
+# %% [markdown]
+# The loss stays above 1 for good: examples are single lines, and the field can only say their mean.
+# Did it learn *that*? Here we can look it up.
+
+# %%
+ask_star = plane.ask(field, plane.STAR)  # (x, sigma) -> velocity, for the label star
+x = (1 - 0.8) * data + 0.8 * noise
+exact = plane.exact_velocity(x, 0.8, data)
+wrong = (ask_star(x, torch.tensor(0.8)) - exact).pow(2).mean().item()
+assert sum(losses[-100:]) / 100 > 1 and wrong < 0.05 * exact.pow(2).mean().item()
+print("loss above 1, yet the mean velocity is known, up to a twentieth of its square: ok")
+
+# %% [markdown]
+# ## Flow
+#
+# Now paint. Start at noise, ask for the velocity, go a little way against it, ask again. A step
+# from `sigma` to `sigma_next` changes `x` by $(\sigma_{next} - \sigma)\cdot\text{velocity}$. That
+# is Euler's method, and all that the package's sampler does:
+
+# %%
+from qwenimage_ref.sampler import euler_step
+
+show.source(euler_step)
+
+
+# %%
+def flow_by_hand(velocity, x, levels):
+    states = [x]
+    for sigma, sigma_next in zip(levels, levels[1:]):
+        x = x + (sigma_next - sigma) * velocity(x, sigma)
+        states.append(x)
+    return states
+
+
+even = torch.linspace(1, 0, 33)  # 32 steps of one length
+cloud = plane.noise(600, seed=1)
+states = flow_by_hand(ask_star, cloud, even)
+assert torch.equal(states[-1], plane.flow(ask_star, cloud, even)[-1])
+print("by hand and by euler_step, the same 600 particles: ok")
+
+# %%
+fig, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
+for ax, last in zip(axes, (0, 11, 22, 32)):
+    plane.trails(ax, states[: last + 1], data)
+    ax.set_title(f"after {last} steps, sigma {even[last].item():.2f}")
+show.figure(fig, alt="A gray cloud; orange particles leave it on blue ways and settle on a star")
+
+# %%
+offs = [plane.distance(states[i], data) for i in (0, 22, 32)]
+assert offs[0] > 3 * offs[2] and offs[2] < 0.1
+again = flow_by_hand(ask_star, plane.noise(600, seed=1), even)[-1]
+assert torch.equal(again, states[-1])
+print("they end within 0.1 of the star, on average; the same seed, the same particles: ok")
+
+# %% [markdown]
+# Nothing is drawn at random on the way. The noise at the start decides everything, and the seed
+# decides the noise.
+#
+# The ways bend, though every line was straight: a mean of lines changes from place to place. A step
+# follows the arrow at its beginning and misses the bend. So more steps, less error. One step is
+# the worst: from pure noise, the mean is the middle of the star for *every* particle.
+
+# %%
+counts = (1, 2, 4, 8, 16, 32, 64)
+ends = {n: plane.flow(ask_star, cloud, torch.linspace(1, 0, n + 1))[-1] for n in (*counts, 256)}
+errors = [(ends[n] - ends[256]).norm(dim=1).mean().item() for n in counts]
+assert all(a > b for a, b in zip(errors, errors[1:]))
+assert errors[0] > 1 and errors[5] < 0.1
+print("the more steps, the nearer to where 256 steps end; 32 come within 0.1: ok")
+
+# %%
+few = [(f"{n} step{'s' * (n > 1)}", {"joint": data, "image": ends[n]}) for n in (1, 2, 4, 8, 32)]
+plane.clouds(
+    few, alt="After 1 step a blot in the middle, after 2 and 4 a crumpled star, then a star"
+)
+
+# %%
+spreads = [ends[n].std().item() for n in (1, 32)]
+assert spreads[0] < 0.5 * spreads[1]
+print("one step: all particles end near the middle: ok")
+
+# %% [markdown]
+# ## Where should the steps be?
+#
+# So far all steps had one length. Qwen-Image takes more of them in deep noise, and the more so the
+# larger the picture. Why? A picture repeats itself: neighbouring pixels say nearly the same. Let
+# $n$ pixels repeat one point of the plane, each with noise of its own. In their mean the data is
+# what it was, but the noise has shrunk by $\sqrt{n}$. So at one `sigma` the large picture is far
+# *clearer*. What counts is the ratio of data to noise, $(1 - \sigma)/\sigma$. To be as lost as a
+# single pixel at $\sigma$, the large picture has to be at a higher level $\sigma'$:
+#
+# $$\sqrt{n}\,\frac{1 - \sigma'}{\sigma'} = \frac{1 - \sigma}{\sigma}
+# \qquad\Longrightarrow\qquad \sigma' = \frac{s}{s + (1/\sigma - 1)},\quad s = \sqrt{n}$$
+#
+# The number $s$ is the **shift**. Shift 1 changes nothing; 0 and 1 always stay.
+
+# %%
+for n in (4, 16):
+    shift = n**0.5
+    for sigma in (0.2, 0.5, 0.9):
+        moved = shift / (shift + (1 / sigma - 1))
+        mean_noise = moved / n**0.5  # its deviation in the mean over n pixels
+        assert math.isclose((1 - moved) / mean_noise, (1 - sigma) / sigma)
+print("with shift 2 for 4 pixels and 4 for 16, the mean is as noisy as one pixel was: ok")
+
+# %% [markdown]
+# Does it matter? Paint with ten steps and different shifts, with the exact velocity for points that
+# 1, 4 or 16 pixels repeat, and see how far off the particles end.
+
+# %%
+from functools import partial
+
+shape = plane.star(300, generator)
+shifts = [0.25 * 2**k for k in range(8)]  # 0.25 to 32
+series = {}
+for copies in (1, 4, 16):
+    start = cloud[:100] / copies**0.5
+    exactly = partial(plane.exact_velocity, data=shape, copies=copies)
+    best = plane.flow(exactly, start, plane.shifted(200, copies**0.5))[-1]
+    ends_at = [plane.flow(exactly, start, plane.shifted(10, shift))[-1] for shift in shifts]
+    misses = [(end - best).norm(dim=1).mean().item() for end in ends_at]
+    series[f"{copies} pixels" if copies > 1 else "1 pixel"] = list(zip(shifts, misses))
+
+# %%
+from qwenimage_ref.course import charts
+
+charts.curves(
+    [{"series": series, "x": "shift", "y": "error after 10 steps", "log": True}],
+    alt="Three equal valleys side by side: the lowest error at shift 1, 2 and 4",
+)
+
+# %%
+one, four, sixteen = ([miss for _, miss in points] for points in series.values())
+assert all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(one[:-1], four[1:]))
+assert all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(one[:-2], sixteen[2:]))
+print("one valley, moved by a factor of 2 for 4 pixels and of 4 for 16: ok")
+
+# %% [markdown]
+# ## `mu`: how far Qwen-Image shifts
+#
+# Real pixels are alike, but do not repeat. So the square root is too much, and Qwen-Image uses a
+# gentler rule. Its shift is $e^{\mu}$, and `mu` is a straight line over the number of **image
+# tokens**. A token is a patch of 16 × 16 pixels. The line is given by two points, in
+# scheduler_config.json:
+
+# %%
+from qwenimage_ref.config import SchedulerConfig
+
+official = SchedulerConfig.official()
+show.table(
+    ["image tokens", "mu", "fields of the file"],
+    [
+        [official.base_image_seq_len, official.base_shift, "base_image_seq_len, base_shift"],
+        [official.max_image_seq_len, official.max_shift, "max_image_seq_len, max_shift"],
+    ],
+)
+
+# %% [markdown]
+# ## Exercise: `mu`
+#
+# ★★☆☆☆ · 5 minutes
+#
+# Write `my_mu(height, width)`, for sides in pixels. The line goes on beyond both points; nothing is
+# clamped. You will know it works when 256 × 256 gives 0.5 and the checker is content.
+
+
+# %% tags=["exercise"]
+def my_mu(height, width):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+my_mu = answers.unless_solved(my_mu, answers.EX_08_MU)
+check.ex_08_mu(my_mu)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# First the tokens: how many patches fit into the height, how many into the width?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# A line through two points: begin at the first, add the slope times the way you went from it.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# tokens = patches down x patches across
+# slope  = (mu at 8192 - mu at 256) / (8192 - 256)
+# mu     = mu at 256 + slope x (tokens - 256)
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_mu(height, width):
+#     image_tokens = (height // 16) * (width // 16)
+#     return 0.5 + (image_tokens - 256) * (0.9 - 0.5) / (8192 - 256)
+# ```
+#
+# </details>
+
+# %%
+sizes = [(256, 256), (512, 512), (1024, 1024), (928, 1664), (1328, 1328)]  # height, width
+rows = []
+for height, width in sizes:
+    mu = my_mu(height, width)
+    rows.append([f"{width} × {height}", height // 16 * (width // 16), f"{mu:.4f}"])
+    rows[-1].append(f"{math.exp(mu):.3f}")
+assert math.isclose(my_mu(1328, 1328), 0.834324597, abs_tol=1e-9)
+show.table(["width × height", "image tokens", "mu", "shift"], rows)
+
+# %% [markdown]
+# ## The terminal stretch
+#
+# A schedule for $N$ steps begins with $1, \frac{N-1}{N}, \dots, \frac{1}{N}$. These are shifted,
+# and a 0 is put at the end. But look at the last step: the shift has lifted the last level, too.
+
+# %%
+N = 8
+even = torch.linspace(1, 1 / N, N)
+shift = math.exp(my_mu(1328, 1328))
+lifted = shift / (shift + (1 / even - 1))
+assert even[-1] == 0.125 and lifted[-1] > 0.24
+print([f"{level:.3f}" for level in lifted.tolist()])
+
+# %% [markdown]
+# From 0.248 to 0 in one step, where the fine detail is settled: too far. So Qwen-Image
+# **stretches** the levels. The first stays 1, and the last becomes `shift_terminal`, 0.02. Every
+# level's distance from 1 grows by one and the same factor.
+
+# %% [markdown]
+# ## Exercise: the terminal stretch
+#
+# ★★☆☆☆ · 5 minutes
+#
+# Write `my_stretch(levels, terminal)`: shifted levels in, a tensor that begins with 1 and does not
+# hold the final 0; stretched levels out. The tensor that you were given stays as it is. You will
+# know it works when the last level is `terminal` and the checker is content.
+
+
+# %% tags=["exercise"]
+def my_stretch(levels, terminal):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_stretch = answers.unless_solved(my_stretch, answers.EX_08_STRETCH)
+check.ex_08_stretch(my_stretch)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Do not think of the levels, think of how much of the way is done: `1 - levels`.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# How much is done at the last level now, and how much should be? The ratio is the factor.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# done   = 1 - levels
+# factor = (1 - terminal) / last of done
+# levels = 1 - factor x done
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_stretch(levels, terminal):
+#     done = 1 - levels
+#     return 1 - done * (1 - terminal) / done[-1]
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## The whole schedule
+#
+# Space evenly, shift, stretch, put 0 at the end. Once in a loop:
+
+
+# %%
+def sigmas_by_hand(steps, mu, terminal=0.02):
+    shift, levels = math.exp(mu), []
+    for i in range(steps):
+        s = 1 - i / steps
+        levels.append(shift / (shift + (1 / s - 1)))
+    factor = (1 - terminal) / (1 - levels[-1])
+    return [1 - factor * (1 - level) for level in levels] + [0.0]
+
+
+# %% [markdown]
+# Once with your two functions, once with the package's, and beside the levels that the official
+# scheduler gave, stored with this repository:
+
+# %%
+import json
+
+from qwenimage_ref.sampler import sigmas
+
+golden = json.loads((show.ROOT / "tests" / "golden" / "sigmas.json").read_text())["cases"]
+for name, case in golden.items():
+    if not name.startswith("t2i"):
+        continue
+    mu, steps = my_mu(case["height"], case["width"]), case["steps"]
+    s = torch.linspace(1, 1 / steps, steps)
+    mine = my_stretch(math.exp(mu) / (math.exp(mu) + (1 / s - 1)), 0.02).tolist() + [0]
+    package = sigmas(steps, case["image_seq_len"], official).tolist()
+    for levels in (mine, sigmas_by_hand(steps, mu), package):
+        assert max(abs(a - b) for a, b in zip(levels, case["sigmas"], strict=True)) < 1e-6
+    print(f"{case['width']} × {case['height']}, {steps} steps, three ways, under 1e-6: ok")
+
+# %%
+show.source(sigmas)
+
+# %% [markdown]
+# The first picture shows the five sizes, with even steps for comparison. The second shows what the
+# stretch does where steps are few.
+
+# %%
+looks = [("light", "-"), ("text", "-"), ("joint", "-"), ("image", "-"), ("wrong", "-")]
+by_size = {"even steps": (torch.linspace(1, 0, 51), "noise", "--")}
+for (height, width), look in zip(sizes, looks):
+    tokens = (height // 16) * (width // 16)
+    by_size[f"{width} × {height}"] = (sigmas(50, tokens, official), *look)
+stretched = {
+    "shifted": (torch.cat([lifted, torch.zeros(1)]), "noise", "o--"),
+    "and stretched": (sigmas(8, 6889, official), "image", "o-"),
+}
+panels = [("50 steps", by_size), ("1328 × 1328, 8 steps", stretched)]
+plane.schedules(panels, alt="Five arches above a dashed line; the largest picture's is the highest")
+
+# %%
+halfway = [levels[25].item() for levels, *_ in by_size.values()]
+assert halfway[0] == 0.5 and halfway[1] > 0.6
+assert halfway[1:] == sorted(halfway[1:])
+print("after half of the steps: even 0.50,", ", ".join(f"{level:.2f}" for level in halfway[1:]))
+
+# %% [markdown]
+# ## Two sliders
+#
+# Your field, with any number of steps and any shift (no stretch). The plane repeats nothing, so no
+# large shift helps here. With few steps you see it cost.
+
+# %%
+sliders = plane.FlowSliders(field)
+sliders
+
+# %%
+at_home = sliders.picture.value
+sliders.shift.value = 5
+assert sliders.picture.value != at_home and "shift 5" in sliders.words.value
+sliders.shift.value = 1
+assert sliders.picture.value == at_home
+print("another shift, other ways; the same shift, the same picture: ok")
+
+# %% [markdown]
+# The same in print: above, the steps at shift 1; below, the shifts at 8 steps.
+
+# %%
+states = [(steps, 1) for steps in plane.STEPS] + [(8, shift) for shift in plane.SHIFTS]
+panels = [
+    (
+        f"{steps} steps, shift {shift:g}",
+        {"joint": data, "image": sliders.states(steps, shift)[-1]},
+    )
+    for steps, shift in states
+]
+plane.clouds(panels, alt="Ten stars of particles: sharper with more steps, smeared by large shifts")
+
+# %%
+off = {state: sliders.off(*state) for state in states}
+assert off[2, 1] > off[8, 1] > off[32, 1] and off[8, 5] > off[8, 1]
+print("more steps end nearer to the star; at 8 steps, shift 5 ends farther than shift 1: ok")
+
+# %% [markdown]
+# ## What the network is told, and what a step rounds
+#
+# The scheduler counts time in *timesteps*, $1000\,\sigma$. The network is told `sigma` again, but
+# the way there leaves a mark: in bfloat16, as production runs, $1000\,\sigma$ is rounded before it
+# is divided. Those rounded times were what the released network saw.
+
+# %%
+from qwenimage_ref.sampler import model_time
+
+case = golden["t2i_1328x1328_50"]
+levels = sigmas(50, case["image_seq_len"], official)
+told = [model_time(level, torch.bfloat16).item() for level in levels[:-1]]
+assert told == case["timestep_fed_to_model_bf16"]
+for level, time in list(zip(levels.tolist(), told))[1:4]:
+    print(f"sigma {level:.6f} -> timestep {1000 * level:.3f} -> told {time}")
+
+# %% [markdown]
+# A step in bfloat16 rounds three times: the length of the step, its product with the velocity, and
+# the sum. Only the sum itself is taken in float32. A step taken wholly in float32 and rounded once
+# ends elsewhere now and then:
+
+# %%
+x16, velocity16 = (torch.randn(1, 500, 64, generator=generator).bfloat16() for _ in range(2))
+sigma, sigma_next = levels[1:3]
+stepped = euler_step(x16, velocity16, sigma, sigma_next)
+product = (sigma_next - sigma).bfloat16() * velocity16
+by_hand = (x16.float() + product.float()).bfloat16()
+rounded_once = (x16.float() + (sigma_next - sigma) * velocity16.float()).bfloat16()
+assert torch.equal(stepped, by_hand)
+share = (stepped != rounded_once).float().mean().item()
+assert 0.005 < share < 0.05
+print("between one half and five of a hundred numbers differ in the last bit: ok")
+
+# %% [markdown]
+# ## Guidance
+#
+# Your field knows two answers at every place. Asked for a star, it says where stars come from:
+# `cond`. Asked with no label, it says where *anything* comes from, star or ring: `uncond`. The
+# difference is what the label adds. **Guidance** exaggerates it, by `true_cfg_scale`:
+#
+# $$\text{combined} = \text{uncond} + \text{scale}\cdot(\text{cond} - \text{uncond})$$
+#
+# Scale 0 forgets the label, 1 is plain `cond`, and above 1 we leave the stretch between the two
+# answers, on the side of the label. Multiply by `sigma` and subtract from `x`: the clean estimates
+# obey the same formula.
+
+# %%
+x, sigma = (1 - 0.5) * data + 0.5 * noise, torch.tensor(0.5)
+ask_any = plane.ask(field, plane.NO_LABEL)
+cond, uncond = ask_star(x, sigma), ask_any(x, sigma)
+combined = uncond + 4 * (cond - uncond)
+clean_cond, clean_uncond, clean = (x - sigma * v for v in (cond, uncond, combined))
+assert torch.allclose(clean, clean_uncond + 4 * (clean_cond - clean_uncond), atol=1e-4)
+pulled = combined.norm(dim=1).mean() / cond.norm(dim=1).mean()
+assert pulled > 1.2
+print("clean estimates are extrapolated, too; the velocities have grown by over a fifth: ok")
+
+# %% [markdown]
+# Longer velocities overshoot. In pictures this shows as glaring colours. So Qwen-Image shrinks
+# every combined velocity to the length of its `cond`, and keeps only the new *direction*. Length of
+# what? Of each **token's** velocity, that is over its channels, the last axis: 64 numbers there,
+# two here. Each token is treated by itself.
+#
+# ## Exercise: guidance
+#
+# ★★★☆☆ · 10 minutes
+#
+# Write `my_guide(cond, uncond, true_cfg_scale)`, all of shape (B, I, 4C): batch, image tokens,
+# channels of a token. You will know it works when every token of the result is as long as the same
+# token of `cond`, and the checker is content.
+
+
+# %% tags=["exercise"]
+def my_guide(cond, uncond, true_cfg_scale):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_guide = answers.unless_solved(my_guide, answers.EX_08_GUIDE)
+check.ex_08_guide(my_guide)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Two lines and a return: combine, measure both lengths, multiply by their ratio.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `x.norm(dim=-1, keepdim=True)` turns (B, I, 4C) into lengths of shape (B, I, 1), which can be
+# multiplied with (B, I, 4C) again.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# combined = uncond + scale x (cond - uncond)
+# for each token of each picture:
+#     multiply it by (length of cond there) / (length of combined there)
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_guide(cond, uncond, true_cfg_scale):
+#     combined = uncond + true_cfg_scale * (cond - uncond)
+#     length = cond.norm(dim=-1, keepdim=True) / combined.norm(dim=-1, keepdim=True)
+#     return combined * length
+# ```
+#
+# </details>
+
+# %% [markdown]
+# Yours, the package's, and a loop over tokens:
+
+# %%
+from qwenimage_ref.sampler import guide
+
+show.source(guide)
+
+
+# %%
+def guide_by_hand(cond, uncond, scale):
+    result = []
+    for c, u in zip(cond.tolist(), uncond.tolist()):
+        combined = [b + scale * (a - b) for a, b in zip(c, u)]
+        ratio = math.hypot(*c) / math.hypot(*combined)
+        result.append([ratio * value for value in combined])
+    return torch.tensor(result)
+
+
+# %%
+package = guide(cond, uncond, 4.0)  # every particle is a token with two channels
+assert torch.allclose(my_guide(cond[None], uncond[None], 4.0)[0], package, atol=1e-5)
+assert torch.allclose(guide_by_hand(cond, uncond, 4.0), package, atol=1e-4)
+print("loop, yours and the package's: the same 600 guided velocities: ok")
+
+
+# %% [markdown]
+# Now flow with it. What has a star that a ring has not? Tips, and hollows between them.
+
+
+# %%
+def guided(scale, rescale):
+    def velocity(x, sigma):
+        cond, uncond = ask_star(x, sigma), ask_any(x, sigma)
+        kept = guide(cond, uncond, scale)
+        return kept if rescale else uncond + scale * (cond - uncond)
+
+    return velocity
+
+
+even = torch.linspace(1, 0, 33)
+painted = {
+    "no label": plane.flow(ask_any, cloud, even)[-1],
+    "scale 1": plane.flow(guided(1, False), cloud, even)[-1],
+    "scale 4, longer": plane.flow(guided(4, False), cloud, even)[-1],
+    "scale 2, length kept": plane.flow(guided(2, True), cloud, even)[-1],
+    "scale 4, length kept": plane.flow(guided(4, True), cloud, even)[-1],
+}
+
+# %%
+panels = [(name, {"joint": data, "image": points}) for name, points in painted.items()]
+plane.clouds(panels, alt="No label: star and ring mixed; then a star; guided, its tips grow long")
+
+# %%
+circle = plane.ring(2000, generator)
+apart = {name: plane.distance(points, circle) for name, points in painted.items()}
+assert apart["no label"] < apart["scale 1"] < apart["scale 2, length kept"]
+assert apart["scale 2, length kept"] < apart["scale 4, length kept"]
+print("the stronger the guidance, the farther from the ring: ok")
+
+# %% [markdown]
+# Particles crowd where stars are *unlike* rings, and a strong scale leaves the star altogether.
+# That is guidance in pictures, too: clearer than life, and less varied.
+#
+# ## Estimate first
+#
+# Say a number before you open the fold.
+#
+# **1.** At 1328 × 1328, how many of 50 steps begin at a `sigma` above one half?
+#
+# <details><summary>Answer</summary>
+#
+# 35. Evenly spaced it would be 25. The first half of the noise gets two thirds of the steps.
+#
+# </details>
+#
+# **2.** If pixels did repeat, how much larger would the shift be at 1328 × 1328 than at 256 × 256?
+# And how much larger is Qwen-Image's?
+#
+# <details><summary>Answer</summary>
+#
+# 5.2 times: the square root of 6889 / 256 tokens. Qwen-Image's is 1.4 times as large,
+# $e^{0.834 - 0.5}$.
+#
+# </details>
+#
+# **3.** The pocket pictures have 128 × 128 pixels. What is their `mu`?
+#
+# <details><summary>Answer</summary>
+#
+# 0.490. With 64 tokens they lie below the first point of the line, and the line just goes on.
+#
+# </details>
+
+# %%
+above = int((levels[:-1] > 0.5).sum())
+repeated, real = math.sqrt(6889 / 256), math.exp(my_mu(1328, 1328) - my_mu(256, 256))
+assert (above, f"{repeated:.1f}", f"{real:.1f}") == (35, "5.2", "1.4")
+assert f"{my_mu(128, 128):.3f}" == "0.490"
+print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * It gives the schedule to a scheduler object, which looks up the step by its timestep. The
+#   numbers are these.
+# * *Few-step* models change the schedule: Lightning sets both shifts of the config to ln 3 and
+#   drops the stretch, so four steps start at 1, 0.9, 0.75 and 0.5, without guidance.
+# * Some programs leave the lengths as guidance made them. Their pictures differ from the official
+#   ones at the same scale.
+# * Solvers of higher order remember the last velocities and follow the bend.
+#
+# ## Try this
+#
+# * Train with `level` drawn evenly. What happens to the tips, and why there?
+# * Guide away from the ring: `uncond` is then `plane.ask(field, plane.RING)`. That is what a
+#   *negative prompt* does.
+# * Set the scale to 0.5. What is a half-hearted star?
+# * Ask for one official step only: `sigmas(1, 6889, official)`. Why can it not be stretched?
