@@ -1,0 +1,813 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · One MMDiT block
+#
+# The transformer of Qwen-Image is one block, sixty times. On this page you write that block.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 05](05_msrope.ipynb); you know what attention and a residual are |
+# | **You get** | the block in thirty lines of your own, and a look at what its tokens look at |
+# | **Minutes** | 45 to read, less than one to run |
+# | **Picture** | who looks at whom: text and image in one map; gates over noise levels |
+# | **Number** | your block equals that of diffusers: relative difference under 1e-5 |
+#
+# **MMDiT** is short for *multimodal diffusion transformer*. Two rows of vectors run through it side
+# by side, the *streams*: `img` for the picture and `txt` for the prompt. Each stream has weights of
+# its own. They meet in one place in each block, *joint attention*, where every token sees every
+# token of both.
+#
+# ## What a block is told
+#
+# Take a poster, put some noise on it, and listen at the doors of all blocks while the pocket model
+# looks at it. `sigma` is the noise level: 0 is the clean poster, 1 is pure noise.
+
+# %%
+import torch
+from PIL import Image
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import attention, show
+from qwenimage_ref.posters import draw as world
+from qwenimage_ref.posters.pretrain import as_input
+from qwenimage_ref.sampler import pack
+
+_ = torch.set_grad_enabled(False)  # nothing is trained on this page
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+transformer = pipe.transformer
+
+# %%
+shapes = world.Shape("circle", "red"), world.Shape("star", "blue")
+scene = world.Scene("white", shapes, "left of")
+prompt = world.caption(scene)
+pixels = world.draw(scene, seed=0)
+data = pipe.vae.normalize(pipe.vae.encode(as_input([pixels]))[0])  # (1, 16, 16, 16)
+noise = pipe.noise(1, 128, 128, seed=0)
+text_states, _ = pipe.encode_prompt([prompt])
+
+
+def told_at(sigma):
+    x = pack((1 - sigma) * data + sigma * noise)
+    return attention.told_to_blocks(transformer, x, text_states, torch.tensor([sigma]), [(1, 8, 8)])
+
+
+# %%
+names = ("img", "txt", "temb", "img_rotation", "txt_rotation")
+told = told_at(0.7)
+for name, tensor in zip(names, told[3]):
+    print(f"{name:13} {tuple(tensor.shape)}")
+assert len(told) == transformer.config.num_layers
+
+# %% [markdown]
+# 64 image tokens and 17 text tokens, all of one width `D`; the time as a vector, `temb`; and the
+# rotations of chapter 05. A block gives back a new `img` and a new `txt` of the same shapes, and
+# the next block goes on with them.
+#
+# To check each line, a small block of random weights serves better than a trained one: no bias is
+# zero, and all its sizes differ, so that nothing fits by accident.
+
+# %%
+from qwenimage_ref.config import MMDiTConfig
+from qwenimage_ref.mmdit import MMDiT
+from qwenimage_ref.parity.reference import random_weights
+
+B, I, T, D, H, K = 2, 35, 4, 72, 3, 24  # batch, image, text, width, heads, width of a head
+config = MMDiTConfig(
+    num_layers=1,
+    num_attention_heads=H,
+    attention_head_dim=K,
+    joint_attention_dim=40,
+    axes_dims_rope=(4, 8, 12),
+)
+net = random_weights(MMDiT(config), seed=1)
+block = net.transformer_blocks[0]
+
+
+# %%
+def draw_numbers(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+img, txt = draw_numbers(B, I, D), draw_numbers(B, T, D, seed=1)
+sigma = torch.tensor([[0.37], [0.91]])  # (B, 1): one level for each picture
+img_rotation, txt_rotation = net.rotations([(1, 5, 7)], T)
+
+# %% [markdown]
+# ## Time
+#
+# A block behaves differently in thick noise and in thin. It is told `sigma` in the way in which
+# chapter 05 tells positions: as hands of many speeds. There are 128 hands, the position is 1000
+# times sigma, and hand `i` turns by $10000^{-i/128}$ for each position. First come all cosines,
+# then all sines.
+
+# %%
+import math
+
+
+def waves_by_hand(sigma):
+    angles = [1000 * sigma * 10000 ** (-i / 128) for i in range(128)]
+    return torch.tensor([math.cos(a) for a in angles] + [math.sin(a) for a in angles])
+
+
+waves = torch.stack([waves_by_hand(s.item()) for s in sigma.flatten()])[:, None]  # (B, 1, 256)
+
+# %% [markdown]
+# Two linear layers make a vector of width `D` out of the 256 numbers. Between them stands **SiLU**,
+# `x * sigmoid(x)`, a soft hinge. Its input is small here; the class that does all that:
+
+# %%
+from torch.nn.functional import silu
+
+from qwenimage_ref.mmdit import TimestepEmbedder
+
+embedder = net.time_text_embed.timestep_embedder
+by_hand = embedder.linear_2(silu(embedder.linear_1(waves)))
+temb = net.time_text_embed(sigma)  # (B, 1, D)
+assert torch.allclose(by_hand, temb, atol=1e-4)
+show.source(TimestepEmbedder)
+
+# %%
+from qwenimage_ref.course.heat import heat
+
+levels = [i / 199 for i in range(200)]
+stripes = torch.stack([waves_by_hand(s) for s in levels], dim=1)  # (256, 200)
+panel = {"values": stripes, "title": "128 cosines over 128 sines", "low": -1, "aspect": "auto"}
+panel |= {"extent": (0, 1, 256, 0), "x": "sigma", "y": "number", "colour": "light"}
+heat(
+    [panel],
+    alt="A striped map, sigma to the right: the first rows of each half flicker, later rows have "
+    "ever broader stripes, the last rows of each half have one colour",
+    side=4.5,
+)
+
+# %%
+assert (stripes[:128, 0] == 1).all() and (stripes[128:, 0] == 0).all()
+assert stripes[127].min() > 0.98, "the slowest hand hardly turns"
+print("at sigma 0 all cosines are 1 and all sines 0: ok")
+
+# %% [markdown]
+# No text enters, though diffusers calls the module `time_text_embed`.
+#
+# ## Norm, then shift and scale
+#
+# Before attention, and again before the MLP, each token is brought to a standard size: its `D`
+# numbers get mean 0 and variance 1. This **LayerNorm** has no weights of its own. Small print: 1e-6
+# is added to the variance, and the variance is the mean of the squares, divided by `D` and not by
+# `D - 1`.
+
+
+# %%
+def layer_norm_by_hand(x):
+    normed = torch.empty_like(x)
+    for b in range(x.shape[0]):
+        for s in range(x.shape[1]):
+            centred = x[b, s] - x[b, s].mean()
+            normed[b, s] = centred / ((centred**2).mean() + 1e-6).sqrt()
+    return normed
+
+
+one_call = torch.nn.functional.layer_norm(img, (D,), eps=1e-6)
+assert torch.allclose(layer_norm_by_hand(img), one_call, atol=1e-5)
+
+# %% [markdown]
+# Now time comes in. From `temb` the block makes six vectors for each stream: SiLU, one linear layer
+# from `D` to `6 D`, cut into six. Their order is
+#
+# **shift, scale, gate** for attention, then **shift, scale, gate** for the MLP.
+#
+# All channels of the normalised tokens are multiplied by `1 + scale`, then `shift` is added. That
+# is **modulation**. The 1 is there so that a layer of zeros changes nothing. In the package:
+
+# %%
+from qwenimage_ref import mmdit
+
+show.source(mmdit.modulate, mmdit.Modulation)
+
+# %%
+silu_then_linear = block.img_mod[1](silu(temb))  # (B, 1, 6 D)
+shift, scale, gate, shift2, scale2, gate2 = silu_then_linear.split(D, dim=-1)
+for mine, package in zip((shift, scale, gate, shift2, scale2, gate2), block.img_mod(temb)):
+    assert torch.equal(mine, package)
+by_hand = layer_norm_by_hand(img) * (1 + scale) + shift
+assert torch.allclose(by_hand, mmdit.modulate(img, shift, scale), atol=1e-5)
+print("six vectors in this order, and modulation by hand and by package agree: ok")
+
+# %% [markdown]
+# A trap for porters: the layer after the last block makes only two vectors, and there the order is
+# *scale, shift*. Whoever reads them the other way round gets pictures of mud.
+#
+# ## The gate
+#
+# What attention or the MLP gives back is not simply added. Each channel is first multiplied by its
+# `gate`. So half of a block is one line, where *part* stands for attention or for the MLP:
+#
+# $$x \leftarrow x + \text{gate} \cdot
+# \text{part}(\text{norm}(x)\,(1 + \text{scale}) + \text{shift})$$
+#
+# With all gates at 0 a block does nothing at all. That is how the training of the pocket model
+# began: blocks that change nothing are easier to wake up than blocks that all shout at once.
+
+# %%
+import copy
+
+told_small = (img, txt, temb, img_rotation, txt_rotation)
+closed = copy.deepcopy(block)
+for mod in (closed.img_mod, closed.txt_mod):
+    for n in (2, 5):  # the gates
+        mod[1].weight[n * D : (n + 1) * D] = 0
+        mod[1].bias[n * D : (n + 1) * D] = 0
+img_out, txt_out = closed(*told_small)
+assert torch.equal(img_out, img) and torch.equal(txt_out, txt)
+assert not torch.allclose(block(*told_small)[0], img)
+print("zero gates: what goes in comes out, bit for bit: ok")
+
+# %% [markdown]
+# ## Exercise: one residual line
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `residual(x, shift, scale, gate, part)`. `x` has shape `(B, S, D)`, the next three have
+# `(B, 1, D)`, and `part` is a function from `(B, S, D)` to `(B, S, D)`. Use torch alone, nothing
+# from the package. You will know it works when the checker says so; the block below is built on it.
+
+
+# %% tags=["exercise"]
+def residual(x, shift, scale, gate, part):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+residual = answers.unless_solved(residual, answers.EX_06_MODULATION)
+check.ex_06_modulation(residual)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Follow the formula from the inside out. Two of its three operations on `x` are above, in cells.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Which `x` is the one that is added at the end: the one you were given, or the normalised one? And
+# what does the gate multiply?
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# y = x, normalised over its last axis
+# y = y times (1 + scale), plus shift
+# y = what the part makes of y, times gate
+# return the x you were given, plus y
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def residual(x, shift, scale, gate, part):
+#     normed = torch.nn.functional.layer_norm(x, x.shape[-1:], eps=1e-6)
+#     return x + gate * part(normed * (1 + scale) + shift)
+# ```
+#
+# </details>
+
+# %%
+mine = residual(img, shift2, scale2, gate2, block.img_mlp)
+theirs = img + gate2 * block.img_mlp(mmdit.modulate(img, shift2, scale2))
+assert torch.allclose(mine, theirs, atol=1e-4)
+print("the image's MLP half of the block, by yours and by the package: ok")
+
+# %% [markdown]
+# How far do the gates of a *trained* model open, and when? The mean size of the gates of every
+# block of the pocket model, over sigma:
+
+# %%
+levels = torch.linspace(0.02, 1, 25)
+tembs = transformer.time_text_embed(levels[:, None])
+gates = {}
+for stream, mods in (("image", "img_mod"), ("text", "txt_mod")):
+    for place, part in ((2, "attention"), (5, "MLP")):
+        sizes = [
+            getattr(b, mods)(tembs)[place].abs().mean((1, 2))
+            for b in transformer.transformer_blocks
+        ]
+        gates[f"{stream}: {part}"] = torch.stack(sizes)  # (blocks, levels)
+
+# %%
+blocks = len(transformer.transformer_blocks)
+heat(
+    [
+        {"values": sizes, "title": name, "high": 0.7, "aspect": "auto", "x": "sigma", "y": "block"}
+        | {"extent": (0, 1, blocks - 0.5, -0.5), "colour": name.split(":")[0]}
+        for name, sizes in gates.items()
+    ],
+    alt="Four maps, blocks downwards and sigma to the right: the image's gates open further in "
+    "later blocks and in thicker noise; the text's are white, closed, in the last block",
+)
+
+# %%
+assert gates["text: attention"][-1].max() < 1e-6 and gates["text: MLP"][-1].max() < 1e-6
+assert all(sizes[:-1].min() > 0.02 for sizes in gates.values())
+print("all gates are open, but those of the text in the last block are 0: ok")
+
+# %% [markdown]
+# Why are these closed? After the last block only the image goes on; its text is thrown away. So no
+# gradient ever reached those gates, and they are where training began. It is true of the official
+# model as well that this part computes something nobody reads.
+#
+# ## Queries, keys, values
+#
+# Now the part where the streams meet. From its modulated tokens each stream makes `q`, `k` and `v`
+# with its own linear layers, and each is cut into `H` heads of `K` numbers. The layers' names tell
+# the streams apart: `to_q` for the image, `add_q_proj` for the text.
+
+# %%
+attn = block.attn
+img_in = mmdit.modulate(img, *block.img_mod(temb)[:2])  # shift and scale for attention
+txt_in = mmdit.modulate(txt, *block.txt_mod(temb)[:2])
+img_q, img_k, img_v = (m(img_in).view(B, I, H, K) for m in (attn.to_q, attn.to_k, attn.to_v))
+txt_q, txt_k, txt_v = (
+    m(txt_in).view(B, T, H, K) for m in (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+)
+
+# %% [markdown]
+# Queries and keys, not values, are then normalised *within each head*: divided by the root of the
+# mean of their `K` squares, then multiplied by `K` learned weights, the same for all heads. This is
+# **QK-norm**, with an **RMSNorm**: no mean is subtracted.
+
+
+# %%
+def rms_norm_by_hand(x, weight):
+    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * weight
+
+
+assert torch.allclose(rms_norm_by_hand(img_q, attn.norm_q.weight), attn.norm_q(img_q), atol=1e-6)
+louder = attn.norm_q(100 * img_q)
+assert torch.allclose(louder, attn.norm_q(img_q), atol=1e-3)
+print("queries 100 times as large, the same after the norm: ok")
+
+# %% [markdown]
+# Why? The inner product of `q` and `k`, the *logit*, goes through a softmax. Without the norm,
+# logits grow as training goes on, until each token stares at a single other one and nothing can be
+# learned any more. With it no logit can pass a bound that the weights set: a normalised query is at
+# most $\sqrt K$ times its largest weight long.
+
+# %%
+for b, arguments in zip(transformer.transformer_blocks, told):
+    norms = b.attn.norm_q, b.attn.norm_k, b.attn.norm_added_q, b.attn.norm_added_k
+    largest = max(norm.weight.abs().max() for norm in norms)
+    bound = transformer.config.attention_head_dim**0.5 * largest**2
+    spread = attention.attention_weights(b, *arguments).log()
+    assert (spread.amax(-1) - spread.amin(-1)).max() <= 2 * bound
+print("in every block of the pocket model all logits are within their bound: ok")
+
+# %% [markdown]
+# Then queries and keys are turned to their places, as in chapter 05: rope comes *after* the norm.
+# For a head whose weights are not all alike the other order would give other numbers.
+
+# %%
+from qwenimage_ref.rope import rotate
+
+img_q, img_k = (
+    rotate(attn.norm_q(img_q), img_rotation),
+    rotate(attn.norm_k(img_k), img_rotation),
+)
+txt_q, txt_k = (
+    rotate(attn.norm_added_q(txt_q), txt_rotation),
+    rotate(attn.norm_added_k(txt_k), txt_rotation),
+)
+
+# %% [markdown]
+# ## Joint attention
+#
+# Both streams are laid end to end, **text first**: `S = T + I` tokens. From here on nobody asks
+# which stream a token is from. First for a single token and head, in plain Python: a logit for
+# every token of both streams, divided by $\sqrt K$; softmax makes shares of them; the answer is the
+# mixture of values in these shares.
+
+# %%
+q = torch.cat([txt_q, img_q], dim=1)  # (B, S, H, K)
+k = torch.cat([txt_k, img_k], dim=1)
+v = torch.cat([txt_v, img_v], dim=1)
+
+
+def one_answer_by_hand(b, s, h):
+    query, keys, values = q[b, s, h].tolist(), k[b, :, h].tolist(), v[b, :, h].tolist()
+    logits = [sum(x * y for x, y in zip(query, key)) / math.sqrt(K) for key in keys]
+    powers = [math.exp(logit) for logit in logits]
+    shares = [power / sum(powers) for power in powers]
+    return [sum(share * value[n] for share, value in zip(shares, values)) for n in range(K)]
+
+
+# %% [markdown]
+# Then for all:
+
+# %%
+logits = torch.einsum("bshk,brhk->bhsr", q, k) / K**0.5  # (B, H, S, S)
+weights = logits.softmax(-1)
+answer = torch.einsum("bhsr,brhk->bshk", weights, v)  # (B, S, H, K)
+for b, s, h in ((0, 0, 0), (1, 3, 2), (0, 4, 1), (1, 38, 0)):  # two of the text, two of the image
+    assert torch.allclose(answer[b, s, h], torch.tensor(one_answer_by_hand(b, s, h)), atol=1e-4)
+
+# %% [markdown]
+# Last, the heads are put side by side again, the streams part, and each has one more linear layer.
+# In the package one function of torch does the middle of it:
+
+# %%
+merged = answer.flatten(2)  # (B, S, D)
+img_out, txt_out = attn.to_out(merged[:, T:]), attn.to_add_out(merged[:, :T])
+package = attn(img_in, txt_in, img_rotation, txt_rotation)
+assert torch.allclose(img_out, package[0], atol=1e-4)
+assert torch.allclose(txt_out, package[1], atol=1e-4)
+show.source(type(attn).forward)
+
+# %% [markdown]
+# ## The MLP
+#
+# After attention every token thinks for itself: four times as wide, a bend, and back. The bend is
+# **GELU**, which is `x` times the chance that a normal number is below `x`. There is an exact GELU
+# and an approximation by tanh, and the weights were trained with the approximation.
+
+# %%
+x = torch.linspace(-4, 4, 801)
+by_hand = 0.5 * x * (1 + torch.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)))
+as_torch = torch.nn.functional.gelu(x, approximate="tanh")
+exact = torch.nn.functional.gelu(x)
+assert torch.allclose(by_hand, as_torch, atol=1e-6)
+assert 1e-4 < (exact - as_torch).abs().max() < 1e-3
+print("the two kinds differ by less than a thousandth, and by far more than 1e-5: ok")
+
+# %% [markdown]
+# ## The block, whole
+#
+# Attention needs both streams at once, so its half of the block cannot use `residual`; the MLP's
+# half does.
+
+
+# %%
+def joint_attention_by_hand(attn, img, txt, img_rotation, txt_rotation, T):
+    def heads(x, norm, rotation):
+        return rotate(norm(x.unflatten(-1, (attn.heads, -1))), rotation)
+
+    txt_q = heads(attn.add_q_proj(txt), attn.norm_added_q, txt_rotation)
+    txt_k = heads(attn.add_k_proj(txt), attn.norm_added_k, txt_rotation)
+    img_q = heads(attn.to_q(img), attn.norm_q, img_rotation)
+    img_k = heads(attn.to_k(img), attn.norm_k, img_rotation)
+    q, k = torch.cat([txt_q, img_q], dim=1), torch.cat([txt_k, img_k], dim=1)
+    v = torch.cat([attn.add_v_proj(txt), attn.to_v(img)], dim=1).unflatten(-1, (attn.heads, -1))
+    weights = (torch.einsum("bshk,brhk->bhsr", q, k) / q.shape[-1] ** 0.5).softmax(-1)
+    merged = torch.einsum("bhsr,brhk->bshk", weights, v).flatten(2)
+    return attn.to_out(merged[:, T:]), attn.to_add_out(merged[:, :T])
+
+
+# %%
+def block_by_hand(block, img, txt, temb, img_rotation, txt_rotation):
+    shift, scale, gate, *img_told = block.img_mod[1](silu(temb)).chunk(6, dim=-1)
+    txt_shift, txt_scale, txt_gate, *txt_told = block.txt_mod[1](silu(temb)).chunk(6, dim=-1)
+    img_out, txt_out = joint_attention_by_hand(
+        block.attn,
+        layer_norm_by_hand(img) * (1 + scale) + shift,
+        layer_norm_by_hand(txt) * (1 + txt_scale) + txt_shift,
+        img_rotation,
+        txt_rotation,
+        txt.shape[1],
+    )
+    img = residual(img + gate * img_out, *img_told, block.img_mlp)
+    txt = residual(txt + txt_gate * txt_out, *txt_told, block.txt_mlp)
+    return img, txt
+
+
+# %%
+show.source(mmdit.Block.forward)
+
+# %% [markdown]
+# And diffusers? `reference_mmdit` builds its transformer, `copy_weights` gives it our weights. The
+# small random block, and a block of the pocket model with what it was told above:
+
+# %%
+from qwenimage_ref.parity.reference import copy_weights, reference_mmdit, run
+from qwenimage_ref.parity.tolerances import within
+from qwenimage_ref.parity.trace import difference
+
+cases = {
+    "small random block": (net, 0, told_small),
+    "pocket, block 3": (transformer, 3, told[3][:5]),
+}
+for name, (ours, number, arguments) in cases.items():
+    mine = ours.transformer_blocks[number]
+    theirs = copy_weights(ours, reference_mmdit(ours.config)).transformer_blocks[number]
+    expected = run(theirs, dict(zip(names, arguments)))
+    for found in (mine(*arguments), block_by_hand(mine, *arguments)):
+        for stream, reference in zip(found, expected):
+            assert difference(stream, reference)[1] <= within("block"), name
+    print(f"{name}: by hand, package and diffusers, relative difference under 1e-5: ok")
+
+# %% [markdown]
+# That is the whole block. The transformer is: two linear layers that bring image and text to width
+# `D`, these blocks, one more modulation and one more linear layer.
+#
+# ## Who looks at whom
+#
+# The `weights` of joint attention are shares: row by row, how much a token takes from every other.
+# `attention_weights` does for a trained block what you did above. Here is block 3 of the pocket
+# model, the mean of its heads. The pink lines part text from image.
+
+# %%
+weights_at = {
+    sigma: [
+        attention.attention_weights(block, *arguments).mean(1)[0]
+        for block, arguments in zip(transformer.transformer_blocks, told_at(sigma))
+    ]
+    for sigma in attention.SIGMAS
+}
+T = text_states.shape[1]
+attention.attention_map(
+    weights_at[0.7][3],
+    T,
+    "block 3, sigma 0.7",
+    alt="A square map in four parts. Text at text: a few dark columns. Image at image: diagonal "
+    "lines, for tokens look at themselves and at their neighbours above and below",
+)
+
+# %%
+all_weights = torch.stack([torch.stack(weights) for weights in weights_at.values()])
+assert torch.allclose(all_weights.sum(-1), torch.ones(4, blocks, T + 64), atol=1e-5)
+print("each row, text or image, adds up to 1: ok")
+
+# %% [markdown]
+# In the part on the lower right, image at image, the lines beside the middle one are eight columns
+# away: the tokens one row above and below. Here is how each stream shares its attention, block by
+# block. If all tokens were the same, the image would give the text 17 of 81 parts, 21 %.
+
+# %%
+shares = [attention.quarters(weights, T) for weights in weights_at[0.7]]
+rows = [[n, *(f"{share:.0%}" for share in row.values())] for n, row in enumerate(shares)]
+show.table(["block", *attention.ACROSS], rows)
+
+# %%
+to_text = [row["image at text"] for row in shares]
+assert max(to_text) > T / (T + 64) > min(to_text)
+print("some blocks look at the text more than its share, some less: ok")
+
+# %% [markdown]
+# Move the sliders. In thin noise the image can see itself, and asks the text less.
+
+# %%
+sliders = attention.Looking(weights_at, T, block=3, sigma=0.7)
+sliders
+
+# %%
+before = sliders.picture.value
+sliders.block.value = 0
+assert sliders.picture.value != before and sliders.words.value.startswith("block 0, sigma 0.7: ")
+sliders.block.value = 3
+assert sliders.picture.value == before
+print("another block, another map, and back: ok")
+
+# %% [markdown]
+# In print, two blocks at two noise levels:
+
+# %%
+states = [(0, 0.9), (0, 0.3), (blocks - 1, 0.9), (blocks - 1, 0.3)]
+heat(
+    [
+        {"values": weights_at[sigma][n].sqrt(), "title": f"block {n}, sigma {sigma}", "cut": T}
+        | {"colour": "joint"}
+        for n, sigma in states
+    ],
+    alt="Four attention maps: first block and last block, at sigma 0.9 and at 0.3",
+)
+
+# %%
+thick, thin = (
+    sum(attention.quarters(weights, T)["image at text"] for weights in weights_at[sigma])
+    for sigma in (0.9, 0.3)
+)
+assert thick > thin
+print("over all blocks the image looks at the text more in thick noise than in thin: ok")
+
+# %% [markdown]
+# ## Which patches look at the word *red*?
+#
+# A column of the map belongs to one word; its lower part says how much each patch of the picture
+# looks at it. We know where the circle and the star are, so we can *measure*: the mean share that
+# patches on the right shape give to the word, over the mean share that all others give it. Each
+# word is shown at the block where this is largest. Remember that at sigma 0.7 the model sees a
+# poster under much noise.
+
+# %%
+from qwenimage_ref.posters.read import read
+
+ids = pipe.tokenizer.encode_prompt(prompt)[pipe.tokenizer.prefix_length :]
+words = [pipe.tokenizer.decode([token]).strip() for token in ids]
+middles = 16 * torch.arange(8) + 8  # of patches, in pixels
+circle, star = (
+    (middles[None] - region.x) ** 2 + (middles[:, None] - region.y) ** 2 < region.radius**2
+    for region in read(pixels).regions
+)
+right_place = {"red": circle, "circle": circle, "blue": star, "star": star}
+
+
+# %%
+def times_as_much(word, weights):
+    looks = weights[T:, words.index(word)].view(8, 8)
+    place = right_place[word]
+    return (looks[place].mean() / looks[~place].mean()).item()
+
+
+found = {}
+for word in right_place:
+    ratios = [times_as_much(word, weights) for weights in weights_at[0.7]]
+    found[word] = max(enumerate(ratios), key=lambda pair: pair[1])
+
+# %%
+poster = Image.fromarray(pixels)
+looks = [weights_at[0.7][n][T:, words.index(word)].view(8, 8) for word, (n, _) in found.items()]
+show.grid(
+    [attention.overlay(poster, share) for share in looks],
+    [f"{word}: block {n}, {ratio:.0f} times as much" for word, (n, ratio) in found.items()],
+    alt="The poster four times in gray. Red and circle light up the circle, blue and star the star",
+)
+
+# %%
+assert all(ratio > 5 for _, ratio in found.values())
+print("each word gets more than 5 times as much from its own shape as from elsewhere: ok")
+
+# %% [markdown]
+# Nobody told the model that words have places. It had to find out which patches are to become red,
+# and attention is the only road from the word to the patch.
+#
+# ## Padding
+#
+# Two prompts of different length can be painted together only if the shorter one is filled up to
+# the same `T`. The filling, **padding**, says nothing and must not be listened to. So a *mask*
+# comes with the text: `real`, of shape `(B, T)`, true where a token is a real word. The logits of
+# padding are set to minus infinity *before* the softmax; $e^{-\infty} = 0$, so its share is 0 and
+# the others still add up to 1. Image tokens are never padding.
+
+# %%
+short = "a red circle"
+alone, _ = pipe.encode_prompt([short])
+both, real = pipe.encode_prompt([short, prompt])
+print("words of the two prompts:", real.sum(1).tolist(), "both filled up to", both.shape[1])
+
+# %%
+x, level, grids = pack(pipe.noise(1, 128, 128, seed=0)), torch.tensor([0.9]), [(1, 8, 8)]
+wanted = transformer(x, alone, level, grids)
+masked = transformer(x, both[:1], level, grids, real[:1])
+ignored = transformer(x, both[:1], level, grids)
+assert difference(masked, wanted)[1] < 1e-5 and difference(ignored, wanted)[1] > 0.03
+print("masked: as if painted alone, to 1e-5; unmasked: more than 3 % away: ok")
+
+# %% [markdown]
+# diffusers took the mask and ignored it until version 0.37, so older pictures of several prompts at
+# once are a little off. The queries of padding are *not* hidden: they may ask, and nobody reads
+# their answers. Hiding them would leave their softmax nothing to share.
+#
+# ## Exercise: nobody looks at padding
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `attend(q, k, v, real)`, which returns the answers, `(B, H, S, K)`. `q`, `k` and `v` have
+# shape `(B, H, S, K)`, with `S = T + I`, text first; `real` has `(B, T)`, and `T` is less than `S`.
+# (Note that heads come before tokens here, as torch's own function wants it.) You will know it
+# works when the checker says so.
+
+
+# %% tags=["exercise"]
+def attend(q, k, v, real):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+attend = answers.unless_solved(attend, answers.EX_06_MASK)
+check.ex_06_mask(attend)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The logits have shape `(B, H, S, S)`: asking tokens, then tokens that are looked at. Which of the
+# two axes is the mask about? And how many places does it lack?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# First make `real` as long as `S`: what is true of all image tokens? Then give it axes of length
+# one where the logits have heads and asking tokens, so that it fits all of them.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# seen   = real, with I times true behind it            (B, S)
+# logits = q times k, over the root of K                (B, H, S, S)
+# where seen is false, in the last axis of the logits: minus infinity
+# return softmax of the logits, times v
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def attend(q, k, v, real):
+#     image_tokens = k.shape[2] - real.shape[1]
+#     seen = torch.nn.functional.pad(real, (0, image_tokens), value=True)
+#     logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+#     logits = logits.masked_fill(~seen[:, None, None, :], -torch.inf)
+#     return logits.softmax(-1) @ v
+# ```
+#
+# </details>
+
+# %%
+q, k, v = (draw_numbers(2, H, both.shape[1] + I, K, seed=n) for n in (1, 2, 3))
+seen = torch.nn.functional.pad(real, (0, I), value=True)[:, None, None]
+fused = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+assert torch.allclose(attend(q, k, v, real), fused, atol=1e-5)
+print("yours and torch's own function, with the mask: the same: ok")
+
+# %% [markdown]
+# ## Estimate first
+#
+# Say a number before you open the fold. Officially `D` is 3072, in 24 heads of 128.
+#
+# **1.** How many parameters does an official block have, and what part of them only makes shifts,
+# scales and gates?
+#
+# <details><summary>Answer</summary>
+#
+# 339,831,296, and a third of them are modulation: two layers from 3072 to 18,432. All they ever
+# hear is one number, sigma.
+#
+# </details>
+#
+# **2.** 1328 × 1328 pixels are 6,889 image tokens; say the prompt has 37. How many numbers are the
+# attention weights of one block, all heads together?
+#
+# <details><summary>Answer</summary>
+#
+# 24 × 6,926² = 1.15 billion: more than three times the block's parameters. Nobody writes them down;
+# fused kernels keep a few rows at a time.
+#
+# </details>
+#
+# **3.** In the same picture, which share of its attention would the image give to the text if all
+# tokens were the same?
+#
+# <details><summary>Answer</summary>
+#
+# Half a per cent, 37 of 6,926. In the pocket model it is 21 %. In large pictures words have to be
+# *wanted* to be heard.
+#
+# </details>
+
+# %%
+with torch.device("meta"):  # shapes without memory
+    large = mmdit.Block(3072, 24)
+count = sum(p.numel() for p in large.parameters())
+modulation = sum(p.numel() for mod in (large.img_mod, large.txt_mod) for p in mod.parameters())
+assert count == 339_831_296 and round(modulation / count, 2) == 0.33
+assert 24 * (6889 + 37) ** 2 == 1_151_267_424 and round(37 / 6926, 3) == 0.005
+print(f"{count:,} parameters, {modulation:,} of them modulation: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * Attention is fused: logits, softmax and mixture in one kernel that never stores the weights.
+#   Pictures like those above need the slow way.
+# * Without padding the mask is None and not all true: a mask, even one that hides nothing, may call
+#   another kernel with other last bits.
+# * The parts of the merged answer are copied into one piece of memory before the last linear
+#   layers. The numbers are the same, but for their last bit.
+# * All modulation depends on sigma alone. For a fixed list of noise levels, it could be computed
+#   once and a third of the weights left at home.
+# * In float16 diffusers clips both streams to ±65,504 after each block, for they grow large. In
+#   bfloat16, as released, that is not needed.
+#
+# ## Try this
+#
+# * Swap shift and scale in `block_by_hand`. How far is the result from `Block`?
+# * Look at the words *left* and *of* with `times_as_much` for places of your own. Which patches ask
+#   for them?
+# * Set `gate` to 0 in one trained block, `transformer.transformer_blocks[n].img_mod[1]`, and paint.
+#   Which blocks does a poster need most?
