@@ -6,6 +6,7 @@ Spoilers: solve first, the checkers in check/ say what is still wrong.
 from . import (
     chapter_00,
     chapter_01,
+    chapter_02,
     chapter_03,
     chapter_04,
     chapter_05,
@@ -18,6 +19,7 @@ from . import (
 )
 from .chapter_00 import EX_00_WORD
 from .chapter_01 import EX_01_BLOCK
+from .chapter_02 import EX_02_DEAR, EX_02_MERGE
 from .chapter_03 import EX_03_DROP, EX_03_GQA
 from .chapter_04 import EX_04_STATS, EX_04_TAPS
 from .chapter_05 import EX_05_ODD, EX_05_ROTATE
@@ -31,6 +33,8 @@ from .chapter_22 import EX_22_WORSE
 __all__ = [
     "EX_00_WORD",
     "EX_01_BLOCK",
+    "EX_02_DEAR",
+    "EX_02_MERGE",
     "EX_03_DROP",
     "EX_03_GQA",
     "EX_04_STATS",
@@ -53,6 +57,7 @@ __all__ = [
 CHAPTERS = (
     chapter_00,
     chapter_01,
+    chapter_02,
     chapter_03,
     chapter_04,
     chapter_05,

@@ -2,6 +2,7 @@
 
 from .chapter_00 import START_00, ex_00_word
 from .chapter_01 import ex_01_block
+from .chapter_02 import PROMPTS_02, ex_02_dear, ex_02_merge
 from .chapter_03 import ex_03_drop, ex_03_gqa
 from .chapter_04 import ex_04_stats, ex_04_taps
 from .chapter_05 import ex_05_odd, ex_05_rotate
@@ -15,9 +16,12 @@ from .common import NotYet
 
 __all__ = [
     "NotYet",
+    "PROMPTS_02",
     "START_00",
     "ex_00_word",
     "ex_01_block",
+    "ex_02_dear",
+    "ex_02_merge",
     "ex_03_drop",
     "ex_03_gqa",
     "ex_04_stats",

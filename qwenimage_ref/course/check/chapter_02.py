@@ -1,0 +1,103 @@
+"""Chapter 02: tokens."""
+
+import random
+
+from ...bpe import learn
+from ...bpe import merge as package_merge
+from .common import need
+
+PROMPTS_02 = (  # twelve characters each
+    "a large ring",
+    "blue diamond",
+    "ZYXWVUTSRQPO",
+    "3.1415926535",
+    "éèêëáàâäóòôö",
+    "红色圆形在蓝色星形上方文",
+    "一只猫坐在窗边看着外面雪",
+    "🐱🐶🦊🐻🐼🐨🐯🦁🐮🐷🐸🐵",
+)
+
+
+def ex_02_merge(merge) -> None:
+    """A word in letters and the ranks of pairs -> its tokens."""
+
+    def found(letters, *pairs):
+        tokens = [*letters]
+        answer = merge(tokens, {pair: rank for rank, pair in enumerate(pairs)})
+        need(isinstance(answer, list), f"give a list of tokens, not {answer!r}")
+        need(tokens == [*letters], "your function changes the list it was handed; work on a copy")
+        joined = "".join(map(str, answer))
+        need(
+            joined == letters,
+            f"of the letters {letters!r} there came back {joined!r}: something got lost or doubled",
+        )
+        return answer
+
+    ab, bc, abc = ("a", "b"), ("b", "c"), ("ab", "c")
+    need(found("xyz", ab) == [*"xyz"], "no pair is known in 'xyz', so its letters stay as they are")
+    need(found("") == [], "an empty word has no tokens")
+    need(found("ab", ab) == ["ab"], "'ab' is the pair a, b itself, and it stays in two")
+    need(found("xab", ab) == ["x", "ab"], "the pair at the very end of 'xab' was not seen")
+    need(
+        found("abc", bc, ab) == ["a", "bc"],
+        "in 'abc' with b, c learned first that pair joins, although a, b stands further left: "
+        "the rank decides, not the place, and a low rank comes first",
+    )
+    need(
+        found("abxab", ab) == ["ab", "x", "ab"],
+        "in 'abxab' the pair stands twice, and only one of them was joined",
+    )
+    need(
+        found("abc", ab, abc) == ["abc"],
+        "in 'abc' a, b joins and makes a new pair, ab, c, which is known: look again after a merge",
+    )
+    aa = ("a", "a")
+    need(
+        found("aaa", aa) == ["aa", "a"],
+        "of 'aaa' the left two join, the third is left over: pairs that overlap go left to right",
+    )
+    need(
+        found("abcd", ("c", "d"), ab, ("ab", "cd"), bc) == ["abcd"],
+        "in 'abcd' c, d joins, then a, b, then the two that were made; yours stops before or takes "
+        "another way",
+    )
+    _compare(merge)
+    print("right: tokens as the model was trained with")
+
+
+def _compare(merge) -> None:
+    """With the package's on words of three letters, by merges learned from other such words."""
+    rng = random.Random(2)
+
+    def words(count, longest):
+        return ["".join(rng.choices("abc", k=rng.randint(1, longest))) for _ in range(count)]
+
+    pairs = [pair for pair, _ in zip(learn({word: 1 for word in words(60, 9)}, 1), range(40))]
+    ranks = {pair: rank for rank, pair in enumerate(pairs)}
+    for word in words(60, 14):
+        need(
+            merge([*word], ranks) == package_merge(word, ranks),
+            f"right for the short words, not for {word!r} with forty pairs; does every merge start "
+            "from the best pair of all that stand there now?",
+        )
+
+
+def ex_02_dear(prompt) -> None:
+    """Which of PROMPTS_02 costs the pocket tokenizer most tokens."""
+    need(isinstance(prompt, str), "the answer is one of the prompts, a string in quotes")
+    hints = {
+        0: "those are words the tokenizer has seen: about one token each",
+        1: "those are words the tokenizer has seen: about one token each",
+        2: "rare in a caption, but a capital is one byte, so it is one token at the most",
+        3: "digits never join, so one token each: dear for a number, and still one byte each",
+        4: "two bytes each, and no merge for them: there is something dearer",
+        5: "three bytes each, but the captions were full of these words",
+        6: "three bytes each, and hardly a merge for them: close, but there is something dearer",
+    }
+    need(
+        prompt in PROMPTS_02,
+        "that is none of the prompts; copy one of them, or write PROMPTS_02[number]",
+    )
+    place = PROMPTS_02.index(prompt)
+    need(place not in hints, hints.get(place, ""))
+    print("right: what counts is bytes that were never learned together")

@@ -1,0 +1,5 @@
+"""Believes that accents are the dearest."""
+
+HINT = "two bytes each"
+
+answer = "éèêëáàâäóòôö"

@@ -1,0 +1,5 @@
+"""Believes that capitals are rare enough."""
+
+HINT = "one byte, so"
+
+answer = "ZYXWVUTSRQPO"
