@@ -10,7 +10,7 @@ from diffusers import QwenImagePipeline
 from PIL import Image
 
 from qwenimage_ref import QwenImage, pipeline, sampler
-from qwenimage_ref.course import gallery
+from qwenimage_ref.course import answers, gallery, quiz
 from qwenimage_ref.course.corners import CORNERS
 from qwenimage_ref.course.corners_unseen import BY_HAND
 from qwenimage_ref.course.show import pocket_folder
@@ -152,3 +152,36 @@ def test_a_bug_is_shown_in_its_lines_alone():
     ]
     shown = gallery.exhibit(bug).data
     assert shown.startswith("**no rescale**: guidance") and bug.test.split("::")[1] in shown
+
+
+# ---- the quiz
+
+
+def test_the_sick_pictures_have_the_causes_that_the_answer_names():
+    assert [CORNERS[place].name for place in quiz.SICK] == answers.EX_11_DIAGNOSE
+    assert {*answers.EX_11_DIAGNOSE} <= {*quiz.CAUSES}
+
+
+def test_causes_are_listed_in_the_order_of_the_alphabet_and_only_if_a_picture_shows_them():
+    assert list(quiz.CAUSES) == sorted(corner.name for corner in CORNERS if corner.shows)
+
+
+def test_the_quiz_counts_and_names_no_picture():
+    assert quiz.verdict(["a", quiz.ASKED, "c"], ["a", "b", "b"]) == "1 of 3 right, 1 still open"
+    assert quiz.verdict(["a", "b", "b"], ["a", "b", "b"]) == "3 of 3 right"
+    with pytest.raises(ValueError, match="2 causes for 3 pictures"):
+        quiz.verdict(["a", "b"], ["a", "b", "b"])
+
+
+def test_a_choice_changes_the_words_below_the_pictures():
+    board = quiz.Quiz([Image.new("RGB", (8, 8))] * 2, quiz.CAUSES[:2])
+    assert board.words.value == "0 of 2 right, 2 still open"
+    board.choices[1].value = quiz.CAUSES[1]
+    assert board.words.value == "1 of 2 right, 1 still open"
+    board.choices[0].value = quiz.CAUSES[3]
+    assert board.words.value == "1 of 2 right"
+
+
+def test_where_no_widget_can_be_the_quiz_is_words():
+    board = quiz.Quiz([Image.new("RGB", (8, 8))] * 2, quiz.CAUSES[:2])
+    assert board._repr_mimebundle_()["text/plain"].startswith("2 pictures, each with a list")

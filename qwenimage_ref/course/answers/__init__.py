@@ -13,6 +13,7 @@ from . import (
     chapter_06,
     chapter_07,
     chapter_08,
+    chapter_11,
     chapter_12,
     chapter_13,
     chapter_22,
@@ -26,6 +27,7 @@ from .chapter_05 import EX_05_ODD, EX_05_ROTATE
 from .chapter_06 import EX_06_MASK, EX_06_MODULATION
 from .chapter_07 import EX_07_TENSOR
 from .chapter_08 import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
+from .chapter_11 import EX_11_DIAGNOSE
 from .chapter_12 import EX_12_SIGMA
 from .chapter_13 import EX_13_FOOLED
 from .chapter_22 import EX_22_WORSE
@@ -47,6 +49,7 @@ __all__ = [
     "EX_08_GUIDE",
     "EX_08_MU",
     "EX_08_STRETCH",
+    "EX_11_DIAGNOSE",
     "EX_12_SIGMA",
     "EX_13_FOOLED",
     "EX_22_WORSE",
@@ -64,6 +67,7 @@ CHAPTERS = (
     chapter_06,
     chapter_07,
     chapter_08,
+    chapter_11,
     chapter_12,
     chapter_13,
     chapter_22,

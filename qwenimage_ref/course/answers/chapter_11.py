@@ -1,0 +1,25 @@
+"""Chapter 11: gallery of wrong answers."""
+
+EX_11_DIAGNOSE = [
+    "statistics inverted",
+    "padding attended",
+    "half-split rotation",
+    "shift before scale",
+    "cut at 35",
+]
+
+SPOILERS = {
+    "ex_11_diagnose": {
+        "statistics",
+        "inverted",
+        "padding",
+        "attended",
+        "half",
+        "split",
+        "rotation",
+        "shift",
+        "scale",
+        "cut",
+        "35",
+    }
+}

@@ -1,0 +1,4 @@
+"""Plays safe."""
+
+answer = ["statistics inverted"] * 5
+HINT = "the same cause twice"

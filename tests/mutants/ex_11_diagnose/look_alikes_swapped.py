@@ -1,0 +1,10 @@
+"""Takes wrong colours for dirt and dirt for wrong colours."""
+
+answer = [
+    "shift before scale",
+    "padding attended",
+    "half-split rotation",
+    "statistics inverted",
+    "cut at 35",
+]
+HINT = "this paper is clean"

@@ -1,0 +1,10 @@
+"""Sees cells of 16 pixels and thinks of packing."""
+
+answer = [
+    "statistics inverted",
+    "padding attended",
+    "half-split rotation",
+    "packed p-p-c",
+    "cut at 35",
+]
+HINT = "that loses the outlines"
