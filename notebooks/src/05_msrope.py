@@ -274,7 +274,10 @@ nearness = {name: cosines[:, pairs].mean(1).view(83, 83) for name, pairs in grou
 from qwenimage_ref.course.heat import heat
 
 heat(
-    [{"values": near, "title": name, "marks": [(22, 52)]} for name, near in nearness.items()],
+    [
+        {"values": near, "title": name, "marks": [(22, 52)], "low": 0.3, "high": 1}
+        for name, near in nearness.items()
+    ],
     alt="Three maps of 83 by 83 tokens: row pairs give a dark horizontal band at the asking token, "
     "column pairs a vertical one, all pairs together a cross with a dark middle",
     side=3.2,
@@ -302,7 +305,7 @@ print(
 prompt = "a red star"
 ids = pipe.tokenizer.encode_prompt(prompt)[pipe.tokenizer.prefix_length :]
 words = [pipe.tokenizer.decode([token]).strip() for token in ids[:3]]
-drawn.position_map(8, 8, words=words)
+drawn.position_map(8, 8, reach=(-5, 7), words=words)
 
 # %%
 img, txt = positions([(1, 8, 8)], text_length=3)

@@ -56,7 +56,8 @@ def position_picture(rows: int, cols: int) -> Image.Image:
 def clocks(angles, pairs: list[str], alt: str) -> Shown:
     """angles (S, P): a row of hands for each pair of numbers, a column for each position."""
     angles = np.asarray(angles)
-    fig, axes = plt.subplots(*angles.T.shape, figsize=(0.85 * len(angles), 0.95 * len(pairs)))
+    size = (0.85 * len(angles), 0.95 * len(pairs))
+    fig, axes = plt.subplots(*angles.T.shape, figsize=size, squeeze=False)
     for place, row in enumerate(axes.T):
         for pair, ax in enumerate(row):
             turn = angles[place, pair]
