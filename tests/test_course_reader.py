@@ -56,5 +56,5 @@ def test_where_no_widget_can_be_the_sliders_are_words():
 
 def test_the_drawings_are_described_and_leave_no_figure_open():
     assert reader.last_token(TOKENS, maps(), 2, "all heads alike").alt == "all heads alike"
-    assert reader.every_head(maps(), "six triangles").alt == "six triangles"
+    assert reader.every_head(maps(), 2, "six triangles").alt == "six triangles"
     assert plt.get_fignums() == []

@@ -18,7 +18,7 @@
 #
 # | | |
 # |---|---|
-# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); tokens (chapter 02); what a softmax is |
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb), chapter 02; softmax |
 # | **You get** | the whole tower, written by you: norm, attention, mask, gate, residual stream |
 # | **Minutes** | 45 to read, less than one to run |
 # | **Picture** | where every attention head looks when it reads the last token |
@@ -414,8 +414,8 @@ reader.last_token(
     tokens,
     maps,
     start,
-    alt="Sixteen rows, one a head, over 51 tokens. Most heads put nearly all on one or two tokens; "
-    "'white', before the line's far end, is dark in several rows; some look at the letter",
+    alt="Sixteen rows, one a head, over 51 tokens. From layer 1 on, most heads put nearly all on "
+    "one token: three on 'white', some on other words of the prompt, three on words of the letter",
 )
 
 # %%
@@ -471,21 +471,21 @@ print("another token reads other words, and none after itself; back again: ok")
 
 # %% [markdown]
 # All of these states in print: a square for each head; down, who reads; across, what is read. The
-# empty half above the diagonal is the future. Single dark columns are words that many tokens look
-# at; a dark diagonal is a head that looks at the token itself, or the one before.
+# empty half above the diagonal is the future. A dark upright bar is a word that several tokens in a
+# row look at; the longest belong to *white*, which all five closing tokens want to know.
 
 # %%
 reader.every_head(
     maps,
-    alt="Sixteen squares, blank above the diagonal. Most show a few dark columns and dots; "
-    "some a dark line along the diagonal",
+    start,
+    alt="Sixteen squares, blank above the diagonal: scattered dots below it, and near the lower "
+    "right corner short upright bars, where the closing tokens all look at one word",
 )
 
 # %%
 assert maps.triu(1).abs().max() == 0
-previous = maps.diagonal(-1, 2, 3).mean(-1)  # share of the token before, by layer and head
-itself = maps.diagonal(0, 2, 3).mean(-1)
-print(f"the future gets nothing: ok; most for itself: {itself.max():.2f}")
+assert min(maps[1, 1, -5:, white].min(), maps[3, 0, -5:, white].min()) > 0.9
+print("the future gets nothing; all five closing tokens look at 'white' in two heads: ok")
 
 # %% [markdown]
 # ## Which vectors to take
@@ -632,8 +632,8 @@ show.figure(
 )
 
 # %% [markdown]
-# And the picture? Four times the same noise: cut as it should be; cut before the reading; not cut
-# at all; cut one token too early.
+# And the picture? Five times the same noise: cut as it should be; cut before the reading; cut one
+# token too early; not cut at all; and not cut, but with a mask that hides the letter.
 
 # %%
 from qwenimage_ref.sampler import sigmas
@@ -642,36 +642,46 @@ empty = pipe.encode_prompt([" "])
 levels = sigmas(20, 64, pipe.scheduler)
 
 
-def paint(text_states):
-    latents = pipe.denoise(pipe.noise(1, 128, 128, seed=0), levels, (text_states, None), empty)
+def paint(text_states, mask=None):
+    latents = pipe.denoise(pipe.noise(1, 128, 128, seed=0), levels, (text_states, mask), empty)
     return pipe.to_pictures(latents)[0]
 
 
-cuts = {"after": kept, "before": never_read, "never": states, "one too few": states[:, start - 1 :]}
-pictures = [paint(text_states) for text_states in cuts.values()]
+# %%
+hidden = torch.arange(len(tokens))[None] >= start
+pictures = {
+    "after": paint(kept),
+    "before": paint(never_read),
+    "one too early": paint(states[:, start - 1 :]),
+    "never": paint(states),
+    "never, hidden": paint(states, hidden),
+}
 show.grid(
-    pictures,
-    list(cuts),
-    alt="Cut after and before reading: a red circle and a blue star. Never cut: a ruined picture. "
-    "One token too few: shapes out of place, cut off by the edge",
+    [*pictures.values()],
+    [*pictures],
+    alt="Cut after and before reading: a red circle and a blue star. One token too early: both "
+    "shifted, the star cut off by the edge. Never cut, hidden or not: one broken red circle",
+    columns=5,
+    scale=1,
 )
 
 # %%
-apart = [show.difference(picture, pictures[0]) for picture in pictures]
-assert apart[1] < 5 < apart[2] and apart[1] < 5 < apart[3]
-print("before the reading: hardly to be seen; never or one too few: ruined: ok")
+apart = {name: show.difference(pictures["after"], other) for name, other in pictures.items()}
+assert apart["before"] < 5 < min(apart[name] for name in list(apart)[2:])
+print("before the reading: hardly to be seen; the others: ruined: ok")
 
 # %% [markdown]
-# Read the second picture with care. The states were wrong by four tenths of their length, and you see
-# *nothing*. Our painter knows few words and forgives much. A bug of this kind hides behind a good
-# picture; only the number shows it. The others are ruined for a reason that has little to do with
-# meaning: each extra state pushes all the others to another place in the painter's rotation.
+# Read the second picture with care. The states were wrong by four tenths of their length, and you
+# see *nothing*. Our painter knows few words and forgives much. A bug of this kind hides behind a
+# good picture; only the number shows it. The others are ruined for a reason that has little to do
+# with meaning: in the painter, too, tokens have places, and each extra state pushes all the others
+# to the next place. The mask proves it: with the letter hidden the picture stays broken.
 #
 # ## Padding
 #
 # Two prompts in one batch have to be equally long, so the shorter one is filled up with a token
-# that means nothing. On the right, padding cannot harm: nobody looks ahead, so no real token can see it,
-# mask or no mask. On the left, everybody would see it.
+# that means nothing. On the right, padding cannot harm: nobody looks ahead, so no real token can
+# see it, mask or no mask. On the left, everybody would see it.
 
 # %%
 pad = torch.full((1, 9), pipe.tokenizer.pad_id)
@@ -714,8 +724,10 @@ assert words[0].isdisjoint(words[1])
 print(world.caption(scenes[0], "en"), "/", world.caption(scenes[0], "zh"))
 
 # %%
+from qwenimage_ref.course.heat import shade
+
 fig, ax = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
-image = ax.imshow(alike, cmap="cividis_r", vmin=0, vmax=1)
+image = ax.imshow(alike, cmap=shade("text"), vmin=0, vmax=1)
 ax.set_yticks(range(8), [world.caption(scene) for scene in scenes], fontsize=9)
 ax.set_xticks(range(8), [f"zh {i + 1}" for i in range(8)])
 fig.colorbar(image, label="cosine")

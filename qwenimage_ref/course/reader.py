@@ -5,6 +5,7 @@ import html
 import ipywidgets
 import matplotlib.pyplot as plt
 
+from .heat import shade
 from .show import PALETTE, Shown, figure
 
 SPELLED = {"\n": "↵", "<|im_start|>": "‹start›", "<|im_end|>": "‹end›"}
@@ -23,10 +24,10 @@ def last_token(tokens: list[str], maps, cut: int, alt: str) -> Shown:
     """
     L, H, T, _ = maps.shape
     fig, ax = plt.subplots(figsize=(11.5, 0.24 * L * H + 1.2))
-    ax.imshow(maps[:, :, -1].reshape(L * H, T), cmap="cividis_r", vmin=0, vmax=1, aspect="auto")
+    ax.imshow(maps[:, :, -1].reshape(L * H, T), cmap=shade("text"), vmin=0, vmax=1, aspect="auto")
     ax.axvline(cut - 0.5, color=PALETTE["wrong"], linewidth=2)
     for layer in range(1, L):
-        ax.axhline(layer * H - 0.5, color=PALETTE["paper"], linewidth=2)
+        ax.axhline(layer * H - 0.5, color=PALETTE["noise"], linewidth=1)
     names = [f"layer {layer}, head {head}" for layer in range(L) for head in range(H)]
     ax.set_yticks(range(L * H), names, fontsize=7)
     ax.set_xticks(range(T), map(spelled, tokens), rotation=90, fontsize=8)
@@ -35,14 +36,19 @@ def last_token(tokens: list[str], maps, cut: int, alt: str) -> Shown:
     return figure(fig, alt)
 
 
-def every_head(maps, alt: str) -> Shown:
-    """maps (L, H, T, T) -> a small picture for each head: who reads (down) what (across)"""
+def every_head(maps, cut: int, alt: str) -> Shown:
+    """maps (L, H, T, T) -> a small picture for each head: who reads (down) what (across)
+
+    Lines stand before token `cut`, the first whose state is kept.
+    """
     L, H, T, _ = maps.shape
     fig, axes = plt.subplots(L, H, figsize=(2.2 * H, 2.3 * L), layout="constrained", squeeze=False)
     for layer in range(L):
         for head in range(H):
             ax = axes[layer, head]
-            ax.imshow(maps[layer, head], cmap="cividis_r", vmin=0, vmax=1)
+            ax.imshow(maps[layer, head], cmap=shade("text"), vmin=0, vmax=1)
+            for line in (ax.axvline, ax.axhline):
+                line(cut - 0.5, color=PALETTE["wrong"], linewidth=0.8)
             ax.set_title(f"layer {layer}, head {head}", fontsize=9)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_color(PALETTE["noise"])
