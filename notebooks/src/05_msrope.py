@@ -233,9 +233,20 @@ print("yours and the package's rotate agree: ok")
 # %%
 from qwenimage_ref import QwenImage
 from qwenimage_ref.config import MMDiTConfig
+from qwenimage_ref.course import gated
 
+axes = gated.run(
+    "05_axes",
+    "transformer/config.json",
+    lambda path: list(MMDiTConfig.from_json(path).axes_dims_rope),
+)
+official = MMDiTConfig.official()
+assert axes == list(official.axes_dims_rope) == [16, 56, 56]
+print("the official file says 16, 56 and 56: ok")
+
+# %%
 pipe = QwenImage.from_pretrained(show.pocket_folder())
-official, pocket = MMDiTConfig.official(), pipe.transformer.config
+pocket = pipe.transformer.config
 rows = [
     [name, config.attention_head_dim, *config.axes_dims_rope]
     for name, config in (("official", official), ("pocket", pocket))

@@ -124,7 +124,7 @@ waves = torch.stack([waves_by_hand(s.item()) for s in sigma.flatten()])[:, None]
 
 # %% [markdown]
 # Two linear layers make a vector of width `D` out of the 256 numbers. Between them stands **SiLU**,
-# `x * sigmoid(x)`, a soft hinge. Its input is small here; the class that does all that:
+# `x * sigmoid(x)`, a soft hinge. The class that does all that:
 
 # %%
 from torch.nn.functional import silu
@@ -204,9 +204,17 @@ assert torch.allclose(by_hand, mmdit.modulate(img, shift, scale), atol=1e-5)
 print("six vectors in this order, and modulation by hand and by package agree: ok")
 
 # %% [markdown]
-# A trap for porters: the layer after the last block makes only two vectors, and there the order is
-# *scale, shift*. Whoever reads them the other way round gets pictures of mud.
-#
+# A trap: the layer after the last block makes only two vectors, and there the order is *scale,
+# shift*.
+
+# %%
+scale, shift = net.norm_out.linear(silu(temb)).chunk(2, dim=-1)
+by_hand = layer_norm_by_hand(img) * (1 + scale) + shift
+assert torch.allclose(by_hand, net.norm_out(img, temb), atol=1e-5)
+assert not torch.allclose(layer_norm_by_hand(img) * (1 + shift) + scale, by_hand, atol=0.1)
+print("after the last block scale comes first: ok")
+
+# %% [markdown]
 # ## The gate
 #
 # What attention or the MLP gives back is not simply added. Each channel is first multiplied by its
@@ -520,6 +528,41 @@ for name, (ours, number, arguments) in cases.items():
     print(f"{name}: by hand, package and diffusers, relative difference under 1e-5: ok")
 
 # %% [markdown]
+# The same holds for a block of the 20B model. Where its weights are, the cell computes it.
+
+# %%
+from dataclasses import replace
+
+from safetensors import safe_open
+
+from qwenimage_ref.rope import positions, rotations
+
+
+def first_official_block(shard):
+    official, prefix = replace(MMDiTConfig.official(), num_layers=1), "transformer_blocks.0."
+    with safe_open(shard, framework="pt") as file:
+        keys = [key for key in file.keys() if key.startswith(prefix)]
+        weights = {key.removeprefix(prefix): file.get_tensor(key).float() for key in keys}
+    with torch.device("meta"):  # shapes without memory; the weights bring theirs
+        mine = mmdit.Block(official.inner_dim, official.num_attention_heads)
+    theirs = reference_mmdit(official).transformer_blocks[0]
+    for either in (mine, theirs):
+        either.load_state_dict(weights, assign=True)
+    turns = [rotations(pos, official.axes_dims_rope) for pos in positions([(1, 2, 3)], 5)]
+    streams = [draw_numbers(1, n, official.inner_dim, seed=n) for n in (6, 5, 1)]
+    expected = run(theirs, dict(zip(names, (*streams, *turns))))
+    for found in (mine(*streams, *turns), block_by_hand(mine, *streams, *turns)):
+        for stream, reference in zip(found, expected):
+            assert difference(stream, reference)[1] <= within("block")
+
+
+# %%
+from qwenimage_ref.course import gated
+
+shard = "transformer/diffusion_pytorch_model-00001-of-00009.safetensors"
+gated.check(shard, "block 0 by hand and by package equals diffusers'", first_official_block)
+
+# %% [markdown]
 # That is the whole block. The transformer is: two linear layers that bring image and text to width
 # `D`, these blocks, one more modulation and one more linear layer.
 #
@@ -527,7 +570,7 @@ for name, (ours, number, arguments) in cases.items():
 #
 # The `weights` of joint attention are shares: row by row, how much a token takes from every other.
 # `attention_weights` does for a trained block what you did above. Here is block 3 of the pocket
-# model, the mean of its heads. The pink lines part text from image.
+# model, the mean of its heads; dark is much. The pink lines part text from image.
 
 # %%
 weights_at = {
@@ -549,7 +592,10 @@ attention.attention_map(
 # %%
 all_weights = torch.stack([torch.stack(weights) for weights in weights_at.values()])
 assert torch.allclose(all_weights.sum(-1), torch.ones(4, blocks, T + 64), atol=1e-5)
-print("each row, text or image, adds up to 1: ok")
+image_at_image = all_weights[..., T:, T:].mean((0, 1))
+for offset in (-8, 0, 8):
+    assert image_at_image.diagonal(offset).mean() > 1.5 * image_at_image.mean()
+print("each row adds up to 1; the three lines are darker than the rest: ok")
 
 # %% [markdown]
 # In the part on the lower right, image at image, the lines beside the middle one are eight columns
