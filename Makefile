@@ -85,6 +85,15 @@ teacher: setup ## write them solved, with minutes and points, to editions/teache
 site: setup ## make the course a static site: site/_build/index.html
 	@$(BIN)/python site/build.py
 
+blank: setup ## the capstone: a copy of the package with the model left to write [TO=folder]
+	@$(BIN)/python -m qwenimage_ref.course.capstone blank $(if $(TO),"$(TO)")
+
+OF =
+PART =
+grade: setup ## compare what you wrote with the reference, part by part [OF=folder] [PART=mmdit]
+	@$(BIN)/python -m qwenimage_ref.course.capstone grade $(if $(OF),"$(OF)") \
+	    $(if $(PART),--part "$(PART)")
+
 clean: ## remove .venv, site and caches; training states in runs/ stay
 	rm -rf $(VENV) *.egg-info site/_build .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

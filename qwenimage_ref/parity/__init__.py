@@ -10,6 +10,8 @@ This is the only room of the package that imports either library.
     validate.py     `qwenimage validate`: a checkpoint's every stage (stages.py), both networks
                     built from its files a layer at a time (sides.py), public numbers of the
                     released weights (gates.py), what is said of all that (report.py)
+    grade.py        `make grade`: every part of the model path as a reader wrote it, networks
+                    (grade_networks.py) and words, sampler, pipeline (grade_pipeline.py)
 
     ours = random_weights(MMDiT(config), seed=0)
     theirs = copy_weights(ours, reference_mmdit(config))
