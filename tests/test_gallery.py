@@ -14,10 +14,9 @@ from qwenimage_ref.course import answers, gallery, quiz
 from qwenimage_ref.course.corners import CORNERS
 from qwenimage_ref.course.corners_unseen import BY_HAND
 from qwenimage_ref.course.show import pocket_folder
-from qwenimage_ref.posters.draw import Scene, Shape, caption
+from qwenimage_ref.posters.draw import caption
 from qwenimage_ref.posters.read import score
 
-SCENE = Scene("beige", (Shape("star", "red"), Shape("circle", "blue")), "left of", "HI")
 every_corner = pytest.mark.parametrize("corner", CORNERS, ids=lambda corner: corner.name)
 
 
@@ -50,7 +49,7 @@ def test_what_a_bug_paints_is_farther_from_the_right_picture_than_its_bound(pipe
     painted = gallery.paint(pipe, corner)
     assert gallery.psnr(painted.picture, right[corner.size].picture) < corner.below
     if not corner.shows:
-        assert score(SCENE, painted.picture)["scene"], "a picture shows this one"
+        assert score(quiz.WALL, painted.picture)["scene"], "a picture shows this one"
 
 
 def test_the_same_sums_in_another_order_are_no_bug(pipe, right):
@@ -60,8 +59,7 @@ def test_the_same_sums_in_another_order_are_no_bug(pipe, right):
 
 
 def test_the_right_picture_shows_what_was_asked_for(right):
-    assert gallery.PROMPT in {caption(SCENE, "en", seed) for seed in range(200)}
-    found = score(SCENE, right[128].picture)
+    found = score(quiz.WALL, right[128].picture)
     assert found["scene"] and found["word"]
 
 
@@ -162,6 +160,11 @@ def test_the_sick_pictures_have_the_causes_that_the_answer_names():
     assert {*answers.EX_11_DIAGNOSE} <= {*quiz.CAUSES}
 
 
+def test_the_prompts_ask_for_the_scenes_that_are_looked_for():
+    for scene, prompt in ((quiz.WALL, gallery.PROMPT), (quiz.SCENE, quiz.PROMPT)):
+        assert prompt in {caption(scene, "en", seed) for seed in range(200)}
+
+
 def test_causes_are_listed_in_the_order_of_the_alphabet_and_only_if_a_picture_shows_them():
     assert list(quiz.CAUSES) == sorted(corner.name for corner in CORNERS if corner.shows)
 
@@ -185,3 +188,9 @@ def test_a_choice_changes_the_words_below_the_pictures():
 def test_where_no_widget_can_be_the_quiz_is_words():
     board = quiz.Quiz([Image.new("RGB", (8, 8))] * 2, quiz.CAUSES[:2])
     assert board._repr_mimebundle_()["text/plain"].startswith("2 pictures, each with a list")
+
+
+def test_a_chart_has_a_bar_for_every_distance_and_opens_no_figure():
+    shown = gallery.chart({"velocity sign": 7.0, "exact GELU": 72.0}, "two bars of 7 and 72 dB")
+    assert shown.alt == "two bars of 7 and 72 dB"
+    assert gallery.plt.get_fignums() == []

@@ -12,12 +12,13 @@ import sys
 import textwrap
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
 
 from .. import pipeline
-from .show import Markdown, pocket_folder
+from .show import PALETTE, Markdown, Shown, figure, pocket_folder
 
 PACKAGE = __name__.split(".")[0]
 PROMPT = 'a red star left of a blue circle on a beige background with the text "HI"'
@@ -147,3 +148,20 @@ def exhibit(*corners: Corner) -> Markdown:
         for corner in corners
     ]
     return Markdown("\n\n".join(parts))
+
+
+def chart(distances: dict[str, float], alt: str, bound: float = 80, seen: float = 23) -> Shown:
+    """Bars in dB, nearest to the right picture last; a colour for those under `seen`."""
+    names = sorted(distances, key=distances.get)
+    fig, ax = plt.subplots(figsize=(8, 0.22 * len(names) + 0.8))
+    for place, name in enumerate(names):
+        value = distances[name]
+        role = "image" if value < seen else "text" if value < bound else "joint"
+        ax.barh(place, value, color=PALETTE[role], height=0.7)
+        ax.text(value + 0.8, place, f"{value:.0f}", va="center", fontsize=8)
+    ax.axvline(bound, color=PALETTE["ink"], linewidth=1, linestyle="dashed")
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.invert_yaxis()
+    ax.set(xlabel="PSNR to the right picture, in dB", xlim=(0, 100))
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure(fig, alt)

@@ -2,10 +2,14 @@
 
 import ipywidgets
 
+from ..posters.draw import Scene, Shape
 from .corners import CORNERS
 from .gallery import paint
 from .show import png
 
+# what is asked for on the wall, and of the five pictures below it
+WALL = Scene("beige", (Shape("star", "red"), Shape("circle", "blue")), "left of", "HI")
+SCENE = Scene("sky", (Shape("ring", "green"), Shape("star", "red")), "left of", "A7")
 PROMPT = 'a green ring left of a red star on a sky background with the text "A7"'
 ASKED = "choose a cause"
 CAUSES = tuple(sorted(corner.name for corner in CORNERS if corner.shows))
@@ -34,8 +38,9 @@ def verdict(given, causes) -> str:
 class Quiz(ipywidgets.VBox):
     """Pictures in a row, under each its choice, and below how many are right, but not which."""
 
-    def __init__(self, pictures, causes):
-        self._causes = tuple(causes)
+    def __init__(self, pictures, causes=None):
+        """causes: of the pictures; None: of those that `sick_pictures` paints."""
+        self._causes = causes or [CORNERS[place].name for place in SICK]
         images = [
             ipywidgets.Image(value=png(picture), format="png", width=160) for picture in pictures
         ]
