@@ -1,0 +1,679 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · Pictures to latents and back
+#
+# The painter never sees a pixel. It works on **latents**, a small stack of numbers that stands for
+# the picture, and somebody else turns them into pixels at the end. That somebody was built for
+# films. This page takes it apart and keeps the third of it that a single picture needs.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); convolutions |
+# | **You get** | the VAE, its shapes, its dead weights, and the scale that the painter works in |
+# | **Minutes** | 35 to read, less than one to run |
+# | **Picture** | poster, reconstruction and difference; the 16 channels between them |
+# | **Number** | our 2-D rewrite equals the 3-D film VAE to 1e-5; 44,599,603 numbers are alive |
+#
+# Why not paint pixels? A picture of 1328 × 1328 has 5.3 million numbers, and neighbours nearly
+# always agree. Latents have a twelfth of them and leave out what no eye misses. Everything after
+# that, each of the painter's steps, costs less.
+
+# %%
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import latents as course
+from qwenimage_ref.course import show
+from qwenimage_ref.posters import draw as world
+
+torch.set_grad_enabled(False)
+torch.manual_seed(0)
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+vae = pipe.vae
+
+# %% [markdown]
+# Twelve posters, drawn and not painted, as numbers from -1 (black) to 1 (white):
+
+# %%
+scenes = [world.sample_scene(number) for number in range(12)]
+posters = [Image.fromarray(world.draw(scene, number)) for number, scene in enumerate(scenes)]
+img = course.from_pictures(posters)  # (B, 3, H, W)
+print(tuple(img.shape), "from", img.min().item(), "to", img.max().item())
+
+# %% [markdown]
+# ## There and back
+#
+# A **VAE** (variational autoencoder) is a pair of networks. `encode` shrinks a picture, `decode`
+# makes pixels of what is left, and both were trained together to lose as little as possible.
+#
+# `encode` returns two things. In training it did not point at one place but at a small cloud, and
+# `decode` had to cope with any point in it: `mean` is the middle of the cloud, `logvar` the
+# logarithm of its squared width. It made the latents smooth: a small change means a small change in
+# the picture. We take the middle.
+
+# %%
+mean, logvar = vae.encode(img)
+back = vae.decode(mean)
+width = (logvar / 2).exp()  # of the cloud, as a deviation
+assert mean.shape == (12, 16, 16, 16) and back.shape == img.shape
+assert width.mean() < 0.05 * mean.std()
+print("latents", tuple(mean.shape), "; the cloud is under a twentieth of their spread: ok")
+
+# %%
+chosen = [0, 2, 11]
+difference = (8 * (back - img).abs() - 1).clamp(-1, 1)  # 0 becomes black
+triptych = [course.to_pictures(x[chosen]) for x in (img, back, difference)]
+show.grid(
+    [column[row] for row in range(3) for column in triptych],
+    ["poster", "there and back", "difference × 8"] * 3,
+    alt="Three posters, each beside its reconstruction, which looks the same, and the difference, "
+    "eight times enlarged: black, but for thin lines along the edges of shapes and letters",
+    columns=3,
+    scale=1,
+)
+
+# %% [markdown]
+# What is lost sits on the edges. In a number: the **peak signal-to-noise ratio** compares the mean
+# squared error with the largest possible value, on a logarithmic scale in decibels. With colours
+# from 0 to 1:
+#
+# $$\text{PSNR} = -10 \log_{10} \text{mean}\,(a - b)^2$$
+#
+# 20 dB is an error of a tenth of the range, 40 dB of a hundredth.
+
+
+# %%
+def psnr_in_a_loop(a, b):
+    squares = [((x - y) / 2) ** 2 for x, y in zip(a.flatten().tolist(), b.flatten().tolist())]
+    return -10 * math.log10(sum(squares) / len(squares))
+
+
+# %%
+import math
+
+at_once = -10 * ((img[:1] - back[:1]) / 2).pow(2).mean().log10().item()
+assert abs(psnr_in_a_loop(img[:1], back[:1]) - at_once) < 1e-3
+assert abs(course.psnr(img[:1], back[:1]) - at_once) < 1e-3
+each = [course.psnr(img[i : i + 1], back[i : i + 1]) for i in range(12)]
+assert min(each) > 30
+print("loop, line and function agree; every poster above 30 dB: ok")
+
+# %% [markdown]
+# The report gives 33.4 dB for the official VAE on photographs, and 36.6 dB on pictures full of text
+# (Table 2), where it beats all others compared. That is its pride: its decoder was trained further
+# on documents and posters, because letters are nothing but edges. Our posters are easier still.
+#
+# ## Sixteen channels
+#
+# The latents of one poster are 16 squares of 16 × 16 numbers. Each number stands for 8 × 8 pixels,
+# three colours each: 192 numbers in, 16 out.
+
+# %%
+z = vae.normalize(mean)  # to mean 0 and deviation 1 in each channel; explained below
+course.channels(
+    z[0],
+    alt="Sixteen squares: in most of them the triangle and the diamond of the first poster can be "
+    "recognised, in some also the letters; each channel gives them other values",
+)
+
+# %%
+black, red = z[0, :, 3, 8], z[0, :, 9, 8]  # a place inside of each shape
+print(world.caption(scenes[0]))
+assert (z[0].std((1, 2)) > 0.05).all() and (black - red).abs().max() > 1
+print("no channel is flat, and the two shapes differ in some by more than 1: ok")
+
+# %% [markdown]
+# No channel *is* a colour, and none is an edge. Together they say both. What does one of them
+# carry? Multiply it by something and decode:
+
+# %%
+mixer = course.Channels(vae, z[:1])
+mixer
+
+# %%
+whole = mixer.picture.value
+mixer.channel.value = 10
+assert mixer.picture.value != whole
+mixer.factor.value = 1
+assert mixer.picture.value == whole
+print("without channel 10 another picture; times 1 the old one: ok")
+
+# %% [markdown]
+# In print, each channel set to zero in turn, and how far the picture then is from the whole:
+
+# %%
+without = [vae.decode(vae.denormalize(course.scaled(z[:1], c, 0))) for c in range(16)]
+lost = [course.psnr(x, back[:1]) for x in without]
+show.grid(
+    course.to_pictures(torch.cat(without)),
+    [f"without {c}: {db:.0f} dB" for c, db in enumerate(lost)],
+    alt="Sixteen decoded posters, each without one channel: some hardly differ, in others the "
+    "background or a shape takes another colour; shapes keep their place",
+    columns=8,
+    scale=1,
+)
+
+# %%
+assert max(lost) - min(lost) > 10
+least, most = lost.index(max(lost)), lost.index(min(lost))
+print(f"most is lost with channel {most}, least with channel {least}, 10 dB and more apart: ok")
+
+# %% [markdown]
+# Shapes stay where they are, because a place in the latents is a place in the picture. Colours go,
+# because they are spread over many channels.
+#
+# ## A preview that costs nothing
+#
+# Spread over many channels, but nearly *linear*: a colour can be read off the 16 numbers with one
+# small matrix. Programs use this to show what is being painted without running the decoder. Fit it
+# by least squares on 32 other posters, and try it on ours:
+
+# %%
+others = [
+    Image.fromarray(world.draw(world.sample_scene(number), number)) for number in range(100, 132)
+]
+other_img = course.from_pictures(others)
+other_z = vae.normalize(vae.encode(other_img)[0])
+factors, bias = course.rgb_fit(other_z, other_img)
+print("factors", tuple(factors.shape), "bias", tuple(bias.shape))
+
+# %%
+previews = course.preview(z[8:], factors, bias)
+large = [small.resize((128, 128), Image.Resampling.NEAREST) for small in previews]
+show.grid(
+    posters[8:] + large,
+    [f"poster {i}" for i in range(8, 12)] + ["preview, 16 × 16"] * 4,
+    alt="Four posters, and below them their previews of 16 by 16 squares: right colours, "
+    "right places, no sharp edge",
+    scale=1,
+)
+
+# %%
+from qwenimage_ref.parity.gates import latents_and_colours, published_fit, share_explained
+
+seen = latents_and_colours(vae, img)
+ours, official = share_explained(*seen, factors, bias), share_explained(*seen, *published_fit())
+assert ours > 0.75 and official < 0.2
+print("our fit explains over 75 % of the colours' variance, the official VAE's next to none: ok")
+
+# %% [markdown]
+# The second fit is a published one, made for the official VAE, where it explains 96 % (the file in
+# `tests/golden` says where it is from). Here it is worthless: the channels of two VAEs have nothing
+# in common, not even in the same architecture. Latents belong to the VAE that made them.
+#
+# ## A film seen through one frame
+#
+# The official file holds a *film* VAE, in the architecture of Wan 2.1 (report, section on the VAE).
+# Its convolutions are three-dimensional: a weight is `(out, in, 3, 3, 3)`, three **taps** in time,
+# each a 3 × 3 kernel. They are **causal**: a frame may depend on earlier frames, never on later
+# ones. So two empty frames are put in front, and none behind. By hand:
+
+
+# %%
+def causal_in_a_loop(film, weight):
+    """(in, frames, H, W), (out, in, 3, 3, 3) -> (out, frames, H, W)"""
+    frames = [torch.zeros_like(film[:, 0])] * 2 + list(film.unbind(1))
+    out = []
+    for t in range(film.shape[1]):
+        taps = [F.conv2d(frames[t + tap], weight[:, :, tap], padding=1) for tap in range(3)]
+        out.append(sum(taps))
+    return torch.stack(out, 1)
+
+
+def causal_at_once(film, weight):
+    return F.conv3d(F.pad(film, (1, 1, 1, 1, 2, 0)), weight)  # pads columns, rows, time
+
+
+film, weight = torch.randn(4, 6, 9, 10), torch.randn(5, 4, 3, 3, 3)
+assert torch.allclose(causal_in_a_loop(film, weight), causal_at_once(film, weight), atol=1e-4)
+print("a film of six frames, the same by loop and by conv3d: ok")
+
+# %% [markdown]
+# Draw which tap meets which frame, and the waste is plain. Dashed frames are empty:
+
+# %%
+import matplotlib.pyplot as plt
+
+C = show.PALETTE
+fig, axes = plt.subplots(1, 2, figsize=(9, 2.3), layout="constrained", width_ratios=(5, 3))
+for ax, count, title in zip(axes, (3, 1), ("the third frame of a film", "a single picture")):
+    for at in range(-2, count):
+        empty = at < 0
+        style = {"ls": "--" if empty else "-", "ec": C["noise"] if empty else C["image"]}
+        ax.add_patch(plt.Rectangle((at, 0), 0.8, 0.8, fc="none", lw=2, **style))
+        ax.text(
+            at + 0.4, 0.4, "0" if empty else f"frame {at}", ha="center", va="center", fontsize=9
+        )
+    for tap in range(3):
+        at = count - 3 + tap
+        colour = C["noise"] if at < 0 else C["joint"]
+        ax.text(at + 0.4, 1.25, f"tap {tap}", ha="center", color=colour, weight="bold")
+        arrow = {"arrowstyle": "->", "color": colour, "lw": 2}
+        ax.annotate("", (at + 0.4, 0.82), (at + 0.4, 1.2), arrowprops=arrow)
+    ax.set(xlim=(-2.1, count), ylim=(-0.1, 1.6), title=title)
+    ax.axis("off")
+show.figure(
+    fig,
+    alt="Left, three taps on frames 0, 1 and 2 of a film; right, a single picture: taps 0 and 1 "
+    "meet empty frames, only tap 2 meets the picture",
+)
+
+# %%
+single = film[:, :1]
+for tap in range(3):
+    changed = weight.clone()
+    changed[:, :, tap] += 1
+    gap = (causal_at_once(single, changed) - causal_at_once(single, weight)).abs().max()
+    print(f"tap {tap} changed: the picture {'changes' if gap else 'stays'}")
+    assert bool(gap) == (tap == 2)
+
+# %% [markdown]
+# ## Exercise: which tap is alive?
+#
+# ★★☆☆☆ · 5 minutes
+#
+# Write `flatten(kernel)`: from a stored weight `(out, in, t, k, k)` to the weight `(out, in, k, k)`
+# that gives the same on one picture with `conv2d`. `t` is 3 or 1. You will know it works when the
+# checker says so, and your function turns the film VAE's first layer into ours.
+
+
+# %% tags=["exercise"]
+def flatten(kernel):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+flatten = answers.unless_solved(flatten, answers.EX_04_TAPS)
+check.ex_04_taps(flatten)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The drawing on the right. Time is the third axis of the weight.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Do not add taps up: what stands before the picture is empty, not a copy of the picture. And a
+# weight with `t` = 1 has its only tap at the same place, if you count from the end.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# of axis 2, take the end; keep all the rest
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def flatten(kernel):
+#     return kernel[:, :, -1]
+# ```
+#
+# </details>
+
+# %% [markdown]
+# Now the real thing: the film VAE of the library diffusers, filled with our weights in the form in
+# which files store them. Does your function give our layers?
+
+# %%
+from qwenimage_ref.parity import reference
+from qwenimage_ref.parity.tolerances import within
+
+twin = reference.copy_weights(vae, reference.reference_vae(vae.config))
+stored = twin.state_dict()
+for name in ("encoder.conv_in.weight", "decoder.conv_out.weight", "quant_conv.weight"):
+    assert torch.equal(flatten(stored[name]), vae.get_parameter(name))
+    print(f"{name:23} {tuple(stored[name].shape)} -> {tuple(vae.get_parameter(name).shape)}")
+
+# %% [markdown]
+# Our file has zeros in its dead taps, so the test would be too easy. Fill them with noise first,
+# as a file may well have anything there. The film VAE must not care:
+
+# %%
+noisy = {
+    name: torch.cat([torch.randn_like(tensor[:, :, :-1]), tensor[:, :, -1:]], 2)
+    for name, tensor in stored.items()
+    if tensor.dim() == 5 and tensor.shape[2] == 3
+}
+twin.load_state_dict(noisy, strict=False, assign=True)
+theirs = reference.run(twin, {"img": img[:1]})[0], reference.run(twin, {"z": mean[:1]})
+for ours, other in zip((mean[:1], back[:1]), theirs):
+    assert (ours - other).abs().max() <= within("vae") * other.abs().max()
+print(f"{len(noisy)} weights with noise in their dead taps, encoded and decoded as by our 2-D VAE:")
+print(f"relative difference under {within('vae'):.0e}: ok")
+
+# %% [markdown]
+# The four `time_conv` among them shrink or stretch *time*, and one frame never runs them at all. So
+# how much of the official file is alive on a picture? `stored_form` says what the file holds, our
+# classes hold what is needed.
+
+# %%
+from qwenimage_ref.config import VAEConfig
+from qwenimage_ref.structure import stored_form
+from qwenimage_ref.vae import VAE, Tap
+
+with torch.device("meta"):  # shapes without memory
+    big = VAE(VAEConfig())
+held = {name: math.prod(shape) for name, shape in stored_form(big).items()}
+needed = {name: p.numel() for name, p in big.named_parameters()}
+assert (len(held), sum(held.values())) == (194, 126_892_531)
+assert sum(needed.values()) == 44_599_603
+print(f"stored {sum(held.values()):,}, alive {sum(needed.values()):,}")
+
+# %%
+rows = {}
+for part in ("encoder", "decoder"):
+    alive = sum(n for name, n in needed.items() if name.startswith(part))
+    time = sum(n for name, n in held.items() if name.startswith(part) and "time_conv" in name)
+    taps = sum(n for name, n in held.items() if name.startswith(part)) - alive - time
+    rows[part] = {"alive": alive, "dead taps": taps, "time_conv": time}
+fig, ax = plt.subplots(figsize=(8, 1.7))
+left = [0, 0]
+for kind, colour in (("alive", "joint"), ("dead taps", "noise"), ("time_conv", "accent")):
+    widths = [row[kind] / 1e6 for row in rows.values()]
+    ax.barh([0, 1], widths, left=left, color=C[colour], label=kind)
+    left = [a + b for a, b in zip(left, widths)]
+ax.set_yticks([0, 1], list(rows))
+ax.set(xlabel="million numbers")
+ax.invert_yaxis()
+ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+ax.spines[["top", "right"]].set_visible(False)
+show.figure(fig, alt="Encoder 54 million, decoder 73 million; about a third of each is alive")
+
+# %%
+assert [row["alive"] for row in rows.values()] == [19_306_592, 25_291_683]
+dead = sum(row["dead taps"] for row in rows.values())
+assert dead == 79_968_384 and sum(row["time_conv"] for row in rows.values()) == 2_324_544
+print(
+    {
+        part: f"{row['alive'] / 1e6:.1f} of {sum(row.values()) / 1e6:.1f}"
+        for part, row in rows.items()
+    }
+)
+
+# %% [markdown]
+# The report's Table 2 writes it as 54/73 million, 19/25 million on images. (`quant_conv` and
+# `post_quant_conv`, between the two, are 1,328 more.) Here is all it takes to load such a weight,
+# and to write it back:
+
+# %%
+show.source(Tap)
+
+# %% [markdown]
+# ## From pixels to latents, level by level
+#
+# Watch a poster on its way. Three times the sides are halved; instead, channels become more.
+
+# %%
+shapes = []
+
+
+def note(name):
+    return lambda module, inputs, output: shapes.append((name, tuple(output.shape[1:])))
+
+
+watched = {f"encoder.down_blocks.{i}": block for i, block in enumerate(vae.encoder.down_blocks)}
+watched |= {"encoder.mid_block": vae.encoder.mid_block, "quant_conv": vae.quant_conv}
+watched |= {f"decoder.up_blocks.{i}": block for i, block in enumerate(vae.decoder.up_blocks)}
+hooks = [module.register_forward_hook(note(name)) for name, module in watched.items()]
+vae.decode(vae.encode(img[:1])[0])
+for hook in hooks:
+    hook.remove()
+kinds = {name: type(module).__name__ for name, module in watched.items()}
+show.table(["module", "kind", "C, h, w"], [[name, kinds[name], shape] for name, shape in shapes])
+
+# %% [markdown]
+# The last step before the latents, `quant_conv`, gives 32 channels: 16 for the mean, 16 for the
+# width of the cloud. A `ResBlock` is norm, SiLU, convolution, twice, and a shortcut around it. In
+# the middle, and only there, every place looks at every other once, with the attention of chapter
+# 03, one head and no mask. Two details trip people up. The norm divides each place's channel vector
+# by its length, and has nothing under the root:
+
+# %%
+from qwenimage_ref.vae import Norm
+
+norm = vae.encoder.down_blocks[0].norm1
+x = torch.randn(1, len(norm.gamma), 3, 5)
+by_hand = torch.empty_like(x)
+for row in range(3):
+    for column in range(5):
+        place = x[0, :, row, column]
+        length = place.pow(2).sum().sqrt()
+        by_hand[0, :, row, column] = place / length * len(place) ** 0.5 * norm.gamma[:, 0, 0]
+assert torch.allclose(by_hand, norm(x), atol=1e-5)
+show.source(Norm._scaled)
+
+# %% [markdown]
+# And halving pads on the right and below only, so that the windows of 3 × 3, two apart, start at
+# the first pixel and end one beyond the last:
+
+# %%
+down = vae.encoder.down_blocks[2].resample[1]
+x = torch.randn(1, down.in_channels, 6, 8)
+right = F.conv2d(F.pad(x, (0, 1, 0, 1)), down.weight, down.bias, stride=2)
+around = F.conv2d(x, down.weight, down.bias, stride=2, padding=1)
+assert torch.allclose(right, vae.encoder.down_blocks[2](x), atol=1e-5)
+assert right.shape == around.shape and not torch.allclose(right, around, atol=1e-2)
+print("padding all around gives the same shape and other numbers: ok")
+
+# %% [markdown]
+# ## The scale that the painter works in
+#
+# Raw latents have their own ranges, channel by channel. The painter mixes them with noise of mean 0
+# and deviation 1, so they have to be on that scale, too. The config of every VAE holds both numbers
+# for each channel. Ours, and the official ones, read from the official file:
+
+# %%
+from qwenimage_ref.course import gated
+
+
+def statistics(path):
+    config = VAEConfig.from_json(path)
+    return {"mean": list(config.latents_mean), "std": list(config.latents_std)}
+
+
+listed = gated.run("04_latent_statistics", "vae/config.json", statistics)
+assert tuple(listed["mean"]) == VAEConfig().latents_mean
+show.table(
+    ["channel", *range(16)],
+    [
+        ["official mean", *(f"{m:.2f}" for m in listed["mean"])],
+        ["official std", *(f"{s:.2f}" for s in listed["std"])],
+        ["pocket mean", *(f"{m:.2f}" for m in vae.config.latents_mean)],
+        ["pocket std", *(f"{s:.2f}" for s in vae.config.latents_std)],
+    ],
+)
+
+# %% [markdown]
+# ## Exercise: the right way round
+#
+# ★★☆☆☆ · 5 minutes
+#
+# Write `normalise(z, mean, std)` for raw latents `z` of shape `(B, C, h, w)`, with `mean` and `std`
+# of shape `(C,)`: every channel is to come out with mean 0 and deviation 1. You will know it works
+# when the checker says so. A warning: our latents are 16 × 16 with 16 channels, so numbers along
+# the wrong axis raise no error.
+
+
+# %% tags=["exercise"]
+def normalise(z, mean, std):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+normalise = answers.unless_solved(normalise, answers.EX_04_STATS)
+check.ex_04_stats(normalise)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# A number with mean 5 and deviation 2: how does it become one with mean 0 and deviation 1? Which
+# comes first?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# PyTorch lines shapes up from the right. `(C,)` meets the columns `w`. Two more axes of length one,
+# on the right of `C`, bring it where it belongs.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# mean, std = as (C, 1, 1)
+# subtract the mean, then divide by std
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def normalise(z, mean, std):
+#     return (z - mean[:, None, None]) / std[:, None, None]
+# ```
+#
+# </details>
+
+# %%
+stats = [torch.tensor(values) for values in (vae.config.latents_mean, vae.config.latents_std)]
+by_hand = normalise(mean, *stats)
+assert torch.allclose(by_hand, vae.normalize(mean), atol=1e-5)
+assert torch.allclose(vae.denormalize(by_hand), mean, atol=1e-5)
+print("by hand and by the package; and denormalize leads back: ok")
+
+# %% [markdown]
+# One name has misled many. The official code calls a variable `latents_std` and stores `1 / std` in
+# it, and then *divides* by it. Two wrongs make a right; who copies one of them gets this:
+
+# %%
+m, s = (values.view(1, 16, 1, 1) for values in stats)
+ways = {
+    "right": z * s + m,
+    "divided by std": z / s + m,
+    "mean forgotten": z * s,
+    "wrong axis": z * stats[1] + stats[0],
+    "not at all": z,
+}
+decoded = {name: vae.decode(raw[:1]) for name, raw in ways.items()}
+show.grid(
+    [course.to_pictures(x)[0] for x in decoded.values()],
+    list(decoded),
+    alt="The first poster decoded five times: right; with the deviation inverted; without "
+    "the mean; with statistics along the columns; and with none: wrong colours, stripes",
+    columns=5,
+    scale=1,
+)
+
+# %%
+fidelity = {name: course.psnr(x, img[:1]) for name, x in decoded.items()}
+assert all(db < 25 < fidelity["right"] for name, db in fidelity.items() if name != "right")
+print({name: round(db) for name, db in fidelity.items()})
+
+# %% [markdown]
+# With the official weights on the machine, the rewrite is proven on them, too:
+
+# %%
+from qwenimage_ref.checkpoint import load_into
+
+
+def verify(file):
+    ours = VAE(VAEConfig.from_json(file.parent / "config.json"))
+    load_into(ours, file.parent, torch.float32)
+    film = reference.copy_weights(ours.eval(), reference.reference_vae(ours.config))
+    expected = reference.run(film, {"img": img[:1]})[0]
+    assert (ours.encode(img[:1])[0] - expected).abs().max() <= within("vae") * expected.abs().max()
+    assert share_explained(*latents_and_colours(ours, img), *published_fit()) > within("latent rgb")
+
+
+file = "vae/diffusion_pytorch_model.safetensors"
+gated.check(file, "it encodes a poster in 2-D as in 3-D, and the published preview fits it", verify)
+
+# %% [markdown]
+# ## Estimate first
+#
+# Say a number before you open the fold.
+#
+# **1.** How many numbers are the latents of a picture of 1328 × 1328, and how many times fewer than
+# the picture's?
+#
+# <details><summary>Answer</summary>
+#
+# 16 × 166 × 166 = 440,896; twelve times fewer. The sides are eight times shorter, which leaves a
+# sixty-fourth, and 3 channels become 16.
+#
+# </details>
+#
+# **2.** Each layer costs its number of weights times the number of places it runs on. What costs
+# more in the decoder, the last level with 96 channels at full size, or the first with 384 at an
+# eighth?
+#
+# <details><summary>Answer</summary>
+#
+# The last. A convolution has 16 times fewer weights there, and runs on 64 times as many places:
+# four times the work. Most of the time goes into the last two levels.
+#
+# </details>
+#
+# **3.** How many of the official file's 126.9 million numbers would you have to store for pictures
+# only, in per cent?
+#
+# <details><summary>Answer</summary>
+#
+# 35 %. Not quite a third: the halving and doubling convolutions and the attention were 2-D all
+# along.
+#
+# </details>
+
+# %%
+places = (1328 // 8) ** 2
+assert (16 * places, 3 * 1328**2 / (16 * places)) == (440_896, 12)
+first, last = (9 * width**2 * area for width, area in ((384, places), (96, 64 * places)))
+assert last == 4 * first
+assert round(100 * sum(needed.values()) / sum(held.values())) == 35
+print("440,896 and 12 times; 4 times; 35 %: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * It keeps the 3-D convolutions and a cache for frames to come, because the same class decodes
+#   films. On a still picture that costs two thirds of every multiplication with zeros, unless
+#   somebody notices.
+# * It decodes large pictures in overlapping tiles to save memory. The attention in the middle then
+#   sees a tile instead of the picture, so the result differs a little.
+# * For training, `mean` of every picture is computed once and stored. Image-to-image pipelines draw
+#   from the cloud instead of taking its middle.
+# * Our upsampling convolves first and repeats pixels later, with weights added up: the same numbers
+#   from 16 products instead of 36.
+#
+# ## Try this
+#
+# * Encode a picture that is no poster: noise, or a photograph of yours, sides a multiple of 8. How
+#   many decibels are left, and what does the pocket VAE make of a face?
+# * Move the widget's factor to -1. What is the opposite of a channel?
+# * Shift the latents by one place with `z.roll(1, 3)` and decode. Then shift by half a place.
+# * Mix the latents of two posters half and half and decode; then mix the pixels. What is the same?
+# * Quantise `z` to 16 levels. At how many levels do you see a difference?
