@@ -13,6 +13,7 @@ from . import (
     chapter_06,
     chapter_07,
     chapter_08,
+    chapter_09,
     chapter_11,
     chapter_12,
     chapter_13,
@@ -27,6 +28,7 @@ from .chapter_05 import EX_05_ODD, EX_05_ROTATE
 from .chapter_06 import EX_06_MASK, EX_06_MODULATION
 from .chapter_07 import EX_07_TENSOR
 from .chapter_08 import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
+from .chapter_09 import EX_09_IMG2IMG
 from .chapter_11 import EX_11_DIAGNOSE
 from .chapter_12 import EX_12_SIGMA
 from .chapter_13 import EX_13_FOOLED
@@ -49,6 +51,7 @@ __all__ = [
     "EX_08_GUIDE",
     "EX_08_MU",
     "EX_08_STRETCH",
+    "EX_09_IMG2IMG",
     "EX_11_DIAGNOSE",
     "EX_12_SIGMA",
     "EX_13_FOOLED",
@@ -67,6 +70,7 @@ CHAPTERS = (
     chapter_06,
     chapter_07,
     chapter_08,
+    chapter_09,
     chapter_11,
     chapter_12,
     chapter_13,

@@ -1,0 +1,11 @@
+"""Runs the whole schedule from a start in the middle."""
+
+HINT = "takes all of them"
+
+
+def answer(pipe, img, noise, levels, strength, cond, uncond):
+    steps = len(levels) - 1
+    first = int(steps - steps * strength)
+    clean = pipe.vae.normalize(pipe.vae.encode(img)[0])
+    x = (1 - levels[first]) * clean + levels[first] * noise
+    return pipe.denoise(x, levels, cond, uncond)
