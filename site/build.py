@@ -30,8 +30,14 @@ PARTS = (  # of the course, by the first number that is no longer theirs
     (40, "Ribs", "What else a text-to-image model can be made to do. In any order."),
     (100, "Appendices", "To look things up."),
 )
-# what stands for a chapter on the front page, by a phrase of its description; else the first one
-FACES = {"12": "through the stages of a training", "13": "A bar for every question"}
+# which picture stands for a chapter on the front page, by words of its description; else the first
+FACES = {
+    "05": "Position map of a grid 8 x 8",
+    "06": "A square map in four parts",
+    "08": "A gray cloud",
+    "12": "through the stages of a training",
+    "13": "A bar for every question",
+}
 
 
 class SiteError(RuntimeError):
@@ -53,11 +59,10 @@ class Chapter:
 
     @property
     def face(self) -> tuple[bytes, str]:
-        phrase = FACES.get(self.number, "")
-        found = [picture for picture in self.pictures if phrase in picture[1]]
-        if not found:
-            raise SiteError(f"{self.path.name} has no picture described as {phrase!r}; mend FACES")
-        return found[0]
+        """The picture that stands for the chapter, and its description."""
+        words = FACES.get(self.number, "")
+        chosen = [picture for picture in self.pictures if words in picture[1]]
+        return (chosen or self.pictures)[0]
 
 
 def chapters(folder: Path) -> list[Chapter]:
@@ -101,13 +106,16 @@ def adapt(chapter: Chapter, target: Path, pictures: Path) -> None:
 
 def marks(cell) -> list[str]:
     """What the page has to know of a cell: "hide-input" is myst-nb's, the others course.css's."""
-    texts = [
-        output.get("text") or output.get("data", {}).get("text/plain", "")
-        for output in cell.get("outputs", ())
+    outputs = cell.get("outputs", ())
+    values = [  # of plain ones, a widget is the only one that says in words what it is
+        output.data["text/plain"]
+        for output in outputs
+        if {*output.get("data", ())} == {"text/plain"}
     ]
+    texts = values + [output.text for output in outputs if output.output_type == "stream"]
     found = {
         "hide-input": cell.metadata.get("jupyter", {}).get("source_hidden"),
-        "widget": any(re.match(r"(an? )?(sliders?|choices) ", text) for text in texts),
+        "widget": any(re.match("[a-z]+ [a-z]+ [a-z]+ ", text) for text in values),
         "words": not any(re.search(r"(?m)^ |  ", text) for text in texts),
     }
     return [mark for mark, holds in found.items() if holds]

@@ -1,7 +1,11 @@
 """How Sphinx makes the course's pages. site/build.py lays out what it reads."""
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 project = html_title = "Qwen-Image, taken apart"
 language = "en"
@@ -28,13 +32,22 @@ html_static_path = ["static"]
 html_css_files = ["course.css"]
 
 
+def mathml(visitor, node, as_block: bool) -> str:
+    formula = node.astext().replace(r"\dots", r"\ldots")  # the one name in use that it lacks
+    try:
+        return tex2mathml(formula, as_block)
+    except MathError as error:
+        logger.warning("this formula cannot be set: %s", error, location=node)
+        return visitor.encode(formula)
+
+
 def inline_formula(visitor, node) -> None:
-    visitor.body.append(tex2mathml(node.astext()))
+    visitor.body.append(mathml(visitor, node, as_block=False))
     raise nodes.SkipNode
 
 
 def formula(visitor, node) -> None:
-    visitor.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
+    visitor.body.append(f'<div class="formula">{mathml(visitor, node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 

@@ -186,11 +186,24 @@ def test_a_folder_without_notebooks_is_one_clear_line(builder, tmp_path):
         builder.build(tmp_path / "html", tmp_path)
 
 
-def test_a_chapter_whose_picture_is_gone_is_named(builder, monkeypatch):
-    chapter = builder.Chapter(NOTEBOOKS[0], "", {}, [(b"", "another picture")])
-    monkeypatch.setitem(builder.FACES, "00", "no such words")
-    with pytest.raises(builder.SiteError, match="00_.* has no picture .*'no such words'"):
-        _ = chapter.face
+def test_a_chapter_shows_the_chosen_picture_or_else_its_first(builder, monkeypatch):
+    pictures = [(b"1", "a first picture"), (b"2", "a second picture")]
+    chapter = builder.Chapter(NOTEBOOKS[0], "", {}, pictures)
+    for words, face in (("second", pictures[1]), ("third", pictures[0])):
+        monkeypatch.setitem(builder.FACES, "00", words)
+        assert chapter.face == face
+
+
+def test_what_a_page_has_to_know_of_a_cell(builder):
+    def cell(text, **metadata):
+        output = nbformat.v4.new_output("execute_result", {"text/plain": text})
+        return nbformat.v4.new_code_cell("x", outputs=[output], metadata=metadata)
+
+    assert builder.marks(cell("sliders for rows and columns over a map")) == ["widget", "words"]
+    assert builder.marks(cell("(1, 64, 64)")) == ["words"]
+    assert builder.marks(cell("torch   >=2.9\nnumpy   >=2.0")) == []
+    hidden = {"jupyter": {"source_hidden": True}}
+    assert builder.marks(cell("right", **hidden)) == ["hide-input", "words"]
 
 
 def test_a_site_that_cannot_be_built_leaves_the_old_one(builder, tmp_path, monkeypatch):
