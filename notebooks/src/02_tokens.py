@@ -1,0 +1,605 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · Tokens
+#
+# A transformer cannot read. It looks up numbers, so a prompt has to become a row of whole numbers
+# first. This page does that from the bytes up, in both languages, and ends at the ids that the
+# official model was trained on.
+#
+# | | |
+# |---|---|
+# | **You need** | Python: strings, lists, dictionaries |
+# | **You get** | a tokenizer whose every id you could find by hand |
+# | **Minutes** | 30 to read, a few seconds to run |
+# | **Picture** | the merge tree of a word; token strips, English and Chinese |
+# | **Number** | 21 of 21 golden prompts give the official ids; 34 tokens are dropped |
+
+# %% [markdown]
+# ## Why not letters, why not words?
+#
+# A *token* is a piece of text that has a number, its **id**. Which pieces? Letters would make rows
+# five times as long, and long rows are dear: attention looks at every pair. Whole words would need
+# endless lists, and *chalkboards* would be unknown if only *chalkboard* was listed. The usual way
+# out is in between: frequent words are one token, rare ones fall into pieces, and in the worst
+# case into single **bytes**. There are only 256 of those, so nothing is ever unknown.
+#
+# ## Step 1: bytes
+#
+# A computer stores text as bytes, by a table called UTF-8. English letters take one byte each,
+# accented ones two, Chinese characters three, emoji four.
+
+# %%
+for character in ("a", "é", "红", "🐱"):
+    data = character.encode("utf-8")
+    print(character, len(data), "bytes:", data.hex(" "))
+
+# %% [markdown]
+# One thing before that: *é* can be stored in two ways, as one character or as an *e* with an accent
+# after it. They look the same, so they should cost the same. Unicode's rule **NFC** picks the
+# first, and the tokenizer applies it before all else.
+
+# %%
+import unicodedata
+
+one, two = "caf\u00e9", "cafe\u0301"
+assert one != two and unicodedata.normalize("NFC", two) == one
+print(f"{len(one)} and {len(two)} characters, after NFC both are {len(one)}: ok")
+
+# %% [markdown]
+# ## Step 2: letters for bytes
+#
+# A vocabulary is kept in a text file, and some bytes do not show: a space, a newline, a third of a
+# Chinese character. So each byte gets a printable letter that stands for it. Those that show
+# stand for themselves; the others get letters from `U+0100` on. That is why published vocabularies
+# are full of `Ġ`: it is a space.
+
+# %%
+from qwenimage_ref import bpe
+
+themselves = [byte for byte, letter in bpe.LETTER_OF.items() if ord(letter) == byte]
+assert (len(bpe.LETTER_OF), len(themselves)) == (256, 188)
+for text in ("a ring", "红", "\n"):
+    print(repr(text), "is written", bpe.to_letters(text))
+    assert bpe.to_bytes(bpe.to_letters(text)).decode() == text
+
+# %% [markdown]
+# ## Step 3: cut into words
+#
+# Next, a prompt is cut into *words*, and no token ever reaches across a cut. A regular expression
+# does that; the first alternative that fits wins.
+#
+# | it takes | for example |
+# |---|---|
+# | an English ending after an apostrophe | `'s` |
+# | letters, with one character before them, usually the space | ` blue` |
+# | **one** digit | `7` |
+# | punctuation, with a space before it and newlines after it | `!?` |
+# | white space; its last space goes to the word that follows | |
+
+# %%
+words = bpe.split_words("It's 2 cats,  12 caf\u00e9s!\n\n红色圆形")
+assert "".join(words) == "It's 2 cats,  12 caf\u00e9s!\n\n红色圆形"
+print(words)
+
+# %% [markdown]
+# Look closely. The space belongs to the word *after* it, so *cats* with and without it are two
+# different things to the model. Digits stand alone. A Chinese sentence without punctuation is one
+# single "word", because Chinese writes no spaces.
+
+# %%
+assert words[:5] == ["It", "'s", " ", "2", " cats"] and words[-1] == "红色圆形"
+print("a space goes with the next letters, digits never group: ok")
+
+# %% [markdown]
+# ## Step 4: merge
+#
+# A word is now a row of letters, one for each byte. **Byte-pair encoding** joins neighbours, by a
+# list of pairs that was learned once and then frozen. The place of a pair in that list is its
+# **rank**: rank 0 was learned first. The rule:
+#
+# > Of all neighbouring pairs that stand in the word, take the one with the lowest rank. Join it
+# > wherever it stands, from left to right. Start again, until no pair is in the list.
+#
+# Watch it on one word. `trees.history` in the package follows the rule and writes down each state.
+# The tokenizer is the pocket model's: the same code as the official one with a vocabulary of 640.
+
+# %%
+from qwenimage_ref.course import show, trees
+from qwenimage_ref.tokenizer import Tokenizer
+
+pocket = Tokenizer.load(show.pocket_folder() / "tokenizer")
+ranks = {pair: rank for rank, pair in enumerate(pocket.merges)}
+for rank, state in trees.history(" background", ranks):
+    print("start  " if rank is None else f"rank {rank:2}", *map(trees.letters, state))
+
+# %% [markdown]
+# The same as a tree: bytes at the top, one merge a row, its rank beside it. On the right a Chinese
+# word with the *official* merges: *background* again, 背景, two characters of three bytes each.
+# First bytes find their character, then characters find their word.
+
+# %%
+import functools
+
+from qwenimage_ref.course import gated
+
+
+@functools.cache
+def official(path):
+    return Tokenizer.load(path)
+
+
+def chinese_tree(path):
+    merges = official(path).merges
+    return trees.grow("背景", {pair: rank for rank, pair in enumerate(merges)})
+
+
+# %%
+grown = {
+    '" background", pocket': trees.grow(" background", ranks),
+    "the same in Chinese, official": gated.run("02_tree", "tokenizer", chinese_tree),
+}
+trees.picture(
+    grown,
+    alt="Two merge trees. The letters of ' background' join in ten merges, the space and the b "
+    "first, then ackground, then both. Six bytes join in five merges: twice three, then all.",
+)
+
+# %%
+english, chinese = grown.values()
+assert len(english) == len(chinese) == 1, "each ends as one token"
+assert len(trees.merges(english[0])) == 10 and len(trees.merges(chinese[0])) == 5
+assert bpe.to_bytes(trees.letters(chinese[0])).decode() == "背景"
+print("11 bytes in 10 merges, 6 bytes in 5 merges, one token each: ok")
+
+# %% [markdown]
+# ## Where the list comes from
+#
+# Learning it is counting. Cut a lot of text into words and bytes; the most frequent pair becomes
+# rank 0 and is joined everywhere; count again. Here are 300 captions of posters and the first
+# pair, counted by hand and by `bpe.learn`.
+
+# %%
+import itertools
+from collections import Counter
+
+from qwenimage_ref.posters.draw import caption, sample_scene
+
+captions = [caption(sample_scene(i), ("en", "zh")[i % 2], i) for i in range(300)]
+counts = Counter(bpe.to_letters(word) for text in captions for word in bpe.split_words(text))
+
+pairs = Counter()
+for word, times in counts.items():
+    for pair in itertools.pairwise(word):
+        pairs[pair] += times
+(first, times), (second, less) = pairs.most_common(2)
+assert times > less and next(bpe.learn(counts, min_count=2)) == first
+print(f"{first} occurs {times} times: the first merge of these captions")
+print("as bytes:", bpe.to_bytes("".join(first)).hex(" "))
+
+# %% [markdown]
+# Two bytes that are no text at all: 上 (*above*), 一 (*one*), 中 (*middle*) and others begin with
+# `e4 b8`. Counting knows nothing of characters. (The pocket's own
+# rank 0 is a space and a *t*: its text held more than captions, as you will see below.)
+
+# %% [markdown]
+# ## Exercise: the merge loop
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `merge(tokens, ranks)`. `tokens` is a list of letters, such as `["x", "a", "b"]`; `ranks`
+# gives the rank of each known pair, such as `{("a", "b"): 0}`. Return the list of tokens that the
+# rule above ends with. You will know it works when the checker says so and your loop gives the ids
+# of 300 captions.
+
+
+# %% tags=["exercise"]
+def merge(tokens, ranks):
+    """The tokens that a word ends as; `tokens` itself stays as it is."""
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+merge = answers.unless_solved(merge, answers.EX_02_MERGE)
+check.ex_02_merge(merge)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Two jobs, one inside the other: find the best pair that stands in the list now; make a new list in
+# which it is joined. Do that until the first job finds nothing.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# For the second job walk with an index. Where the pair begins at the index, append the joined token
+# and move on by two, else append one token and move on by one. What happens in *aaa*?
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+#     copy the list
+#     repeat:
+#         collect the neighbouring pairs that have a rank
+#         if there are none, return the list
+#         best: the pair with the lowest rank
+#         new list; walk from the left:
+#             here stands best: append it joined, go on two places later
+#             else: append the token, go on one place later
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def merge(tokens, ranks):
+#     tokens = list(tokens)
+#     while True:
+#         pairs = [pair for pair in zip(tokens, tokens[1:]) if pair in ranks]
+#         if not pairs:
+#             return tokens
+#         best = min(pairs, key=ranks.get)
+#         merged, i = [], 0
+#         while i < len(tokens):
+#             if tuple(tokens[i : i + 2]) == best:
+#                 merged.append(tokens[i] + tokens[i + 1])
+#                 i += 2
+#             else:
+#                 merged.append(tokens[i])
+#                 i += 1
+#         tokens = merged
+# ```
+#
+# </details>
+
+# %% [markdown]
+# Your loop looks at the whole word for every merge. The package's `bpe.merge` keeps the candidates
+# in a heap instead, so that somebody who pastes a megabyte of one letter does not stop the
+# machine. `pocket.encode` wraps it with the steps before. Three ways, the same ids:
+
+
+# %%
+def encode_by_hand(text):
+    ids = []
+    for word in bpe.split_words(text):
+        ids += [pocket.vocab[token] for token in merge([*bpe.to_letters(word)], ranks)]
+    return ids
+
+
+for text in captions:
+    heap = [
+        pocket.vocab[token]
+        for word in bpe.split_words(text)
+        for token in bpe.merge(bpe.to_letters(word), ranks)
+    ]
+    assert encode_by_hand(text) == heap == pocket.encode(text)
+print("your loop, the heap and encode give the same ids for 300 captions: ok")
+
+# %%
+show.source(Tokenizer.encode, Tokenizer._encode_word)
+
+# %% [markdown]
+# *Added tokens* are the exception: 22 strings such as `<|im_end|>` that are looked for before all
+# else and become one id each. They are punctuation marks for the machine. A user who types one into
+# a prompt gets the real one.
+#
+# ## Strips
+#
+# One scene in both languages, in both tokenizers. A cell is a byte: a letter, or two hex digits
+# where the byte is none. Colours are tokens, the numbers below are ids. A line under the cells
+# joins the bytes of one Chinese character.
+
+# %%
+from qwenimage_ref.course import strips
+
+scene = sample_scene(2)
+said = {"English": caption(scene, "en", 2), "Chinese": caption(scene, "zh", 2)}
+real = gated.run(
+    "02_strips",
+    "tokenizer",
+    lambda path: {name: strips.pieces(official(path), text) for name, text in said.items()},
+)
+rows = {}
+for name, text in said.items():
+    rows[f"{name}, pocket"] = strips.pieces(pocket, text)
+    rows[f"{name}, official"] = real[name]
+
+# %%
+strips.picture(
+    rows,
+    alt="Four rows of byte cells coloured by token. In English both tokenizers cut at words. In "
+    "Chinese the official one cuts at characters and words; two tokens of the pocket one meet in "
+    "the middle of a character. The cells of the official rows: "
+    + str(strips.Strip(real["English"])),
+)
+
+# %%
+lengths = {name: len(row) for name, row in rows.items()}
+assert lengths["English, pocket"] == lengths["English, official"] == 11
+assert lengths["Chinese, pocket"] < lengths["Chinese, official"]
+cut = [strips.shown(piece) for piece in rows["Chinese, pocket"]]
+assert any(text.startswith("<") for text in cut), "a token with part of a character"
+for name, count in lengths.items():
+    print(f"{name:18} {count:2} tokens")
+print(f"{len(said['English']) / 11:.1f} letters a token in English")
+
+# %% [markdown]
+# Look at the third row. The pocket tokenizer knows nothing but captions of posters, so phrases that
+# come again and again became one token, 薄荷色背景上 (*on a mint background*) for one. And one cut
+# lies inside a character: 绿, *green*, is torn after its first byte. That is no error. Tokens are
+# cut from bytes, and the model never sees characters. Here are the Chinese tokens as your browser
+# writes them; `<e7 ...>` marks bytes that are no whole characters.
+
+# %%
+strips.Strip(rows["Chinese, pocket"])
+
+# %%
+strips.Strip(real["Chinese"])
+
+# %% [markdown]
+# ## Type something
+#
+# The strip of the pocket tokenizer, while you type. Try a cat, a number, your name, an emoji.
+
+# %%
+typing = strips.Typing(pocket, "a blue circle")
+typing
+
+# %%
+at_home = typing.strip.value
+typing.text.value = "a blue cat"
+assert typing.count.value == "10 characters, 10 bytes, 5 tokens" and typing.strip.value != at_home
+typing.text.value = "a blue circle"
+assert typing.strip.value == at_home
+print("another text, another strip; the same text, the same strip: ok")
+
+# %% [markdown]
+# The same in print: what was in the captions is one token, what was not falls into pieces.
+
+# %%
+texts = ("a blue circle", "a blue cat", "a red 42", "Qwen-Image", "caf\u00e9")
+typed = {text: strips.pieces(pocket, text) for text in texts}
+strips.picture(
+    typed,
+    alt="Five rows of cells: a blue circle is three tokens, a blue cat five, a red 42 five, "
+    "Qwen-Image six, and café is one token for each of its five bytes.",
+)
+
+# %%
+assert [len(row) for row in typed.values()][:3] == [3, 5, 5]
+for text, row in typed.items():
+    print(strips.summary(text, row), "|", strips.Strip(row))
+
+# %% [markdown]
+# ## Exercise: the dearest prompt
+#
+# ★☆☆☆☆ · 3 minutes
+#
+# Each of these prompts has twelve characters. Which one costs the pocket tokenizer the most tokens?
+# Decide before you count; think of bytes, and of what the captions taught. You will know it works
+# when the checker agrees and the table below it shows why.
+
+# %%
+for number, prompt in enumerate(check.PROMPTS_02):
+    print(number, prompt)
+
+# %% tags=["exercise"]
+dear = ...  # check.PROMPTS_02[number]
+
+# %% jupyter={"source_hidden": true}
+dear = answers.unless_solved(dear, answers.EX_02_DEAR)
+check.ex_02_dear(dear)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Where nothing merges, a character costs as many tokens as it has bytes.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# How many bytes did the four characters at the top of this page have? Which of them were never in a
+# caption?
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# Number 7: twelve times four bytes that no caption ever held, 48 tokens. The cat at the window has
+# 36 bytes, and a few of its characters have a pair in common with the captions.
+#
+# </details>
+
+# %%
+prices = gated.run(
+    "02_prices", "tokenizer", lambda path: [len(official(path).encode(p)) for p in check.PROMPTS_02]
+)
+rows = [
+    [prompt, len(prompt.encode()), len(pocket.encode(prompt)), price]
+    for prompt, price in zip(check.PROMPTS_02, prices)
+]
+assert max(rows, key=lambda row: row[2])[0] == dear
+assert {len(prompt) for prompt in check.PROMPTS_02} == {12}
+show.table(["prompt", "bytes", "tokens, pocket", "tokens, official"], rows)
+
+# %% [markdown]
+# Read the last column, too. With 151,387 merges the official tokenizer has a token for most of what
+# people write, in any script; digits are what it never joins.
+#
+# ## A letter around the prompt
+#
+# The text encoder is a chat model, and it gets your prompt inside a letter: an instruction, then
+# your words, then the opening of an answer that is never given. This *template* is fixed, byte for
+# byte; the model was trained with it.
+
+# %%
+from qwenimage_ref import tokenizer
+
+before, after = tokenizer.T2I.split("{}")
+print(before + "...your prompt..." + after)
+
+# %% [markdown]
+# The states of everything *before* your words are thrown away after reading (chapter 03 shows why
+# not earlier). How many are those? Do not count words:
+
+# %%
+prefix = gated.run("02_prefix", "tokenizer", lambda path: strips.pieces(official(path), before))
+print(len(before.split()), "words between spaces")
+print(len(bpe.split_words(before)), "words, as the regular expression cuts")
+print(len(prefix), "tokens, official;", len(pocket.encode(before)), "in the pocket")
+assert len(prefix) == len(pocket.encode(before)) == pocket.prefix_length == 34
+
+# %%
+strips.Strip(prefix)
+
+# %% [markdown]
+# Commas and newlines are tokens of their own, and `<|im_start|>` is a single one. So only a
+# tokenizer can count. The official code has the number 34 written into it, for this template
+# and this vocabulary; the package counts (`prefix_length`). The pocket's 34 is no accident
+# either: its training text held the template often enough.
+#
+# Edit models have another, longer template, and drop 64. There the pocket shows what happens when a
+# vocabulary has not learned the words: its own count is another one.
+
+# %%
+edit = tokenizer.EDIT_PLUS.split("{}")[0]
+longer = gated.run("02_edit_prefix", "tokenizer", lambda path: len(official(path).encode(edit)))
+assert longer == 64 and len(pocket.encode(edit)) == 168
+print(f"edit template: {longer} tokens in the official vocabulary, 168 in the pocket's: ok")
+
+# %% [markdown]
+# What stays is your prompt and the five tokens after it. They were read last, so they know the
+# prompt; the model was trained with them and they must not be cut off.
+
+# %%
+for prompt in ("", " ", "a cat"):
+    ids = pocket.encode_prompt(prompt)
+    print(f"{prompt!r:8} {len(ids)} ids, {len(ids) - 34} kept")
+assert len(pocket.encode_prompt("")) - 34 == len(pocket.encode(after)) == 5
+
+# %% [markdown]
+# One more trap. Template and prompt are encoded as **one** string. Where a prompt begins with a
+# newline, that newline joins the one before it, and a token of your prompt ends up among the 34:
+
+
+# %%
+def fused(path):
+    own = official(path)
+    return {"together": own.encode(before + "\nhello"), "apart": own.encode("\nhello")}
+
+
+ids = gated.run("02_newline", "tokenizer", fused)
+assert ids["together"][34:] == ids["apart"][1:] and ids["together"][33] != prefix[33][0]
+print(f"apart {len(ids['apart'])} tokens, together only {len(ids['together']) - 34} after the cut")
+
+# %% [markdown]
+# ## The official ids
+#
+# Is all this the official tokenizer? The repository holds *golden* ids: 21 prompts that were chosen
+# to be nasty, and the ids that the official code gives for them, alone and inside the template.
+
+# %%
+import json
+
+golden = json.loads((show.ROOT / "tests/golden/tokens.json").read_text(encoding="utf-8"))["cases"]
+golden = {name: case for name, case in golden.items() if "raw_ids" in case}
+long = golden["very_long"]["prompt"]  # kept short in the file
+golden["very_long"]["prompt"] = long["repeat"] * long["times"]
+
+
+def agreeing(path):
+    """Names of the golden prompts whose ids, alone and in the template, are the golden ones."""
+    own = official(path)
+    return [
+        name
+        for name, case in golden.items()
+        if own.encode(case["prompt"]) == case["raw_ids"]
+        and own.encode_prompt(case["prompt"]) == case["t2i_full_ids"]
+    ]
+
+
+# %%
+right = gated.run("02_golden", "tokenizer", agreeing)
+assert right == [*golden] and len(right) == 21
+for name in ("chinese", "digits", "leading_newline"):
+    print(f"{name:16} {golden[name]['prompt'][:24]!r}: {golden[name]['raw_ids'][:6]} ...")
+print(f"{len(right)} of {len(golden)} golden prompts: ok")
+
+# %% [markdown]
+# ## Estimate first
+#
+# **1.** How many tokens does the date `2025-12-31` cost?
+#
+# <details><summary>Answer</summary>
+#
+# Ten. Every digit is one, and each hyphen.
+#
+# </details>
+#
+# **2.** The official vocabulary has 151,643 ids without the added ones. 256 are bytes. How many
+# merges are in the list?
+#
+# <details><summary>Answer</summary>
+#
+# 151,387: each merge makes one new token. Each token beyond the bytes is there because somebody's
+# text held that pair often.
+#
+# </details>
+#
+# **3.** A prompt of 1,000 English words: how many of its words reach the transformer? (The pipeline
+# keeps 512 tokens by default.)
+#
+# <details><summary>Answer</summary>
+#
+# Fewer than 512, because punctuation takes its share: with a comma after every third word about
+# 380. The end is cut off, and with it the five tokens after the prompt.
+#
+# </details>
+
+# %%
+sizes = gated.run(
+    "02_vocabulary",
+    "tokenizer",
+    lambda path: [len(official(path).vocab), len(official(path).merges)],
+)
+assert sizes == [151_643, 151_387] and sizes[0] - 256 == sizes[1]
+assert len(pocket.encode("2025-12-31")) == 10
+long = pocket.encode_prompt("a red circle, " * 333)[34:][:512]
+words = pocket.decode(long).split()
+assert len(long) == 512 and 370 < len(words) < 390
+print(
+    f"10 tokens; {sizes[1]:,} merges; {len(words)} of 999 words with a comma after every third: ok"
+)
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * It runs a compiled tokenizer (Hugging Face's, in Rust). Same ids, 1.6 times as fast as this
+#   package's (data/measurements/bench.json); beside 50 steps of a transformer nobody notices.
+# * It pads the prompts of a batch to one length with `<|endoftext|>` on the right; a *mask* says
+#   which tokens are real (chapters 03 and 06).
+# * Edit models add a token for each small patch of the picture inside the letter, and drop 64.
+# * Some programs encode template and prompt apart, or cut by a fixed 34 whatever the template. Both
+#   work until they do not.
+#
+# ## Try this
+#
+# * Find a single character that costs twelve tokens. (Look for music in Unicode, and at NFC.)
+# * Type `<|im_end|>` into the field. Should a program let users do that?
+# * Train your own: `Tokenizer.train(captions, 400)`. Which words are tokens, which are not yet?
+# * `THE CIRCLE` and `the circle`: how many tokens each? What does that tell you about shouting?
