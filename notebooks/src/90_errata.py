@@ -1,0 +1,412 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 90 · Errata
+#
+# A popular model is described often, and descriptions copy from one another. This page collects
+# what circulates about Qwen-Image in model pages, reviews, architecture notes and training guides,
+# and says what is so. No authors are named: most errors were made in good faith, and many of them
+# by people who explained a lot of other things well.
+#
+# | | |
+# |---|---|
+# | **You need** | to have met the words of [chapter 00](00_a_picture_in_sixty_seconds.ipynb) |
+# | **You get** | numbers you can quote, and the habit to ask where one comes from |
+# | **Minutes** | 20 to read, less than one to run |
+# | **Picture** | claims, divided by what is so |
+# | **Number** | 28,849,460,275 parameters in all, counted from the configurations |
+#
+# The last column of each table says where the truth is from. *Here* means: the next cell computes
+# it, from the official configurations, the package or the pocket model. *Report* is the Qwen-Image
+# Technical Report (arXiv 2508.02324).
+#
+# ## How large
+#
+# | said | so | from |
+# |---|---|---|
+# | 27 billion parameters, with "7B" | 28.85 billion: the "7B" text encoder stores 8.29 | here |
+# | the bf16 model has about 30 GB | 40.86 GB, the transformer alone | here |
+# | 38 GB or 40.8 GB for everything | 57.7 GB for everything | here |
+# | in fp8 about 15 GB | 20.43 GB at one byte each | here |
+# | text encoder in fp8 about 7 GB | 8.29 at least; 9.38 if embedding and head stay in bf16 | here |
+# | VAE: 83 M parameters | 126.9 M stored, of which a still picture meets 44.6 M | here |
+# | VAE: 500 MB | 254 MB as released, in bf16 | here |
+# | full precision on 24 GB | the transformer alone has 40.86 GB | here |
+# | INT4 in 14 GB | the weights alone, at half a byte, have 14.4 | here |
+# | a few-step LoRA has 5 GB | rank 64: 1.70 GB in fp32, 0.85 in bf16 | here |
+
+# %%
+import torch
+
+from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from qwenimage_ref.mmdit import MMDiT
+from qwenimage_ref.text_encoder import TextEncoder
+from qwenimage_ref.vae import VAE
+from qwenimage_ref.vision import Vision
+
+with torch.device("meta"):  # shapes without memory
+    dit, vae = MMDiT(MMDiTConfig.official()), VAE(VAEConfig.official())
+    reader, eyes = TextEncoder(TextEncoderConfig.official()), Vision(VisionConfig.official())
+
+# %%
+import math
+
+from qwenimage_ref.structure import stored_form
+
+
+def stored(part):
+    return sum(math.prod(shape) for shape in stored_form(part).values())
+
+
+table = reader.config.vocab_size * reader.config.hidden_size  # embedding; the head is as large
+counted = {
+    "transformer": stored(dit),
+    "text encoder": stored(reader) + stored(eyes) + table,
+    "VAE": stored(vae),
+}
+for name, count in counted.items():
+    print(f"{name:13} {count:>15,}")
+everything = sum(counted.values())
+assert everything == 28_849_460_275
+print(f"{'everything':13} {everything:>15,}")
+
+# %% [markdown]
+# Two bytes for each, in bf16. The published sizes of the released files say the same, but for their
+# headers.
+
+# %%
+from qwenimage_ref.published import QWEN_IMAGE_2512
+
+files = {name: size or 0 for name, (size, _) in QWEN_IMAGE_2512.items()}
+weights = sum(size for name, size in files.items() if name.endswith(".safetensors"))
+assert 0 < weights - 2 * everything < 1e6, "headers have less than a megabyte"
+print("2 bytes times the count: the published sizes, within a megabyte: ok")
+
+# %%
+from qwenimage_ref.course import errata
+
+alive = sum(parameter.numel() for parameter in vae.parameters())
+lora = errata.lora_numbers(width=dit.config.inner_dim, rank=64, blocks=60)
+claims = {  # said, so
+    "all parameters, billions": (27.1, everything / 1e9),
+    "transformer in bf16, GB": (30, 2 * counted["transformer"] / 1e9),
+    "transformer in fp8, GB": (15, counted["transformer"] / 1e9),
+    "text encoder in fp8, GB": (7, (counted["text encoder"] + 2 * table) / 1e9),
+    "VAE, millions": (83, counted["VAE"] / 1e6),
+    "VAE, MB": (500, 2 * counted["VAE"] / 1e6),
+    "full precision, GB": (24, 2 * counted["transformer"] / 1e9),
+    "few-step LoRA, GB": (5, 4 * lora / 1e9),
+    "gain of 4 steps": (5, 50 * 2 / 4),
+}
+errata.ratios(
+    claims,
+    "Nine claims on a logarithmic axis of said divided by so: from a fifth, for the gain of four "
+    "steps, over the weights at two thirds to three quarters, to twice for the VAE's file and "
+    "three times for the LoRA's",
+)
+
+# %%
+assert (alive, lora) == (44_599_603, 424_673_280)
+assert all(not 0.9 < said / so < 1.05 for name, (said, so) in claims.items() if "all" not in name)
+assert round(everything / 2e9, 1) == 14.4
+for name, (said, so) in claims.items():
+    print(f"{name:26} said {said:5.4g}   so {so:6.4g}")
+
+# %% [markdown]
+# ## What is inside
+#
+# | said | so | from |
+# |---|---|---|
+# | a T5 text encoder | Qwen2.5-VL, a language model that sees; no T5 anywhere | here |
+# | the MLPs are gated | linear, GELU, linear: a gate would need twice the rows | here |
+# | 16 output channels | 16 · 2 · 2 = 64 numbers a token | here |
+# | "Multi-Scale RoPE" | *Multimodal Scalable* RoPE | report, section 2.4 |
+# | RoPE turns half of each head | all: its sections count *pairs*, in both networks | here |
+# | 16 numbers of a head are for text, 112 for space | text uses all of them equally | here |
+# | axis 0 is the batch, or time | it is the number of the picture | here |
+# | text is joined diagonally | end to end; only its *positions* are diagonal | here |
+# | depth, width, heads are not disclosed | all of them are in `transformer/config.json` | here |
+# | two decoders, against grids of dots | one for images, one for video; released is one | report |
+# | FLUX 29.41 dB, Wan 31.04 | FLUX 32.84, Wan 31.29, Qwen-Image 33.42 | report, Table 2 |
+# | special tokens control style | 22 added tokens, none for style | here |
+# | 152 thousand tokens | 151,665; the table is padded to 152,064 rows | here |
+
+# %%
+import json
+
+from qwenimage_ref.course import gated
+
+names = gated.run("90_classes", "model_index.json", lambda path: json.loads(path.read_text()))
+assert names["text_encoder"] == ["transformers", "Qwen2_5_VLForConditionalGeneration"]
+assert "T5" not in json.dumps(names) and names["_class_name"] == "QwenImagePipeline"
+print("model_index.json:", names["text_encoder"][1], "and", names["tokenizer"][1])
+
+# %%
+block, config = dit.transformer_blocks[0], dit.config
+up, down = block.img_mlp.net[0].proj.weight.shape, block.img_mlp.net[2].weight.shape
+assert tuple(up) == (4 * 3072, 3072) and tuple(down) == (3072, 4 * 3072)
+assert len(dit.proj_out.weight) == 64 == config.out_channels * config.patch_size**2
+assert sum(config.axes_dims_rope) == 128 == config.attention_head_dim
+assert 2 * sum(reader.config.mrope_section) == 128 == reader.config.head_dim
+print(f"MLP {tuple(up)} and back; {len(dit.proj_out.weight)} numbers out; all 128 of a head turn")
+print(f"{config.num_layers} blocks, {config.num_attention_heads} heads, width {config.inner_dim}")
+
+# %%
+from qwenimage_ref.rope import positions
+
+img, txt = positions([(1, 4, 6), (1, 2, 2)], 3)  # two pictures, three tokens of text
+assert (txt[:, 0] == txt[:, 1]).all() and (txt[:, 0] == txt[:, 2]).all()
+assert {*img[:24, 0].tolist()} == {0} and {*img[24:, 0].tolist()} == {1}
+assert len(img) + len(txt) == 24 + 4 + 3, "end to end"
+print("text on three equal axes; picture 0 and picture 1 on the first axis: ok")
+
+# %%
+from qwenimage_ref.tokenizer import Tokenizer
+
+
+def vocabulary(path):
+    tokenizer = Tokenizer.load(path)
+    return {"words": len(tokenizer.vocab), "added": sorted(tokenizer.added)}
+
+
+found = gated.run("90_vocabulary", "tokenizer", vocabulary)
+assert found["words"] + len(found["added"]) == 151_665 < reader.config.vocab_size == 152_064
+assert not any("style" in token for token in found["added"])
+print(*found["added"])
+
+# %% [markdown]
+# ## How it is sampled
+#
+# | said | so | from |
+# |---|---|---|
+# | the target is data - noise | the weights predict noise - data | here |
+# | guidance 4.5 is optimal | 4.0, in code and examples | here |
+# | `guidance_scale` turns guidance on | inert; `true_cfg_scale` and a negative prompt do | here |
+# | the example runs with guidance | without a negative prompt it does not | here |
+# | `mu` is a line from 0 to 8192 tokens | from 256 to 8192, then an exponential | here |
+# | "a linear shift of 2.205" | e to the `mu` at 1664 × 928 only; 2.303 at 1328 × 1328 | here |
+# | Karras levels, or AuraFlow's with 3.1 | a shift by size, then a stretch to 0.02 | here |
+# | 4 steps instead of 20, five times faster | 100 runs for 50 guided steps: 25 times | here |
+# | `aspect_ratio` sets the shape | there is no such argument, only height and width | here |
+# | a training framework's defaults are the official ones | 30 steps, no rescale, negative "" | its code |
+
+# %% [markdown]
+# The sign first, on a picture. Half way, at step 4 of 8, the pocket model is asked for the
+# velocity. If it is noise - data, then `latents - sigma * velocity` is the picture as guessed
+# there. If the claim were true, `latents + sigma * velocity` would be.
+
+# %%
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import show
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+guesses = {}
+
+
+def guess(step, sigma, latents, velocity):
+    if step == 4:
+        guesses["noise - data"] = pipe.to_pictures(latents - sigma * velocity)[0]
+        guesses["data - noise"] = pipe.to_pictures(latents + sigma * velocity)[0]
+
+
+prompt = 'a red star left of a blue circle on a beige background with the text "HI"'
+final = pipe(prompt, " ", num_inference_steps=8, seed=0, callback=guess)[0]
+show.grid(
+    [guesses["noise - data"], guesses["data - noise"], final],
+    ["guess, if noise - data", "guess, if data - noise", "final picture"],
+    "The first guess resembles the final poster with star, circle and word; the second is noise",
+)
+
+# %%
+apart = {name: show.difference(picture, final) for name, picture in guesses.items()}
+assert 5 * apart["noise - data"] < apart["data - noise"]
+print("noise - data guesses the final picture, five times nearer than the other: ok")
+
+# %% [markdown]
+# What arguments the pipeline of diffusers has, and their defaults, it says itself. The package
+# reaches it through `qwenimage_ref.parity`, the one place that imports it.
+
+# %%
+import inspect
+
+from qwenimage_ref.parity import stages
+
+arguments = inspect.signature(stages.QwenImagePipeline.__call__).parameters
+assert "aspect_ratio" not in arguments and {"height", "width"} <= arguments.keys()
+wanted = ("true_cfg_scale", "negative_prompt", "guidance_scale", "num_inference_steps")
+for name in (*wanted, "max_sequence_length"):
+    print(f"{name:20} {arguments[name].default}")
+assert not config.guidance_embeds, "no weight would listen to guidance_scale"
+
+# %%
+from qwenimage_ref.config import SchedulerConfig
+from qwenimage_ref.sampler import sigmas
+
+scheduler = SchedulerConfig.official()
+sizes = {"512 x 512": 1024, "1024 x 1024": 4096, "1664 x 928": 6032, "1328 x 1328": 6889}
+slope = (0.9 - 0.5) / (8192 - 256)
+for name, tokens in sizes.items():
+    mu, said = 0.5 + slope * (tokens - 256), errata.linear_mu(tokens)
+    assert said > mu and abs(sigmas(2, tokens, scheduler)[1].item() - 0.02) < 1e-6
+    print(f"{name:12} mu {mu:.4f}, said {said:.4f}   e to the mu {math.exp(mu):.3f}")
+
+# %%
+from qwenimage_ref.course import charts
+
+tokens = range(256, 8193, 256)
+series = {
+    "e to the mu": [(n, math.exp(0.5 + slope * (n - 256))) for n in tokens],
+    "the formula that circulates, taken for the shift": [(n, errata.linear_mu(n)) for n in tokens],
+}
+charts.curves(
+    [{"series": series, "x": "image tokens", "y": "shift"}],
+    "Two rising lines over the number of image tokens: the true shift from 1.65 to 2.46, far above "
+    "the one of the formula that circulates, from 0.51 to 0.9",
+)
+
+# %%
+lightning, official = 4 * 1, 50 * 2
+assert official / lightning == 25
+low, high = series["e to the mu"][0][1], series["e to the mu"][-1][1]
+assert 1.64 < low < 1.66 and 2.45 < high < 2.47
+print("100 runs of the transformer against 4; the true shift goes from 1.65 to 2.46: ok")
+
+# %% [markdown]
+# A shift under 1 would do the opposite of what the shift is for: spend the steps near the picture,
+# not in the noise.
+#
+# ## Prompts and sizes
+#
+# | said | so | from |
+# |---|---|---|
+# | at most 512 tokens | 512 is the default, 1024 the most; edit models do not cut | here, diffusers |
+# | the system prompt, as the report prints it | the shipped one has another order | here |
+# | pictures up to 2048 × 2048 | no official size is above 1.8 million pixels | here |
+# | 1664 × 928 is largest, 68 % above 1024 × 1024 | 47 % above; 1328 × 1328 is 68 % | here |
+# | "2512" is a resolution | it is December 2025 | model card |
+# | 2512 takes a reference image | its pipeline is text to image; edit models take images | here |
+# | add "Ultra HD, 4K" for 2512 | its prompt tool does not add such words | its repository |
+# | the T2I negative prompt of 2512 is short | the official one has 42 tokens | model card |
+# | Edit-2509 runs in the first edit pipeline | in the "Plus" one; another template | diffusers |
+# | lineart and inpainting in the union ControlNet | canny, soft edge, depth, pose | its model card |
+
+# %%
+area = 1024 * 1024
+official_sizes = [(1328, 1328), (1664, 928), (1472, 1104), (1584, 1056)]  # and upright
+largest = max(official_sizes, key=math.prod)
+assert largest == (1328, 1328) and math.prod(largest) < 1.8e6 < 2048 * 2048
+for width, height in official_sizes:
+    print(f"{width} x {height}: {100 * (width * height / area - 1):.0f} % above 1024 x 1024")
+
+# %%
+from qwenimage_ref import tokenizer
+
+order = [word.strip() for word in tokenizer.T2I.partition("detailing the ")[2].split(",")]
+assert order[:6] == ["color", "shape", "size", "texture", "quantity", "text"]
+assert tokenizer.MAX_PROMPT_TOKENS == 1024 and arguments["max_sequence_length"].default == 512
+print("shipped:", ", ".join(order[:6]), "...")
+
+# %% [markdown]
+# ## How it was trained
+#
+# Nobody outside can compute these. Here is what the report says, and where.
+#
+# | said | so | from |
+# |---|---|---|
+# | trained at 256, 512, 1024, then 2512 pixels | 256, 640, 1328 | report, pre-training |
+# | 95 % photographs, 5 % other | nature 55 %, design 27, people 13, text 5 | report, data |
+# | seven stages under many names | first filtering to "balanced multi-scale" | report, data |
+# | the encoder of the VAE was trained | frozen; only the image decoder was tuned | report, VAE |
+# | preference losses with either sign | equations 3 to 8; see below | report, post-training |
+# | the arena of votes includes Chinese text | such prompts were left out | report, evaluation |
+# | learning rate, batch size, "1.4 T tokens" | not in the report | - |
+# | fp8 keeps 98 % of quality, few-step 95 % | no source found | - |
+#
+# The report is not of one mind about time. In Equation 1, t = 1 is data; in Equations 6 to 8, t = 1
+# is noise. Who mixes them gets a sign wrong somewhere. What one wrong sign does can be computed
+# where the data are single numbers, of mean 1.5 and spread 0.4: their exact velocity has a formula.
+
+# %%
+MEAN, SPREAD = 1.5, 0.4
+
+
+def exact_velocity(x, sigma):
+    """noise - data, on average, where x = (1 - sigma) data + sigma noise"""
+    variance = ((1 - sigma) * SPREAD) ** 2 + sigma**2
+    surprise = (x - (1 - sigma) * MEAN) / variance
+    return sigma * surprise - MEAN - (1 - sigma) * SPREAD**2 * surprise
+
+
+def sample(sign, levels):
+    x = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    for sigma, sigma_next in zip(levels, levels[1:]):
+        x = x + sign * (sigma_next - sigma) * exact_velocity(x, sigma)
+    return x.mean().item(), x.std().item()
+
+
+# %%
+levels = torch.linspace(1, 0, 201)
+(mean, spread), (lost, _) = sample(+1, levels), sample(-1, levels)
+assert abs(mean - MEAN) < 0.02 and abs(spread - SPREAD) < 0.02 and abs(lost - MEAN) > 1
+print("with the weights' sign: mean 1.5, spread 0.4, within 0.02; with the other, 1 or more off")
+
+# %% [markdown]
+# ## Estimate first
+#
+# **1.** How many of the nine claims in the first picture are within 10 % of what is so?
+#
+# <details><summary>Answer</summary>
+#
+# One: 27.1 billion parameters instead of 28.85. It rounds the text encoder to its name, "7B".
+#
+# </details>
+#
+# **2.** Which share of all parameters is the transformer's?
+#
+# <details><summary>Answer</summary>
+#
+# 71 %. The text encoder has 29 %, the VAE less than half a per cent.
+#
+# </details>
+#
+# **3.** How many times does the transformer run for an official picture of 50 steps?
+#
+# <details><summary>Answer</summary>
+#
+# 100 times, because guidance asks twice. Without a negative prompt it is 50, and the picture is
+# another one.
+#
+# </details>
+
+# %%
+near = [name for name, (said, so) in claims.items() if 0.9 < said / so < 1.1]
+shares = {name: 100 * count / everything for name, count in counted.items()}
+assert near == ["all parameters, billions"] and round(shares["transformer"]) == 71
+assert shares["VAE"] < 0.5 and official == 100
+print("one claim near;", ", ".join(f"{name} {share:.1f} %" for name, share in shares.items()))
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * It reads every number from the configuration file. Where a file lacks one, defaults step in,
+#   and they may be another model's: the fallback shift in diffusers' pipeline is FLUX's.
+# * It changes. Padding was ignored up to diffusers 0.36; with transformers 5 the edit models'
+#   picture positions came out flat. "It says so in the code" needs a version.
+# * Model pages are written before the last weights. Trust files over pages, and hashes over files.
+#
+# ## Try this
+#
+# * Take a claim you have read elsewhere and write the cell that decides it.
+# * How many GB would the transformer have with gated MLPs of the same width?
+# * With which `mu` formula does a 256 × 256 picture differ most? Put both into `sigmas` and paint.
+# * Look for a number in this page that is cited and not computed. Could it be computed?
