@@ -191,6 +191,7 @@ def test_where_no_widget_can_be_the_quiz_is_words():
 
 
 def test_a_chart_has_a_bar_for_every_distance_and_opens_no_figure():
-    shown = gallery.chart({"velocity sign": 7.0, "exact GELU": 72.0}, "two bars of 7 and 72 dB")
+    distances = {"velocity sign": 7.0, "exact GELU": 72.0}
+    shown = gallery.chart(distances, {"velocity sign"}, "two bars of 7 and 72 dB")
     assert shown.alt == "two bars of 7 and 72 dB"
     assert gallery.plt.get_fignums() == []

@@ -198,7 +198,7 @@ print(*found["added"])
 # | Karras levels, or AuraFlow's with 3.1 | a shift by size, then a stretch to 0.02 | here |
 # | 4 steps instead of 20, five times faster | 100 runs for 50 guided steps: 25 times | here |
 # | `aspect_ratio` sets the shape | there is no such argument, only height and width | here |
-# | a training framework's defaults are the official ones | 30 steps, no rescale, negative "" | its code |
+# | a training framework's defaults are official | 30 steps, no rescale, negative "" | its code |
 
 # %% [markdown]
 # The sign first, on a picture. Half way, at step 4 of 8, the pocket model is asked for the
@@ -289,7 +289,7 @@ print("100 runs of the transformer against 4; the true shift goes from 1.65 to 2
 #
 # | said | so | from |
 # |---|---|---|
-# | at most 512 tokens | 512 is the default, 1024 the most; edit models do not cut | here, diffusers |
+# | at most 512 tokens | 512 is the default, 1024 the most | here |
 # | the system prompt, as the report prints it | the shipped one has another order | here |
 # | pictures up to 2048 × 2048 | no official size is above 1.8 million pixels | here |
 # | 1664 × 928 is largest, 68 % above 1024 × 1024 | 47 % above; 1328 × 1328 is 68 % | here |
@@ -298,7 +298,7 @@ print("100 runs of the transformer against 4; the true shift goes from 1.65 to 2
 # | add "Ultra HD, 4K" for 2512 | its prompt tool does not add such words | its repository |
 # | the T2I negative prompt of 2512 is short | the official one has 42 tokens | model card |
 # | Edit-2509 runs in the first edit pipeline | in the "Plus" one; another template | diffusers |
-# | lineart and inpainting in the union ControlNet | canny, soft edge, depth, pose | its model card |
+# | the union ControlNet does lineart, inpainting | canny, soft edge, depth, pose | model card |
 
 # %%
 area = 1024 * 1024

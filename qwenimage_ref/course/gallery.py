@@ -150,18 +150,18 @@ def exhibit(*corners: Corner) -> Markdown:
     return Markdown("\n\n".join(parts))
 
 
-def chart(distances: dict[str, float], alt: str, bound: float = 80, seen: float = 23) -> Shown:
-    """Bars in dB, nearest to the right picture last; a colour for those under `seen`."""
+def chart(distances: dict[str, float], shown: set[str], alt: str, bound: float = 80) -> Shown:
+    """Bars in dB, the nearest to the right picture last; a colour for bugs that a picture shows"""
     names = sorted(distances, key=distances.get)
     fig, ax = plt.subplots(figsize=(8, 0.22 * len(names) + 0.8))
     for place, name in enumerate(names):
         value = distances[name]
-        role = "image" if value < seen else "text" if value < bound else "joint"
+        role = "joint" if value > bound else "image" if name in shown else "text"
         ax.barh(place, value, color=PALETTE[role], height=0.7)
         ax.text(value + 0.8, place, f"{value:.0f}", va="center", fontsize=8)
     ax.axvline(bound, color=PALETTE["ink"], linewidth=1, linestyle="dashed")
     ax.set_yticks(range(len(names)), names, fontsize=9)
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set(xlabel="PSNR to the right picture, in dB", xlim=(0, 100))
     ax.spines[["top", "right"]].set_visible(False)
     return figure(fig, alt)
