@@ -13,9 +13,10 @@
 # %% [markdown]
 # # 04 · Pictures to latents and back
 #
-# The painter never sees a pixel. It works on **latents**, a small stack of numbers that stands for
-# the picture, and somebody else turns them into pixels at the end. That somebody was built for
-# films. This page takes it apart and keeps the third of it that a single picture needs.
+# The painter, as we call the transformer of chapter 00, never sees a pixel. It works on
+# **latents**, a small stack of numbers that stands for the picture, and somebody else turns them
+# into pixels at the end. That somebody was built for films. This page takes it apart and keeps the
+# third of it that a single picture needs.
 #
 # | | |
 # |---|---|
@@ -51,7 +52,7 @@ vae = pipe.vae
 scenes = [world.sample_scene(number) for number in range(12)]
 posters = [Image.fromarray(world.draw(scene, number)) for number, scene in enumerate(scenes)]
 img = course.from_pictures(posters)  # (B, 3, H, W)
-print(tuple(img.shape), "from", img.min().item(), "to", img.max().item())
+print(tuple(img.shape), f"from {img.min():.2f} to {img.max():.2f}")
 
 # %% [markdown]
 # ## There and back
@@ -113,8 +114,8 @@ print("loop, line and function agree; every poster above 30 dB: ok")
 
 # %% [markdown]
 # The report gives 33.4 dB for the official VAE on photographs, and 36.6 dB on pictures full of text
-# (Table 2), where it beats all others compared. That is its pride: its decoder was trained further
-# on documents and posters, because letters are nothing but edges. Our posters are easier still.
+# (Table 2), the best of all that it compares. Letters are nothing but edges, so they are the
+# hardest thing to bring back. Our posters are easy: flat colours, few letters.
 #
 # ## Sixteen channels
 #
@@ -173,7 +174,7 @@ print(f"most is lost with channel {most}, least with channel {least}, 10 dB and 
 
 # %% [markdown]
 # Shapes stay where they are, because a place in the latents is a place in the picture. Colours go,
-# because they are spread over many channels.
+# because each is spread over several channels.
 #
 # ## A preview that costs nothing
 #
@@ -196,8 +197,8 @@ large = [small.resize((128, 128), Image.Resampling.NEAREST) for small in preview
 show.grid(
     posters[8:] + large,
     [f"poster {i}" for i in range(8, 12)] + ["preview, 16 × 16"] * 4,
-    alt="Four posters, and below them their previews of 16 by 16 squares: right colours, "
-    "right places, no sharp edge",
+    alt="Four posters, and below them their previews of 16 by 16 squares: the right "
+    "places and nearly the right colours, no sharp edge",
     scale=1,
 )
 
@@ -216,7 +217,10 @@ print("our fit explains over 75 % of the colours' variance, the official VAE's n
 #
 # ## A film seen through one frame
 #
-# The official file holds a *film* VAE, in the architecture of Wan 2.1 (report, section on the VAE).
+# The official file holds a *film* VAE, in the architecture of Wan 2.1. The report (section on the
+# VAE) says why: its encoder can serve films later, so it was left as it was, and only the decoder
+# was trained further, for pictures.
+#
 # Its convolutions are three-dimensional: a weight is `(out, in, 3, 3, 3)`, three **taps** in time,
 # each a 3 × 3 kernel. They are **causal**: a frame may depend on earlier frames, never on later
 # ones. So two empty frames are put in front, and none behind. By hand:
