@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref.config import MMDiTConfig
-from qwenimage_ref.course import attention
+from qwenimage_ref.course import attention, check
 from qwenimage_ref.mmdit import MMDiT, modulate
 from qwenimage_ref.parity.reference import random_weights
 
@@ -94,3 +94,32 @@ def test_a_moved_slider_shows_the_attention_of_another_block_or_level():
 def test_where_no_widget_can_be_the_sliders_are_words():
     looking = attention.Looking({0.5: [torch.eye(3)]}, 1, block=0, sigma=0.5)
     assert repr(looking).startswith("sliders for block and sigma over the attention map")
+
+
+def test_other_right_ways_to_hide_padding_pass(capsys):
+    def seen(k, real):
+        image = torch.ones(len(real), k.shape[2] - real.shape[1], dtype=torch.bool)
+        return torch.cat([real, image], dim=1)
+
+    def by_torch(q, k, v, real):
+        mask = seen(k, real)[:, None, None]
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    def by_a_large_number(q, k, v, real):
+        logits = torch.einsum("bhsk,bhrk->bhsr", q, k) * q.shape[-1] ** -0.5
+        logits = logits - 1e9 * ~seen(k, real)[:, None, None]
+        return logits.softmax(-1) @ v
+
+    check.ex_06_mask(by_torch)
+    check.ex_06_mask(by_a_large_number)
+    assert capsys.readouterr().out.count("right") == 2
+
+
+def test_a_modulation_written_out_passes(capsys):
+    def residual(x, shift, scale, gate, part):
+        centred = x - x.mean(-1, keepdim=True)
+        size = (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+        return x + part(shift + centred / size + scale * centred / size) * gate
+
+    check.ex_06_modulation(residual)
+    assert capsys.readouterr().out.startswith("right")

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from qwenimage_ref.course import positions
+from qwenimage_ref import rope
+from qwenimage_ref.course import check, positions
 from qwenimage_ref.course.heat import heat
 from qwenimage_ref.course.show import PALETTE
 
@@ -103,3 +104,33 @@ def test_heat_maps_stand_in_rows(count, columns):
     panels = [{"values": np.eye(3), "title": "one"}] * count
     picture = opened(heat(panels, "several squares", columns=columns, side=1.5).data)
     assert (picture.width > picture.height) == (columns == 4)
+
+
+def test_other_right_ways_to_turn_pass(capsys):
+    def by_complex_numbers(x, angle):
+        pairs = torch.view_as_complex(x.view(len(x), -1, 2))
+        return torch.view_as_real(pairs * torch.polar(torch.ones_like(angle), angle)).flatten(1)
+
+    def by_slices(x, angle):
+        turned = x.clone()
+        turned[:, ::2] = x[:, ::2] * angle.cos() - x[:, 1::2] * angle.sin()
+        turned[:, 1::2] = x[:, ::2] * angle.sin() + x[:, 1::2] * angle.cos()
+        return turned
+
+    check.ex_05_rotate(by_complex_numbers)
+    check.ex_05_rotate(by_slices)
+    assert capsys.readouterr().out.count("right") == 2
+
+
+def test_places_may_be_ranges_or_tensors(capsys):
+    def tensors(rows, cols):
+        img, txt = rope.positions([(1, rows, cols)], 1)
+        return [img[:, 1].unique(), img[:, 2].unique(), txt[0, 0]]
+
+    def ranges(rows, cols):
+        down, right = rows // 2, cols // 2
+        return range(down - rows, down), range(right - cols, right), max(down, right)
+
+    check.ex_05_odd(tensors)
+    check.ex_05_odd(ranges)
+    assert capsys.readouterr().out.count("right") == 2
