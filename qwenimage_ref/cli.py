@@ -1,24 +1,17 @@
 """The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
 
 import argparse
-import dataclasses
-import math
 import os
-import shutil
 import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 from .parity import command
+from .posters import command as posters_command
+from .train import command as train_command
 
 EXAMPLE = 'qwenimage paint "a red circle left of a blue star on a white background" -o out.png'
-POCKET = Path(__file__).parents[1] / "data" / "pocket"
-POCKET_TIME = (
-    "Trains tokenizer, VAE and, in two lessons, text tower and MMDiT. On one core of a laptop: "
-    "VAE 17 minutes, first lesson 54, second 70, the lessons with --compile. Stop it at any "
-    "moment, even by kill -9; the same command goes on."
-)
 FORGE = (
     "Names, shapes, types, shards and headers are the official ones, so whatever reads the real "
     "weights can be tried. All of it is 57.7 GB. With --blocks N: 3.9 GB (what is not a layer, the "
@@ -68,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     paint = commands.add_parser("paint", help="paint a picture from a prompt")
     paint.add_argument("prompt", help="what to paint, in quotes")
     paint.add_argument("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
-    _add_weights(paint)
+    posters_command.add_weights(paint)
     paint.add_argument("--negative", default=" ", metavar="TEXT", help='default " "')
     paint.add_argument("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
     paint.add_argument("--steps", type=int, help="default: what the weights recommend, else 50")
@@ -77,10 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     paint.add_argument(
         "--stream", action="store_true", help="weights stay on disk, a block at a time; bf16"
     )
+    paint.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[=SCALE]",
+        help="an adapter of any dialect; may be given several times",
+    )
+    paint.add_argument(
+        "--lightning",
+        action="store_true",
+        help="the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says",
+    )
     paint.set_defaults(run=_paint)
 
     info = commands.add_parser("info", help="what a folder of weights holds")
-    info.add_argument("folder", nargs="?", default=POCKET)
+    info.add_argument("folder", nargs="?", default=posters_command.POCKET)
     info.set_defaults(run=_info)
 
     check = commands.add_parser("verify", help="is a folder of weights whole? status 1 if not")
@@ -101,57 +106,50 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="time and memory beside diffusers'")
     command.add_bench_arguments(bench)
 
-    train = commands.add_parser("train", help="train a model from nothing")
+    train = commands.add_parser("train", help="train the pocket model, or a LoRA")
     models = train.add_subparsers(metavar="MODEL", required=True)
-    pocket = models.add_parser(
-        "pocket", help="the pocket model; resumes where it was stopped", description=POCKET_TIME
-    )
-    pocket.add_argument("--runs", type=Path, default=Path("runs"), help="states and logs")
-    pocket.add_argument("--to", type=Path, default=Path("runs/pocket"), help="folder to write")
-    pocket.add_argument("--vae-steps", type=int, metavar="N", help="fewer for a quick try")
-    pocket.add_argument("--steps", type=int, metavar="N", help="of the painter's two lessons, each")
-    pocket.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
-    pocket.set_defaults(run=_train_pocket)
+    pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
+    posters_command.add_train_arguments(pocket)
+    small = models.add_parser("lora", help="a LoRA on pictures of yours; resumes likewise")
+    train_command.add_arguments(small)
 
     score = commands.add_parser("eval", help="paint held-out captions and read them back")
-    _add_weights(score)
-    score.add_argument("--captions", type=int, default=200, help="default 200")
-    score.add_argument("--steps", type=int, default=20, help="default 20")
-    score.add_argument("--cfg", type=float, default=4.0, help="guidance; default 4")
-    score.add_argument("--record", type=Path, metavar="FILE", help="also write a JSON file")
-    score.set_defaults(run=_eval)
+    posters_command.add_eval_arguments(score)
 
     course = commands.add_parser("course", help="open the notebooks in JupyterLab")
     course.set_defaults(run=_course)
     return parser
 
 
-def _add_weights(parser) -> None:
-    help = "folder in the official layout, or a hub id in the local cache; default data/pocket"
-    parser.add_argument("--weights", default=POCKET, metavar="FOLDER", help=help)
-
-
 def _paint(options) -> None:
     # everything that can be wrong is looked at before the first second is spent
     if not options.prompt.strip():
         raise UsageError(f"the prompt is empty; say what to paint: {EXAMPLE}")
-    _check_cfg(options.cfg)
+    posters_command.demand_number(options.cfg)
     width, height = _size(options.size) if options.size else (None, None)
     _check_output(options.output)
+    adapters = [_adapter(text) for text in options.lora]
 
     from tqdm import tqdm
 
+    from .adapt import lora
+    from .config import SchedulerConfig
     from .files import whole_file
     from .pipeline import QwenImage
 
     pipe = QwenImage.from_pretrained(options.weights, stream=options.stream)
-    steps = options.steps
+    for file, scale in adapters:
+        _say(f"note: {lora.load(pipe.transformer, file, scale)}")
+    steps, cfg = options.steps, options.cfg
+    if options.lightning:
+        pipe.scheduler, cfg = SchedulerConfig.lightning(), 1.0
+        steps = 4 if steps is None else steps
     steps = pipe.recommended.get("num_inference_steps", 50) if steps is None else steps
     with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
         picture = pipe(
             options.prompt,
             negative_prompt=options.negative,
-            true_cfg_scale=options.cfg,
+            true_cfg_scale=cfg,
             height=height,
             width=width,
             num_inference_steps=steps,
@@ -163,9 +161,12 @@ def _paint(options) -> None:
     print(f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}")
 
 
-def _check_cfg(cfg: float) -> None:
-    if not math.isfinite(cfg):
-        raise UsageError(f"--cfg {cfg} is not a number; 4 is usual, 1 is no guidance")
+def _adapter(text: str) -> tuple[str, float]:
+    file, equals, scale = text.rpartition("=")
+    try:
+        return (file, float(scale)) if equals else (text, 1.0)
+    except ValueError:
+        raise UsageError(f"--lora {text} is not FILE or FILE=SCALE, for example my=0.8") from None
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -242,60 +243,6 @@ def _forge(options) -> None:
         written = forge(options.folder, configs, tokenizer or POCKET_TOKENIZER, progress=show)
     said = f"{written / 1e9:.1f} GB written" if written else "it was finished already"
     print(f"{options.folder}: {said}")
-
-
-def _train_pocket(options) -> None:
-    from .posters import pretrain
-    from .posters.assemble import write_pocket, write_record
-
-    for steps in (options.vae_steps, options.steps):
-        if steps is not None and steps < 1:
-            raise UsageError(f"{steps} steps: at least 1 is needed")
-    if options.to.exists() and not (options.to / "model_index.json").is_file():
-        raise UsageError(f"{options.to} is there and is no model; choose another with --to")
-    for folder in (options.runs, options.to.parent):  # hours before anything is written there
-        folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = pretrain.train_tokenizer()
-    _say("VAE: pictures to latents and back")
-    recipe = _shorter(pretrain.VAE_RECIPE, options.vae_steps)
-    vae, painter = pretrain.train_vae(options.runs / "vae", recipe), None
-    recipes = {"vae": recipe}
-    for name, lesson in pretrain.LESSONS.items():
-        lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
-        _say(f"text tower and MMDiT, together: the lesson {name!r}")
-        painter = pretrain.train_painter(
-            vae, tokenizer, options.runs / name, lesson, painter, options.compile
-        )
-        recipes[name] = lesson.recipe
-    partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole
-    shutil.rmtree(partial, ignore_errors=True)
-    write_pocket(partial, vae, tokenizer, painter)
-    logs = {name: options.runs / name / "log.jsonl" for name in recipes}
-    write_record(partial, {name: (recipe, logs[name]) for name, recipe in recipes.items()})
-    shutil.rmtree(options.to, ignore_errors=True)
-    partial.rename(options.to)
-    print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
-
-
-def _shorter(recipe, steps: int | None):
-    return recipe if steps is None else dataclasses.replace(recipe, steps=steps)
-
-
-def _eval(options) -> None:
-    if options.captions < 1:
-        raise UsageError(f"--captions {options.captions}: at least 1 is needed")
-    _check_cfg(options.cfg)
-    if options.record and (options.record.is_dir() or not options.record.parent.is_dir()):
-        raise UsageError(f"--record {options.record}: name a file in a folder that exists")
-
-    from .pipeline import QwenImage
-    from .posters.evaluate import evaluate, record, table
-
-    pipe = QwenImage.from_pretrained(options.weights)
-    result = evaluate(pipe, options.captions, options.steps, options.cfg)
-    print(table(result))
-    if options.record:
-        record(result, options.record)
 
 
 def _course(options) -> None:

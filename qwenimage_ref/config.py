@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -270,6 +271,11 @@ class SchedulerConfig(_Config):
     shift_terminal: float = 0.02  # the last sigma before 0; false or null: no stretch
     time_shift_type: str = "exponential"  # "linear" in Layered
     num_train_timesteps: int = 1000
+
+    @classmethod
+    def lightning(cls):
+        """Of the Lightning models: a shift of 3 at every size, and no terminal stretch."""
+        return cls(base_shift=math.log(3), max_shift=math.log(3), shift_terminal=0.0)
 
     @classmethod
     def from_dict(cls, numbers: dict):

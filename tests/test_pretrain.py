@@ -131,14 +131,14 @@ class Killed(BaseException):
 
 def kill_at(monkeypatch, calls: int) -> None:
     """The next run is killed when it computes the painter's loss for the `calls`-th time."""
-    loss, counted = pretrain.flow_loss, iter(range(1, 1000))
+    loss, counted = pretrain.flow_step, iter(range(1, 1000))
 
     def deadly(*arguments):
         if next(counted) == calls:
             raise Killed
         return loss(*arguments)
 
-    monkeypatch.setattr(pretrain, "flow_loss", deadly)
+    monkeypatch.setattr(pretrain, "flow_step", deadly)
 
 
 def test_the_train_command_killed_in_each_lesson_ends_with_the_same_bytes(
@@ -149,13 +149,13 @@ def test_the_train_command_killed_in_each_lesson_ends_with_the_same_bytes(
     monkeypatch.setattr(
         pretrain.Run, "fit", lambda *a, **options: fit(*a, **options | {"save_seconds": 0})
     )
-    loss = pretrain.flow_loss
+    loss = pretrain.flow_step
     for calls in (6, 11):  # the sixth step of the first lesson, then of the second one
-        monkeypatch.setattr(pretrain, "flow_loss", loss)
+        monkeypatch.setattr(pretrain, "flow_step", loss)
         kill_at(monkeypatch, calls)
         with pytest.raises(Killed):
             cli.main(command(tmp_path / "killed", steps=10))
-    monkeypatch.setattr(pretrain, "flow_loss", loss)
+    monkeypatch.setattr(pretrain, "flow_step", loss)
     assert not (tmp_path / "killed" / "out").exists()
     assert cli.main(command(tmp_path / "killed", steps=10)) == 0
     for name in ("transformer", "text_encoder", "vae"):

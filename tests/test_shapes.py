@@ -22,7 +22,7 @@ from qwenimage_ref.config import (
     VAEConfig,
     VisionConfig,
 )
-from qwenimage_ref.train import flow
+from qwenimage_ref.train import adapter, distill, flow
 
 PACKAGE = Path(mmdit.__file__).parent
 OTHER_LETTERS = {"posters", "course", "cli"}  # rooms whose arrows speak of pictures and prompts
@@ -127,7 +127,17 @@ CASES = {
     "sampler.euler_step": case(sampler.euler_step),
     "sampler.guide": case(lambda cond, uncond: sampler.guide(cond, uncond, 4.0)),
     "train.flow.sample_sigma": case(lambda: flow.sample_sigma(2, 3.0, torch.Generator())),
-    "train.flow.flow_loss": case(lambda *inputs: flow.flow_loss(transformer, *inputs)),
+    "train.distill.rollout": case(
+        lambda noise, txt: distill.rollout(transformer, noise, txt, torch.tensor([1.0, 0.5, 0.0])),
+        {"4C": 64},
+    ),
+    "train.distill.distill_loss": case(
+        lambda *inputs: distill.distill_loss(transformer, *inputs, torch.tensor([1.0, 0.0]))
+    ),
+    "train.adapter.padded": case(lambda state: adapter.padded([state[:3], state])),
+    "train.flow.draw_sigma": case(lambda: flow.draw_sigma("uniform", 2, torch.Generator())),
+    "train.flow.loss_weight": case(lambda sigma: flow.loss_weight("bell", sigma)),
+    "train.flow.flow_step": case(lambda *inputs: flow.flow_step(transformer, *inputs)),
     "vae.channels_last": case(vae.channels_last),
     "vae.Norm": case(vae.Norm(C)),
     "vae.ResBlock": case(vae.ResBlock(9, 10), C_in=9, C_out=10),

@@ -12,7 +12,7 @@ from torch import nn
 
 from qwenimage_ref.sampler import euler_step, pack, unpack
 from qwenimage_ref.train import loop
-from qwenimage_ref.train.flow import flow_loss, sample_sigma
+from qwenimage_ref.train.flow import flow_step, sample_sigma
 from qwenimage_ref.train.loop import Recipe, Run
 
 RECIPE = Recipe(steps=10, batch=4, lr=1e-2, muon_lr=1e-2, warmup=3, weight_decay=0.01)
@@ -285,12 +285,12 @@ def latents(seed):
 @pytest.mark.parametrize("sigma", [1.0, 0.7, 0.3, 0.05])
 def test_the_exact_velocity_has_no_loss_at_any_noise_level(sigma):
     data, level = latents(0), torch.full((3,), sigma)
-    assert flow_loss(point_mass(data), data, latents(1), level, None) < 1e-9
+    assert flow_step(point_mass(data), data, latents(1), level, None) < 1e-9
 
 
 def test_the_exact_velocity_has_no_loss_at_mixed_noise_levels():
     data, level = latents(0), torch.tensor([0.9, 0.5, 0.1])
-    assert flow_loss(point_mass(data), data, latents(1), level, None) < 1e-9
+    assert flow_step(point_mass(data), data, latents(1), level, None) < 1e-9
 
 
 def test_one_euler_step_along_the_velocity_of_no_loss_turns_noise_into_data():
@@ -303,14 +303,14 @@ def test_one_euler_step_along_the_velocity_of_no_loss_turns_noise_into_data():
 
 def test_a_velocity_of_the_wrong_sign_has_a_large_loss():
     data, exact = latents(0), point_mass(latents(0))
-    loss = flow_loss(lambda *args: -exact(*args), data, latents(1), torch.full((3,), 0.5), None)
+    loss = flow_step(lambda *args: -exact(*args), data, latents(1), torch.full((3,), 0.5), None)
     assert loss > 4  # (2 (noise - data))^2 is 8 in the mean
 
 
 @pytest.mark.parametrize("sigma", [1.0, 0.4, 0.0])
 def test_a_network_that_says_nothing_loses_the_same_at_every_noise_level(sigma):
     data, noise, level = latents(0), latents(1), torch.full((3,), sigma)
-    loss = flow_loss(lambda img, *_: torch.zeros_like(img), data, noise, level, None)
+    loss = flow_step(lambda img, *_: torch.zeros_like(img), data, noise, level, None)
     torch.testing.assert_close(loss, (noise - data).pow(2).mean())
 
 
@@ -323,7 +323,7 @@ def test_the_network_is_told_text_mask_level_and_grid():
 
     txt, mask = torch.ones(3, 5, 7), torch.ones(3, 5, dtype=torch.bool)
     sigma = torch.tensor([0.1, 0.2, 0.3])
-    flow_loss(network, latents(0), latents(1), sigma, txt, mask)
+    flow_step(network, latents(0), latents(1), sigma, txt, mask)
     assert told["txt"] is txt and told["txt_mask"] is mask
     assert torch.equal(told["sigma"], sigma) and told["grids"] == [(1, 2, 3)]
 

@@ -166,9 +166,9 @@ def loss_in_a_loop():
 # have been using:
 
 # %%
-from qwenimage_ref.train.flow import flow_loss
+from qwenimage_ref.train.flow import flow_step
 
-show.source(flow_loss)
+show.source(flow_step)
 
 # %%
 with torch.no_grad():
@@ -176,7 +176,7 @@ with torch.no_grad():
     x = (1 - level) * data + level * noise
     said = painter.transformer(pack(x), txt, sigma, [(1, 8, 8)], mask)
     at_once = (said - pack(noise - data)).pow(2).mean().item()
-    by_package = flow_loss(painter.transformer, data, noise, sigma, txt, mask).item()
+    by_package = flow_step(painter.transformer, data, noise, sigma, txt, mask).item()
 assert abs(loss_in_a_loop() - at_once) < 1e-4 and abs(at_once - by_package) < 1e-6
 print(f"{at_once:.2f} three times: ok")
 
@@ -273,7 +273,7 @@ places = torch.linspace(0.02, 0.98, 17)
 
 @torch.no_grad()
 def loss_at(level):
-    return flow_loss(painter.transformer, data, noise, level.expand(len(data)), txt, mask).item()
+    return flow_step(painter.transformer, data, noise, level.expand(len(data)), txt, mask).item()
 
 
 hardness = [loss_at(level) for level in places]

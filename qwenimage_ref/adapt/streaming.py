@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from ..checkpoint import load_into
 from ..files import CheckpointError, Place, find_tensors
@@ -165,12 +166,21 @@ class _Blocks(nn.Module):
             {name: files.where[f"{prefix}{i}.{name}"] for name, _ in block.named_parameters()}
             for i, block in enumerate(blocks)
         ]
+        self.eval()
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __iter__(self):
-        """Yields each block to be called; it can be called until the next one is asked for."""
+        """Yields each block to be called; it can be called until the next one is asked for.
+
+        In training mode a block is called once more on the way back, and its weights come from
+        disk a second time: they are never kept.
+        """
+        if self.training:
+            for i in range(len(self)):
+                yield functools.partial(checkpoint, self.call, i, use_reentrant=False)
+            return
         room = CACHED * free_memory(torch.device("cpu"))
         with ThreadPoolExecutor(READERS) as readers:
             ahead = self.read_ahead(readers, 0)
@@ -187,6 +197,13 @@ class _Blocks(nn.Module):
                 room -= sum(place.stop - place.start for place in places.values())
                 if room < 0:
                     forget(places.values())
+
+    def call(self, i: int, *inputs):
+        """What block i answers; its weights are mapped for this call alone."""
+        weights = {k: self._ready(v) for k, v in self.files.views(self.places[i]).items()}
+        answer = _call(self.blocks[i], weights, *inputs)
+        self.files.demand_unchanged(self.places[i])
+        return answer
 
     def _ready(self, weight: torch.Tensor) -> torch.Tensor:
         moved = weight.to(self.device, self.dtype)

@@ -14,7 +14,7 @@ from ..files import whole_file
 from ..mmdit import MMDiT, Modulation
 from ..text_encoder import TextEncoder
 from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
-from ..train.flow import flow_loss, sample_sigma
+from ..train.flow import flow_step, sample_sigma
 from ..train.loop import Recipe, Run
 from ..vae import VAE
 from .draw import SIDE, draw, poster
@@ -254,7 +254,7 @@ def train_painter(
 
     def loss_of(ids, mask, data, noise, sigma):
         txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
-        return flow_loss(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
+        return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
 
     fast = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 

@@ -17,7 +17,7 @@ import torch
 
 from ..checkpoint import load_into, save
 from ..pipeline import QwenImage
-from ..train.flow import flow_loss
+from ..train.flow import flow_step
 from ..train.loop import Recipe, Run
 from .evaluate import record
 from .lessons import Lesson
@@ -100,7 +100,7 @@ def loss_of(painter: Painter, prefix: int, ids, mask, data, noise, sigma):
     """What `batch` draws -> () flow-matching loss; the first `prefix` text states are dropped"""
     with torch.autocast("cpu", torch.bfloat16):
         txt = painter.text_encoder(ids)[:, prefix:]
-        return flow_loss(painter.transformer, data, noise, sigma, txt, mask[:, prefix:])
+        return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, prefix:])
 
 
 def encode(vae) -> torch.Tensor:

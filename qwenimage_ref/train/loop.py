@@ -97,11 +97,13 @@ class Run:
         measure: Callable[[], dict] | None = None,
         measure_every: int = 500,
         quiet: bool = False,
+        accumulate: int = 1,
     ) -> None:
         """Train to step `until` (default: the recipe's end).
 
         `loss_at(step)` must depend on the step alone; `measure()` returns numbers for the log,
-        taken with the averaged weights.
+        taken with the averaged weights. accumulate: batches whose gradients are averaged into one
+        step; `loss_at` is then given their numbers, counted on and on.
         """
         until = self.recipe.steps if until is None else until
         saved, started, losses = time.monotonic(), time.monotonic(), []
@@ -113,8 +115,11 @@ class Run:
                 for optimiser, peak in self.optimisers.items():
                     for group in optimiser.param_groups:
                         group["lr"] = self.recipe.lr_at(self.step, peak)
-                loss = loss_at(self.step)
-                loss.backward()
+                loss = 0.0
+                for part in range(self.step * accumulate, (self.step + 1) * accumulate):
+                    share = loss_at(part) / accumulate
+                    share.backward()
+                    loss += share.item()
                 norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
                 if not torch.isfinite(norm):
                     raise FloatingPointError(
@@ -127,7 +132,7 @@ class Run:
                 keep = min(self.recipe.ema, (self.step + 1) / (self.step + 10))
                 torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], 1 - keep)
                 self.step += 1
-                losses.append(loss.item())
+                losses.append(loss)
                 bar.update()
                 if self.step % LOG_EVERY == 0 or self.step == until:
                     line = {"step": self.step, "loss": sum(losses) / len(losses), "lr": lr}
