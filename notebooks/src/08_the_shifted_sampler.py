@@ -229,8 +229,8 @@ assert torch.equal(again, states[-1])
 print("they end within 0.1 of the star, on average; the same seed, the same particles: ok")
 
 # %% [markdown]
-# Nothing is drawn at random on the way. The noise at the start decides everything, and the seed
-# decides the noise.
+# Gray dots are where they began, blue lines the ways of some. Nothing is drawn at random on the
+# way. The noise at the start decides everything, and the seed decides the noise.
 #
 # The ways bend, though every line was straight: a mean of lines changes from place to place. A step
 # follows the arrow at its beginning and misses the bend. So more steps, less error. One step is
@@ -743,8 +743,9 @@ assert apart["scale 2, length kept"] < apart["scale 4, length kept"]
 print("the stronger the guidance, the farther from the ring: ok")
 
 # %% [markdown]
-# Particles crowd where stars are *unlike* rings, and a strong scale leaves the star altogether.
-# That is guidance in pictures, too: clearer than life, and less varied.
+# Few strays are left, but so is less of the star: particles leave its sides where the ring crosses
+# them, for there they prove little. The unshrunk velocities overshoot the upper tip. That is
+# guidance in pictures, too: clearer than life, and less varied.
 #
 # ## Estimate first
 #
