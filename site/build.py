@@ -32,9 +32,11 @@ PARTS = (  # of the course, by the first number that is no longer theirs
 )
 # which picture stands for a chapter on the front page, by words of its description; else the first
 FACES = {
+    "01": "Three bars",
     "05": "Position map of a grid 8 x 8",
     "06": "A square map in four parts",
     "08": "A gray cloud",
+    "11": "A wall of",
     "12": "through the stages of a training",
     "13": "A bar for every question",
 }
@@ -115,8 +117,8 @@ def marks(cell) -> list[str]:
     texts = values + [output.text for output in outputs if output.output_type == "stream"]
     found = {
         "hide-input": cell.metadata.get("jupyter", {}).get("source_hidden"),
-        "widget": any(re.match("[a-z]+ [a-z]+ [a-z]+ ", text) for text in values),
-        "words": not any(re.search(r"(?m)^ |  ", text) for text in texts),
+        "widget": any(re.match(r"\w+ [a-z]+,? [a-z]+ ", text) for text in values),
+        "words": texts and not any(re.search(r"(?m)^ |  ", text) for text in texts),
     }
     return [mark for mark, holds in found.items() if holds]
 
@@ -124,9 +126,9 @@ def marks(cell) -> list[str]:
 def img(address: str, data: bytes, alt: str) -> str:
     """An <img> that takes its room before it is loaded."""
     width, height = Image.open(io.BytesIO(data)).size
-    return (
+    return (  # careful: without that class the theme darkens it at night, and the colours are wrong
         f'<img src="{address}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
-        'loading="lazy">'
+        'class="dark-light" loading="lazy">'
     )
 
 

@@ -202,6 +202,7 @@ def test_what_a_page_has_to_know_of_a_cell(builder):
     assert builder.marks(cell("sliders for rows and columns over a map")) == ["widget", "words"]
     assert builder.marks(cell("(1, 64, 64)")) == ["words"]
     assert builder.marks(cell("torch   >=2.9\nnumpy   >=2.0")) == []
+    assert builder.marks(nbformat.v4.new_code_cell("x")) == []
     hidden = {"jupyter": {"source_hidden": True}}
     assert builder.marks(cell("right", **hidden)) == ["hide-input", "words"]
 
