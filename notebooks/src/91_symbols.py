@@ -40,6 +40,7 @@ from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
 
+# %%
 with torch.device("meta"):
     tower = TextEncoder(config.TextEncoderConfig.official())
     ours = {
@@ -73,6 +74,7 @@ txt_states, _ = pipe.encode_prompt(["a red circle left of a blue star on a white
 T = txt_states.shape[1]
 
 
+# %%
 def letters(numbers, pixels):
     h = w = pixels // 8
     I, D, H = h * w // 4, numbers.inner_dim, numbers.num_attention_heads
@@ -85,10 +87,10 @@ meanings = {
     "D": "width of the streams", "H": "attention heads", "K": "width of a head",
     "C": "latent channels", "h": "latent rows", "w": "latent columns",
 }  # fmt: skip
-pocket, official = (
-    letters(pipe.transformer.config, 128),
-    letters(config.MMDiTConfig.official(), 1328),
-)
+
+# %%
+pocket = letters(pipe.transformer.config, pixels=128)
+official = letters(config.MMDiTConfig.official(), pixels=1328)
 assert pack(torch.zeros(1, official["C"], 166, 166)).shape == (1, official["I"], 4 * 16)
 rows = [[letter, what, official[letter], pocket[letter]] for letter, what in meanings.items()]
 show.table(["", "", "official", "pocket"], [["B", "batch: pictures at once", 1, 1], *rows])
@@ -101,9 +103,10 @@ show.table(["", "", "official", "pocket"], [["B", "batch: pictures at once", 1, 
 # tensors, biases included. In the MMDiT all names are official ones: those of the files.
 
 # %%
-from qwenimage_ref.structure import stored_form
-
 HEADER = ["what it is", "here and in the files", "in the reference", "shape", "tensors"]
+
+# %%
+from qwenimage_ref.structure import stored_form
 
 
 def tensors(part):
@@ -115,8 +118,8 @@ table = {part: tensors(part) for part in ours}
 show.table(HEADER, table["transformer"])
 
 # %% [markdown]
-# Four names mislead. `time_text_embed` sees no text. The `add_` projections add nothing; they are
-# the text's queries, keys and values. `net.0.proj` of an MLP is no gate. And `txt_norm` is not a
+# Four names mislead. `time_text_embed` sees no text. The *add_* projections add nothing; they are
+# the text's queries, keys and values. *net.0.proj* of an MLP is no gate. And `txt_norm` is not a
 # norm of the blocks: it stands before the door.
 #
 # All large ones of a block, to scale: an area is a number of weights. Orange belongs to the image,
@@ -167,6 +170,9 @@ stored = stored_form(ours["vae"])
 kept = dict(ours["vae"].named_parameters())
 assert stored["decoder.conv_in.weight"] == (384, 16, 3, 3, 3)
 assert kept["decoder.conv_in.weight"].shape == (384, 16, 3, 3)
+print("stored with time, kept without: ok")
+
+# %%
 counts = [sum(row[-1] for row in rows) for rows in table.values()]
 kinds = sum(len(rows) for rows in table.values())
 assert (sum(counts), kinds) == (2856, 84)
@@ -175,7 +181,7 @@ print(f"{counts} tensors, together 2,856 in 84 kinds, same names and shapes on b
 # %% [markdown]
 # ## Classes
 #
-# For each class of ours the one that stands in its place there. `nn.Linear` and its kin, which both
+# For each class of ours the one that stands in its place there. *nn.Linear* and its kin, which both
 # sides take from torch, are left out.
 
 # %%
@@ -201,6 +207,7 @@ import inspect
 from qwenimage_ref.mmdit import Block
 from qwenimage_ref.parity.stages import QwenImagePipeline, calculate_shift
 
+# %%
 same = ("prompt", "negative_prompt", "true_cfg_scale", "height", "width", "num_inference_steps")
 ARGUMENTS = {
     (MMDiT.forward, type(theirs["transformer"]).forward): {
@@ -229,7 +236,7 @@ for (here, there), names in ARGUMENTS.items():
 show.table(["here", "there", "argument here", "argument there"], rows)
 
 # %% [markdown]
-# `sigma` is a number from 0 to 1 on both sides, though theirs is called `timestep`. `grids` counts
+# `sigma` is a number from 0 to 1 on both sides, though theirs is called *timestep*. `grids` counts
 # tokens, one triple of frames, rows and columns for each picture; theirs wraps that in one more
 # list for the batch. `after_block` is a function that may change the image stream; theirs takes
 # what is to be added.
@@ -244,12 +251,14 @@ import numpy as np
 from qwenimage_ref.rope import positions, rotate, rotations
 from qwenimage_ref.sampler import euler_step, model_time, sigmas
 
+# %%
 latents = torch.randn(2, 16, 10, 14, generator=torch.Generator().manual_seed(0))
 tokens = pack(latents)
 found = {"pack": ("_pack_latents", tokens, QwenImagePipeline._pack_latents(latents, 2, 16, 10, 14))}
 there = QwenImagePipeline._unpack_latents(tokens, 80, 112, 8)
 found["unpack"] = ("_unpack_latents", unpack(tokens, 5, 7), there.squeeze(2))
 
+# %%
 settings = config.SchedulerConfig.official()
 scheduler = reference.reference_scheduler(settings)
 limits = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
@@ -261,14 +270,19 @@ found["sigmas"] = ("set_timesteps", levels, scheduler.sigmas)
 # %%
 time = scheduler.timesteps[4].bfloat16() / 1000
 found["model_time"] = ("timesteps, rounded, / 1000", model_time(levels[4], torch.bfloat16), time)
+
+# %%
 velocity = 2 * tokens
 there = scheduler.step(velocity, scheduler.timesteps[4], tokens, return_dict=False)[0]
 found["euler_step"] = ("step", euler_step(tokens, velocity, *levels[4:6]), there)
 
+# %%
 img, txt = positions([(1, 5, 7)], text_length=9)
 angles = [rotations(pos, (16, 56, 56)) for pos in (img, txt)]
 there = theirs["transformer"].pos_embed([(1, 5, 7)], max_txt_seq_len=9)
 found["positions, rotations"] = ("pos_embed", torch.cat(angles), torch.cat(there))
+
+# %%
 queries = torch.randn(1, 35, 24, 128, generator=torch.Generator().manual_seed(1))
 turn = inspect.getmodule(type(theirs["transformer"])).apply_rotary_emb_qwen
 turned = turn(queries, angles[0], use_real=False)
@@ -300,6 +314,8 @@ files = {
     "vae/config.json": config.VAEConfig,
     "scheduler/scheduler_config.json": config.SchedulerConfig,
 }
+
+# %%
 rows = []
 for part, kind in files.items():
     said = gated.run("91_" + part.split("/")[0], part, lambda path: json.loads(path.read_text()))
@@ -348,17 +364,20 @@ forms = {part: stored_form(network) for part, network in ours.items()}
 sizes = {key: math.prod(shape) for form in forms.values() for key, shape in form.items()}
 flat = [key for key, shape in forms["transformer"].items() if len(shape) == 1]
 largest = max(sizes, key=sizes.get)
+assert sizes[largest] == sizes["lm_head.weight"] == sizes["model.embed_tokens.weight"]
+print(f"the largest has {sizes[largest]:,} numbers; {len(flat):,} tensors have one axis")
+
+# %%
 idle = sum(size for key, size in sizes.items() if key.startswith(("visual.", "lm_head.")))
 idle += sum(sizes[key] for key in forms["vae"]) - sum(p.numel() for p in kept.values())
-assert sizes[largest] == sizes["lm_head.weight"] == sizes["model.embed_tokens.weight"]
-print(f"{sizes[largest]:,}; {len(flat):,}; {idle / sum(sizes.values()):.1%}")
+print(f"{idle / sum(sizes.values()):.1%} of all numbers take no part")
 
 # %% [markdown]
 # ## What production code does differently
 #
 # * Single-file checkpoints for ComfyUI use the same names with a prefix, *model.diffusion_model.*
 # * The VAE circulates under a second set of names, those of the video model Wan that it comes
-#   from: there `decoder.mid_block.resnets.0.conv1` is *decoder.middle.0.residual.2*.
+#   from: there *decoder.mid_block.resnets.0.conv1* is *decoder.middle.0.residual.2*.
 # * LoRA files name the same modules in half a dozen dialects, with dots or underscores.
 # * Fused kernels join `to_q`, `to_k` and `to_v` into one matrix, so that some engines store a
 #   tensor that no other has.
