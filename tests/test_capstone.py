@@ -181,6 +181,62 @@ BUGS = {
         *("bpe", "yield rank, i", "yield -rank, i"),
         *("tokenizer: text to ids", "at id"),
     ),
+    "a prompt cut with its letter": (
+        *("tokenizer", ": self.prefix_length + MAX_PROMPT_TOKENS]", ": MAX_PROMPT_TOKENS]"),
+        *("tokenizer: a prompt in its letter", "at id 1024 of"),
+    ),
+    "spaces between tokens": (
+        *("tokenizer", 'b"".join(', 'b" ".join('),
+        *("tokenizer: ids to text", "at 'a red circle left of a blue st': it comes back as"),
+    ),
+    "later tokens seen where a prompt is padded": (
+        *("text_encoder", "((causal & mask[:, None, :].bool())", "(mask[:, None, :].bool()"),
+        *("text encoder: shorter prompts, padded", "at model.layers.0.self_attn.o_proj:"),
+    ),
+    "no residual around the VAE's attention": (
+        *("vae", "return x + self.proj(", "return self.proj("),
+        *("vae: latents to picture", "at decoder.mid_block.attentions.0:"),
+    ),
+    "frequencies that end too low": (
+        *("rope", "device=pos.device).float() / dim", "device=pos.device).float() / (dim - 2)"),
+        *("rope: angles of positions", "at the angles of"),
+    ),
+    "condition pictures told the time of the noise": (
+        *("mmdit", "torch.stack([sigma, torch.zeros_like(sigma)]", "torch.stack([sigma, sigma]"),
+        *("mmdit: condition pictures", "at transformer_blocks.0.attn.to_q:"),
+    ),
+    "the other row of Layered": (
+        *("mmdit", "addition_t_embedding.weight[0]", "addition_t_embedding.weight[1]"),
+        *("mmdit: layers", "at time_text_embed:"),
+    ),
+    "channels last in a token": (
+        "sampler",
+        'rearrange(latents, "b c (h dy) (w dx) -> b (h w) (c dy dx)"',
+        'rearrange(latents, "b c (h dy) (w dx) -> b (h w) (dy dx c)"',
+        *("sampler: tokens of latents", "at pack:"),
+    ),
+    "a time of up to a thousand": (
+        *("sampler", "(1000 * sigma).to(dtype) / 1000", "(1000 * sigma).to(dtype)"),
+        *("sampler: the time that is told", "at the times in torch.float32:"),
+    ),
+    "the step along the velocity not rounded": (
+        *(
+            "sampler",
+            "(sigma_next - sigma) * velocity)",
+            "(sigma_next - sigma) * velocity.float())",
+        ),
+        *("sampler: Euler steps", "in torch.bfloat16:"),
+    ),
+    "one seed for all": (
+        *("pipeline", "one) for one in seed]", "seed[0]) for one in seed]"),
+        *("pipeline: noise", "at the noise of seed [42, 1099511627776]:"),
+    ),
+    "guidance towards the negative prompt": (
+        "pipeline",
+        "guide(velocity, *negative, true_cfg_scale)",
+        "guide(*negative, velocity, true_cfg_scale)",
+        *("pipeline: a picture from end to end", "/255 in the mean"),
+    ),
     "one state of the letter too many": (
         *(
             "pipeline",
@@ -190,6 +246,11 @@ BUGS = {
         *("pipeline: states of prompts", "at the states of 3 prompts: (3,"),
     ),
 }
+
+
+def test_every_part_is_failed_by_some_bug(capsys, blank):
+    parts = {part for *_, part, _ in BUGS.values()}
+    assert graded(capsys, blank).keys() == parts
 
 
 @pytest.mark.parametrize("bug", BUGS)

@@ -64,14 +64,18 @@ def texts(pocket: Path):
     for text in TEXTS:
         ids = theirs(text).input_ids
         back, expected = ours.decode(ids), theirs.decode(ids)
-        yield "" if back == expected else f"of {text[:30]!r} comes {back[:30]!r}"
+        where = f"parts from the reference at {text[:30]!r}: it comes back as {back[:30]!r}"
+        yield "" if back == expected else where
 
 
 def prompts(pocket: Path):
     ours, theirs = _tokenizers(pocket)
     start = len(theirs(T2I.partition("{}")[0]).input_ids)
     found = ours.prefix_length
-    yield "" if found == start else f"prefix_length is {found}, and {start} ids are before a prompt"
+    what = (
+        f"parts from the reference at prefix_length: {found}, but {start} ids stand before a prompt"
+    )
+    yield "" if found == start else what
     for text in (*TEXTS, "a red star " * 500):
         expected = theirs(T2I.replace("{}", text)).input_ids[: start + MAX_PROMPT_TOKENS]
         yield _same(text, ours.encode_prompt(text), expected)
