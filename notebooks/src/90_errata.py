@@ -77,7 +77,7 @@ counted = {
 for name, count in counted.items():
     print(f"{name:13} {count:>15,}")
 everything = sum(counted.values())
-assert everything == 28_849_460_275
+assert everything == 28_849_460_275 and round(2 * everything / 1e9, 1) == 57.7
 print(f"{'everything':13} {everything:>15,}")
 
 # %% [markdown]
@@ -138,6 +138,8 @@ for name, (said, so) in claims.items():
 # | depth, width, heads are not disclosed | all of them are in `transformer/config.json` | here |
 # | two decoders, against grids of dots | one for images, one for video; released is one | report |
 # | FLUX 29.41 dB, Wan 31.04 | FLUX 32.84, Wan 31.29, Qwen-Image 33.42 | report, Table 2 |
+# | lists of tensors begin with the blocks | `txt_norm` and `txt_in` come before them | here |
+# | the attention heads are the image's | image and text share each of them | here |
 # | special tokens control style | 22 added tokens, none for style | here |
 # | 152 thousand tokens | 151,665; the table is padded to 152,064 rows | here |
 
@@ -167,8 +169,18 @@ from qwenimage_ref.rope import positions
 img, txt = positions([(1, 4, 6), (1, 2, 2)], 3)  # two pictures, three tokens of text
 assert (txt[:, 0] == txt[:, 1]).all() and (txt[:, 0] == txt[:, 2]).all()
 assert {*img[:24, 0].tolist()} == {0} and {*img[24:, 0].tolist()} == {1}
-assert len(img) + len(txt) == 24 + 4 + 3, "end to end"
 print("text on three equal axes; picture 0 and picture 1 on the first axis: ok")
+
+# %%
+import inspect
+
+from qwenimage_ref.mmdit import JointAttention
+
+joined = "torch.cat([txt_q, img_q], dim=1)"  # along the tokens, for all heads at once
+assert joined in inspect.getsource(JointAttention.forward)
+early = [name for name in stored_form(dit) if name.startswith("txt_")]
+assert early == ["txt_norm.weight", "txt_in.weight", "txt_in.bias"]
+print("text and image, end to end:", joined)
 
 # %%
 from qwenimage_ref.tokenizer import Tokenizer
@@ -191,13 +203,13 @@ print(*found["added"])
 # |---|---|---|
 # | the target is data - noise | the weights predict noise - data | here |
 # | guidance 4.5 is optimal | 4.0, in code and examples | here |
-# | `guidance_scale` turns guidance on | inert; `true_cfg_scale` and a negative prompt do | here |
+# | "guidance_scale" turns guidance on | inert; `true_cfg_scale` and a negative prompt do | here |
 # | the example runs with guidance | without a negative prompt it does not | here |
 # | `mu` is a line from 0 to 8192 tokens | from 256 to 8192, then an exponential | here |
 # | "a linear shift of 2.205" | e to the `mu` at 1664 × 928 only; 2.303 at 1328 × 1328 | here |
 # | Karras levels, or AuraFlow's with 3.1 | a shift by size, then a stretch to 0.02 | here |
 # | 4 steps instead of 20, five times faster | 100 runs for 50 guided steps: 25 times | here |
-# | `aspect_ratio` sets the shape | there is no such argument, only height and width | here |
+# | "aspect_ratio" sets the shape | there is no such argument, only height and width | here |
 # | a training framework's defaults are official | 30 steps, no rescale, negative "" | its code |
 
 # %% [markdown]
@@ -237,8 +249,6 @@ print("noise - data guesses the final picture, five times nearer than the other:
 # reaches it through `qwenimage_ref.parity`, the one place that imports it.
 
 # %%
-import inspect
-
 from qwenimage_ref.parity import stages
 
 arguments = inspect.signature(stages.QwenImagePipeline.__call__).parameters
@@ -247,6 +257,18 @@ wanted = ("true_cfg_scale", "negative_prompt", "guidance_scale", "num_inference_
 for name in (*wanted, "max_sequence_length"):
     print(f"{name:20} {arguments[name].default}")
 assert not config.guidance_embeds, "no weight would listen to guidance_scale"
+
+# %% [markdown]
+# And the released scheduler's file says which noise levels it makes:
+
+# %%
+levels = gated.run(
+    "90_scheduler", "scheduler/scheduler_config.json", lambda path: json.loads(path.read_text())
+)
+other = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas")
+assert levels["use_dynamic_shifting"] and not any(levels[name] for name in other)
+for name in ("time_shift_type", "base_image_seq_len", "max_image_seq_len", "shift_terminal"):
+    print(f"{name:20} {levels[name]}")
 
 # %%
 from qwenimage_ref.config import SchedulerConfig
@@ -331,6 +353,7 @@ print("shipped:", ", ".join(order[:6]), "...")
 # | the arena of votes includes Chinese text | such prompts were left out | report, evaluation |
 # | learning rate, batch size, "1.4 T tokens" | not in the report | - |
 # | fp8 keeps 98 % of quality, few-step 95 % | no source found | - |
+# | the few-step LoRA of August serves every release | each has its own file | its repository |
 #
 # The report is not of one mind about time. In Equation 1, t = 1 is data; in Equations 6 to 8, t = 1
 # is noise. Who mixes them gets a sign wrong somewhere. What one wrong sign does can be computed
