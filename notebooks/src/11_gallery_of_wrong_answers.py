@@ -80,6 +80,9 @@ assert show.difference(by_hand.picture, planted.picture) < 1
 assert pipeline.euler_step is kept, "the bug is out again"
 gallery.exhibit(bug)
 
+# %%
+show.source(gallery.planted)
+
 # %% [markdown]
 # ## How wrong is wrong?
 #
@@ -104,7 +107,7 @@ def psnr_by_loop(a, b):
 
 
 def psnr_in_a_line(a, b):
-    return -10 * np.log10(((np.float64(a) / 255 - np.float64(b) / 255) ** 2).mean())
+    return -10 * np.log10(((np.asarray(a) / 255 - np.asarray(b) / 255) ** 2).mean())
 
 
 # %%
