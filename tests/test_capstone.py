@@ -185,6 +185,10 @@ BUGS = {
         *("tokenizer", ": self.prefix_length + MAX_PROMPT_TOKENS]", ": MAX_PROMPT_TOKENS]"),
         *("tokenizer: a prompt in its letter", "at id 1024 of"),
     ),
+    "another letter": (
+        *("tokenizer", "Describe the image by detailing", "Describe the picture by detailing"),
+        *("tokenizer: a prompt in its letter", "at "),
+    ),
     "spaces between tokens": (
         *("tokenizer", 'b"".join(', 'b" ".join('),
         *("tokenizer: ids to text", "at 'a red circle left of a blue st': it comes back as"),
