@@ -122,8 +122,9 @@ print("each pair of these four turns ten times as slowly as the one before: ok")
 # The fast hands tell neighbours apart, the slow ones say roughly where in the picture.
 #
 # Which two numbers of a head are a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
-# models of the Llama family, and the text encoder of chapter 03, pair number 0 with the one half a
-# head away. Weights trained with one way are useless with the other; we will see it.)
+# models of the Llama family, and the text encoder of [chapter
+# 03](03_a_language_model_as_a_reader.ipynb), pair number 0 with the one half a head away. Weights
+# trained with one way are useless with the other; we will see it.)
 #
 # First a loop over tokens and pairs:
 
@@ -228,7 +229,8 @@ print("yours and the package's rotate agree: ok")
 # A picture has rows *and* columns, and when it is edited there are several pictures. So a position
 # is three whole numbers, `(frame, row, col)`, and a head is cut into three groups of pairs, one for
 # each. Officially a head has 128 numbers, cut into 16, 56 and 56 (`transformer/config.json`, field
-# `axes_dims_rope`); the pocket model has smaller heads.
+# `axes_dims_rope`); the pocket model has smaller heads. Three axes and one rule for text and
+# pictures alike: that is **MSRoPE**, *multimodal scalable RoPE*.
 
 # %%
 from qwenimage_ref import QwenImage
@@ -565,6 +567,8 @@ print("no word shares a place with a token of the pictures: ok")
 # %% [markdown]
 # A picture can grow, too. The angles of a small grid are exactly those of the middle of a large
 # one, so what was learned on small pictures stays true there, and the new tokens lie around it.
+# (Counted from the corner, the small grid would be the upper left quarter, with news on two sides
+# only.)
 
 # %%
 axes = official.axes_dims_rope

@@ -373,9 +373,9 @@ print("queries 100 times as large, the same after the norm: ok")
 
 # %% [markdown]
 # Why? The inner product of `q` and `k`, the *logit*, goes through a softmax. Without the norm,
-# logits grow as training goes on, until each token stares at a single other one and nothing can be
-# learned any more. With it no logit can pass a bound that the weights set: a normalised query is at
-# most $\sqrt K$ times its largest weight long.
+# logits tend to grow in training, until a token stares at a single other one. With it no logit can
+# pass a bound that the weights set: a normalised query is at most $\sqrt K$ times its largest
+# weight long.
 
 # %%
 for b, arguments in zip(transformer.transformer_blocks, told):
@@ -564,7 +564,8 @@ gated.check(shard, "block 0 by hand and by package equals diffusers'", first_off
 
 # %% [markdown]
 # That is the whole block. The transformer is: two linear layers that bring image and text to width
-# `D`, these blocks, one more modulation and one more linear layer.
+# `D`, these blocks, one more modulation and one more linear layer. Chapter 07 is about their
+# number.
 #
 # ## Who looks at whom
 #

@@ -14,9 +14,11 @@ def shade(colour: str) -> LinearSegmentedColormap:
 
 
 def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> Shown:
-    """Panels in rows of `columns`. Each: "values" (rows, cols) and "title"; it may have "colour"
-    (of the palette), "x" and "y" as words for the axes, "low" and "high" for white and black,
-    "marks" [(row, col), ...] to circle, "extent" as in imshow and "cut", a place to draw a cross.
+    """Panels in rows of `columns`. Each: "values" (rows, cols) and "title".
+
+    It may have "colour" (of the palette), "low" and "high" (white and black), "x" and "y" (words
+    for the axes), "marks" [(row, col), ...] to circle, "cut" (the row and column before which lines
+    are drawn), "extent" and "aspect" as imshow has them.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -41,6 +43,6 @@ def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> S
         ax.set_title(panel["title"], fontsize=10)
         ax.set(xlabel=panel.get("x", ""), ylabel=panel.get("y", ""))
         if "x" not in panel:
-            ax.set_xticks([]), ax.set_yticks([])
+            ax.set(xticks=[], yticks=[])
         ax.tick_params(labelsize=8)
     return figure(fig, alt)
