@@ -29,6 +29,8 @@
 # points of one star, and *noise* is a cloud of points.
 
 # %%
+import math
+
 import torch
 
 from qwenimage_ref.course import plane, show
@@ -76,6 +78,21 @@ for s in levels:
 print("one exact step from each of five levels ends at the data: ok")
 
 # %% [markdown]
+# One trap. Equation 1 of the Qwen-Image Technical Report runs time the other way: its $t$ is 1 at
+# the *data*, and its velocity is data − noise. The released weights, like this course, answer
+# noise − data. The two differ by $t = 1 - \sigma$ and a sign. Mix them up, and each step leads
+# away:
+
+# %%
+t, v = 1 - 0.25, data - noise  # the report's
+assert torch.equal(t * data + (1 - t) * noise, (1 - 0.25) * data + 0.25 * noise)
+x = (1 - 0.25) * data + 0.25 * noise
+assert torch.allclose(x + (1 - t) * v, data, atol=1e-6)
+lost = ((x - 0.25 * v) - data).norm(dim=1).mean() / (x - data).norm(dim=1).mean()
+assert math.isclose(lost, 2, rel_tol=1e-4)
+print("the report's line is ours; its velocity with our sign ends twice as far from the data: ok")
+
+# %% [markdown]
 # ## Many lines cross
 #
 # To paint, we start from noise, and nobody tells us the data. All we see is where we stand, `x`.
@@ -86,10 +103,8 @@ print("one exact step from each of five levels ends at the data: ok")
 # $(x - (1 - \sigma)\,\text{data}) / \sigma$. Such noise comes with a known density, the bell
 # curve $e^{-|\text{noise}|^2/2}$. That density is the weight of the line.
 
+
 # %%
-import math
-
-
 def mean_velocity_by_hand(x, sigma, data):
     total, weights = [0.0, 0.0], 0.0
     for point in data.tolist():
@@ -314,15 +329,30 @@ print("one valley, moved by a factor of 2 for 4 pixels and of 4 for 16: ok")
 # %% [markdown]
 # ## `mu`: how far Qwen-Image shifts
 #
-# Real pixels are alike, but do not repeat. So the square root is too much, and Qwen-Image uses a
-# gentler rule. Its shift is $e^{\mu}$, and `mu` is a straight line over the number of **image
-# tokens**. A token is a patch of 16 × 16 pixels. The line is given by two points, in
-# scheduler_config.json:
+# Real pixels are alike, but do not repeat, and Qwen-Image's rule is gentler than the root. Its
+# shift is $e^{\mu}$, and `mu` is a straight line over the number of **image tokens**. A token is a
+# patch of 16 × 16 pixels. The line is given by two points, in scheduler_config.json:
 
 # %%
+import json
+
 from qwenimage_ref.config import SchedulerConfig
+from qwenimage_ref.course import gated
 
 official = SchedulerConfig.official()
+fields = ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift", "shift_terminal")
+
+
+def of_the_file(path):
+    content = json.loads(path.read_text())
+    return {field: content[field] for field in fields}
+
+
+stored = gated.run("08_scheduler", "scheduler/scheduler_config.json", of_the_file)
+assert all(getattr(official, field) == stored[field] for field in fields)
+print("the package's numbers are those of the official file: ok")
+
+# %%
 show.table(
     ["image tokens", "mu", "fields of the file"],
     [
@@ -486,8 +516,6 @@ def sigmas_by_hand(steps, mu, terminal=0.02):
 # scheduler gave, stored with this repository:
 
 # %%
-import json
-
 from qwenimage_ref.sampler import sigmas
 
 golden = json.loads((show.ROOT / "tests" / "golden" / "sigmas.json").read_text())["cases"]
@@ -738,9 +766,8 @@ plane.clouds(panels, alt="No label: star and ring mixed; then a star; guided, it
 # %%
 circle = plane.ring(2000, generator)
 apart = {name: plane.distance(points, circle) for name, points in painted.items()}
-assert apart["no label"] < apart["scale 1"] < apart["scale 2, length kept"]
-assert apart["scale 2, length kept"] < apart["scale 4, length kept"]
-print("the stronger the guidance, the farther from the ring: ok")
+assert apart["no label"] < apart["scale 1"] < apart["scale 4, length kept"]
+print("with the label farther from the ring, with guidance of 4 farther still: ok")
 
 # %% [markdown]
 # Few strays are left, but so is less of the star: particles leave its sides where the ring crosses
@@ -755,7 +782,7 @@ print("the stronger the guidance, the farther from the ring: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 35. Evenly spaced it would be 25. The first half of the noise gets two thirds of the steps.
+# 35. Evenly spaced it would be 25. The first half of the noise gets seven steps in ten.
 #
 # </details>
 #
