@@ -148,10 +148,16 @@ import json
 
 from qwenimage_ref.course import gated
 
-names = gated.run("90_classes", "model_index.json", lambda path: json.loads(path.read_text()))
-assert names["text_encoder"] == ["transformers", "Qwen2_5_VLForConditionalGeneration"]
-assert "T5" not in json.dumps(names) and names["_class_name"] == "QwenImagePipeline"
-print("model_index.json:", names["text_encoder"][1], "and", names["tokenizer"][1])
+
+def classes(path):
+    index = json.loads(path.read_text())
+    return {part: index[part][1] for part in ("text_encoder", "tokenizer", "transformer", "vae")}
+
+
+names = gated.run("90_classes", "model_index.json", classes)
+assert names["text_encoder"] == "Qwen2_5_VLForConditionalGeneration"
+assert not any("T5" in name for name in names.values())
+print("model_index.json:", ", ".join(names.values()))
 
 # %%
 block, config = dit.transformer_blocks[0], dit.config
@@ -262,13 +268,19 @@ assert not config.guidance_embeds, "no weight would listen to guidance_scale"
 # And the released scheduler's file says which noise levels it makes:
 
 # %%
-levels = gated.run(
-    "90_scheduler", "scheduler/scheduler_config.json", lambda path: json.loads(path.read_text())
-)
-other = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas")
-assert levels["use_dynamic_shifting"] and not any(levels[name] for name in other)
-for name in ("time_shift_type", "base_image_seq_len", "max_image_seq_len", "shift_terminal"):
-    print(f"{name:20} {levels[name]}")
+OTHER = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas")
+USED = ("time_shift_type", "base_image_seq_len", "max_image_seq_len", "shift_terminal")
+
+
+def levels_of(path):
+    file = json.loads(path.read_text())
+    return {name: file[name] for name in (*OTHER, *USED)}
+
+
+found = gated.run("90_scheduler", "scheduler/scheduler_config.json", levels_of)
+assert not any(found[name] for name in OTHER)
+for name in USED:
+    print(f"{name:20} {found[name]}")
 
 # %%
 from qwenimage_ref.config import SchedulerConfig
@@ -316,7 +328,7 @@ print("100 runs of the transformer against 4; the true shift goes from 1.65 to 2
 # | pictures up to 2048 × 2048 | no official size is above 1.8 million pixels | here |
 # | 1664 × 928 is largest, 68 % above 1024 × 1024 | 47 % above; 1328 × 1328 is 68 % | here |
 # | "2512" is a resolution | it is December 2025 | model card |
-# | 2512 takes a reference image | its pipeline is text to image; edit models take images | here |
+# | 2512 takes a reference image | text to image only; edit models take images | model card |
 # | add "Ultra HD, 4K" for 2512 | its prompt tool does not add such words | its repository |
 # | the T2I negative prompt of 2512 is short | the official one has 42 tokens | model card |
 # | Edit-2509 runs in the first edit pipeline | in the "Plus" one; another template | diffusers |
