@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test paint train notebooks derived student teacher site clean
+.PHONY: help setup lab test paint train notebooks derived student teacher site blank grade clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile

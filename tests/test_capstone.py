@@ -94,9 +94,15 @@ def test_the_networks_of_a_blank_have_every_official_name(blank):
 
 def test_a_blank_lists_what_is_to_be_written(blank):
     text = (blank / "README.md").read_text(encoding="utf-8")
-    assert "| `rope.py` |" in text and "`JointAttention.forward`" in text
+    assert "| `rope.py` | 05 |" in text and "`JointAttention.forward`" in text
     assert "`JointAttention.__init__`" not in text
     assert not (blank / PACKAGE / "course").exists(), "answers stay where the course is"
+
+
+def test_every_file_of_the_capstone_has_its_chapter():
+    stems = [path.stem for path in (ROOT / "notebooks" / "src").glob("*.py")]
+    assert capstone.CHAPTERS.keys() == FILES.keys()
+    assert {*capstone.CHAPTERS.values()} <= {stem[:2] for stem in stems}
 
 
 def test_a_blank_is_never_written_over_somebodys_work(blank):

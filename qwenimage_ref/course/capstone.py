@@ -43,6 +43,7 @@ FILES = {
         *("QwenImage.__call__", "QwenImage._check_size", "QwenImage._bytes_needed"),
     },
 }
+CHAPTERS = dict(zip(FILES, ("02", "02", "03", "04", "05", "06", "08", "09")))
 EMPTY = "raise NotImplementedError"
 
 
@@ -94,8 +95,8 @@ README = """# Qwen-Image, to be written again
 still says what it takes and gives, in shapes; the constructors are there, so every parameter has
 its official name. Begin anywhere: a part that needs another says so when it is graded.
 
-| file | lines | to write |
-|---|---|---|
+| file | chapter | lines | to write |
+|---|---|---|---|
 {rows}
 
 `make grade` in the course's folder compares every part with diffusers and transformers, on random
@@ -128,7 +129,8 @@ def write_blank(folder: Path) -> int:
         text = (HOME / f"{module}.py").read_text(encoding="utf-8")
         names = to_write(module, text)
         gone = len(text.splitlines()) - len(blanked(module, text).splitlines()) + len(names)
-        rows.append(f"| `{module}.py` | {gone} | {', '.join(f'`{name}`' for name in names)} |")
+        listed = ", ".join(f"`{name}`" for name in names)
+        rows.append(f"| `{module}.py` | {CHAPTERS[module]} | {gone} | {listed} |")
         count += len(names)
     words = {"package": PACKAGE, "count": count, "files": len(FILES), "blank": BLANK.name}
     (folder / "README.md").write_text(
