@@ -229,9 +229,26 @@ assert min(map(show.difference, *groups)) > 20
 print("away from blue on white: another paper, and it is not white: ok")
 
 # %% [markdown]
-# Away from blue is yellow, away from white is gray: the model learned these colours as directions,
-# and guidance goes along them, past where any training poster was. The blurred tips are the price.
+# Away from blue turned out yellow, and away from white gray. The arrow goes on past the prompt's
+# own answer, and so past any poster of the training. The blurred tips are the price.
 #
+# ## Seeds
+#
+# The seed is all that is random. A list of seeds gives each picture of a batch its own noise, the
+# very noise that it would have alone.
+
+# %%
+seeds = [0, 1, 2, 3]
+family = pipe([plain] * 4, " ", num_inference_steps=10, seed=seeds)
+alt = "Four times a red circle left of a blue star, each a little elsewhere"
+show.grid(family, [f"seed {seed}" for seed in seeds], alt=alt, scale=1)
+
+# %%
+third = pipe(plain, " ", num_inference_steps=10, seed=2)[0]
+assert show.difference(third, family[2]) < 0.5 < show.difference(third, family[1])
+print("seed 2 alone is seed 2 among others, and not seed 1: ok")
+
+# %% [markdown]
 # ## Several at once, and other sizes
 #
 # Prompts of different lengths can be painted in one batch. The shorter ones are padded at the end,
@@ -270,9 +287,9 @@ assert counts[0] == 2 < counts[1]
 print("two shapes at the size it knows, more at the size it does not: ok")
 
 # %% [markdown]
-# A transformer that knows 8 × 8 places of tokens sees 12 × 12 and fills the rest with what it
-# knows. Other models repeat heads and horizons beyond their size, for this very reason. The
-# released Qwen-Image was trained at many sizes, and names seven.
+# This transformer knows 8 × 8 places of tokens. Where it sees 12 × 12, it fills the rest with what
+# it knows, and the scene comes twice. The released Qwen-Image was trained at many sizes, and its
+# model card names seven.
 #
 # ## Exercise: image to image
 #
