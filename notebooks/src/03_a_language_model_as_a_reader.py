@@ -629,7 +629,7 @@ for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 show.figure(
     fig,
-    alt="Left, lengths of 51 states, from under a hundred to over a thousand, the letter's 34 in gray; "
+    alt="Left, lengths of 51 states, under a hundred to over a thousand, the letter's 34 in gray; "
     "right, how much each kept state changes without the letter: most by under a third, two wholly",
 )
 
