@@ -103,13 +103,15 @@ class Painted:
 
 
 @torch.no_grad()
-def paint(pipe, corner: Corner | None = None, prompt=PROMPT, seed=0, size=128) -> Painted:
+def paint(
+    pipe, corner: Corner | None = None, prompt=PROMPT, seed=0, size=128, steps=STEPS
+) -> Painted:
     """One guided picture, with a bug or without. A corner knows its size."""
     with planted(corner) if corner else contextlib.nullcontext():
         if corner:
             size = corner.size
             pipe = pipeline.QwenImage.from_pretrained(pocket_folder()) if corner.reload else pipe
-        levels = pipeline.sigmas(STEPS, (size // pipeline.TOKEN) ** 2, pipe.scheduler)
+        levels = pipeline.sigmas(steps, (size // pipeline.TOKEN) ** 2, pipe.scheduler)
         cond, uncond = pipe.encode_prompts([[prompt], [" "]])
         latents = pipe.denoise(pipe.noise(1, size, size, seed), levels, cond, uncond)
         return Painted(pipe.to_pictures(latents)[0], latents)
