@@ -45,7 +45,7 @@ def test_a_strip_is_html_with_every_token_escaped_and_words_where_no_html_can_be
 
 def test_neighbours_in_a_strip_have_different_colours(pocket):
     text = strips.Strip(strips.pieces(pocket, "1234567"))._repr_html_()
-    colours = re.findall(r"background:(#\w+)", text)
+    colours = re.findall(r'<span style="background:(#\w+)', text)
     assert len(colours) == 7 and all(a != b for a, b in zip(colours, colours[1:]))
 
 

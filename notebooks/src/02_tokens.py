@@ -37,7 +37,7 @@
 # ## Step 1: bytes
 #
 # A computer stores text as bytes, by a table called UTF-8. English letters take one byte each,
-# accented ones two, Chinese characters three, emoji four.
+# accented ones two, Chinese characters three, most emoji four.
 
 # %%
 for character in ("a", "é", "红", "🐱"):

@@ -58,7 +58,9 @@ class Strip:
             style = f"background:{PALETTE[role]}66;color:{PALETTE['ink']};padding:2px 3px"
             words = html.escape(shown(piece))
             boxes.append(f'<span style="{style}">{words}<sub> {piece[0]}</sub></span>')
-        return f'<div style="line-height:2.1">{" ".join(boxes)}</div>'
+        # careful: paper behind it, or the ink is hard to read where the page is dark
+        page = f"background:{PALETTE['paper']};line-height:2.1;padding:2px 6px"
+        return f'<div style="{page}">{" ".join(boxes)}</div>'
 
     def __repr__(self) -> str:
         return " | ".join(map(shown, self.pieces))
