@@ -145,7 +145,7 @@ def clouds(panels: list[tuple], alt: str, columns: int = 5) -> Shown:
 def trails(ax, states: list[torch.Tensor], shape) -> None:
     """Ways of the first eighty particles, where all of them began and ended, over the shape"""
     ways = torch.stack(states)[:, :80]
-    ax.plot(ways[..., 0], ways[..., 1], color=PALETTE["light"], linewidth=0.6, zorder=0)
+    ax.plot(ways[..., 0], ways[..., 1], color=PALETTE["light"], linewidth=0.8, zorder=0)
     scatter(ax, shape, "joint", size=0.5)
     scatter(ax, states[0], "noise", size=3)
     scatter(ax, states[-1], "image", size=5)
