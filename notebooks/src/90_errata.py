@@ -154,6 +154,7 @@ def classes(path):
     return {part: index[part][1] for part in ("text_encoder", "tokenizer", "transformer", "vae")}
 
 
+# %%
 names = gated.run("90_classes", "model_index.json", classes)
 assert names["text_encoder"] == "Qwen2_5_VLForConditionalGeneration"
 assert not any("T5" in name for name in names.values())
@@ -197,6 +198,7 @@ def vocabulary(path):
     return {"words": len(tokenizer.vocab), "added": sorted(tokenizer.added)}
 
 
+# %%
 found = gated.run("90_vocabulary", "tokenizer", vocabulary)
 assert found["words"] + len(found["added"]) == 151_665 < reader.config.vocab_size == 152_064
 assert not any("style" in token for token in found["added"])
@@ -277,6 +279,7 @@ def levels_of(path):
     return {name: file[name] for name in (*OTHER, *USED)}
 
 
+# %%
 found = gated.run("90_scheduler", "scheduler/scheduler_config.json", levels_of)
 assert not any(found[name] for name in OTHER)
 for name in USED:
