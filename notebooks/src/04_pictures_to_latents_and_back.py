@@ -97,13 +97,13 @@ show.grid(
 
 
 # %%
+import math
+
+
 def psnr_in_a_loop(a, b):
     squares = [((x - y) / 2) ** 2 for x, y in zip(a.flatten().tolist(), b.flatten().tolist())]
     return -10 * math.log10(sum(squares) / len(squares))
 
-
-# %%
-import math
 
 at_once = -10 * ((img[:1] - back[:1]) / 2).pow(2).mean().log10().item()
 assert abs(psnr_in_a_loop(img[:1], back[:1]) - at_once) < 1e-3
@@ -290,8 +290,8 @@ for tap in range(3):
 # ★★☆☆☆ · 5 minutes
 #
 # Write `flatten(kernel)`: from a stored weight `(out, in, t, k, k)` to the weight `(out, in, k, k)`
-# that gives the same on one picture with `conv2d`. `t` is 3 or 1. You will know it works when the
-# checker says so, and your function turns the film VAE's first layer into ours.
+# that gives the same on one picture with a 2-D convolution. `t` is 3 or 1. You will know it works
+# when the checker says so, and your function turns the film VAE's first layer into ours.
 
 
 # %% tags=["exercise"]
