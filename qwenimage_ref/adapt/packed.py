@@ -3,6 +3,8 @@
 What packing there is says who derives from PackedLinear: fp8 files and GGUF files.
 """
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -21,7 +23,39 @@ class PackedLinear(nn.Module):
 
     def forward(self, x):
         bias = None if self.bias is None else self.bias.to(x.dtype)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _UnpackTwice.apply(x, bias, self, *self._parameters.values())
         return F.linear(x, self.unpacked(x.dtype), bias)
+
+
+class _UnpackTwice(torch.autograd.Function):
+    """The same for training: what is kept for the way back is packed, and is unpacked once more."""
+
+    @staticmethod
+    def forward(ctx, x, bias, layer, *packed):
+        # careful: the tensors themselves, because a streamed layer has them for this call alone
+        ctx.save_for_backward(*packed)
+        ctx.layer = layer
+        return F.linear(x, layer.unpacked(x.dtype), bias)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        layer = copy.copy(ctx.layer)
+        layer._parameters = dict(zip(ctx.layer._parameters, ctx.saved_tensors))
+        to_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        to_x = gradient @ layer.unpacked(gradient.dtype)
+        return to_x, to_bias, None, *(None for _ in layer._parameters)
+
+
+# of keys, in files that hold the transformer alone; longest first, one may begin another
+PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.")
+
+
+def strip_prefix(keys) -> dict[str, str]:
+    """Keys -> {name without the prefix that some of them have: key}; others stay as they are."""
+    keys = list(keys)
+    prefix = next((p for p in PREFIXES if any(key.startswith(p) for key in keys)), "")
+    return {key.removeprefix(prefix): key for key in keys}
 
 
 def put(network: nn.Module, name: str, packed: PackedLinear) -> None:
