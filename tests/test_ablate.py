@@ -144,8 +144,9 @@ def test_every_variant_is_recorded_with_the_captions_it_was_asked(recorded):
     assert recorded["variants"].keys() == VARIANTS.keys()
     assert recorded["captions"] == ablate.CAPTIONS >= 200
     for name, row in recorded["variants"].items():
-        assert len(row["scenes"]) == ablate.CAPTIONS, name
-        assert row["rows"]["scene"] == interval(row["scenes"].count("1"), ablate.CAPTIONS), name
+        assert len(row["bits"]) == ablate.CAPTIONS, name
+        right = interval(row["bits"].count("1"), ablate.CAPTIONS)
+        assert row["rows"][ablate.COMPARED] == right, name
 
 
 @needs_record

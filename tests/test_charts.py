@@ -33,6 +33,20 @@ def test_bars_keep_their_order_from_the_top():
     assert rows.mean() < len(pixels(shown)) / 2
 
 
+def test_a_difference_stands_on_its_side_of_nothing_and_its_interval_is_drawn():
+    def places(difference):
+        row = {"difference": difference, "low": difference - 0.1, "high": difference + 0.1}
+        even = {"difference": 0.0, "low": -0.5, "high": 0.5}
+        shown = charts.differences({"a": row, "even": even}, 0.05, "two differences and their bars")
+        colour = [int(PALETTE["image"][i : i + 2], 16) for i in (1, 3, 5)]
+        found = np.nonzero(np.abs(pixels(shown) - colour).max(-1) <= 12)
+        upper = found[1][found[0] < found[0].mean()]
+        return upper.mean(), np.ptp(upper)
+
+    (left, wide), (right, wide_too) = places(-0.3), places(0.3)
+    assert left < right - 50 and wide == pytest.approx(wide_too, abs=2)
+
+
 def test_every_series_has_a_colour_of_its_own_and_a_band_where_there_are_bounds():
     line = [(1, 10), (2, 20), (4, 15)]
     band = [(x, y, y - 5, y + 5) for x, y in line]

@@ -22,6 +22,25 @@ def bars(rows: dict[str, dict], alt: str) -> Shown:
     return figure(fig, alt)
 
 
+def differences(rows: dict[str, dict], luck: float, alt: str) -> Shown:
+    """Differences of shares by name, each with its 95 % interval, in points; gray: within `luck`.
+
+    rows: {name: {"difference", "low", "high"}} as shares; luck: how far equals were apart, a share.
+    """
+    fig, ax = plt.subplots(figsize=(8, 0.3 * len(rows) + 0.8))
+    ax.axvspan(-100 * luck, 100 * luck, color=PALETTE["noise"], alpha=0.25, linewidth=0)
+    ax.axvline(0, color=PALETTE["ink"], linewidth=0.8)
+    for place, row in enumerate(rows.values()):
+        low, middle, high = (100 * row[key] for key in ("low", "difference", "high"))
+        ax.plot([low, high], [place, place], color=PALETTE["image"], marker="|", linewidth=2)
+        ax.plot(middle, place, color=PALETTE["ink"], marker="o")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.invert_yaxis()
+    ax.set(xlabel="points more or less than the baseline, with 95 % interval")
+    _open_frame(ax)
+    return figure(fig, alt)
+
+
 def curves(panels: list[dict], alt: str) -> Shown:
     """Panels side by side. Each: "series" {name: [(x, y) or (x, y, low, high), ...]}, and "x", "y"
     as words for the axes; "log": True for a logarithmic x.
