@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..files import CheckpointError, shorten
+
 
 class PackedLinear(nn.Module):
     """(..., in) -> (..., out), as nn.Linear; the unpacked weight lives only during the call."""
@@ -55,7 +57,12 @@ def strip_prefix(keys) -> dict[str, str]:
     """Keys -> {name without the prefix that some of them have: key}; others stay as they are."""
     keys = list(keys)
     prefix = next((p for p in PREFIXES if any(key.startswith(p) for key in keys)), "")
-    return {key.removeprefix(prefix): key for key in keys}
+    names = {key.removeprefix(prefix): key for key in keys}
+    if twice := sorted(key for key in keys if names[key.removeprefix(prefix)] != key):
+        raise CheckpointError(
+            f"{shorten(twice)} is there with {prefix} before it and without; keep one of the two"
+        )
+    return names
 
 
 def put(network: nn.Module, name: str, packed: PackedLinear) -> None:

@@ -29,12 +29,14 @@ from ..memory import free_memory
 from ..mmdit import MMDiT
 from ..structure import SPELLED, other_forms, other_keys, stored_form
 from ..text_encoder import TextEncoder
+from .packed import PackedLinear
 
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # threads that read ahead: a disk is fastest with several requests at hand
 CACHED = 0.7  # of the memory that nobody needs, for blocks that stay in the system's cache
 ALIGNED = 64  # bytes; so torch lays out its own memory
 DTYPES = {name: dtype for dtype, name in SPELLED.items()}
+DTYPES |= {"F8_E4M3": torch.float8_e4m3fn, "U8": torch.uint8}  # of packed layers
 
 
 def velocities(mmdit: MMDiT, calls: list[tuple]) -> list[torch.Tensor]:
@@ -64,12 +66,24 @@ def text_states(text_encoder: TextEncoder, calls: list[tuple]) -> list[torch.Ten
     return [text_encoder.model.norm(x) for x, _ in entered]
 
 
-def stream_mmdit(mmdit: MMDiT, folder: Path, dtype: torch.dtype, device="cpu") -> None:
-    """Fill an MMDiT on the meta device, its blocks left on disk. Raises CheckpointError."""
-    files = _Files(mmdit, folder)
+def stream_mmdit(
+    mmdit: MMDiT,
+    folder: Path,
+    dtype: torch.dtype,
+    device="cpu",
+    where: dict[str, Place] | None = None,
+) -> None:
+    """Fill an MMDiT on the meta device, its blocks left on disk. Raises CheckpointError.
+
+    where: {parameter name: place} of all blocks, for files of another layout and for packed layers,
+    whose own parameters are taken as they lie there, uncast. Whoever made it from `folder` has
+    compared it with the blocks, and has filled everything that is no block.
+    """
+    files = _Files(_official_places(mmdit, folder) if where is None else where)
     blocks = _Blocks(mmdit.transformer_blocks, "transformer_blocks.", files, dtype, device)
     mmdit.transformer_blocks = nn.ModuleList()
-    load_into(mmdit, folder, dtype, unused=("transformer_blocks.",))
+    if where is None:
+        load_into(mmdit, folder, dtype, unused=("transformer_blocks.",))
     mmdit.to(device).transformer_blocks = blocks
 
 
@@ -78,7 +92,7 @@ def stream_text_encoder(
 ) -> None:
     """The same for a text tower; of its embedding only the rows that a prompt needs are read."""
     tower = text_encoder.model
-    files = _Files(text_encoder, folder, unused=("visual.", "lm_head."))
+    files = _Files(_official_places(text_encoder, folder, unused=("visual.", "lm_head.")))
     layers = _Blocks(tower.layers, "model.layers.", files, dtype, device)
     rows = _Rows("model.embed_tokens.weight", files, dtype, device)
     tower.layers, tower.embed_tokens = nn.ModuleList(), nn.Identity()
@@ -103,15 +117,33 @@ def named_linears(network: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
+def _official_places(
+    network: nn.Module, folder: Path, unused: tuple[str, ...] = ()
+) -> dict[str, Place]:
+    """Where a folder of the official layout has what the network stores, all of it and no more."""
+    where = find_tensors(folder)
+    where = {key: place for key, place in where.items() if not key.startswith(unused)}
+    wanted = stored_form(network)
+    for problem in [*other_keys(wanted, where), *other_forms(wanted, where)]:
+        raise CheckpointError(f"{folder}: {problem}")
+    return where
+
+
+def _packed_names(block: nn.Module) -> set[str]:
+    """The parameters of its packed layers, but for biases, which are plain numbers."""
+    return {
+        f"{path}.{name}"
+        for path, layer in block.named_modules()
+        if isinstance(layer, PackedLinear)
+        for name, _ in layer.named_parameters(recurse=False)
+        if name != "bias"
+    }
+
+
 class _Files:
     """Where the tensors of a network lie, in files that must not change as long as it is used."""
 
-    def __init__(self, network: nn.Module, folder: Path, unused: tuple[str, ...] = ()):
-        where = find_tensors(folder)
-        where = {key: place for key, place in where.items() if not key.startswith(unused)}
-        wanted = stored_form(network)
-        for problem in [*other_keys(wanted, where), *other_forms(wanted, where)]:
-            raise CheckpointError(f"{folder}: {problem}")
+    def __init__(self, where: dict[str, Place]):
         self.where = where
         self.known = {place.file: _identity(os.stat(place.file)) for place in where.values()}
 
@@ -166,6 +198,7 @@ class _Blocks(nn.Module):
             {name: files.where[f"{prefix}{i}.{name}"] for name, _ in block.named_parameters()}
             for i, block in enumerate(blocks)
         ]
+        self.packed = [_packed_names(block) for block in blocks]
         self.eval()
 
     def __len__(self) -> int:
@@ -190,7 +223,7 @@ class _Blocks(nn.Module):
                 ahead = self.read_ahead(readers, i + 1)
                 weights = self.files.views(places)
                 for name, weight in weights.items():
-                    weights[name] = self._ready(weight)
+                    weights[name] = self._ready(weight, name in self.packed[i])
                 yield functools.partial(_call, block, weights)
                 weights.clear()  # whoever still has the block has nothing of its memory
                 self.files.demand_unchanged(places)
@@ -200,12 +233,15 @@ class _Blocks(nn.Module):
 
     def call(self, i: int, *inputs):
         """What block i answers; its weights are mapped for this call alone."""
-        weights = {k: self._ready(v) for k, v in self.files.views(self.places[i]).items()}
+        views = self.files.views(self.places[i])
+        weights = {name: self._ready(w, name in self.packed[i]) for name, w in views.items()}
         answer = _call(self.blocks[i], weights, *inputs)
         self.files.demand_unchanged(self.places[i])
         return answer
 
-    def _ready(self, weight: torch.Tensor) -> torch.Tensor:
+    def _ready(self, weight: torch.Tensor, packed: bool) -> torch.Tensor:
+        if packed:
+            return weight.to(self.device)
         moved = weight.to(self.device, self.dtype)
         # careful: where memory begins at an odd place, a float32 product of one row takes another
         # path through MKL and ends in other last bits; bf16 products do not care
