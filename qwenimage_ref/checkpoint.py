@@ -40,14 +40,23 @@ __all__ = ["CheckpointError", "fingerprint", "index_json", "load_into", "save", 
 # --- loading
 
 
-def load_into(module: nn.Module, source, dtype: torch.dtype | None = None, unused=()) -> None:
+def load_into(
+    module: nn.Module,
+    source,
+    dtype: torch.dtype | None = None,
+    unused=(),
+    names: dict[str, str] | None = None,
+) -> None:
     """Fill a module, on the meta device or not, from a folder or from a list of .safetensors files.
 
     Strict: every stored key must be there with its shape, and no other, except below the prefixes
     in `unused`, which are left on disk on purpose. Files may be bf16, fp16 or fp32; `dtype` None
-    keeps what they hold. Raises CheckpointError; the module is then unchanged.
+    keeps what they hold. names: {official key: key in the files}, for files that spell theirs
+    otherwise. Raises CheckpointError; the module is then unchanged.
     """
     where = find_tensors(source)
+    names = {key: key for key in where} if names is None else names
+    where = {key: where[name] for key, name in names.items()}
     where = {key: place for key, place in where.items() if not key.startswith(tuple(unused))}
     wanted = stored_form(module)
     # headers first: a wrong shape is told before gigabytes are read
@@ -64,7 +73,7 @@ def load_into(module: nn.Module, source, dtype: torch.dtype | None = None, unuse
             if name not in owner._parameters:
                 continue  # stored for other libraries only: the VAE's convolutions over time
             file = where[key].file
-            tensor = files[file].get_tensor(key)
+            tensor = files[file].get_tensor(names[key])
             if not torch.isfinite(tensor).all():
                 raise CheckpointError(
                     f"{file}: {key} holds NaN or infinity; the file is damaged, fetch it again"
