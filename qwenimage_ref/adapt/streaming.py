@@ -72,32 +72,38 @@ def stream_mmdit(
     dtype: torch.dtype,
     device="cpu",
     where: dict[str, Place] | None = None,
+    names: dict[str, str] | None = None,
 ) -> None:
     """Fill an MMDiT on the meta device, its blocks left on disk. Raises CheckpointError.
 
+    names: {official key: key in the files}, as `load_into` takes them.
     where: {parameter name: place} of all blocks, for files of another layout and for packed layers,
     whose own parameters are taken as they lie there, uncast. Whoever made it from `folder` has
     compared it with the blocks, and has filled everything that is no block.
     """
-    files = _Files(_official_places(mmdit, folder) if where is None else where)
+    files = _Files(_official_places(mmdit, folder, names=names) if where is None else where)
     blocks = _Blocks(mmdit.transformer_blocks, "transformer_blocks.", files, dtype, device)
     mmdit.transformer_blocks = nn.ModuleList()
     if where is None:
-        load_into(mmdit, folder, dtype, unused=("transformer_blocks.",))
+        load_into(mmdit, folder, dtype, unused=("transformer_blocks.",), names=names)
     mmdit.to(device).transformer_blocks = blocks
 
 
 def stream_text_encoder(
-    text_encoder: TextEncoder, folder: Path, dtype: torch.dtype, device="cpu"
+    text_encoder: TextEncoder,
+    folder: Path,
+    dtype: torch.dtype,
+    device="cpu",
+    names: dict[str, str] | None = None,
 ) -> None:
     """The same for a text tower; of its embedding only the rows that a prompt needs are read."""
     tower = text_encoder.model
-    files = _Files(_official_places(text_encoder, folder, unused=("visual.", "lm_head.")))
+    files = _Files(_official_places(text_encoder, folder, ("visual.", "lm_head."), names))
     layers = _Blocks(tower.layers, "model.layers.", files, dtype, device)
     rows = _Rows("model.embed_tokens.weight", files, dtype, device)
     tower.layers, tower.embed_tokens = nn.ModuleList(), nn.Identity()
     left = ("visual.", "lm_head.", "model.layers.", "model.embed_tokens.")
-    load_into(text_encoder, folder, dtype, unused=left)
+    load_into(text_encoder, folder, dtype, unused=left, names=names)
     tower.to(device)
     tower.layers, tower.embed_tokens = layers, rows
 
@@ -118,10 +124,14 @@ def named_linears(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _official_places(
-    network: nn.Module, folder: Path, unused: tuple[str, ...] = ()
+    network: nn.Module,
+    folder: Path,
+    unused: tuple[str, ...] = (),
+    names: dict[str, str] | None = None,
 ) -> dict[str, Place]:
     """Where a folder of the official layout has what the network stores, all of it and no more."""
     where = find_tensors(folder)
+    where = where if names is None else {key: where[name] for key, name in names.items()}
     where = {key: place for key, place in where.items() if not key.startswith(unused)}
     wanted = stored_form(network)
     for problem in [*other_keys(wanted, where), *other_forms(wanted, where)]:
