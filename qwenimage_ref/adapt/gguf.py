@@ -1,0 +1,235 @@
+"""GGUF files of the MMDiT: loaded packed or streamed, and written.
+
+Names are the official ones. Only the linear layers of blocks are quantised; they stay packed, as
+the file holds them, and are decoded when used. The format of the files is told by gguf_files.py,
+the blocks of bytes in them by gguf_blocks.py.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..files import CheckpointError, Place, shorten, whole_file
+from ..mmdit import MMDiT
+from ..structure import other_forms, other_keys, stored_form
+from .gguf_blocks import CHUNK, LAYOUTS, PLAIN, decode, encode, row_bytes, scales
+from .gguf_files import GGUF, GGUFPlan, plan_file, read_gguf
+from .lora import adapters
+from .packed import PackedLinear, put, strip_prefix
+from .streaming import stream_mmdit
+
+ARCHITECTURE = "qwen_image"
+BLOCKS = "transformer_blocks."
+FILE_TYPES = {"Q8_0": 7, "Q4_0": 2}  # llama.cpp's numbers for the kinds that are written here
+# of Edit-2511: the key is written here; other programs leave a tensor of this name
+ZERO_COND, ZERO_COND_MARKER = f"{ARCHITECTURE}.zero_cond_t", "__index_timestep_zero__"
+
+
+# --- loading
+
+
+class GGUFLinear(PackedLinear):
+    """(..., in) -> (..., out), as nn.Linear; the weight stays as the file holds it, row by row."""
+
+    def __init__(self, weight: torch.Tensor, kind: str, bias: nn.Parameter | None):
+        blocks = weight.shape[1] // LAYOUTS[kind].bytes
+        super().__init__(blocks * LAYOUTS[kind].values, len(weight), bias)
+        self.weight, self.kind = nn.Parameter(weight, requires_grad=False), kind
+
+    def unpacked(self, dtype: torch.dtype) -> torch.Tensor:
+        return decode(self.weight, self.kind, dtype)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, {self.kind}"
+
+
+@dataclass(frozen=True)
+class GGUFReport:
+    """What was loaded."""
+
+    source: str
+    architecture: str
+    kinds: dict[str, int]  # tensors of each
+    bytes: int  # of all tensors
+    packed: int  # linear layers that stay packed
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
+        return (
+            f"{self.source}: {self.architecture}, {kinds}, {self.bytes / 2**30:.2f} GiB; "
+            f"{self.packed} linear layers stay packed"
+        )
+
+
+def load_gguf(
+    mmdit: MMDiT, file: str | Path, dtype: torch.dtype, stream: bool = False, device="cpu"
+) -> GGUFReport:
+    """Fill an MMDiT, on the meta device or not, from a .gguf file; its blocks stay packed.
+
+    dtype: of all that is not packed, and of what is computed. stream: the blocks stay on disk.
+    Strict: every stored key must be there with its shape, and no other. Raises CheckpointError;
+    the MMDiT is then unchanged.
+    """
+    _demand_no_adapters(mmdit, "load the file first, then the LoRA")
+    held = read_gguf(file)
+    where = _fitting(mmdit, held, file)
+    packed = _packed_layers(mmdit, where, file)
+    state = {}
+    for name, place in where.items():
+        if not (stream and name.startswith(BLOCKS)):
+            rows = torch.frombuffer(
+                held.bytes, dtype=torch.uint8, count=place.stop - place.start, offset=place.start
+            ).view(*place.shape[:-1], row_bytes(place.shape[-1], place.dtype))
+            tensor = _tensor(name, rows, place, None if name in packed else dtype)
+            state[name] = tensor.to(device)
+    for name, (path, linear) in packed.items():
+        kind = where[name].dtype
+        size = linear.out_features, row_bytes(linear.in_features, kind)
+        rows = torch.empty(size, dtype=torch.uint8, device="meta")
+        put(mmdit, path, GGUFLinear(rows, kind, linear.bias))
+    mmdit.load_state_dict(state, strict=not stream, assign=True)
+    if stream:
+        places = {name: place for name, place in where.items() if name.startswith(BLOCKS)}
+        for name, (path, _) in packed.items():
+            size = tuple(mmdit.get_submodule(path).weight.shape)
+            places[name] = replace(places[name], dtype="U8", shape=size)
+        stream_mmdit(mmdit, Path(file), dtype, device, where=places)
+    size = sum(place.stop - place.start for place in held.places.values())
+    return GGUFReport(Path(file).name, ARCHITECTURE, held.kinds, size, len(packed))
+
+
+def _fitting(mmdit: MMDiT, held: GGUF, file) -> dict[str, Place]:
+    """{official name: place}, if the file is of this very network."""
+    architecture = held.metadata.get("general.architecture", "none")
+    if architecture != ARCHITECTURE:
+        raise CheckpointError(
+            f"{file}: its architecture is {shorten([architecture])}, not {ARCHITECTURE}; "
+            "it is of another model"
+        )
+    if (version := held.metadata.get("general.quantization_version", 2)) != 2:
+        raise CheckpointError(f"{file}: its blocks are of version {shorten([version])}, not 2")
+    where = {name: held.places[key] for name, key in strip_prefix(held.places).items()}
+    if len(where) != len(held.places):
+        raise CheckpointError(f"{file} holds a tensor with a prefix and without; fetch it again")
+    marked = where.pop(ZERO_COND_MARKER, None) is not None
+    zero_cond = held.metadata.get(ZERO_COND, True if marked else mmdit.config.zero_cond_t)
+    if zero_cond != mmdit.config.zero_cond_t:
+        raise CheckpointError(
+            f"{file}: zero_cond_t is {zero_cond} there and {mmdit.config.zero_cond_t} in "
+            "config.json; take the config.json of the same model"
+        )
+    wanted = stored_form(mmdit)
+    spelled = {name: replace(place, dtype="F32") for name, place in where.items()}  # all are read
+    for problem in [*other_keys(wanted, where), *other_forms(wanted, spelled)]:
+        raise CheckpointError(f"{file}: {problem}")
+    return {name: where[name] for name in wanted}
+
+
+def _packed_layers(mmdit: MMDiT, where: dict[str, Place], file) -> dict[str, tuple]:
+    """{name of a quantised weight: (name of its linear layer, the layer)}, of all blocks.
+
+    The few outside the blocks, if any, are decoded once: they are small, and much is asked of them.
+    """
+    packed = {}
+    for name, place in where.items():
+        if name.startswith(BLOCKS) and place.dtype not in PLAIN:
+            path, _, last = name.rpartition(".")
+            layer = mmdit.get_submodule(path)
+            if last != "weight" or not isinstance(layer, nn.Linear):
+                raise CheckpointError(
+                    f"{file}: {name} is stored as {place.dtype}, but only weights of linear "
+                    "layers can be; fetch another file"
+                )
+            packed[name] = (path, layer)
+    return packed
+
+
+def _tensor(name: str, rows: torch.Tensor, place: Place, dtype: torch.dtype | None):
+    """A copy of the rows as they are, for dtype None, else the numbers they stand for."""
+    if place.dtype not in PLAIN and not torch.isfinite(scales(rows, place.dtype)).all():
+        raise CheckpointError(f"{place.file}: {name} has scales that are NaN or infinity")
+    if dtype is None:
+        return rows.clone()
+    tensor = decode(rows, place.dtype, dtype)
+    if not torch.isfinite(tensor).all():
+        raise CheckpointError(
+            f"{place.file}: {name} holds NaN, infinity, or a number too large for {dtype}"
+        )
+    return tensor
+
+
+def _demand_no_adapters(mmdit: MMDiT, remedy: str) -> None:
+    if any(not adapter.merged for adapter in adapters(mmdit)):
+        raise CheckpointError(f"a LoRA hangs on the model; {remedy}")
+
+
+# --- writing
+
+
+def plan_gguf(mmdit: MMDiT, kind: str = "Q8_0", file: str | Path = "mmdit.gguf") -> GGUFPlan:
+    """What save_gguf would write, of an MMDiT with weights or on the meta device.
+
+    As in the files that are published: linear weights of blocks in blocks of this kind, the few
+    other matrices in bfloat16, vectors in float32. Raises CheckpointError.
+    """
+    if kind not in FILE_TYPES:
+        raise CheckpointError(f"{kind} cannot be written, only {' and '.join(FILE_TYPES)}")
+    form = stored_form(mmdit)
+    packed = any(isinstance(module, PackedLinear) for module in mmdit.modules())
+    if packed or not any(name.startswith(BLOCKS) for name in form):
+        raise CheckpointError("the model is streamed or quantised; save it from its full weights")
+    tensors = {}
+    for name, shape in form.items():
+        matrix = kind if name.startswith(BLOCKS) else "BF16"
+        tensors[name] = (shape, matrix if len(shape) > 1 else "F32")
+    metadata = {
+        "general.architecture": ARCHITECTURE,
+        "general.quantization_version": 2,
+        "general.file_type": FILE_TYPES[kind],
+    }
+    if mmdit.config.zero_cond_t:
+        metadata[ZERO_COND] = True
+    try:
+        return plan_file(Path(file), metadata, tensors)
+    except ValueError as error:
+        raise CheckpointError(f"{error}; {kind} does not fit this model") from None
+
+
+@torch.no_grad()
+def save_gguf(mmdit: MMDiT, file: str | Path, kind: str = "Q8_0") -> GGUFPlan:
+    """Write the MMDiT as a .gguf file in the layout of the published ones, whole or not at all.
+
+    kind: Q8_0 or Q4_0. Returns what was written. Raises CheckpointError.
+    """
+    file = Path(file)
+    if file.suffix != ".gguf":
+        raise CheckpointError(f"{file} must end in .gguf")
+    _demand_no_adapters(mmdit, "merge it or take it off before saving")
+    plan = plan_gguf(mmdit, kind, file)
+    try:
+        with whole_file(file) as partial, partial.open("wb") as out:
+            out.write(plan.header)
+            for name, place in plan.places.items():
+                out.write(bytes(place.start - out.tell()))
+                weight = mmdit.get_parameter(name).detach()
+                rows = max(1, CHUNK // math.prod(place.shape[1:]))
+                for part in weight.split(rows):
+                    out.write(_encoded(name, part, place.dtype).numpy().tobytes())
+            out.write(bytes(plan.size - out.tell()))
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write to {file}: {error}; make room there or choose another folder"
+        ) from None
+    return plan
+
+
+def _encoded(name: str, part: torch.Tensor, kind: str) -> torch.Tensor:
+    if part.is_meta:
+        raise CheckpointError(f"{name} has no weights yet; load the model first")
+    try:
+        return encode(part, kind).cpu()
+    except ValueError as error:
+        raise CheckpointError(f"{name} cannot be stored as {kind}: {error}") from None
