@@ -29,17 +29,17 @@ def ex_06_modulation(residual) -> None:
     def mix(y):
         return torch.tanh(y @ matrix)
 
-    def call(*arguments):
-        given = residual(*arguments)
+    def call(x, *others):
+        before = x.clone()
+        given = residual(x, *others)
+        need(torch.equal(x, before), "your function changes x itself; give a new tensor")
         need(
             isinstance(given, torch.Tensor) and given.shape == x.shape,
             "give a tensor of the shape of x, (B, S, D)",
         )
         return given
 
-    before = x.clone()
     closed = call(x, shift, scale, zero, mix)
-    need(torch.equal(x, before), "your function changes x itself; give a new tensor")
     need(
         closed.abs().max() > 0 and not _near(closed, mix(zero.expand_as(x))),
         "with all gates 0 nothing of x is left; a gate closes the way through attention or MLP, "
@@ -72,6 +72,12 @@ def ex_06_modulation(residual) -> None:
     need(
         torch.allclose(sizes, torch.ones_like(sizes), atol=1e-3),
         "after the norm the D numbers of each token have variance 1; yours have not",
+    )
+    tiny = x / 1000, zero, zero, one, as_it_is
+    need(
+        torch.allclose(call(*tiny), EX_06_MODULATION(*tiny), atol=1e-3),
+        "right for numbers of usual size, not for tiny ones: 1e-6 is added to the variance, and "
+        "before the root is taken",
     )
     moved = call(x, shift, zero, one, as_it_is) - x
     need(
