@@ -53,10 +53,10 @@ class _UnpackTwice(torch.autograd.Function):
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.")
 
 
-def strip_prefix(keys) -> dict[str, str]:
+def strip_prefix(keys, prefixes=PREFIXES) -> dict[str, str]:
     """Keys -> {name without the prefix that some of them have: key}; others stay as they are."""
     keys = list(keys)
-    prefix = next((p for p in PREFIXES if any(key.startswith(p) for key in keys)), "")
+    prefix = next((p for p in prefixes if any(key.startswith(p) for key in keys)), "")
     names = {key.removeprefix(prefix): key for key in keys}
     if twice := sorted(key for key in keys if names[key.removeprefix(prefix)] != key):
         raise CheckpointError(
