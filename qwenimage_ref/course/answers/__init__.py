@@ -17,6 +17,8 @@ from . import (
     chapter_11,
     chapter_12,
     chapter_13,
+    chapter_20,
+    chapter_21,
     chapter_22,
 )
 from .chapter_00 import EX_00_WORD
@@ -32,6 +34,8 @@ from .chapter_09 import EX_09_IMG2IMG
 from .chapter_11 import EX_11_DIAGNOSE
 from .chapter_12 import EX_12_SIGMA
 from .chapter_13 import EX_13_FOOLED
+from .chapter_20 import EX_20_LIGHTNING, EX_20_LOSS
+from .chapter_21 import EX_21_FP8, EX_21_Q4
 from .chapter_22 import EX_22_WORSE
 
 __all__ = [
@@ -55,6 +59,10 @@ __all__ = [
     "EX_11_DIAGNOSE",
     "EX_12_SIGMA",
     "EX_13_FOOLED",
+    "EX_20_LIGHTNING",
+    "EX_20_LOSS",
+    "EX_21_FP8",
+    "EX_21_Q4",
     "EX_22_WORSE",
     "SPOILERS",
     "unless_solved",
@@ -74,6 +82,8 @@ CHAPTERS = (
     chapter_11,
     chapter_12,
     chapter_13,
+    chapter_20,
+    chapter_21,
     chapter_22,
 )
 # of each exercise: words that no hint may contain, because they are the answer

@@ -13,6 +13,8 @@ from .chapter_09 import ex_09_img2img
 from .chapter_11 import ex_11_diagnose
 from .chapter_12 import ex_12_sigma
 from .chapter_13 import ex_13_fooled
+from .chapter_20 import ex_20_lightning, ex_20_loss
+from .chapter_21 import ex_21_fp8, ex_21_q4
 from .chapter_22 import ex_22_worse
 from .common import NotYet
 
@@ -40,5 +42,9 @@ __all__ = [
     "ex_11_diagnose",
     "ex_12_sigma",
     "ex_13_fooled",
+    "ex_20_lightning",
+    "ex_20_loss",
+    "ex_21_fp8",
+    "ex_21_q4",
     "ex_22_worse",
 ]

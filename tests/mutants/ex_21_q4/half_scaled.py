@@ -1,0 +1,13 @@
+"""Only the lower halves are scaled."""
+
+import struct
+
+
+def answer(block):
+    (d,) = struct.unpack("<e", block[:2])
+    lower = [byte & 15 for byte in block[2:]]
+    upper = [byte >> 4 for byte in block[2:]]
+    return [d * (q - 8) for q in lower] + [q - 8 for q in upper]
+
+
+HINT = "not scaled"
