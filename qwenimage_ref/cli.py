@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     paint.add_argument("prompt", help="what to paint, in quotes")
     paint.add_argument("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
     posters_command.add_weights(paint)
+    for part in ("transformer", "vae", "text-encoder"):
+        about = "a single file in place of the folder's weights of this part"
+        paint.add_argument(f"--{part}", type=Path, metavar="FILE", help=about)
     paint.add_argument("--negative", default=" ", metavar="TEXT", help='default " "')
     paint.add_argument("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
     paint.add_argument("--steps", type=int, help="default: what the weights recommend, else 50")
@@ -84,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     paint.set_defaults(run=_paint)
 
-    info = commands.add_parser("info", help="what a folder of weights holds")
-    info.add_argument("folder", nargs="?", default=posters_command.POCKET)
+    info = commands.add_parser("info", help="what a folder of weights holds, or a single file")
+    info.add_argument("folder", nargs="?", default=posters_command.POCKET, metavar="FOLDER")
     info.set_defaults(run=_info)
 
     check = commands.add_parser("verify", help="is a folder of weights whole? status 1 if not")
@@ -137,7 +140,8 @@ def _paint(options) -> None:
     from .files import whole_file
     from .pipeline import QwenImage
 
-    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream)
+    files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
+    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
     for file, scale in adapters:
         _say(f"note: {lora.load(pipe.transformer, file, scale)}")
     steps, cfg = options.steps, options.cfg
@@ -202,9 +206,13 @@ def _check_output(path: Path) -> None:
 
 def _info(options) -> None:
     from . import official
+    from .adapt.single_file import describe
     from .released import empty_networks, read_model_index
     from .tokenizer import Tokenizer
 
+    if Path(options.folder).is_file():
+        print(describe(options.folder))
+        return
     folder = official.resolve(options.folder)
     recommended = read_model_index(folder)
     print(f"{folder}")

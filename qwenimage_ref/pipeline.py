@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from . import official
+from .adapt.single_file import demand, load_text_encoder, load_transformer, load_vae
 from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, velocities
 from .checkpoint import load_into
 from .config import SchedulerConfig
@@ -41,13 +42,18 @@ class QwenImage:
         dtype: torch.dtype | None = None,
         device="cpu",
         stream: bool = False,
+        transformer=None,
+        vae=None,
+        text_encoder=None,
     ):
         """Load a folder in the official layout, or a hub id from the local cache; no downloads.
 
         dtype None: float32 on a CPU, bfloat16 on a GPU and when streaming. stream: transformer and
-        text encoder stay on disk and come a block at a time, for weights larger than memory. Raises
-        CheckpointError, ConfigError or TokenizerError with one line that names what is missing or
-        damaged.
+        text encoder stay on disk and come a block at a time, for weights larger than memory.
+        transformer, vae, text_encoder: single files of any layout that single_file.py reads, in
+        place of the folder's weights of that part; of the folder then only the config is read.
+        Raises CheckpointError, ConfigError or TokenizerError with one line that names what is
+        missing or damaged.
         """
         folder = official.resolve(folder_or_hub_id)
         device = torch.device(device)
@@ -59,20 +65,33 @@ class QwenImage:
                 "float16 ends at 65,504; use torch.bfloat16"
             )
         recommended = read_model_index(folder)
-        text_encoder, transformer, vae = empty_networks(folder).values()
+        files = {"transformer": transformer, "vae": vae, "text_encoder": text_encoder}
+        for part, file in files.items():  # a wrong one is told before gigabytes are read
+            if file is not None:
+                demand(file, part)
+        tower, mmdit, decoder = empty_networks(folder).values()
         tokenizer = Tokenizer.load(folder / "tokenizer")
-        demand_one_model(folder, text_encoder.config, transformer.config, len(tokenizer))
-        if stream:
-            stream_text_encoder(text_encoder, folder / "text_encoder", dtype, device)
-            stream_mmdit(transformer, folder / "transformer", dtype, device)
+        demand_one_model(folder, tower.config, mmdit.config, len(tokenizer))
+        if text_encoder is not None:
+            load_text_encoder(tower, text_encoder, dtype, stream, device)
+        elif stream:
+            stream_text_encoder(tower, folder / "text_encoder", dtype, device)
         else:
-            load_into(text_encoder, folder / "text_encoder", dtype, unused=("visual.", "lm_head."))
-            load_into(transformer, folder / "transformer", dtype)
-        load_into(vae, folder / "vae", dtype)
-        for module in (text_encoder, transformer, vae):
+            load_into(tower, folder / "text_encoder", dtype, unused=("visual.", "lm_head."))
+        if transformer is not None:
+            load_transformer(mmdit, transformer, dtype, stream, device)
+        elif stream:
+            stream_mmdit(mmdit, folder / "transformer", dtype, device)
+        else:
+            load_into(mmdit, folder / "transformer", dtype)
+        if vae is not None:
+            load_vae(decoder, vae, dtype)
+        else:
+            load_into(decoder, folder / "vae", dtype)
+        for module in (tower, mmdit, decoder):
             module.to(device).eval().requires_grad_(False)
         scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
-        return cls(tokenizer, text_encoder, transformer, vae, scheduler, recommended)
+        return cls(tokenizer, tower, mmdit, decoder, scheduler, recommended)
 
     @property
     def device(self) -> torch.device:

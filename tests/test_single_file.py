@@ -1,0 +1,390 @@
+"""Single files in every layout: the same weights as the official folder, or one line that says why.
+
+The Wan names of the VAE are compared with diffusers' own conversion of such files.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+from safetensors.torch import load_file, save_file
+from small_net import assert_equal, on_meta, tensors_of
+from test_checkpoint_fuzz import count_refused, mutated_file
+from tiny_model import TINY
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.adapt import gguf, quantize
+from qwenimage_ref.adapt.packed import PREFIXES
+from qwenimage_ref.adapt.single_file import (
+    VAE_PREFIXES,
+    ZERO_COND_T,
+    describe,
+    load_text_encoder,
+    load_transformer,
+    load_vae,
+    wan_names,
+)
+from qwenimage_ref.adapt.streaming import text_states, velocities
+from qwenimage_ref.checkpoint import load_into, save
+from qwenimage_ref.config import VAEConfig
+from qwenimage_ref.files import CheckpointError
+from qwenimage_ref.forge import forge
+from qwenimage_ref.released import empty_network
+from qwenimage_ref.structure import stored_form
+from qwenimage_ref.vae import VAE
+
+POCKET = Path(__file__).parents[1] / "data" / "pocket"
+LATER = {"model.": "model.language_model.", "visual.": "model.visual."}  # official: later
+EITHER = pytest.mark.parametrize("stream", [False, True], ids=["resident", "streamed"])
+
+
+@pytest.fixture(scope="module")
+def forged(tmp_path_factory) -> Path:
+    """The tiny model in the official layout, a file for each part."""
+    folder = tmp_path_factory.mktemp("forged") / "model"
+    forge(folder, TINY)
+    return folder
+
+
+def official(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    """Every tensor that the folder stores of a part."""
+    return load_file(next((folder / part).glob("*.safetensors")))
+
+
+def written(file: Path, tensors: dict, rename=lambda key: key, dtype=None) -> Path:
+    """A single file of these tensors, under other names and in another type."""
+    save_file({rename(key): t.to(dtype or t.dtype) for key, t in tensors.items()}, file)
+    return file
+
+
+def prefixed(prefix: str):
+    return lambda key: prefix + key
+
+
+def later(key: str) -> str:
+    """The name that transformers gives it from 4.52 on."""
+    start = key.partition(".")[0] + "."
+    return LATER.get(start, start) + key.removeprefix(start)
+
+
+def calls() -> list[tuple]:
+    """What the tiny MMDiT is asked: twelve image tokens, five of text."""
+    generator = torch.Generator().manual_seed(0)
+    img, txt = (torch.randn(1, *size, generator=generator) for size in ((12, 64), (5, 48)))
+    return [(img, txt, torch.tensor([0.7]), [(1, 3, 4)], None)]
+
+
+def loaded(folder: Path, part: str) -> torch.nn.Module:
+    """The part as the folder itself is loaded, in float32."""
+    network = empty_network(folder, part)
+    load_into(network, folder / part, torch.float32, unused=("visual.", "lm_head."))
+    return network
+
+
+# -- transformer
+
+
+@pytest.mark.parametrize("prefix", ["", *PREFIXES])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["bf16", "float32"])
+def test_a_transformer_under_any_prefix_is_that_of_the_folder(forged, tmp_path, prefix, dtype):
+    tensors = official(forged, "transformer")
+    file = written(tmp_path / "one.safetensors", tensors, prefixed(prefix), dtype)
+    mmdit = empty_network(forged, "transformer")
+    single = load_transformer(mmdit, file, torch.float32)
+    assert_equal(tensors_of(mmdit), tensors_of(loaded(forged, "transformer")))
+    assert single.layout == "official names" and len(single.where) == len(tensors)
+
+
+def test_a_float16_file_is_read_number_by_number(forged, tmp_path):
+    tensors = official(forged, "transformer")
+    file = written(tmp_path / "half.safetensors", tensors, dtype=torch.float16)
+    mmdit = empty_network(forged, "transformer")
+    load_transformer(mmdit, file, torch.float32)
+    assert_equal(tensors_of(mmdit), {key: t.half().float() for key, t in tensors.items()})
+
+
+@torch.no_grad()
+def test_a_streamed_transformer_under_a_prefix_answers_as_the_resident_one(forged, tmp_path):
+    tensors = official(forged, "transformer")
+    file = written(tmp_path / "one.safetensors", tensors, prefixed(PREFIXES[0]))
+    mmdit = empty_network(forged, "transformer")
+    load_transformer(mmdit, file, torch.float32, stream=True)
+    (ours,), (theirs,) = (velocities(m, calls()) for m in (mmdit, loaded(forged, "transformer")))
+    assert len(list(mmdit.parameters())) < len(tensors) / 2  # the blocks stayed on disk
+    assert torch.equal(ours, theirs) and ours.std() > 0.01
+
+
+@EITHER
+@pytest.mark.parametrize("prefix", ["", PREFIXES[0]])
+@torch.no_grad()
+def test_an_fp8_file_is_read_as_fp8(forged, tmp_path, stream, prefix):
+    network = loaded(forged, "transformer")
+    quantize.save_fp8(network, tmp_path / "bare.safetensors", "row")
+    tensors = load_file(tmp_path / "bare.safetensors")
+    file = written(tmp_path / "fp8.safetensors", tensors, prefixed(prefix))
+    mmdit = empty_network(forged, "transformer")
+    report = load_transformer(mmdit, file, torch.float32, stream)
+    assert report.dialect == "musubi"
+    (ours,), (theirs,) = velocities(mmdit, calls()), velocities(network, calls())
+    assert 0 < (ours - theirs).norm() / theirs.norm() < 0.2  # packed, and the same model
+
+
+@EITHER
+@torch.no_grad()
+def test_a_gguf_file_is_read_as_gguf(tmp_path, stream):
+    network = loaded(POCKET, "transformer")
+    gguf.save_gguf(network, tmp_path / "model.gguf", "Q8_0")
+    mmdit = empty_network(POCKET, "transformer")
+    report = load_transformer(mmdit, tmp_path / "model.gguf", torch.float32, stream)
+    assert report.architecture == "qwen_image" and report.packed == 14 * 8
+    assert describe(tmp_path / "model.gguf").layout == "GGUF"
+
+
+@EITHER
+@pytest.mark.parametrize("prefix", ["", PREFIXES[0]])
+def test_the_mark_of_edit_2511_sets_zero_cond_t(forged, tmp_path, stream, prefix):
+    tensors = official(forged, "transformer") | {ZERO_COND_T: torch.tensor([])}
+    file = written(tmp_path / "edit.safetensors", tensors, prefixed(prefix))
+    mmdit = empty_network(forged, "transformer")
+    assert not mmdit.config.zero_cond_t
+    assert load_transformer(mmdit, file, torch.float32, stream).zero_cond_t
+    assert mmdit.config.zero_cond_t
+    assert "Edit-2511" in str(describe(file))
+
+
+def test_the_mark_counts_in_an_fp8_file_too(forged, tmp_path):
+    quantize.save_fp8(loaded(forged, "transformer"), tmp_path / "bare.safetensors", "plain")
+    tensors = load_file(tmp_path / "bare.safetensors") | {ZERO_COND_T: torch.tensor([])}
+    mmdit = empty_network(forged, "transformer")
+    load_transformer(mmdit, written(tmp_path / "edit.safetensors", tensors), torch.float32)
+    assert mmdit.config.zero_cond_t
+
+
+def test_a_file_that_is_refused_leaves_the_transformer_as_it_was(forged, tmp_path):
+    tensors = official(forged, "transformer") | {ZERO_COND_T: torch.tensor([])}
+    del tensors["proj_out.bias"]
+    mmdit = empty_network(forged, "transformer")
+    with pytest.raises(CheckpointError, match=r"1 tensors are missing \(proj_out.bias\)"):
+        load_transformer(mmdit, written(tmp_path / "half.safetensors", tensors), torch.float32)
+    assert all(p.is_meta for p in mmdit.parameters()) and not mmdit.config.zero_cond_t
+
+
+# -- VAE
+
+
+def test_the_names_of_wan_are_those_that_diffusers_converts_from():
+    names = wan_names(on_meta(VAE, VAEConfig.official()))
+    assert convert_wan_vae_to_diffusers({wan: key for key, wan in names.items()}) == {
+        key: key for key in names
+    }
+
+
+def test_the_official_vae_has_194_tensors_under_as_many_names_of_wan():
+    vae = on_meta(VAE, VAEConfig.official())
+    names = wan_names(vae)
+    assert len(names) == len(set(names.values())) == 194
+    assert sum(np.prod(shape) for shape in stored_form(vae).values()) == 126_892_531
+    assert names["decoder.mid_block.resnets.0.conv1.weight"] == "decoder.middle.0.residual.2.weight"
+
+
+@pytest.mark.parametrize("prefix", ["", *VAE_PREFIXES])
+def test_a_vae_to_wan_and_back_is_bit_for_bit_the_file_that_it_was(tmp_path, prefix):
+    tensors, names = official(POCKET, "vae"), wan_names(empty_network(POCKET, "vae"))
+    file = written(tmp_path / "wan.safetensors", tensors, lambda key: prefix + names[key])
+    vae = empty_network(POCKET, "vae")
+    assert load_vae(vae, file, torch.bfloat16).layout == "the names of Wan"
+    save(vae, tmp_path / "back")
+    back = load_file(tmp_path / "back" / "diffusion_pytorch_model.safetensors")
+    assert len(back) == 194
+    assert_equal(back, tensors)
+
+
+def test_a_vae_under_official_names_is_that_of_the_folder(tmp_path):
+    vae = empty_network(POCKET, "vae")
+    file = written(tmp_path / "vae.safetensors", official(POCKET, "vae"), dtype=torch.float32)
+    assert load_vae(vae, file, torch.float32).layout == "official names"
+    assert_equal(tensors_of(vae), tensors_of(loaded(POCKET, "vae")))
+
+
+@pytest.mark.parametrize("extra", ["encoder.conv_in.bias", "encoder.conv9.bias"])
+def test_a_name_that_is_not_wan_s_is_refused_among_those_that_are(tmp_path, extra):
+    names = wan_names(empty_network(POCKET, "vae"))
+    tensors = {names[key]: tensor for key, tensor in official(POCKET, "vae").items()}
+    file = written(tmp_path / "wan.safetensors", tensors | {extra: torch.zeros(3)})
+    with pytest.raises(CheckpointError, match=f"1 are not known .{extra}"):
+        load_vae(empty_network(POCKET, "vae"), file, torch.float32)
+
+
+# -- text encoder
+
+
+@pytest.mark.parametrize("prefix", ["", "text_encoders.qwen25_7b.transformer."])
+@pytest.mark.parametrize("rename", [prefixed(""), later], ids=["official", "later"])
+@EITHER
+@torch.no_grad()
+def test_a_text_encoder_under_either_names_reads_a_prompt_as_the_folder_s(
+    forged, tmp_path, prefix, rename, stream
+):
+    tensors = official(forged, "text_encoder")
+    assert {"visual.patch_embed.proj.weight", "lm_head.weight"} <= tensors.keys()
+    file = written(tmp_path / "qwen.safetensors", tensors, lambda key: prefix + rename(key))
+    tower = empty_network(forged, "text_encoder")
+    load_text_encoder(tower, file, torch.float32, stream)
+    prompt = [(torch.arange(11).unsqueeze(0), None)]
+    (ours,), (theirs,) = (text_states(t, prompt) for t in (tower, loaded(forged, "text_encoder")))
+    assert torch.equal(ours, theirs) and ours.std() > 0.1
+
+
+def test_a_language_tower_alone_is_enough(forged, tmp_path):
+    tensors = official(forged, "text_encoder")
+    tensors = {key: tensor for key, tensor in tensors.items() if key.startswith("model.")}
+    tower = empty_network(forged, "text_encoder")
+    load_text_encoder(tower, written(tmp_path / "llm.safetensors", tensors), torch.float32)
+    assert_equal(tensors_of(tower), tensors_of(loaded(forged, "text_encoder")))
+
+
+def test_a_tensor_under_both_names_is_refused(forged, tmp_path):
+    tensors = official(forged, "text_encoder")
+    both = tensors | {later(key): t.clone() for key, t in tensors.items()}
+    with pytest.raises(CheckpointError, match="are the same tensor; is the file two models"):
+        file = written(tmp_path / "both.safetensors", both)
+        load_text_encoder(empty_network(forged, "text_encoder"), file, torch.float32)
+
+
+# -- the whole model
+
+
+@pytest.fixture(scope="module")
+def singles(tmp_path_factory) -> dict[str, Path]:
+    """The pocket model as ComfyUI would have it: three files, each under names of its own."""
+    folder = tmp_path_factory.mktemp("singles")
+    names = wan_names(empty_network(POCKET, "vae"))
+    rename = {"transformer": prefixed(PREFIXES[0]), "vae": names.get, "text_encoder": later}
+    return {
+        part: written(folder / f"{part}.safetensors", official(POCKET, part), way)
+        for part, way in rename.items()
+    }
+
+
+@pytest.fixture
+def configs(tmp_path) -> Path:
+    """The pocket folder without any weights."""
+    ignored = shutil.ignore_patterns("*.safetensors")
+    return shutil.copytree(POCKET, tmp_path / "configs", ignore=ignored)
+
+
+@EITHER
+def test_three_single_files_paint_the_picture_of_the_folder(singles, configs, stream):
+    request = ("a red circle on a white background", " ", 4.0, 64, 64, 2, 0)
+    ours, theirs = (
+        np.asarray(QwenImage.from_pretrained(folder, stream=stream, **files)(*request)[0])
+        for folder, files in ((configs, singles), (POCKET, {}))
+    )
+    assert np.array_equal(ours, theirs) and ours.std() > 5
+
+
+def test_a_wrong_file_is_told_before_any_weights_are_read(singles, configs, monkeypatch):
+    monkeypatch.setattr("qwenimage_ref.pipeline.load_text_encoder", lambda *_: pytest.fail())
+    with pytest.raises(CheckpointError, match="it goes with --text-encoder"):
+        QwenImage.from_pretrained(configs, **(singles | {"vae": singles["text_encoder"]}))
+
+
+# -- what something else is
+
+
+OTHERS = {
+    "transformer_blocks.0.attn.to_q.lora_A.weight": "a LoRA, not the transformer .* with --lora",
+    "double_blocks.0.img_attn.qkv.weight": "a FLUX model",
+    "single_transformer_blocks.0.attn.to_q.weight": "a FLUX model",
+    "model.diffusion_model.input_blocks.0.0.weight": "a Stable Diffusion model",
+    "joint_blocks.0.x_block.attn.qkv.weight": "a Stable Diffusion 3 model",
+    "blocks.0.cross_attn.k.weight": "the transformer of a Wan model",
+    "noise_refiner.0.attention.qkv.weight": "a Z-Image or Lumina model",
+    "txt_in.individual_token_refiner.blocks.0.norm1.weight": "a HunyuanVideo model",
+    "controlnet_x_embedder.weight": "a ControlNet",
+    "transformer_blocks.0.attn.to_qkv.qweight": "of Nunchaku's 4-bit kind",
+    "transformer_blocks.0.img_mlp.net.2.weight.quant_state.bitsandbytes__nf4": "bitsandbytes'",
+    "decoder.upsamples.0.residual.0.gamma": "the VAE of Qwen-Image, .* it goes with --vae",
+    "decoder.upsamples.0.upsamples.0.residual.0.gamma": "the VAE of Wan 2.2",
+    "decoder.up_blocks.0.resnets.0.norm1.weight": "the VAE of another model",
+    "model.layers.0.self_attn.q_proj.bias": "Qwen2.5-VL.* it goes with --text-encoder",
+    "model.layers.0.self_attn.q_norm.weight": "a language model, Qwen3",
+    "model.layers.0.self_attn.q_proj.weight": "a language model other than Qwen2.5-VL",
+    "encoder.block.0.layer.0.SelfAttention.q.weight": "a T5 text encoder",
+    "text_model.encoder.layers.0.mlp.fc1.weight": "a CLIP model",
+    "something.weight": r"no tensor has a name of it \(something.weight\)",
+}
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_a_file_of_another_kind_is_named(tmp_path, key):
+    file = written(tmp_path / "other.safetensors", {key: torch.zeros(2)})
+    with pytest.raises(CheckpointError, match=OTHERS[key]) as told:
+        load_transformer(on_meta(torch.nn.Identity), file, torch.float32)
+    assert "\n" not in str(told.value) and str(file) in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.bin", "model.safetensors"])
+def test_a_pickle_is_never_opened_whatever_its_name(tmp_path, name):
+    torch.save({"img_in.weight": torch.zeros(2)}, tmp_path / name)
+    with pytest.raises(CheckpointError, match="is a pickle, which can run any code"):
+        describe(tmp_path / name)
+
+
+def test_a_folder_a_missing_file_and_a_shard_are_told_apart(forged, tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder; name a file in it"):
+        describe(tmp_path)
+    with pytest.raises(CheckpointError, match="is missing; is it downloaded"):
+        describe(tmp_path / "absent.safetensors")
+    shard = tmp_path / "diffusion_pytorch_model-00002-of-00009.safetensors"
+    written(shard, official(forged, "transformer"))
+    with pytest.raises(CheckpointError, match="is one shard of several; give the folder"):
+        load_transformer(empty_network(forged, "transformer"), shard, torch.float32)
+
+
+def test_a_gguf_that_is_not_one_is_told(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(20))
+    with pytest.raises(CheckpointError, match="is cut short or damaged"):
+        describe(tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize(
+    "how, line",
+    [
+        ("NaN", "img_in.weight holds NaN or infinity"),
+        ("shape", "wrong shapes: img_in.weight"),
+        ("twice", "with model.diffusion_model. before it and without"),
+        ("short", "is cut short or damaged"),
+    ],
+)
+def test_a_damaged_transformer_is_refused_in_one_line(forged, tmp_path, how, line):
+    tensors = {PREFIXES[0] + key: t for key, t in official(forged, "transformer").items()}
+    key = PREFIXES[0] + "img_in.weight"
+    if how == "NaN":
+        tensors[key][0, 0] = float("nan")
+    if how == "shape":
+        tensors[key] = tensors[key][:, 1:].contiguous()
+    if how == "twice":
+        tensors["img_in.weight"] = tensors[key].clone()
+    file = written(tmp_path / "bad.safetensors", tensors)
+    if how == "short":
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=line):
+        load_transformer(empty_network(forged, "transformer"), file, torch.float32)
+
+
+def test_forty_damaged_files_are_refused_or_hold_the_same_weights(forged, tmp_path):
+    tensors = official(forged, "vae")
+    names = wan_names(empty_network(forged, "vae"))
+    file = written(tmp_path / "wan.safetensors", tensors, names.get)
+    expected = tensors_of(loaded(forged, "vae"))
+
+    def attempt():
+        vae = empty_network(forged, "vae")
+        load_vae(vae, file, torch.float32)
+        assert_equal(tensors_of(vae), expected)
+
+    assert count_refused(0, file, mutated_file, attempt, count=40) > 24
