@@ -75,10 +75,11 @@ print("the defaults are those of transformer/config.json of Qwen-Image-2512: ok"
 # * The **transformer** does the painting. Its kind is called *MMDiT*, multimodal diffusion
 #   transformer: *multimodal*, because text and image go through it together.
 # * The **VAE** works on pictures eight times smaller on each side, with 16 channels: the *latents*
-#   (chapter 04). `h` = height / 8, `w` = width / 8.
+#   ([chapter 04](04_pictures_to_latents_and_back.ipynb)). `h` = height / 8, `w` = width / 8.
 # * The transformer cuts latents into patches of 2 × 2 × 16 = 64 numbers: the *image tokens*. There
 #   are `I` = (h/2) · (w/2) of them, so one stands for 16 × 16 pixels.
-# * The text encoder reads 34 more tokens than it hands on (chapter 02 says why).
+# * The text encoder reads 34 more tokens than it hands on (chapters [02](02_tokens.ipynb) and
+#   [03](03_a_language_model_as_a_reader.ipynb) say why).
 
 # %%
 TEXT, DROPPED = 20, 34
@@ -232,8 +233,9 @@ print(f"modulation holds {2 * of['img_mod'] / one:.0%} of a block")
 
 # %% [markdown]
 # A third of each block is *modulation*: layers that never see a word or a pixel, only the noise
-# level. They turn one vector into shifts, scales and gates (chapter 06). Half of the rest works
-# on the text stream, a few dozen tokens beside 6,889. Numbers do not sit where the work is.
+# level. They turn one vector into shifts, scales and gates ([chapter
+# 06](06_one_mmdit_block.ipynb)). Half of the rest works on the text stream, a few dozen tokens
+# beside 6,889. Numbers do not sit where the work is.
 
 # %% [markdown]
 # ## One block by hand
@@ -635,3 +637,5 @@ print(f"{never:,} never read; {longer:.1f} times; {pixel / 1e9:.0f} × 10⁹ a p
 # * By the report, training begins with pictures of 256 × 256 and ends at 1328 × 1328. How much
 #   cheaper is a step in the beginning?
 # * Write the table for a batch of 16 small pictures. What happens to *fetching*?
+#
+# Next: [02 · Tokens](02_tokens.ipynb), how a prompt becomes whole numbers.

@@ -19,7 +19,7 @@
 #
 # | | |
 # |---|---|
-# | **You need** | Python: strings, lists, dictionaries |
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); strings, lists, dictionaries |
 # | **You get** | a tokenizer whose every id you could find by hand |
 # | **Minutes** | 30 to read, a few seconds to run |
 # | **Picture** | the merge tree of a word; token strips, English and Chinese |
@@ -85,7 +85,7 @@ for text in ("a ring", "红", "\n"):
 # | letters, with one character before them, usually the space | ` blue` |
 # | **one** digit | `7` |
 # | punctuation, with a space before it and newlines after it | `!?` |
-# | white space; its last space goes to the word that follows | |
+# | white space; a last space is left for letters or punctuation that follow | |
 
 # %%
 words = bpe.split_words("It's 2 cats,  12 caf\u00e9s!\n\n红色圆形")
@@ -94,8 +94,9 @@ print(words)
 
 # %% [markdown]
 # Look closely. The space belongs to the word *after* it, so *cats* with and without it are two
-# different things to the model. Digits stand alone. A Chinese sentence without punctuation is one
-# single "word", because Chinese writes no spaces.
+# different things to the model. Digits stand alone, and take no space: the one before *2* is a word
+# of its own. A Chinese sentence without punctuation is one single "word", because Chinese writes no
+# spaces.
 
 # %%
 assert words[:5] == ["It", "'s", " ", "2", " cats"] and words[-1] == "红色圆形"
@@ -127,6 +128,9 @@ for rank, state in trees.history(" background", ranks):
 # The same as a tree: bytes at the top, one merge a row, its rank beside it. On the right a Chinese
 # word with the *official* merges: *background* again, 背景, two characters of three bytes each.
 # First bytes find their character, then characters find their word.
+#
+# The official tokenizer is not ours to ship. `gated.run` computes with it where it is on the
+# machine, and shows the stored result elsewhere; the two have to be equal.
 
 # %%
 import functools
@@ -443,9 +447,9 @@ show.table(["prompt", "bytes", "tokens, pocket", "tokens, official"], rows)
 #
 # ## A letter around the prompt
 #
-# The text encoder is a chat model, and it gets your prompt inside a letter: an instruction, then
-# your words, then the opening of an answer that is never given. This *template* is fixed, byte for
-# byte; the model was trained with it.
+# The text encoder, the language model that reads the ids, was made to chat. So it gets your prompt
+# inside a letter: an instruction, then your words, then the opening of an answer that is never
+# given. This *template* is fixed, byte for byte; the model was trained with it.
 
 # %%
 from qwenimage_ref import tokenizer
@@ -454,8 +458,9 @@ before, after = tokenizer.T2I.split("{}")
 print(before + "...your prompt..." + after)
 
 # %% [markdown]
-# The states of everything *before* your words are thrown away after reading (chapter 03 shows why
-# not earlier). How many are those? Do not count words:
+# Reading gives one vector for each token, its *state*. The states of everything *before* your words
+# are thrown away afterwards ([chapter 03](03_a_language_model_as_a_reader.ipynb) shows why not
+# earlier). How many are those? Do not count words:
 
 # %%
 prefix = gated.run("02_prefix", "tokenizer", lambda path: strips.pieces(official(path), before))
@@ -473,8 +478,9 @@ strips.Strip(prefix)
 # and this vocabulary; the package counts (`prefix_length`). The pocket's 34 is no accident
 # either: its training text held the template often enough.
 #
-# Edit models have another, longer template, and drop 64. There the pocket shows what happens when a
-# vocabulary has not learned the words: its own count is another one.
+# Edit models, which change a picture as you say, have another, longer template, and drop 64. There
+# the pocket shows what happens when a vocabulary has not learned the words: its own count is
+# another one.
 
 # %%
 edit = tokenizer.EDIT_PLUS.split("{}")[0]
@@ -504,7 +510,8 @@ def fused(path):
 
 
 ids = gated.run("02_newline", "tokenizer", fused)
-assert ids["together"][34:] == ids["apart"][1:] and ids["together"][33] != prefix[33][0]
+usual, _ = prefix[33]  # id and bytes of the last of the 34
+assert ids["together"][34:] == ids["apart"][1:] and ids["together"][33] != usual
 print(f"apart {len(ids['apart'])} tokens, together only {len(ids['together']) - 34} after the cut")
 
 # %% [markdown]
@@ -592,14 +599,19 @@ print(
 # * It runs a compiled tokenizer (Hugging Face's, in Rust). Same ids, 1.6 times as fast as this
 #   package's (data/measurements/bench.json); beside 50 steps of a transformer nobody notices.
 # * It pads the prompts of a batch to one length with `<|endoftext|>` on the right; a *mask* says
-#   which tokens are real (chapters 03 and 06).
+#   which tokens are real (chapters 03 and [06](06_one_mmdit_block.ipynb)).
 # * Edit models add a token for each small patch of the picture inside the letter, and drop 64.
 # * Some programs encode template and prompt apart, or cut by a fixed 34 whatever the template. Both
 #   work until they do not.
 #
 # ## Try this
 #
+# * Go through `ranks` once, in order, and join each pair wherever it stands. The tokens are the
+#   same. Why? (When was a pair learned, and when its parts?) And why does nobody do it that way?
 # * Find a single character that costs twelve tokens. (Look for music in Unicode, and at NFC.)
 # * Type `<|im_end|>` into the field. Should a program let users do that?
 # * Train your own: `Tokenizer.train(captions, 400)`. Which words are tokens, which are not yet?
 # * `THE CIRCLE` and `the circle`: how many tokens each? What does that tell you about shouting?
+#
+# Next: [03 · A language model as a reader](03_a_language_model_as_a_reader.ipynb), what the ids
+# become.

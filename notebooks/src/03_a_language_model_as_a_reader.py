@@ -18,7 +18,7 @@
 #
 # | | |
 # |---|---|
-# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb), chapter 02; softmax |
+# | **You need** | [00](00_a_picture_in_sixty_seconds.ipynb) and [02](02_tokens.ipynb); softmax |
 # | **You get** | the whole tower, written by you: norm, attention, mask, gate, residual stream |
 # | **Minutes** | 45 to read, less than one to run |
 # | **Picture** | where every attention head looks when it reads the last token |
@@ -159,10 +159,10 @@ q, k, v = heads(attn.q_proj, y), heads(attn.k_proj, y), heads(attn.v_proj, y)
 print("q", tuple(q.shape), " k", tuple(k.shape), " v", tuple(v.shape))
 
 # %% [markdown]
-# Then queries and keys are *turned*, each by an angle that grows with its place in the text
-# (rotary position embedding, RoPE; chapter 05 is about it). Turning two arrows by the same angle
-# does not change the angle between them. So the product of a query and a key knows how far apart
-# they stand, not where. Move the whole text to place 100, and nothing happens:
+# Then queries and keys are *turned*, each by an angle that grows with its place in the text (rotary
+# position embedding, RoPE; [chapter 05](05_msrope.ipynb) is about it). Turning two arrows by the
+# same angle does not change the angle between them. So the product of a query and a key knows how
+# far apart they stand, not where. Move the whole text to place 100, and nothing happens:
 
 # %%
 from qwenimage_ref.text_encoder import rotate_half, rotation_table
@@ -705,7 +705,7 @@ print(harmed)
 
 # %% [markdown]
 # The padded places themselves hold rubbish afterwards. They are set to zero, and the painter gets
-# the mask, so that it does not look there (chapter 06).
+# the mask, so that it does not look there ([chapter 06](06_one_mmdit_block.ipynb)).
 #
 # ## Two languages
 #
@@ -831,3 +831,6 @@ print("4.2 times, 81 %, 1.5 times: ok")
 # * Change the letter's text and read with it. Which states change most?
 # * Compare *a red circle left of a blue star* with *a blue star right of a red circle*. Same
 #   meaning: how near are the states?
+#
+# Next: [04 · Pictures to latents and back](04_pictures_to_latents_and_back.ipynb), the space that
+# the painter works in.

@@ -15,7 +15,7 @@
 #
 # The painter, as we call the transformer of chapter 00, never sees a pixel. It works on
 # **latents**, a small stack of numbers that stands for the picture, and somebody else turns them
-# into pixels at the end. That somebody was built for films. This page takes it apart and keeps the
+# into pixels at the end. That somebody was built for video. This page takes it apart and keeps the
 # third of it that a single picture needs.
 #
 # | | |
@@ -24,7 +24,7 @@
 # | **You get** | the VAE, its shapes, its dead weights, and the scale that the painter works in |
 # | **Minutes** | 35 to read, less than one to run |
 # | **Picture** | poster, reconstruction and difference; the 16 channels between them |
-# | **Number** | our 2-D rewrite equals the 3-D film VAE to 1e-5; 44,599,603 numbers are alive |
+# | **Number** | our 2-D rewrite equals the 3-D video VAE to 1e-5; 44,599,603 numbers are alive |
 #
 # Why not paint pixels? A picture of 1328 × 1328 has 5.3 million numbers, and neighbours nearly
 # always agree. Latents have a twelfth of them and leave out what no eye misses. Everything after
@@ -215,10 +215,10 @@ print("our fit explains over 75 % of the colours' variance, the official VAE's n
 # `tests/golden` says where it is from). Here it is worthless: the channels of two VAEs have nothing
 # in common, not even in the same architecture. Latents belong to the VAE that made them.
 #
-# ## A film seen through one frame
+# ## A video VAE seen through one frame
 #
-# The official file holds a *film* VAE, in the architecture of Wan 2.1. The report (section on the
-# VAE) says why: its encoder can serve films later, so it was left as it was, and only the decoder
+# The official file holds a *video* VAE, in the architecture of Wan 2.1. The report (section on the
+# VAE) says why: its encoder can serve videos later, so it was left as it was, and only the decoder
 # was trained further, for pictures.
 #
 # Its convolutions are three-dimensional: a weight is `(out, in, 3, 3, 3)`, three **taps** in time,
@@ -291,7 +291,7 @@ for tap in range(3):
 #
 # Write `flatten(kernel)`: from a stored weight `(out, in, t, k, k)` to the weight `(out, in, k, k)`
 # that gives the same on one picture with a 2-D convolution. `t` is 3 or 1. You will know it works
-# when the checker says so, and your function turns the film VAE's first layer into ours.
+# when the checker says so, and your function turns the video VAE's first layer into ours.
 
 
 # %% tags=["exercise"]
@@ -337,7 +337,7 @@ check.ex_04_taps(flatten)
 # </details>
 
 # %% [markdown]
-# Now the real thing: the film VAE of the library diffusers, filled with our weights in the form in
+# Now the real thing: the video VAE of the library diffusers, filled with our weights in the form in
 # which files store them. Does your function give our layers?
 
 # %%
@@ -352,7 +352,7 @@ for name in ("encoder.conv_in.weight", "decoder.conv_out.weight", "quant_conv.we
 
 # %% [markdown]
 # Our file has zeros in its dead taps, so the test would be too easy. Fill them with noise first,
-# as a file may well have anything there. The film VAE must not care:
+# as a file may well have anything there. The video VAE must not care:
 
 # %%
 noisy = {
@@ -450,9 +450,9 @@ show.table(["module", "kind", "C, h, w"], [[name, kinds[name], shape] for name, 
 # %% [markdown]
 # The last step before the latents, `quant_conv`, gives 32 channels: 16 for the mean, 16 for the
 # width of the cloud. A `ResBlock` is norm, SiLU, convolution, twice, and a shortcut around it. In
-# the middle, and only there, every place looks at every other once, with the attention of chapter
-# 03, one head and no mask. Two details trip people up. The norm divides each place's channel vector
-# by its length, and has nothing under the root:
+# the middle, and only there, every place looks at every other once, with the attention of [chapter
+# 03](03_a_language_model_as_a_reader.ipynb), one head and no mask. Two details trip people up. The
+# norm divides each place's channel vector by its length, and has nothing under the root:
 
 # %%
 from qwenimage_ref.vae import Norm
@@ -664,7 +664,7 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 # ## What production code does differently
 #
 # * It keeps the 3-D convolutions and a cache for frames to come, because the same class decodes
-#   films. On a still picture that costs two thirds of every multiplication with zeros, unless
+#   videos. On a still picture that costs two thirds of every multiplication with zeros, unless
 #   somebody notices.
 # * It decodes large pictures in overlapping tiles to save memory. The attention in the middle then
 #   sees a tile instead of the picture, so the result differs a little.
@@ -681,3 +681,5 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 # * Shift the latents by one place with `z.roll(1, 3)` and decode. Then shift by half a place.
 # * Mix the latents of two posters half and half and decode; then mix the pixels. What is the same?
 # * Quantise `z` to 16 levels. At how many levels do you see a difference?
+#
+# Next: [05 · MSRoPE](05_msrope.ipynb), how a token knows its place.

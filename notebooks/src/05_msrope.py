@@ -646,3 +646,5 @@ print("52, about 45,000 rows, no parameter: ok")
 #   not the mirrored picture?
 # * Draw `nearness` for the frame pairs of a reference picture. How much nearer is frame 0 to frame
 #   1 than to frame 2?
+#
+# Next: [06 · One MMDiT block](06_one_mmdit_block.ipynb), where text and image meet.

@@ -123,8 +123,9 @@ print(f"by hand: every bit; diffusers: within {within('mmdit'):.0e}: ok")
 # ## A thought climbs the pile
 #
 # What does a block know that the one below did not? Let us leave early: after 0, 1, 2, … blocks,
-# straight through the exit. From its velocity follows a picture, because noisy latents minus
-# `sigma` times the velocity is where the machine believes the clean latents are.
+# straight through the exit. From its velocity follows a picture: noisy latents minus `sigma` times
+# the velocity are the *clean estimate*, the latents that the machine believes in ([chapter
+# 08](08_the_shifted_sampler.ipynb)).
 
 # %%
 img, txt, told = mmdit.enter(x, txt_states, sigma, grids)
@@ -490,7 +491,8 @@ print(f"both together: {together} tensors read; one after the other: {len(reads)
 # ## Who holds the bytes
 #
 # For the pocket model we ask the headers of its files. For the official one no file is needed: on
-# torch's *meta device* tensors have shapes but no numbers, and shapes times two bytes are sizes.
+# torch's *meta device* ([chapter 01](01_map_of_the_machine.ipynb)) tensors have shapes but no
+# numbers, and shapes times two bytes are sizes.
 
 # %%
 import math
@@ -700,3 +702,5 @@ print(f"{59 * modulation / 1e9:.1f} billion, {59 * 2 * modulation / mmdit_bytes:
 #   forgives more than you expect; where does it stop?
 # * Flip one bit of the file's header length and load it with `load_tensor`, then with the package.
 #   Which error would you rather read?
+#
+# Next: [08 · The shifted sampler](08_the_shifted_sampler.ipynb), what to do with a velocity.

@@ -18,7 +18,7 @@
 #
 # | | |
 # |---|---|
-# | **You need** | [chapter 08](08_the_shifted_sampler.ipynb), and what came before it |
+# | **You need** | [chapter 08](08_the_shifted_sampler.ipynb), and what came before |
 # | **You get** | the whole of text to image by hand, and image to image on top |
 # | **Minutes** | 35 to read, half a minute to run |
 # | **Picture** | a film strip: what the model believes at every noise level |
@@ -37,8 +37,8 @@ steps, seed, scale, side = 20, 0, 4.0, 128
 # %% [markdown]
 # ## One line at a time
 #
-# **Prompt to tokens.** The prompt is put into a fixed letter, the *template*, and cut into tokens:
-# `ids`. The template's beginning is `prefix_length` tokens long.
+# **Prompt to tokens** ([chapter 02](02_tokens.ipynb)). The prompt is put into a fixed letter, the
+# *template*, and cut into tokens: `ids`. The template's beginning is `prefix_length` tokens long.
 
 # %%
 ids = pipe.tokenizer.encode_prompt(prompt)
@@ -46,9 +46,10 @@ prefix = pipe.tokenizer.prefix_length
 print(len(ids), "ids, of which", prefix, "belong to the template's beginning")
 
 # %% [markdown]
-# **Tokens to states.** The language model reads all of them and gives each a vector, its *state*.
-# Then those of the template's beginning are dropped: *after* reading, for the prompt's tokens have
-# seen them. Twice: once for the prompt, once for the *negative prompt*, the one to move away from.
+# **Tokens to states** ([chapter 03](03_a_language_model_as_a_reader.ipynb)). The language model
+# reads all of them and gives each a vector, its *state*. Then those of the template's beginning are
+# dropped: *after* reading, for the prompt's tokens have seen them. Twice: once for the prompt, once
+# for the *negative prompt*, the one to move away from.
 
 
 # %%
@@ -79,9 +80,10 @@ levels = sigmas(steps, image_tokens=rows * cols, config=pipe.scheduler)
 print(tuple(latents.shape), "->", tuple(x.shape), "and", len(levels), "noise levels, from 1 to 0")
 
 # %% [markdown]
-# **The loop.** At each level the transformer says a velocity for the prompt and one for the
-# negative prompt; guidance makes one of them; Euler takes a step along it. On the way we keep the
-# clean estimate, $x - \sigma\cdot\text{velocity}$: where a single step to the end would land.
+# **The loop.** At each level the transformer (chapters [06](06_one_mmdit_block.ipynb) and
+# [07](07_sixty_blocks.ipynb)) says a velocity for the prompt and one for the negative prompt;
+# guidance makes one of them; Euler takes a step along it. On the way we keep the clean estimate,
+# $x - \sigma\cdot\text{velocity}$: where a single step to the end would land.
 
 # %%
 from qwenimage_ref.sampler import euler_step, guide
@@ -98,8 +100,8 @@ with torch.no_grad():
         x = euler_step(x, velocity, sigma, sigma_next)
 
 # %% [markdown]
-# **Latents to pixels.** The loop worked with normalised latents. `denormalize` brings them back to
-# the scale of the VAE, which decodes them.
+# **Latents to pixels** ([chapter 04](04_pictures_to_latents_and_back.ipynb)). The loop worked with
+# normalised latents. `denormalize` brings them back to the scale of the VAE, which decodes them.
 
 # %%
 from PIL import Image

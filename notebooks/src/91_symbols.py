@@ -296,8 +296,8 @@ for here, (there, mine, yours) in found.items():
 show.table(["here", "there", "shape of this call", "equal in"], rows)
 
 # %% [markdown]
-# `guide` has no line: there, guidance is written out inside the pipeline's long call. Chapter 08
-# compares it.
+# `guide` has no line: there, guidance is written out inside the pipeline's long call. [Chapter
+# 08](08_the_shifted_sampler.ipynb) compares it.
 #
 # ## Settings
 #
