@@ -221,3 +221,30 @@ def test_info_names_the_parts_and_their_size(capsys):
     assert cli.main(["info", str(POCKET)]) == 0
     shown = capsys.readouterr().out
     assert "10,887,040 parameters in use" in shown and "sample_size: 128" in shown
+
+
+def test_info_says_what_a_single_file_is(capsys):
+    assert cli.main(["info", str(POCKET / "vae" / "diffusion_pytorch_model.safetensors")]) == 0
+    shown = capsys.readouterr().out
+    assert "the VAE of Qwen-Image; official names" in shown
+    assert "BF16" in shown and "numbers in 194 tensors" in shown and "paint --vae FILE" in shown
+
+
+def test_parts_from_single_files_paint_the_picture_of_the_folder(weights, tmp_path, capsys):
+    files = []
+    for part in ("transformer", "vae", "text_encoder"):
+        file = tmp_path / f"{part}.safetensors"
+        next((weights / part).glob("*.safetensors")).rename(file)
+        files += [f"--{part.replace('_', '-')}", file]
+    few = ["--steps", "2", "--size", "64x64", "-o"]
+    assert run(capsys, "paint", PROMPT, *few, tmp_path / "folder.png") == (0, "")
+    single = ["--weights", weights, *files, *few, tmp_path / "single.png"]
+    assert run(capsys, "paint", PROMPT, *single) == (0, "")
+    assert (tmp_path / "folder.png").read_bytes() == (tmp_path / "single.png").read_bytes()
+
+
+def test_a_file_of_the_wrong_part_is_one_line_and_status_two(tmp_path, capsys):
+    file, out = POCKET / "vae" / "diffusion_pytorch_model.safetensors", tmp_path / "out.png"
+    status, error = run(capsys, "paint", PROMPT, "--transformer", file, "-o", out)
+    assert status == 2 and not out.exists()
+    assert error.endswith("not the transformer of a Qwen-Image model; it goes with --vae")
