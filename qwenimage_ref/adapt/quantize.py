@@ -118,7 +118,7 @@ class Fp8Linear(PackedLinear):
         return super().forward(x)
 
     def multiply_packed(self, x):
-        """(..., in) -> (..., out), both factors in fp8 and their sums in float32"""
+        """The product of inputs and weight, both in fp8, their sums in float32."""
         rows, scale = x.flatten(0, -2).float(), self.scale
         by_row = scale is not None and scale.ndim == 2
         if by_row:
@@ -261,10 +261,16 @@ def save_fp8(mmdit: MMDiT, file: str | Path, granularity: str = "tensor") -> Non
         raise CheckpointError(f"{file} must end in .safetensors")
     linears = {name for name in named_linears(mmdit) if name.startswith(BLOCKS)}
     state = dict(mmdit.named_parameters())
-    for key in stored_form(mmdit):
-        tensor, layer = state[key].detach().cpu(), key.removesuffix(".weight")
+    for key in [*state, *(f"{name}.weight" for name in linears)]:
+        if key not in state or state[key].is_meta or state[key].dtype.itemsize < 2:
+            raise CheckpointError(
+                f"{key} is no plain weight in memory (the model is empty, streamed or quantised); "
+                "load it from unquantised files, without streaming"
+            )
+    for key, weight in state.items():
+        tensor, layer = weight.detach().cpu().contiguous(), key.removesuffix(".weight")
         if layer not in linears:
-            tensors[key] = tensor.contiguous()
+            tensors[key] = tensor
             continue
         try:
             tensors[key], scale = quantize_fp8(tensor, granularity)
