@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 06 · One MMDiT block
 #
-# The transformer of Qwen-Image is one block, sixty times. On this page you write that block.
+# The transformer of Qwen-Image, the *painter* of earlier chapters, is one block, sixty times. On
+# this page you write that block.
 #
 # | | |
 # |---|---|
@@ -52,7 +53,7 @@ shapes = world.Shape("circle", "red"), world.Shape("star", "blue")
 scene = world.Scene("white", shapes, "left of")
 prompt = world.caption(scene)
 pixels = world.draw(scene, seed=0)
-data = pipe.vae.normalize(pipe.vae.encode(as_input([pixels]))[0])  # (1, 16, 16, 16)
+data = pipe.vae.normalize(pipe.vae.encode(as_input([pixels]))[0])  # latents (1, 16, 16, 16)
 noise = pipe.noise(1, 128, 128, seed=0)
 text_states, _ = pipe.encode_prompt([prompt])
 
@@ -70,9 +71,9 @@ for name, tensor in zip(names, told[3]):
 assert len(told) == transformer.config.num_layers
 
 # %% [markdown]
-# 64 image tokens and 17 text tokens, all of one width `D`; the time as a vector, `temb`; and the
-# rotations of chapter 05. A block gives back a new `img` and a new `txt` of the same shapes, and
-# the next block goes on with them.
+# 64 image tokens and 17 text tokens, all of one width `D`; the noise level as a vector, `temb`, for
+# the level is this machine's *time*; and the rotations of chapter 05. A block gives back a new
+# `img` and a new `txt` of the same shapes, and the next block goes on with them.
 #
 # To check each line, a small block of random weights serves better than a trained one: no bias is
 # zero, and all its sizes differ, so that nothing fits by accident.
@@ -124,7 +125,8 @@ waves = torch.stack([waves_by_hand(s.item()) for s in sigma.flatten()])[:, None]
 
 # %% [markdown]
 # Two linear layers make a vector of width `D` out of the 256 numbers. Between them stands **SiLU**,
-# `x * sigmoid(x)`, a soft hinge. The class that does all that:
+# `x * sigmoid(x)`, a soft hinge. The class that does all that, and below it the 256 numbers as a
+# map over sigma; dark is 1, white is -1:
 
 # %%
 from torch.nn.functional import silu
@@ -223,8 +225,9 @@ print("after the last block scale comes first: ok")
 # $$x \leftarrow x + \text{gate} \cdot
 # \text{part}(\text{norm}(x)\,(1 + \text{scale}) + \text{shift})$$
 #
-# With all gates at 0 a block does nothing at all. That is how the training of the pocket model
-# began: blocks that change nothing are easier to wake up than blocks that all shout at once.
+# (This is not the gate inside the text encoder's MLP.) With all gates at 0 a block does nothing at
+# all. That is how the training of the pocket model began: blocks that change nothing are easier to
+# wake up than blocks that all shout at once.
 
 # %%
 import copy
@@ -304,7 +307,7 @@ print("the image's MLP half of the block, by yours and by the package: ok")
 
 # %% [markdown]
 # How far do the gates of a *trained* model open, and when? The mean size of the gates of every
-# block of the pocket model, over sigma:
+# block of the pocket model, over sigma; white is closed, dark is wide open:
 
 # %%
 levels = torch.linspace(0.02, 1, 25)
@@ -372,23 +375,24 @@ assert torch.allclose(louder, attn.norm_q(img_q), atol=1e-3)
 print("queries 100 times as large, the same after the norm: ok")
 
 # %% [markdown]
-# Why? The inner product of `q` and `k`, the *logit*, goes through a softmax. Without the norm,
-# logits tend to grow in training, until a token stares at a single other one. With it no logit can
-# pass a bound that the weights set: a normalised query is at most $\sqrt K$ times its largest
-# weight long.
+# Why? The inner product of `q` and `k`, divided by $\sqrt K$, is the *logit* that goes through a
+# softmax. Without the norm, logits tend to grow in training, until a token stares at a single other
+# one. With it no logit can pass a bound that the weights set: a normalised query or key is at most
+# $\sqrt K$ times its largest weight long, so a logit is at most $\sqrt K$ times the square of the
+# largest. (`attention_weights` gives the softmax of a block's logits; you write it below.)
 
 # %%
 for b, arguments in zip(transformer.transformer_blocks, told):
     norms = b.attn.norm_q, b.attn.norm_k, b.attn.norm_added_q, b.attn.norm_added_k
     largest = max(norm.weight.abs().max() for norm in norms)
     bound = transformer.config.attention_head_dim**0.5 * largest**2
-    spread = attention.attention_weights(b, *arguments).log()
+    spread = attention.attention_weights(b, *arguments).log()  # logits, but for one number a row
     assert (spread.amax(-1) - spread.amin(-1)).max() <= 2 * bound
 print("in every block of the pocket model all logits are within their bound: ok")
 
 # %% [markdown]
-# Then queries and keys are turned to their places, as in chapter 05: rope comes *after* the norm.
-# For a head whose weights are not all alike the other order would give other numbers.
+# Then queries and keys are turned to their places, as in chapter 05: RoPE comes *after* the norm.
+# Where the norm's `K` weights are not all alike, the other order would give other numbers.
 
 # %%
 from qwenimage_ref.rope import rotate
@@ -506,6 +510,8 @@ def block_by_hand(block, img, txt, temb, img_rotation, txt_rotation):
 show.source(mmdit.Block.forward)
 
 # %% [markdown]
+# (`mask` is for padding, which comes below, and `times` for edit models; here both are None.)
+#
 # And diffusers? `reference_mmdit` builds its transformer, `copy_weights` gives it our weights. The
 # small random block, and a block of the pocket model with what it was told above:
 
@@ -563,15 +569,15 @@ shard = "transformer/diffusion_pytorch_model-00001-of-00009.safetensors"
 gated.check(shard, "block 0 by hand and by package equals diffusers'", first_official_block)
 
 # %% [markdown]
-# That is the whole block. The transformer is: two linear layers that bring image and text to width
-# `D`, these blocks, one more modulation and one more linear layer. Chapter 07 is about their
-# number.
+# That is the whole block. The transformer is: a linear layer that brings the image to width `D`, a
+# norm and a linear layer for the text, these blocks, one more modulation and one more linear layer.
+# [Chapter 07](07_sixty_blocks.ipynb) puts them together.
 #
 # ## Who looks at whom
 #
 # The `weights` of joint attention are shares: row by row, how much a token takes from every other.
-# `attention_weights` does for a trained block what you did above. Here is block 3 of the pocket
-# model, the mean of its heads; dark is much. The pink lines part text from image.
+# `attention_weights` gives them for a trained block. Here is block 3 of the pocket model, the mean
+# of its heads; dark is much. The pink lines part text from image.
 
 # %%
 weights_at = {
@@ -858,3 +864,5 @@ print(f"{count:,} parameters, {modulation:,} of them modulation: ok")
 #   for them?
 # * Set `gate` to 0 in one trained block, `transformer.transformer_blocks[n].img_mod[1]`, and paint.
 #   Which blocks does a poster need most?
+#
+# Next: [07 · Sixty blocks](07_sixty_blocks.ipynb), the whole transformer, and its files.

@@ -164,7 +164,8 @@ print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
 # ## A field that you train
 #
 # For pictures nobody can sum over all the data. So a network learns the mean from examples: draw
-# data, noise and `sigma`, mix, and ask for `noise - data`. Ours is small. It is also told a
+# data, noise and `sigma`, mix, and ask for `noise - data`. This is **flow matching**, the way in
+# which Qwen-Image was trained. Our network is small. It is also told a
 # *label*, in place of a prompt: 1 for star, 2 for ring, and 0 for *not said*, in three examples of
 # ten.
 
@@ -305,9 +306,9 @@ shape = plane.star(300, generator)
 shifts = [0.25 * 2**k for k in range(8)]  # 0.25 to 32
 series = {}
 for copies in (1, 4, 16):
-    start = cloud[:100] / copies**0.5
+    start = cloud[:100] / copies**0.5  # the mean over the pixels, of noise alone
     exactly = partial(plane.exact_velocity, data=shape, copies=copies)
-    best = plane.flow(exactly, start, plane.shifted(200, copies**0.5))[-1]
+    best = plane.flow(exactly, start, plane.shifted(200, copies**0.5))[-1]  # 200 shifted steps
     ends_at = [plane.flow(exactly, start, plane.shifted(10, shift))[-1] for shift in shifts]
     misses = [(end - best).norm(dim=1).mean().item() for end in ends_at]
     series[f"{copies} pixels" if copies > 1 else "1 pixel"] = list(zip(shifts, misses))
@@ -632,7 +633,8 @@ print("between one half and five of a hundred numbers differ in the last bit: ok
 #
 # Your field knows two answers at every place. Asked for a star, it says where stars come from:
 # `cond`. Asked with no label, it says where *anything* comes from, star or ring: `uncond`. The
-# difference is what the label adds. **Guidance** exaggerates it, by `true_cfg_scale`:
+# difference is what the label adds. **Guidance** exaggerates it, by `true_cfg_scale` (*cfg* is
+# *classifier-free guidance*: an older way needed a second network, a classifier):
 #
 # $$\text{combined} = \text{uncond} + \text{scale}\cdot(\text{cond} - \text{uncond})$$
 #
@@ -754,14 +756,15 @@ even = torch.linspace(1, 0, 33)
 painted = {
     "no label": plane.flow(ask_any, cloud, even)[-1],
     "scale 1": plane.flow(guided(1, False), cloud, even)[-1],
-    "scale 4, longer": plane.flow(guided(4, False), cloud, even)[-1],
+    "scale 4, not shrunk": plane.flow(guided(4, False), cloud, even)[-1],
     "scale 2, length kept": plane.flow(guided(2, True), cloud, even)[-1],
     "scale 4, length kept": plane.flow(guided(4, True), cloud, even)[-1],
 }
 
 # %%
 panels = [(name, {"joint": data, "image": points}) for name, points in painted.items()]
-plane.clouds(panels, alt="No label: star and ring mixed; then a star; guided, its tips grow long")
+alt = "Star and ring mixed; a star; guided but not shrunk, its tip is overshot; shrunk, few strays"
+plane.clouds(panels, alt=alt)
 
 # %%
 circle = plane.ring(2000, generator)
@@ -816,8 +819,9 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 #
 # * It gives the schedule to a scheduler object, which looks up the step by its timestep. The
 #   numbers are these.
-# * *Few-step* models change the schedule: Lightning sets both shifts of the config to ln 3 and
-#   drops the stretch, so four steps start at 1, 0.9, 0.75 and 0.5, without guidance.
+# * *Few-step* models change the schedule. Lightning, a LoRA (chapter 10) that needs four steps, has
+#   both shifts of the config at ln 3 and no stretch, so its steps start at 1, 0.9, 0.75 and 0.5. It
+#   needs no guidance.
 # * Some programs leave the lengths as guidance made them. Their pictures differ from the official
 #   ones at the same scale.
 # * Solvers of higher order remember the last velocities and follow the bend.
@@ -829,3 +833,5 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 #   *negative prompt* does.
 # * Set the scale to 0.5. What is a half-hearted star?
 # * Ask for one official step only: `sigmas(1, 6889, official)`. Why can it not be stretched?
+#
+# Next: [09 · Text to image](09_text_to_image.ipynb), all parts together.
