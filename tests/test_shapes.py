@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
-from qwenimage_ref.adapt import lora
+from qwenimage_ref.adapt import gguf, gguf_blocks, lora
 from qwenimage_ref.config import (
     MMDiTConfig,
     SchedulerConfig,
@@ -84,6 +84,7 @@ def still(x):
     return cos, torch.zeros_like(cos)
 
 
+packed = gguf.GGUFLinear(torch.ones(10, 34, dtype=torch.uint8), "Q8_0", None)
 pair = lora.Pair(torch.ones(4, 24), torch.ones(10, 4), alpha=2.0)
 
 
@@ -93,8 +94,15 @@ def case(call, sizes=None, **more):
 
 
 CASES = {
+    "adapt.gguf.GGUFLinear": case(packed, {"in": 32, "out": 10}),
+    "adapt.gguf_blocks.decode": case(lambda x: gguf_blocks.decode(x.byte(), "Q8_0"), n=3),
+    "adapt.gguf_blocks.encode": case(lambda x: gguf_blocks.encode(x, "Q8_0"), n=3),
     "adapt.lora.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
     "adapt.lora.Pair.forward": case(pair, {"in": 24, "out": 10}),
+    "adapt.packed.PackedLinear": case(packed, {"in": 32, "out": 10}),
+    "adapt.packed.PackedLinear.unpacked": case(
+        lambda: packed.unpacked(torch.float32), {"in": 32, "out": 10}
+    ),
     "mmdit.RMSNorm": case(mmdit.RMSNorm(D)),
     "mmdit.layer_norm": case(mmdit.layer_norm),
     "mmdit.modulate": case(mmdit.modulate),

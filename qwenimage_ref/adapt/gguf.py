@@ -15,7 +15,7 @@ from torch import nn
 from ..files import CheckpointError, Place, shorten, whole_file
 from ..mmdit import MMDiT
 from ..structure import other_forms, other_keys, stored_form
-from .gguf_blocks import CHUNK, LAYOUTS, PLAIN, decode, encode, row_bytes, scales
+from .gguf_blocks import CHUNK, LAYOUTS, PLAIN, decode, encode, scales
 from .gguf_files import GGUF, GGUFPlan, plan_file, read_gguf
 from .lora import adapters
 from .packed import PackedLinear, put, strip_prefix
@@ -58,8 +58,9 @@ class GGUFReport:
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
+        unit, size = ("GiB", 2**30) if self.bytes >= 2**30 else ("MiB", 2**20)
         return (
-            f"{self.source}: {self.architecture}, {kinds}, {self.bytes / 2**30:.2f} GiB; "
+            f"{self.source}: {self.architecture}, {kinds}, {self.bytes / size:.2f} {unit}; "
             f"{self.packed} linear layers stay packed"
         )
 
@@ -73,30 +74,28 @@ def load_gguf(
     Strict: every stored key must be there with its shape, and no other. Raises CheckpointError;
     the MMDiT is then unchanged.
     """
-    _demand_no_adapters(mmdit, "load the file first, then the LoRA")
+    if adapters(mmdit) or _is_changed(mmdit):
+        raise CheckpointError(
+            f"{file} is loaded into a new model, not into one that is streamed, quantised or "
+            "has a LoRA; make one, then load the LoRA"
+        )
     held = read_gguf(file)
     where = _fitting(mmdit, held, file)
     packed = _packed_layers(mmdit, where, file)
     state = {}
     for name, place in where.items():
         if not (stream and name.startswith(BLOCKS)):
-            rows = torch.frombuffer(
-                held.bytes, dtype=torch.uint8, count=place.stop - place.start, offset=place.start
-            ).view(*place.shape[:-1], row_bytes(place.shape[-1], place.dtype))
-            tensor = _tensor(name, rows, place, None if name in packed else dtype)
+            tensor = _tensor(name, held.rows(place), place, None if name in packed else dtype)
             state[name] = tensor.to(device)
     for name, (path, linear) in packed.items():
-        kind = where[name].dtype
-        size = linear.out_features, row_bytes(linear.in_features, kind)
-        rows = torch.empty(size, dtype=torch.uint8, device="meta")
-        put(mmdit, path, GGUFLinear(rows, kind, linear.bias))
+        place = where[name]
+        rows = torch.empty_like(held.rows(place), device="meta")
+        put(mmdit, path, GGUFLinear(rows, place.dtype, linear.bias))
+        where[name] = replace(place, dtype="U8", shape=tuple(rows.shape))
     mmdit.load_state_dict(state, strict=not stream, assign=True)
     if stream:
-        places = {name: place for name, place in where.items() if name.startswith(BLOCKS)}
-        for name, (path, _) in packed.items():
-            size = tuple(mmdit.get_submodule(path).weight.shape)
-            places[name] = replace(places[name], dtype="U8", shape=size)
-        stream_mmdit(mmdit, Path(file), dtype, device, where=places)
+        blocks = {name: place for name, place in where.items() if name.startswith(BLOCKS)}
+        stream_mmdit(mmdit, Path(file), dtype, device, where=blocks)
     size = sum(place.stop - place.start for place in held.places.values())
     return GGUFReport(Path(file).name, ARCHITECTURE, held.kinds, size, len(packed))
 
@@ -118,8 +117,8 @@ def _fitting(mmdit: MMDiT, held: GGUF, file) -> dict[str, Place]:
     zero_cond = held.metadata.get(ZERO_COND, True if marked else mmdit.config.zero_cond_t)
     if zero_cond != mmdit.config.zero_cond_t:
         raise CheckpointError(
-            f"{file}: zero_cond_t is {zero_cond} there and {mmdit.config.zero_cond_t} in "
-            "config.json; take the config.json of the same model"
+            f"{file}: zero_cond_t is {shorten([zero_cond])} there and "
+            f"{mmdit.config.zero_cond_t} in config.json; take the config.json of the same model"
         )
     wanted = stored_form(mmdit)
     spelled = {name: replace(place, dtype="F32") for name, place in where.items()}  # all are read
@@ -161,9 +160,10 @@ def _tensor(name: str, rows: torch.Tensor, place: Place, dtype: torch.dtype | No
     return tensor
 
 
-def _demand_no_adapters(mmdit: MMDiT, remedy: str) -> None:
-    if any(not adapter.merged for adapter in adapters(mmdit)):
-        raise CheckpointError(f"a LoRA hangs on the model; {remedy}")
+def _is_changed(mmdit: MMDiT) -> bool:
+    """Whether its blocks are streamed or hold packed layers."""
+    packed = any(isinstance(module, PackedLinear) for module in mmdit.modules())
+    return packed or not isinstance(mmdit.transformer_blocks, nn.ModuleList)
 
 
 # --- writing
@@ -177,12 +177,10 @@ def plan_gguf(mmdit: MMDiT, kind: str = "Q8_0", file: str | Path = "mmdit.gguf")
     """
     if kind not in FILE_TYPES:
         raise CheckpointError(f"{kind} cannot be written, only {' and '.join(FILE_TYPES)}")
-    form = stored_form(mmdit)
-    packed = any(isinstance(module, PackedLinear) for module in mmdit.modules())
-    if packed or not any(name.startswith(BLOCKS) for name in form):
+    if _is_changed(mmdit):
         raise CheckpointError("the model is streamed or quantised; save it from its full weights")
     tensors = {}
-    for name, shape in form.items():
+    for name, shape in stored_form(mmdit).items():
         matrix = kind if name.startswith(BLOCKS) else "BF16"
         tensors[name] = (shape, matrix if len(shape) > 1 else "F32")
     metadata = {
@@ -207,7 +205,8 @@ def save_gguf(mmdit: MMDiT, file: str | Path, kind: str = "Q8_0") -> GGUFPlan:
     file = Path(file)
     if file.suffix != ".gguf":
         raise CheckpointError(f"{file} must end in .gguf")
-    _demand_no_adapters(mmdit, "merge it or take it off before saving")
+    if any(not adapter.merged for adapter in adapters(mmdit)):
+        raise CheckpointError("a LoRA hangs on the model; merge it or take it off before saving")
     plan = plan_gguf(mmdit, kind, file)
     try:
         with whole_file(file) as partial, partial.open("wb") as out:

@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ..files import CheckpointError, Place, shorten
 from .gguf_blocks import LAYOUTS, row_bytes
 
@@ -54,6 +56,12 @@ class GGUF(_Places):
 
     metadata: dict
     bytes: mmap.mmap  # of the whole file, read when looked at
+
+    def rows(self, place: Place) -> torch.Tensor:
+        """The bytes of a tensor, row by row, where they lie in the file"""
+        size = place.stop - place.start
+        rows = torch.frombuffer(self.bytes, dtype=torch.uint8, count=size, offset=place.start)
+        return rows.view(*place.shape[:-1], row_bytes(place.shape[-1], place.dtype))
 
 
 @dataclass(frozen=True)
