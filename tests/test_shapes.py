@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
-from qwenimage_ref.adapt import gguf, gguf_blocks, lora
+from qwenimage_ref.adapt import gguf, gguf_blocks, lora, quantize
 from qwenimage_ref.config import (
     MMDiTConfig,
     SchedulerConfig,
@@ -88,6 +88,14 @@ packed = gguf.GGUFLinear(torch.ones(10, 34, dtype=torch.uint8), "Q8_0", None)
 pair = lora.Pair(torch.ones(4, 24), torch.ones(10, 4), alpha=2.0)
 
 
+in_fp8 = quantize.Fp8Linear(torch.nn.Linear(128, 10), scale=(10, 2, 1))
+in_fp8.load_state_dict(
+    dict(zip(("weight", "scale"), quantize.quantize_fp8(torch.rand(10, 128), "block")))
+    | {"bias": torch.rand(10)},
+    assign=True,
+)
+
+
 def case(call, sizes=None, **more):
     """How to call what has a signature, with tensors made from it, and sizes other than SIZES."""
     return call, SIZES | (sizes or {}) | more
@@ -99,6 +107,13 @@ CASES = {
     "adapt.gguf_blocks.encode": case(lambda x: gguf_blocks.encode(x, "Q8_0"), n=3),
     "adapt.lora.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
     "adapt.lora.Pair.forward": case(pair, {"in": 24, "out": 10}),
+    "adapt.quantize.Fp8Linear": case(in_fp8, {"in": 128, "out": 10}),
+    "adapt.quantize.quantize_fp8": case(
+        lambda w: quantize.quantize_fp8(w, "row")[0], {"in": 128, "out": 10}
+    ),
+    "adapt.quantize.unpack_fp8": case(
+        lambda w: quantize.unpack_fp8(w, None, torch.float32), {"in": 128, "out": 10}
+    ),
     "adapt.packed.PackedLinear": case(packed, {"in": 32, "out": 10}),
     "adapt.packed.PackedLinear.unpacked": case(
         lambda: packed.unpacked(torch.float32), {"in": 32, "out": 10}

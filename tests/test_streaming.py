@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_model import TINY
 
 from qwenimage_ref import QwenImage, cli
 from qwenimage_ref import forge as forge_module
 from qwenimage_ref.adapt import streaming
+from qwenimage_ref.adapt.packed import PackedLinear, put
 from qwenimage_ref.adapt.streaming import (
     stream_mmdit,
     stream_text_encoder,
@@ -17,7 +19,7 @@ from qwenimage_ref.adapt.streaming import (
     velocities,
 )
 from qwenimage_ref.checkpoint import load_into, save
-from qwenimage_ref.files import CheckpointError
+from qwenimage_ref.files import CheckpointError, find_tensors
 from qwenimage_ref.forge import forge
 from qwenimage_ref.parity.reference import random_weights
 from qwenimage_ref.released import empty_network
@@ -96,6 +98,41 @@ def test_eight_streamed_blocks_are_the_resident_ones_bit_for_bit_in_both_branche
     expected = [resident(*call) for call in branches(dtype)]
     assert_equal(velocities(streamed, branches(dtype)), expected)
     assert_equal(velocities(resident, branches(dtype)), expected)
+
+
+class Bytes(PackedLinear):
+    """Weights in whole bytes, 0 to 255 for -0.128 to 0.127."""
+
+    def __init__(self, linear):
+        super().__init__(linear.in_features, linear.out_features, linear.bias)
+        weight = torch.empty(linear.weight.shape, dtype=torch.uint8, device="meta")
+        self.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+    def unpacked(self, dtype):
+        assert self.weight.dtype == torch.uint8
+        return ((self.weight.float() - 128) / 1000).to(dtype)
+
+
+@DTYPES
+@torch.no_grad()
+def test_packed_layers_are_streamed_from_where_they_lie_and_are_not_cast(forged, tmp_path, dtype):
+    resident, streamed = empty_mmdit(), empty_mmdit()
+    load_into(resident, forged / "transformer", dtype)
+    load_into(streamed, forged / "transformer", dtype)
+    where, packed = find_tensors(forged / "transformer"), {}
+    for i, block in enumerate(resident.transformer_blocks):
+        for path in ("attn.to_q", "img_mlp.net.2"):
+            linear, name = block.get_submodule(path), f"transformer_blocks.{i}.{path}"
+            in_bytes = (linear.weight.float() * 1000 + 128).round().clamp(0, 255)
+            packed[f"{name}.weight"] = in_bytes.to(torch.uint8)
+            linear.weight.copy_((packed[f"{name}.weight"].float() - 128) / 1000)
+            with torch.device("meta"):
+                put(streamed, name, Bytes(streamed.get_submodule(name)))
+    save_file(packed, tmp_path / "bytes.safetensors")
+    where |= find_tensors(tmp_path / "bytes.safetensors")
+    stream_mmdit(streamed, tmp_path, dtype, where=where)
+    call = branches(dtype)[1]
+    assert_equal([streamed(*call)], [resident(*call)])
 
 
 @DTYPES
