@@ -32,9 +32,12 @@ from qwenimage_ref.checkpoint import load_into, save
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.files import CheckpointError
 from qwenimage_ref.forge import forge
-from qwenimage_ref.released import empty_network
+from qwenimage_ref.released import StoredTextEncoder, empty_network
+from qwenimage_ref.small_files import Configs
 from qwenimage_ref.structure import stored_form
+from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
+from qwenimage_ref.vision import Vision
 
 POCKET = Path(__file__).parents[1] / "data" / "pocket"
 LATER = {"model.": "model.language_model.", "visual.": "model.visual."}  # official: later
@@ -66,8 +69,8 @@ def prefixed(prefix: str):
 
 def later(key: str) -> str:
     """The name that transformers gives it from 4.52 on."""
-    start = key.partition(".")[0] + "."
-    return LATER.get(start, start) + key.removeprefix(start)
+    start, dot, rest = key.partition(".")
+    return LATER.get(start + dot, start + dot) + rest
 
 
 def calls() -> list[tuple]:
@@ -132,15 +135,19 @@ def test_an_fp8_file_is_read_as_fp8(forged, tmp_path, stream, prefix):
     assert 0 < (ours - theirs).norm() / theirs.norm() < 0.2  # packed, and the same model
 
 
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("gguf") / "model.gguf"
+    gguf.save_gguf(loaded(POCKET, "transformer"), file, "Q8_0")
+    return file
+
+
 @EITHER
-@torch.no_grad()
-def test_a_gguf_file_is_read_as_gguf(tmp_path, stream):
-    network = loaded(POCKET, "transformer")
-    gguf.save_gguf(network, tmp_path / "model.gguf", "Q8_0")
+def test_a_gguf_file_is_read_as_gguf(gguf_file, stream):
     mmdit = empty_network(POCKET, "transformer")
-    report = load_transformer(mmdit, tmp_path / "model.gguf", torch.float32, stream)
+    report = load_transformer(mmdit, gguf_file, torch.float32, stream)
     assert report.architecture == "qwen_image" and report.packed == 14 * 8
-    assert describe(tmp_path / "model.gguf").layout == "GGUF"
+    assert describe(gguf_file).layout == "GGUF" and "Q8_0" in describe(gguf_file).types
 
 
 @EITHER
@@ -252,6 +259,87 @@ def test_a_tensor_under_both_names_is_refused(forged, tmp_path):
     with pytest.raises(CheckpointError, match="are the same tensor; is the file two models"):
         file = written(tmp_path / "both.safetensors", both)
         load_text_encoder(empty_network(forged, "text_encoder"), file, torch.float32)
+
+
+def fp8_tower(tensors: dict, how: str) -> dict[str, torch.Tensor]:
+    """A text encoder as ComfyUI quantises it: linear layers and those of the vision tower."""
+    kept, scales = {}, {}
+    for key, tensor in tensors.items():
+        layer = key.removesuffix(".weight")
+        packed = key.endswith(".weight") and tensor.ndim == 2 and ("proj" in key or "mlp" in key)
+        weight, scale = quantize.quantize_fp8(tensor, how) if packed else (tensor, None)
+        kept[key] = weight
+        scales |= {} if scale is None else {f"{layer}.scale_weight": scale}
+    mark = {} if how == "plain" else {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
+    return kept | scales | mark
+
+
+@pytest.mark.parametrize("how, layout", [("plain", "ComfyUI plain"), ("tensor", "ComfyUI scaled")])
+@pytest.mark.parametrize("rename", [prefixed(""), later], ids=["official", "later"])
+@torch.no_grad()
+def test_an_fp8_text_encoder_stays_packed_and_reads_a_prompt(forged, tmp_path, how, layout, rename):
+    tensors = fp8_tower(official(forged, "text_encoder"), how)
+    file = written(tmp_path / "fp8.safetensors", tensors, rename)
+    tower, prompt = empty_network(forged, "text_encoder"), [(torch.arange(11).unsqueeze(0), None)]
+    assert load_text_encoder(tower, file, torch.float32).layout == layout
+    packed = [m for m in tower.modules() if isinstance(m, quantize.Fp8Linear)]
+    assert len(packed) == 7 * 3 and all(not p.is_meta for p in tower.parameters())
+    (ours,), (theirs,) = (text_states(t, prompt) for t in (tower, loaded(forged, "text_encoder")))
+    assert 0 < (ours - theirs).norm() / theirs.norm() < 0.2
+
+
+def test_the_official_text_encoder_has_the_358_linear_layers_that_comfyui_scales():
+    configs = Configs()
+    with torch.device("meta"):
+        text_encoder = TextEncoder(configs.text_encoder)
+        towers = StoredTextEncoder(text_encoder, Vision(configs.vision))
+    linears = [name for name, m in towers.named_modules() if isinstance(m, torch.nn.Linear)]
+    assert sum(name != "lm_head" for name in linears) == 358
+    assert sum(isinstance(m, torch.nn.Linear) for m in text_encoder.modules()) == 7 * 28
+
+
+@pytest.mark.parametrize(
+    "how, line",
+    [
+        ("no scale", "1 layers have fp8 numbers and no scale"),
+        ("a scale too many", "1 layers have fp8 numbers and no scale, or a scale and no such"),
+        ("zero", "q_proj.scale_weight is not above zero"),
+        ("NaN", "q_proj.weight holds NaN or infinity"),
+        ("wide", r"is F32 \[3\]; a scale is a float of shape \[\] or \[1\]"),
+        ("nvfp4", "1 are not known .model.layers.0.self_attn.q_proj.weight_scale_2"),
+        ("streamed", "is fp8, which of a text encoder is not left on disk"),
+    ],
+)
+def test_a_damaged_fp8_text_encoder_is_refused_and_nothing_is_loaded(forged, tmp_path, how, line):
+    tensors, layer = fp8_tower(official(forged, "text_encoder"), "tensor"), "model.layers.0."
+    weight, scale = (f"{layer}self_attn.q_proj.{name}" for name in ("weight", "scale_weight"))
+    if how == "no scale":
+        del tensors[scale]
+    if how == "a scale too many":
+        tensors[f"{layer}input_layernorm.scale_weight"] = torch.ones(())
+    if how == "zero":
+        tensors[scale] = torch.zeros(())
+    if how == "NaN":
+        tensors[weight].view(torch.uint8)[0, 0] = 0x7F
+    if how == "wide":
+        tensors[scale] = torch.ones(3)
+    if how == "nvfp4":
+        tensors[f"{layer}self_attn.q_proj.weight_scale_2"] = torch.ones(())
+    file, tower = (
+        written(tmp_path / "fp8.safetensors", tensors),
+        empty_network(forged, "text_encoder"),
+    )
+    with pytest.raises(CheckpointError, match=line):
+        load_text_encoder(tower, file, torch.float32, stream=how == "streamed")
+    assert all(p.is_meta for p in tower.parameters())
+
+
+def test_a_quantised_vae_is_refused(forged, tmp_path):
+    tensors = official(forged, "vae")
+    tensors["encoder.conv_in.weight"] = tensors["encoder.conv_in.weight"].to(torch.float8_e4m3fn)
+    with pytest.raises(CheckpointError, match="is quantised; a VAE is read in bfloat16"):
+        file = written(tmp_path / "vae.safetensors", tensors)
+        load_vae(empty_network(forged, "vae"), file, torch.float32)
 
 
 # -- the whole model

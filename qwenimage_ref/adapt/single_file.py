@@ -7,6 +7,7 @@
                     GGUF                                                gguf.load_gguf
     vae             official names, or those of the video model Wan     load_into, renamed
     text_encoder    official names, or those of later transformers      load_into, renamed
+                    the same in fp8                                     fp8_tower.load_fp8_tower
 
 A file holds weights only: what they are the weights of is said by the configs of an official folder
 (a few hundred bytes each). Nothing is guessed: a file is what the names in it say, and every tensor
@@ -23,9 +24,11 @@ import torch
 from ..checkpoint import load_into
 from ..files import PICKLES, SHARD_NAME, CheckpointError, Place, read_header, shorten
 from ..mmdit import MMDiT
-from ..structure import SPELLED, stored_form
+from ..structure import stored_form
 from ..text_encoder import TextEncoder
 from ..vae import VAE
+from .fp8_files import ENDINGS, MARK, MIXED, MUSUBI, PLAIN, SCALED
+from .fp8_tower import load_fp8_tower
 from .gguf import ZERO_COND, load_gguf
 from .gguf_files import read_gguf
 from .packed import strip_prefix
@@ -37,7 +40,10 @@ TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "text_encoder.")
 LANGUAGE_ONLY = ("visual.", "lm_head.")  # what the text encoder leaves on disk
 ZERO_COND_T = "__index_timestep_zero__"  # an empty tensor that marks Edit-2511 (zero_cond_t)
 PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # first bytes
-SCALED = re.compile(r"(^|\.)(scale_weight|weight_scale|scaled_fp8|comfy_quant)$")
+EIGHT_BITS = ("F8_E4M3", "F8_E5M2", "I8", "U8")
+
+# the first that some name in an fp8 file ends in tells the dialect
+FP8_MARKS = {".comfy_quant": MIXED, ".weight_scale": MIXED, MARK: SCALED, ".scale_weight": MUSUBI}
 
 # official names of the VAE, and the pieces that stand for them in files of Wan, whose layers have
 # numbers instead of names. In this order: conv1 means another layer on the right than on the left.
@@ -57,7 +63,8 @@ VAE_, TEXT = "the VAE of Qwen-Image", "Qwen2.5-VL, the text encoder of Qwen-Imag
 UNKNOWN = "of no known kind"
 OFFICIAL_NAMES, WAN_NAMES = "official names", "the names of Wan"
 LATER_NAMES = "the names of transformers from 4.52 on"
-GGUF, QUANTISED = "GGUF", "8-bit numbers"
+GGUF, OTHER_8_BITS = "GGUF", "8-bit numbers of a kind of their own"
+FP8 = (*ENDINGS, OTHER_8_BITS)  # layouts that are told apart by fp8_files.py
 KINDS = {  # what some name in a file tells that it is; the first that fits counts
     r"lora_|\.lora\.|lokr_|hada_": LORA,
     r"\.qweight$": "of Nunchaku's 4-bit kind (SVDQuant)",
@@ -77,6 +84,7 @@ KINDS = {  # what some name in a file tells that it is; the first that fits coun
     r"layers\.\d+\.self_attn\.q_norm\.": "a language model, Qwen3 by its names",
     r"layers\.\d+\.self_attn\.q_proj\.bias": TEXT,
     r"layers\.\d+\.self_attn\.q_proj\.": "a language model other than Qwen2.5-VL",
+    r"^blk\.\d": "a language model under llama.cpp's names",
     r"encoder\.block\.\d+\.layer\.": "a T5 text encoder",
     r"text_model\.|resblocks\.\d": "a CLIP model",
 }
@@ -104,7 +112,8 @@ class SingleFile:
         return dict(sorted(found.items(), key=lambda item: -item[1][0]))
 
     def __str__(self) -> str:
-        lines = [f"{self.file}", f"  {self.what}; {self.layout}"]
+        layout = f"fp8, {self.layout}" if self.layout in ENDINGS else self.layout
+        lines = [f"{self.file}", f"  {self.what}; {layout}"]
         for name, (numbers, tensors) in self.types.items():
             lines.append(f"  {name:13} {numbers:>14,} numbers in {tensors:,} tensors")
         if self.zero_cond_t:
@@ -140,10 +149,11 @@ def describe(file: str | Path) -> SingleFile:
 
 
 def _layout(what: str, where: dict[str, Place]) -> str:
-    if any(SCALED.search(key) for key in where) or any(
-        place.dtype not in SPELLED.values() for place in where.values()
-    ):
-        return QUANTISED
+    if types := {place.dtype for place in where.values()}.intersection(EIGHT_BITS):
+        if "F8_E4M3" not in types:
+            return OTHER_8_BITS
+        ends = [end for end in FP8_MARKS if any(key.endswith(end) for key in where)]
+        return FP8_MARKS[ends[0]] if ends else PLAIN
     if what == VAE_ and any("decoder.upsamples." in key for key in where):
         return WAN_NAMES
     if what == TEXT and any("model.language_model." in key for key in where):
@@ -182,7 +192,7 @@ def load_transformer(
     try:
         if single.layout == GGUF:
             return load_gguf(mmdit, single.file, dtype, stream, device)
-        if single.layout == QUANTISED:
+        if single.layout in FP8:
             return load_fp8(mmdit, single.file, dtype, stream, device)
         names = strip_prefix(single.where)
         names.pop(ZERO_COND_T, None)
@@ -200,6 +210,8 @@ def load_transformer(
 def load_vae(vae: VAE, file: str | Path, dtype: torch.dtype) -> SingleFile:
     """The same for the VAE, under official names or under those of Wan."""
     single = demand(file, "vae")
+    if single.layout in FP8 or single.layout == GGUF:
+        raise CheckpointError(f"{file} is quantised; a VAE is read in bfloat16 or finer alone")
     names = strip_prefix(single.where, VAE_PREFIXES)
     if single.layout == WAN_NAMES:
         official = {wan: key for key, wan in wan_names(vae).items()}
@@ -217,15 +229,31 @@ def load_text_encoder(
 ) -> SingleFile:
     """The same for the text tower; a vision tower and lm_head may be there and are not read."""
     single = demand(file, "text_encoder")
-    names = strip_prefix(single.where, TEXT_PREFIXES)
-    if single.layout == LATER_NAMES:
-        names = _renamed(names, _earlier_name)
-    if stream:
+    names = _renamed(strip_prefix(single.where, TEXT_PREFIXES), _earlier_name)
+    if single.layout == GGUF:
+        raise CheckpointError(f"{file}: a text encoder is not read from GGUF, only transformers")
+    if single.layout in FP8 and stream:
+        raise CheckpointError(
+            f"{file} is fp8, which of a text encoder is not left on disk; do without streaming, "
+            "or take a file in bfloat16"
+        )
+    if single.layout in FP8:
+        _load_fp8(text_encoder, single, names, dtype, device)
+    elif stream:
         stream_text_encoder(text_encoder, single.file, dtype, device, names)
     else:
         load_into(text_encoder, [single.file], dtype, LANGUAGE_ONLY, names)
         text_encoder.to(device)
     return single
+
+
+def _load_fp8(text_encoder, single: SingleFile, names: dict[str, str], dtype, device) -> None:
+    keys = {name: key for name, key in names.items() if not name.startswith(LANGUAGE_ONLY)}
+    where = {name: single.where[key] for name, key in keys.items()}
+    try:
+        load_fp8_tower(text_encoder, where, keys, dtype, device)
+    except CheckpointError as error:
+        raise CheckpointError(f"{single.file}: {error}") from None
 
 
 def wan_names(vae: VAE) -> dict[str, str]:
