@@ -1,0 +1,178 @@
+"""Chapter 20: few steps."""
+
+import math
+
+import torch
+from torch import nn
+
+from ..answers import EX_20_LIGHTNING, EX_20_LOSS
+from .common import need
+
+
+def ex_20_lightning(levels) -> None:
+    """levels(steps, shift=3) -> steps + 1 noise levels, within 1e-5."""
+    for steps, shift in ((4, 3.0), (8, 3.0), (1, 3.0), (6, 2.0), (5, 1.0)):
+        given = (steps,) if shift == 3 else (steps, shift)
+        answer = levels(*given)
+        if not isinstance(answer, torch.Tensor):
+            answer = torch.tensor([float(level) for level in answer])
+        right = EX_20_LIGHTNING(steps, shift)
+        called = f"{steps} steps, shift {shift:g}"
+        need(
+            len(answer) != steps,
+            f"{called}: {steps} levels are the beginnings of {steps} steps; where does the last "
+            "step end?",
+        )
+        need(
+            len(answer) == steps + 1,
+            f"{called}: there should be {steps + 1} levels, yours are {len(answer)}",
+        )
+        _name_the_mistake(answer.float(), right, steps, shift, called)
+    print("right: the same levels at every size, down to 0")
+
+
+def _name_the_mistake(answer, right, steps: int, shift: float, called: str) -> None:
+    def like(other) -> bool:
+        return steps > 1 and shift > 1 and torch.allclose(answer[:-1], other[:-1], atol=1e-4)
+
+    need(
+        abs(answer[-1].item()) < 1e-6,
+        f"{called}: the way ends at {answer[-1]:.3f}, where noise is left; it should end at 0",
+    )
+    need(
+        abs(answer[0].item() - 1) < 1e-5,
+        f"{called}: painting begins at pure noise, yours begins at {answer[0]:.3f}",
+    )
+    need(
+        bool((answer.diff() < 0).all()),
+        f"{called}: the levels have to fall at every step, and some of yours do not",
+    )
+    done = 1 - right[:-1]
+    need(
+        steps == 1 or not like(torch.cat([1 - done * 0.98 / done[-1], torch.zeros(1)])),
+        "the last step is tiny: that is the terminal stretch of the model's own schedule, and "
+        "Lightning has none",
+    )
+    need(
+        not like(EX_20_LIGHTNING(steps, math.exp(shift))),
+        f"that is a shift of {math.exp(shift):.0f}: it is mu that stands in an exponent, and here "
+        "the shift itself is given",
+    )
+    need(
+        not like(EX_20_LIGHTNING(steps, math.log(shift))),
+        "that is mu, the logarithm of the shift, put where the shift belongs",
+    )
+    need(
+        not like(EX_20_LIGHTNING(steps, 1)),
+        f"{called}: these are evenly spaced; they still have to be shifted",
+    )
+    need(
+        not like(EX_20_LIGHTNING(steps, 1 / shift)),
+        f"{called}: moved the wrong way; a shift above 1 stays longer in noise",
+    )
+    even = torch.linspace(1, 1 / (steps + 1), steps)
+    need(
+        not like(torch.cat([shift / (shift + (1 / even - 1)), torch.zeros(1)])),
+        f"{called}: before the shift, the last of the {steps} levels is 1 / {steps}, not "
+        f"1 / {steps + 1}",
+    )
+    need(
+        torch.allclose(answer, right, atol=1e-4) or not _of_a_size(answer, steps),
+        f"{called}: that shift depends on the size of the picture; Lightning's is the same always",
+    )
+    need(
+        torch.allclose(answer, right, atol=1e-5),
+        f"{called}: the ends are right, but a level between them is not: put 1, then less by "
+        f"1 / {steps} each time, into the formula of the shift",
+    )
+
+
+def _of_a_size(answer, steps: int) -> bool:
+    """Whether the levels are the shifted ones of mu at some common picture size."""
+    for tokens in (64, 256, 1024, 4096, 6889, 8192):
+        mu = 0.5 + 0.4 * (tokens - 256) / (8192 - 256)
+        if torch.allclose(answer, EX_20_LIGHTNING(steps, math.exp(mu)), atol=1e-4):
+            return True
+    return False
+
+
+def ex_20_loss(loss) -> None:
+    """loss(student, noise, target, levels), its value and its gradient, within 1e-5 of the size."""
+    noise, target = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(20))
+    levels = torch.tensor([1.0, 0.85, 0.6, 0.3, 0.0])
+    student = _Student()
+    asked = student.asked
+    value, gradient = _run(loss, student, noise, target, levels)
+    places, told = list(asked), student.told
+    right, right_gradient = _run(EX_20_LOSS, _Student(), noise, target, levels)
+    need(
+        len(places) == 4,
+        f"five levels are four steps, so the student is asked 4 times; yours asked {len(places)}",
+    )
+    need(
+        told == levels[:-1].tolist(),
+        f"each step is told the level at which it begins; yours were {told}",
+    )
+    need(torch.equal(places[0], noise), "the first step begins at the noise")
+    line = (1 - 0.85) * target + 0.85 * noise
+    need(
+        not torch.allclose(places[1], line, atol=1e-5),
+        "the second step begins on the line from target to noise: that is how a model is trained "
+        "from data. Here it begins where the student's own first step ended",
+    )
+    need(
+        torch.allclose(places[1], _after_one(noise, levels), atol=1e-5),
+        "the second step begins in the wrong place: a step adds (next level - level) times the "
+        "velocity",
+    )
+    need(
+        gradient is not None,
+        "no gradient comes back to the student: something cut it off on the way",
+    )
+    ratio = (value / right).item()
+    need(
+        abs(ratio - noise.numel()) > 1e-3 and abs(ratio - noise.shape[1]) > 1e-3,
+        "the value grows with the number of points: average, do not add up",
+    )
+    need(
+        abs(ratio - 1) < 1e-4,
+        "the value is off: compare the place after the last step with the target, each point with "
+        "its own, by squares",
+    )
+    need(
+        torch.allclose(gradient, right_gradient, rtol=1e-3, atol=1e-6),
+        "the value is right, its gradient is not: it has to run back through all four steps, and "
+        "yours is cut off between them",
+    )
+    print("right: the gradient of the end comes back through all four steps")
+
+
+class _Student(nn.Module):
+    """Bends its way a little, so that no two steps are alike, and remembers what it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([[0.9, -0.4, 0.1], [0.3, 0.7, 0.2], [0, 0.5, 1.1]]))
+        self.asked, self.told = [], []
+
+    def forward(self, x, sigma):
+        self.asked.append(x.detach().clone())
+        self.told.append(float(sigma))
+        return torch.tanh(x @ self.weight) * (1 + sigma)
+
+
+def _after_one(noise, levels):
+    with torch.no_grad():
+        return noise + (levels[1] - levels[0]) * _Student()(noise, levels[0])
+
+
+def _run(loss, student, noise, target, levels):
+    """-> the loss () and the gradient of the student's weight, None where none comes back"""
+    value = loss(student, noise.clone(), target.clone(), levels)
+    need(
+        isinstance(value, torch.Tensor) and value.numel() == 1,
+        f"give one number, a tensor that can be differentiated, not {type(value).__name__}",
+    )
+    if value.requires_grad:
+        value.backward()
+    return value.detach(), student.weight.grad

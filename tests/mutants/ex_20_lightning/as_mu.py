@@ -1,0 +1,13 @@
+"""Takes the shift for mu."""
+
+import math
+
+import torch
+
+HINT = "that stands in an exponent"
+
+
+def answer(steps, shift=3.0):
+    s = torch.linspace(1, 1 / steps, steps)
+    shift = math.exp(shift)
+    return torch.cat([shift / (shift + (1 / s - 1)), torch.zeros(1)])
