@@ -13,6 +13,7 @@ import torch
 from gguf.constants import GGMLQuantizationType
 from torch import nn
 
+from qwenimage_ref import checkpoint
 from qwenimage_ref.adapt import gguf_blocks, lora
 from qwenimage_ref.adapt.gguf import GGUFLinear, load_gguf, plan_gguf, read_gguf, save_gguf
 from qwenimage_ref.adapt.gguf_blocks import LAYOUTS, PLAIN, decode, encode
@@ -571,6 +572,21 @@ def test_large_weights_are_written_in_parts_as_in_one(model, file, tmp_path, mon
     assert (tmp_path / "parts.gguf").read_bytes() == file.read_bytes()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
+def test_a_packed_model_is_saved_in_the_official_layout_as_what_it_computes_with(
+    file, tmp_path, dtype
+):
+    packed, plain = empty(), empty()
+    load_gguf(packed, file, dtype)
+    checkpoint.save(packed, tmp_path / "official")
+    checkpoint.load_into(plain, tmp_path / "official")
+    assert {weight.dtype for weight in plain.parameters()} == {dtype}
+    assert torch.equal(packed(*calls(dtype)[1]), plain(*calls(dtype)[1]))
+    with pytest.raises(CheckpointError, match="is quantised; load the files into a new one"):
+        checkpoint.load_into(packed, tmp_path / "official")
+
+
 # --- LoRA
 
 
@@ -608,14 +624,22 @@ def test_a_lora_is_loaded_over_packed_weights_resident_and_streamed(model, file,
             lora.merge(network)
 
 
-def test_gradients_reach_an_adapter_through_packed_weights(file):
-    network = empty()
-    load_gguf(network, file, torch.float32)
-    adapter = lora.inject(network, "transformer_blocks.*.to_q", rank=4)
-    network(*calls()[0]).square().mean().backward()
-    assert len(adapter.pairs) == 2
-    assert all(pair.lora_B.grad.abs().max() > 0 for pair in adapter.pairs.values())
-    assert all(p.grad is None for p in network.parameters())
+def test_gradients_reach_an_adapter_through_packed_weights_as_through_decoded_ones(file, tmp_path):
+    packed, streamed, plain = empty(), empty(), empty()
+    load_gguf(packed, file, torch.float32)
+    checkpoint.save(packed, tmp_path / "official")
+    checkpoint.load_into(plain, tmp_path / "official")
+    load_gguf(streamed, file, torch.float32, stream=True)
+    gradients = []
+    for network in (packed, streamed, plain):
+        adapter = lora.inject(network, "transformer_blocks.*.to_q", rank=4)
+        network.train()
+        network(*calls()[0]).square().mean().backward()
+        gradients.append([pair.lora_B.grad for pair in adapter.pairs.values()])
+        assert all(p.grad is None for p in network.parameters())
+    for ours, streams, expected in zip(*gradients, strict=True):
+        assert expected.abs().max() > 0
+        assert torch.equal(ours, streams) and (ours - expected).norm() < 1e-5 * expected.norm()
 
 
 def test_a_lora_is_neither_lost_by_loading_nor_forgotten_by_saving(model, file):

@@ -42,6 +42,18 @@ class GGUFLinear(PackedLinear):
     def unpacked(self, dtype: torch.dtype) -> torch.Tensor:
         return decode(self.weight, self.kind, dtype)
 
+    def stored(self) -> dict:
+        """What the official files hold: the model is saved as what it computes with, decoded."""
+        vector = {} if self.bias is None else {"bias": tuple(self.bias.shape)}
+        return {"weight": (self.out_features, self.in_features)} | vector
+
+    def to_stored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        dtype = torch.float32 if self.bias is None else self.bias.dtype
+        return decode(tensor, self.kind, dtype) if name == "weight" else tensor
+
+    def from_stored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        raise CheckpointError("the model is quantised; load the files into a new one")
+
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.kind}"
 
