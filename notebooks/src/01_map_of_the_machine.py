@@ -117,7 +117,8 @@ show.table(
 
 # %% [markdown]
 # The same as a drawing. Each box names what it hands on, with the official shape above and the
-# pocket's below. `velocity` is the transformer's answer: which way from here to a picture.
+# pocket's below. `velocity` is the transformer's answer: the direction from a picture to the noise,
+# and painting goes the other way.
 
 # %%
 from qwenimage_ref.course import drawings

@@ -166,7 +166,8 @@ def judge(group):
 # ## Time and direction
 #
 # The network is told the noise level. Inside, the number is multiplied by 1000 and becomes waves,
-# cosines and sines of many lengths. Four ways to go wrong:
+# cosines and sines of many lengths ([chapter 06](06_one_mmdit_block.ipynb); for the direction,
+# [chapter 08](08_the_shifted_sampler.ipynb)). Four ways to go wrong:
 
 # %%
 hang(corners.TIME)
@@ -184,7 +185,8 @@ gallery.exhibit(*corners.TIME[1:])
 #
 # Attention does not see where a token is. It is told, by turning pairs of numbers by an angle that
 # grows with row and column (`rotate` and `positions`). The rows and columns of the picture count
-# from its middle; the prompt marches off diagonally, starting at its corner.
+# from its middle; the prompt marches off diagonally, starting at its corner
+# ([chapter 05](05_msrope.ipynb)).
 
 # %%
 hang(corners.PLACE)
@@ -222,7 +224,8 @@ print("from the picture's first token to the text's, in rows and columns:", *gap
 # ## What was read
 #
 # The prompt travels inside a fixed letter, the *template*. The language model reads all of it, then
-# the states of the first 34 tokens are dropped. Several prompts in a batch are filled up to one
+# the states of the first 34 tokens are dropped (chapters [02](02_tokens.ipynb) and
+# [03](03_a_language_model_as_a_reader.ipynb)). Several prompts in a batch are filled up to one
 # length, the *padding*, and a mask tells attention which states are real.
 
 # %%
@@ -261,7 +264,8 @@ print("without it the velocity by more than 1 %: ok")
 # ## Into latents and out
 #
 # At both ends of the transformer and of the VAE, numbers change their order, their scale or their
-# axes. Each of these has two ways to be written, and one of them is right.
+# axes ([chapter 04](04_pictures_to_latents_and_back.ipynb)). Each of these has two ways to be
+# written, and one of them is right.
 
 # %%
 hang(corners.LATENTS)
@@ -417,8 +421,8 @@ assert len(rows) == len({name for name, *_ in rows}) == 25
 show.table(["bug", "a picture shows it", "file in tests", "test that fails"], rows)
 
 # %% [markdown]
-# LoRA has a corner of its own, `alpha` over rank, which makes a style eight times too strong. It
-# comes with chapter 10.
+# A **LoRA** is a small file of changes to a model's weights. It has a corner of its own, `alpha`
+# over rank, which makes a style eight times too strong. That comes with chapter 10.
 #
 # ## What users report most
 #
