@@ -139,8 +139,12 @@ def ex_06_mask(attend) -> None:
         "likes, nobody reads it; hide its keys",
     )
     need(
-        other("v", 0, 0) and other("v", 1, 2),
+        other("v", 0, 0),
         "a real word may change and nobody notices: true marks the words that are to be seen",
+    )
+    need(
+        other("v", 1, 2),
+        "a real word of the second prompt may change and nobody notices: look where it has padding",
     )
     need(
         other("v", 0, T) and other("v", 1, T + I - 1),

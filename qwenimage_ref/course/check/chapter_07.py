@@ -62,7 +62,7 @@ def _judge(found, wanted, dtype: str, where: str, content: bytes) -> None:
     for wrong, hint in _mistakes(wanted, dtype, content):
         need(not np.array_equal(found, wrong, equal_nan=True), f"{where}: {hint}")
     same = np.array_equal(np.sort(found, axis=None), np.sort(wanted, axis=None))
-    hint = "other numbers than were written"
+    hint = "other numbers than were written; where they are is said by data_offsets alone"
     if same:
         hint = "the right numbers in wrong places; along the last axis neighbours in the file stand"
     need(np.array_equal(found, wanted), f"{where}: {hint}")

@@ -8,4 +8,4 @@ def answer(q, k, v, real):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:1, None, None])
 
 
-HINT = "a real word may change"
+HINT = "of the second prompt"
