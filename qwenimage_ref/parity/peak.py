@@ -1,6 +1,7 @@
 """What needs a fresh process to be measured: the peak memory of a call, the cost of an import.
 
 This file is the program that `measure_call` and `measure_import` start; it prints a line of JSON.
+Others (lora_tasks.py) are started in the same way, by `fresh_process`.
 Memory is the system's own account, which Linux keeps in /proc.
 """
 
@@ -21,7 +22,7 @@ IMPORTS = {
 
 def measure_import(who: str) -> dict:
     """ "ours" or "reference" -> {"seconds": of the processor, "bytes": resident afterwards}"""
-    return _fresh_process("import", who)
+    return fresh_process(__name__, "import", who)
 
 
 def measure_call(who: str, direction: str, sides, dtype: str, base_dim: int) -> dict:
@@ -32,7 +33,8 @@ def measure_call(who: str, direction: str, sides, dtype: str, base_dim: int) -> 
     the kernels, too. malloc is told to give every large piece back as soon as it is freed, so that
     the figure is what the call needs, not what malloc keeps of it or had kept before.
     """
-    return _fresh_process("call", who, direction, ",".join(map(str, sides)), dtype, str(base_dim))
+    sides = ",".join(map(str, sides))
+    return fresh_process(__name__, "call", who, direction, sides, dtype, str(base_dim))
 
 
 def can_measure_memory() -> bool:
@@ -40,23 +42,34 @@ def can_measure_memory() -> bool:
     return os.access(ACCOUNT / "clear_refs", os.W_OK)
 
 
-def rise(call) -> int:
-    """Bytes by which the anonymous memory of this process rises while `call` runs, at most."""
+def own() -> int:
+    """Bytes of this process's anonymous memory."""
+    return _account("RssAnon")
+
+
+def most(call) -> int:
+    """The most of them while `call` runs; what it maps from files and unmaps again counts, too."""
     (ACCOUNT / "clear_refs").write_text("5")  # the high-water mark starts from here
-    before = _account("RssAnon")
     call()
     mapped = _account("RssFile") + _account("RssShmem")
-    return _account("VmHWM") - mapped - before
+    return _account("VmHWM") - mapped
 
 
-def _fresh_process(*arguments: str) -> dict:
+def rise(call) -> int:
+    """Bytes by which the anonymous memory of this process rises while `call` runs, at most."""
+    before = own()
+    return most(call) - before
+
+
+def fresh_process(module: str, *arguments: str) -> dict:
+    """The line of JSON that a module of this package prints as a program, on one thread."""
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "MALLOC_MMAP_THRESHOLD_": str(1 << 17),
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    command = [sys.executable, "-m", __name__, *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]

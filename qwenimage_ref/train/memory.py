@@ -26,24 +26,38 @@ def recompute(mmdit: MMDiT) -> None:
         mmdit.transformer_blocks = Recomputed(nn.ModuleList.__iter__(mmdit.transformer_blocks))
 
 
-def training_bytes(mmdit: MMDiT, tokens: int, adapter_parameters: int) -> dict[str, int]:
+# Of a block whose way back begins, in copies of the stream (of all tokens, as wide as the network):
+# two normalised ones and a modulated one, the stream between attention and MLP, queries, keys and
+# values before and after norm and rotation (values once), attention's and the MLP's answer
+INSIDE = 12
+# in 16 bits: queries and keys a second time, twice over, in the float32 in which they are normed
+UPCAST = 6
+# of the image's MLP, four times as wide: before and after GELU, and of the latter the gradient
+# that came through the weights, the one that came through the adapter, and their sum
+MLP = 5 * 4
+
+
+def training_bytes(
+    mmdit: MMDiT, image_tokens: int, text_tokens: int, adapter_parameters: int
+) -> dict[str, int]:
     """What a step of LoRA training keeps in memory at once, by part, with recomputed blocks.
 
-    tokens: of picture and text together, times the batch. The base is as large as it is stored;
-    the adapter is float32 and has a gradient, two moments and an average beside it; of every block
-    its inputs are kept, and of one block, the one that is just computed again, everything.
+    Tokens: times the batch, and more of the image than of the text. The base is as large as it is
+    computed with; of a streamed one, a single block. The adapter is float32, with two moments and
+    an average. Of every block its inputs are kept until it is computed again; the gradients that
+    come in their place are fewer or more, so that the larger of both counts.
     """
-    config, base = mmdit.config, next(mmdit.parameters())
+    config, base = mmdit.config, mmdit.proj_out.weight
+    blocks = mmdit.transformer_blocks
+    if not isinstance(blocks, nn.ModuleList):
+        one = sum(p.numel() for p in blocks.blocks[0].parameters()) * base.element_size()
     weights = sum(p.nbytes for p in mmdit.parameters())
-    stream = tokens * config.inner_dim * base.element_size()
+    token = config.inner_dim * base.element_size()
+    stream = (image_tokens + text_tokens) * token
+    kept = INSIDE + (UPCAST if base.element_size() == 2 else 0)
     return {
-        "base": weights,
-        "adapter": 5 * 4 * adapter_parameters,
-        "between blocks": config.num_layers * stream,
-        "inside a block": INSIDE * stream,
+        "base": weights if isinstance(blocks, nn.ModuleList) else weights + one,
+        "adapter": 4 * 4 * adapter_parameters,
+        "between blocks": max(config.num_layers * stream, 4 * adapter_parameters),
+        "inside a block": kept * stream + MLP * image_tokens * token,
     }
-
-
-# of a stream, how often: the six modulated and normalised copies, queries, keys and values before
-# and after their norms, attention's output and the two MLPs of four times the width
-INSIDE = 40
