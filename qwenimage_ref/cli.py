@@ -206,7 +206,7 @@ def _check_output(path: Path) -> None:
 
 def _info(options) -> None:
     from . import official
-    from .adapt.single_file import describe
+    from .adapt.file_kinds import describe
     from .released import empty_networks, read_model_index
     from .tokenizer import Tokenizer
 

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from . import official
-from .adapt.single_file import demand, load_text_encoder, load_transformer, load_vae
+from .adapt.file_kinds import demand
+from .adapt.single_file import load_text_encoder, load_transformer, load_vae
 from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, velocities
 from .checkpoint import load_into
 from .config import SchedulerConfig

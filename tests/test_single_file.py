@@ -17,11 +17,10 @@ from tiny_model import TINY
 
 from qwenimage_ref import QwenImage
 from qwenimage_ref.adapt import gguf, quantize
+from qwenimage_ref.adapt.file_kinds import ZERO_COND_T, describe
 from qwenimage_ref.adapt.packed import PREFIXES
 from qwenimage_ref.adapt.single_file import (
     VAE_PREFIXES,
-    ZERO_COND_T,
-    describe,
     load_text_encoder,
     load_transformer,
     load_vae,
@@ -420,6 +419,31 @@ def test_a_pickle_is_never_opened_whatever_its_name(tmp_path, name):
     torch.save({"img_in.weight": torch.zeros(2)}, tmp_path / name)
     with pytest.raises(CheckpointError, match="is a pickle, which can run any code"):
         describe(tmp_path / name)
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_a_header_whose_length_begins_as_a_pickle_does_is_no_pickle(tmp_path, length):
+    file = written(tmp_path / "one.safetensors", {"img_in.weight": torch.zeros(2)})
+    size = int.from_bytes(file.read_bytes()[:8], "little")
+    header, numbers = file.read_bytes()[8 : 8 + size], file.read_bytes()[8 + size :]
+    file.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + numbers)
+    assert file.read_bytes().startswith(b"\x80") and list(describe(file).where) == ["img_in.weight"]
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_a_file_of_a_model_of_another_size_sends_for_its_configs(forged, tmp_path, part):
+    load = {"transformer": load_transformer, "vae": load_vae, "text_encoder": load_text_encoder}
+    file = written(tmp_path / "tiny.safetensors", official(forged, part))
+    with pytest.raises(CheckpointError, match=r"wide, by config.json .* this very model"):
+        load[part](empty_network(POCKET, part), file, torch.float32)
+
+
+def test_several_parts_in_one_file_are_named_and_not_read(forged, tmp_path):
+    parts = {PREFIXES[0]: "transformer", "vae.": "vae"}
+    both = {p + key: t for p, part in parts.items() for key, t in official(forged, part).items()}
+    with pytest.raises(CheckpointError, match="is several parts .* save each as a file of its own"):
+        file = written(tmp_path / "all.safetensors", both)
+        load_transformer(empty_network(forged, "transformer"), file, torch.float32)
 
 
 def test_a_folder_a_missing_file_and_a_shard_are_told_apart(forged, tmp_path):
