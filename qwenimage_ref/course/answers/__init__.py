@@ -14,6 +14,7 @@ from . import (
     chapter_07,
     chapter_08,
     chapter_09,
+    chapter_10,
     chapter_11,
     chapter_12,
     chapter_13,
@@ -31,6 +32,7 @@ from .chapter_06 import EX_06_MASK, EX_06_MODULATION
 from .chapter_07 import EX_07_TENSOR
 from .chapter_08 import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
 from .chapter_09 import EX_09_IMG2IMG
+from .chapter_10 import EX_10_LORA, EX_10_STILL
 from .chapter_11 import EX_11_DIAGNOSE
 from .chapter_12 import EX_12_SIGMA
 from .chapter_13 import EX_13_FOOLED
@@ -56,6 +58,8 @@ __all__ = [
     "EX_08_MU",
     "EX_08_STRETCH",
     "EX_09_IMG2IMG",
+    "EX_10_LORA",
+    "EX_10_STILL",
     "EX_11_DIAGNOSE",
     "EX_12_SIGMA",
     "EX_13_FOOLED",
@@ -79,6 +83,7 @@ CHAPTERS = (
     chapter_07,
     chapter_08,
     chapter_09,
+    chapter_10,
     chapter_11,
     chapter_12,
     chapter_13,

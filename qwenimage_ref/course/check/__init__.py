@@ -10,6 +10,7 @@ from .chapter_06 import ex_06_mask, ex_06_modulation
 from .chapter_07 import ex_07_tensor
 from .chapter_08 import ex_08_guide, ex_08_mu, ex_08_stretch
 from .chapter_09 import ex_09_img2img
+from .chapter_10 import ex_10_lora, ex_10_still
 from .chapter_11 import ex_11_diagnose
 from .chapter_12 import ex_12_sigma
 from .chapter_13 import ex_13_fooled
@@ -39,6 +40,8 @@ __all__ = [
     "ex_08_mu",
     "ex_08_stretch",
     "ex_09_img2img",
+    "ex_10_lora",
+    "ex_10_still",
     "ex_11_diagnose",
     "ex_12_sigma",
     "ex_13_fooled",

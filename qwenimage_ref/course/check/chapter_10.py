@@ -1,0 +1,107 @@
+"""Chapter 10: LoRA."""
+
+import torch
+
+from ..answers import EX_10_LORA, EX_10_STILL
+from .common import need
+
+
+def ex_10_lora(lora_linear) -> None:
+    """A linear layer with its pair, y (N, out) from x (N, in), within 1e-5."""
+    N, in_, out, rank, alpha = 5, 7, 11, 3, 12.0
+    generator = torch.Generator().manual_seed(10)
+    sizes = (N, in_), (out, in_), (out,), (rank, in_), (out, rank)
+    x, W, b, A, B = (torch.randn(size, generator=generator) for size in sizes)
+    try:
+        answer = lora_linear(x, W, b, A, B, alpha)
+    except (RuntimeError, IndexError) as error:
+        need(False, f"the sizes do not meet ({error}); x goes through A first, (3, 7), then B")
+    need(
+        isinstance(answer, torch.Tensor) and answer.shape == (N, out),
+        f"{N} inputs of {in_} numbers should give {N} outputs of {out}",
+    )
+    right, plain = EX_10_LORA(x, W, b, A, B, alpha), x @ W.T + b
+    need(not _near(answer, plain), "that is the layer without its pair: nothing was added")
+    share = right - plain
+    need(not _near(answer, share), "that is the pair alone: the layer itself is missing")
+    need(not _near(answer, right - b), "the bias is missing")
+    for factor, hint in (
+        (rank / alpha, "the pair counts once, whatever alpha says"),
+        (rank, "the pair counts alpha times: too strong by the number of rows of A"),
+        (rank / in_, "alpha is divided by the wrong size: how many inputs there are says nothing"),
+        (rank / out, "alpha is divided by the wrong size: how many outputs there are says nothing"),
+        (alpha / rank, "the pair is scaled twice, once for A and once for B"),
+        ((rank / alpha) ** 2, "the fraction stands upside down: a larger alpha should count more"),
+    ):
+        need(not _near(answer, plain + factor * share), hint)
+    scaled = alpha / rank * plain + share
+    need(not _near(answer, scaled), "the layer itself is scaled, too; only the pair should be")
+    need(_near(answer, right), "some numbers differ from W x + b and the scaled pair beside it")
+    stronger = lora_linear(x, W, b, A, B, 2 * alpha)
+    need(_near(stronger - plain, 2 * share), "twice the alpha should add twice as much")
+    print("right: the layer, and a small detour beside it")
+
+
+def _near(a, b) -> bool:
+    return bool(torch.allclose(a, b, atol=1e-5, rtol=1e-5))
+
+
+def ex_10_still(still) -> None:
+    """Whether a linear layer of a model of so many blocks never gets a gradient."""
+    for blocks in (3, 12):
+        last = blocks - 1
+        said = {name: bool(still(name, blocks)) for name in _names(blocks)}
+        right = {name: EX_10_STILL(name, blocks) for name in said}
+        outside = [name for name in said if "blocks" not in name and said[name]]
+        need(
+            not outside,
+            f"{blocks} blocks: {', '.join(outside[:1])} is in no block, and what comes out of it "
+            "reaches the picture",
+        )
+        number = {n: int(n.split(".")[1]) for n in said if "blocks" in n}
+        earlier = sorted({number[n] for n in number if said[n] and number[n] != last})
+        need(
+            not earlier,
+            f"{blocks} blocks, counted from 0: you name block {', '.join(map(str, earlier))}, "
+            f"whose text goes on to the next one; only what block {last} does to text is in vain",
+        )
+        need(any(said.values()), f"{blocks} blocks: you name none, and five never get a gradient")
+        mine = {n.split(".", 2)[2] for n in number if said[n]}
+        theirs = {n.split(".", 2)[2] for n in number if right[n]}
+        img = sorted(n for n in mine if not n.startswith(("txt_", "attn.add_", "attn.to_add_")))
+        need(not img, f"{', '.join(img)} of the last block works on the image, which is kept")
+        need(
+            "txt_mod.1" not in mine,
+            "txt_mod of the last block: two of its six vectors turn the text that the image "
+            "still looks at",
+        )
+        need(
+            not mine & {"attn.add_k_proj", "attn.add_v_proj"},
+            "keys and values of the text are what the image looks at, in the last block, too",
+        )
+        missing = theirs - mine
+        asks = "attn.add_q_proj" in missing
+        need(
+            not asks,
+            "one is missing: whom does it serve that text tokens *ask* in the last attention?",
+        )
+        need(
+            "attn.to_add_out" not in missing,
+            "one is missing: what happens to the text that comes out of the last attention?",
+        )
+        need(
+            not missing,
+            f"{len(missing)} missing: what comes after the last attention, in the text's stream?",
+        )
+    print("right: five layers that no training ever moves")
+
+
+def _names(blocks: int) -> list[str]:
+    """Linear layers of a model: of each block 14, and those around the blocks."""
+    attn = ("to_q", "to_k", "to_v", "to_out.0")
+    attn += ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+    inside = [f"attn.{name}" for name in attn]
+    for stream in ("img", "txt"):
+        inside += [f"{stream}_mod.1", f"{stream}_mlp.net.0.proj", f"{stream}_mlp.net.2"]
+    around = ["img_in", "txt_in", "norm_out.linear", "proj_out"]
+    return around + [f"transformer_blocks.{i}.{name}" for i in range(blocks) for name in inside]

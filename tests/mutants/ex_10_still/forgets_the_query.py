@@ -1,0 +1,8 @@
+"""Forgets who asks."""
+
+HINT = "tokens *ask*"
+
+
+def answer(name, blocks):
+    last = f"transformer_blocks.{blocks - 1}."
+    return name.startswith((last + "txt_mlp", last + "attn.to_add_out"))
