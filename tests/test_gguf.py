@@ -268,7 +268,7 @@ def test_square_weights_are_not_transposed(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
 def test_streamed_blocks_are_the_resident_ones_bit_for_bit(tmp_path, dtype):
     model, path = random_weights(empty(), seed=0), tmp_path / "mixed.gguf"
-    kinds = ["Q8_0", "Q4_0", "BF16", "F16", "F32", "Q4_1", "Q5_0"]
+    kinds = ["Q8_0", "Q4_0", "BF16", "F16", "F32", "Q4_1", "Q5_1"]
 
     def mixed(name, weight):
         stored = as_published(name, weight)
@@ -426,8 +426,8 @@ def raw(tensors=(A, B), metadata=(ARCHITECTURE,), begin=b"GGUF", version=3, data
         (raw([A, info("b", [8], 0, 192)]), "b begins at byte"),
         (raw([A, info("b", [8], 0, 2**64 - 32)]), "b begins at byte"),
         (raw([A, info("b", [2**62, 2**62], 0, 224)]), "b ends at byte"),
-        (raw([A, info("b", [8], 10, 224)]), "b is stored as Q2_K; choose a file of F32, F16"),
-        (raw([A, info("b", [8], 77, 224)]), "b is stored as type 77"),
+        (raw([A, info("b", [8], 23, 224)]), "b is stored as type 23; choose a file of F32, F16"),
+        (raw([A, info("b", [8], 2**32 - 1, 224)]), "b is stored as type 4294967295"),
         (raw([info("a", [48, 3], 8, 0)]), "a: rows of 48 numbers cannot be cut into Q8_0 blocks"),
         (raw([A, info("b", [], 0, 224)]), "b has 0 dimensions"),
         (raw([A, info("b", [2] * 5, 0, 224)]), "b has 5 dimensions"),

@@ -46,11 +46,46 @@ def _q4_1(blocks):
     return _nibbles(blocks[..., 4:]).flatten(-2).float() * _half(blocks, 0) + _half(blocks, 2)
 
 
+def _fives(blocks):
+    """4 bytes with the fifth bit of each element; 16 bytes as in Q4_0: (..., 32) of 0 to 31"""
+    fifth = (_shifts(blocks[..., :4], *range(8)) & 1).transpose(-1, -2).flatten(-2)
+    return (_nibbles(blocks[..., 4:]).flatten(-2) | fifth << 4).float()
+
+
 def _q5_0(blocks):
-    """f16 d; 4 bytes with the fifth bit of each element; 16 bytes as in Q4_0. w = d (q - 16)"""
-    fifth = (_shifts(blocks[..., 2:6], *range(8)) & 1).transpose(-1, -2).flatten(-2)
-    q = _nibbles(blocks[..., 6:]).flatten(-2) | fifth << 4
-    return (q.float() - 16) * _half(blocks, 0)
+    """f16 d; 20 bytes of fives. w = d (q - 16)"""
+    return (_fives(blocks[..., 2:]) - 16) * _half(blocks, 0)
+
+
+def _q5_1(blocks):
+    """f16 d; f16 m; 20 bytes of fives. w = d q + m"""
+    return _fives(blocks[..., 4:]) * _half(blocks, 0) + _half(blocks, 2)
+
+
+def _pairs(blocks):
+    """64 bytes: of each 32, bits 0 and 1 are 32 elements, bits 2 and 3 the next: (..., 2, 128)"""
+    return (_shifts(blocks.unflatten(-1, (2, 32)), 0, 2, 4, 6) & 3).flatten(-2)
+
+
+def _q2_k(blocks):
+    """16 bytes of scale and, above it, minimum; 64 bytes of pairs; f16 d; f16 dmin. w as below"""
+    q = _pairs(blocks[..., 16:80]).flatten(-2).unflatten(-1, (16, 16)).float()
+    scale, minimum = _nibbles(blocks[..., :16]).float().unbind(-2)
+    scale, minimum = _half(blocks, 80) * scale, _half(blocks, 82) * minimum
+    return (scale.unsqueeze(-1) * q - minimum.unsqueeze(-1)).flatten(-2)
+
+
+def _q3_k(blocks):
+    """32 bytes of third bits; 64 bytes of pairs; 12 bytes of scale; f16 d. w = d scale (q - 4)
+
+    Of 16 scales the lower 4 bits lie in the halves of 8 bytes, the upper 2 in pairs of 4 bytes.
+    """
+    third = (_shifts(blocks[..., :32], *range(8)) & 1).flatten(-2)
+    q = (_pairs(blocks[..., 32:96]).flatten(-2) | third << 2).float() - 4
+    low = _nibbles(blocks[..., 96:104]).flatten(-2)
+    high = (_shifts(blocks[..., 104:108], 0, 2, 4, 6) & 3).flatten(-2)
+    scale = _half(blocks, 108) * ((low | high << 4).float() - 32)
+    return (scale.unsqueeze(-1) * q.unflatten(-1, (16, 16))).flatten(-2)
 
 
 def _scales_and_minima(blocks):
@@ -87,7 +122,7 @@ def _q5_k(blocks):
 def _q6_k(blocks):
     """128 bytes ql; 64 bytes qh; 16 x i8 scale; f16 d. w = (d scale) (q - 32), in two halves"""
     low = _nibbles(blocks[..., :128].unflatten(-1, (2, 64))).flatten(-2)  # (..., 2, 128)
-    high = (_shifts(blocks[..., 128:192].unflatten(-1, (2, 32)), 0, 2, 4, 6) & 3).flatten(-2)
+    high = _pairs(blocks[..., 128:192])
     q = (low | high << 4).flatten(-2).unflatten(-1, (16, 16)).float() - 32
     scale = blocks[..., 192:208].contiguous().view(torch.int8).float()
     return ((_half(blocks, 208) * scale).unsqueeze(-1) * q).flatten(-2)
@@ -118,7 +153,10 @@ LAYOUTS = {
     "Q4_0": Layout(2, 32, 18, _q4_0, (0,)),
     "Q4_1": Layout(3, 32, 20, _q4_1, (0, 2)),
     "Q5_0": Layout(6, 32, 22, _q5_0, (0,)),
+    "Q5_1": Layout(7, 32, 24, _q5_1, (0, 2)),
     "Q8_0": Layout(8, 32, 34, _q8_0, (0,)),
+    "Q2_K": Layout(10, 256, 84, _q2_k, (80, 82)),
+    "Q3_K": Layout(11, 256, 110, _q3_k, (108,)),
     "Q4_K": Layout(12, 256, 144, _q4_k, (0, 2)),
     "Q5_K": Layout(13, 256, 176, _q5_k, (0, 2)),
     "Q6_K": Layout(14, 256, 210, _q6_k, (208,)),

@@ -35,7 +35,6 @@ MOST = 100_000  # tensors, or entries of metadata; the official model has 1,933 
 MOST_ENTRIES = 1_000_000  # of an array; vocabularies of language models have 150,000
 LONGEST_NAME, LONGEST_TEXT = 1_000, 1_000_000  # bytes
 KINDS = {layout.number: kind for kind, layout in LAYOUTS.items()}
-NOT_READ = {7: "Q5_1", 10: "Q2_K", 11: "Q3_K"}
 
 
 @dataclass(frozen=True)
@@ -180,9 +179,8 @@ def _places(file: Path, infos: dict, header: int, size: int, alignment: int) -> 
     for name, (shape, number, offset) in infos.items():
         shown = shorten([name])
         if number not in KINDS:
-            kind = NOT_READ.get(number, f"type {number}")
             raise CheckpointError(
-                f"{file}: {shown} is stored as {kind}; choose a file of {', '.join(LAYOUTS)}"
+                f"{file}: {shown} is stored as type {number}; choose a file of {', '.join(LAYOUTS)}"
             )
         kind = KINDS[number]
         try:
