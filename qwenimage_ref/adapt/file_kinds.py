@@ -80,8 +80,10 @@ class SingleFile:
 
     def __str__(self) -> str:
         layout = f"fp8, {self.layout}" if self.layout in ENDINGS else self.layout
-        lines = [f"{self.file}", f"  {self.what}; {layout}"]
-        for name, (numbers, tensors) in self.types.items():
+        known = f"; {layout}" if self.what in PARTS.values() else ""
+        lines = [f"{self.file}", f"  {self.what}{known}"]
+        total = tuple(map(sum, zip(*self.types.values()))) or (0, 0)
+        for name, (numbers, tensors) in [*self.types.items(), ("together", total)]:
             lines.append(f"  {name:13} {numbers:>14,} numbers in {tensors:,} tensors")
         if self.zero_cond_t:
             lines.append("  marked as Edit-2511, whose condition pictures see time 0")
