@@ -68,7 +68,10 @@ def _pairs(blocks):
 
 
 def _q2_k(blocks):
-    """16 bytes of scale and, above it, minimum; 64 bytes of pairs; f16 d; f16 dmin. w as below"""
+    """16 bytes of scale and, above it, minimum; 64 bytes of pairs; f16 d; f16 dmin
+
+    w = (d scale) q - dmin minimum, in sub-blocks of 16
+    """
     q = _pairs(blocks[..., 16:80]).flatten(-2).unflatten(-1, (16, 16)).float()
     scale, minimum = _nibbles(blocks[..., :16]).float().unbind(-2)
     scale, minimum = _half(blocks, 80) * scale, _half(blocks, 82) * minimum
@@ -108,7 +111,7 @@ def _k_weights(blocks, q):
 
 
 def _q4_k(blocks):
-    """As above; 128 bytes: of each 32, lower halves are sub-block 2 g, upper ones 2 g + 1"""
+    """16 bytes as above; 128 bytes: lower halves of 32 are sub-block 2 g, upper ones 2 g + 1"""
     q = _nibbles(blocks[..., 16:].unflatten(-1, (4, 32))).flatten(-3, -2)  # (..., 8, 32)
     return _k_weights(blocks, q)
 

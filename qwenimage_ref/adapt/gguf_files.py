@@ -17,19 +17,8 @@ from ..files import CheckpointError, Place, shorten
 from .gguf_blocks import LAYOUTS, row_bytes
 
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32
-NUMBERS = {
-    0: "B",
-    1: "b",
-    2: "H",
-    3: "h",
-    4: "I",
-    5: "i",
-    6: "f",
-    7: "?",
-    10: "Q",
-    11: "q",
-    12: "d",
-}
+NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
+           12: "d"}  # fmt: skip
 U32, BOOL, TEXT, ARRAY = 4, 7, 8, 9  # of the types of metadata
 MOST = 100_000  # tensors, or entries of metadata; the official model has 1,933 and 3
 MOST_ENTRIES = 1_000_000  # of an array; vocabularies of language models have 150,000
@@ -82,8 +71,6 @@ def read_gguf(file: str | Path) -> GGUF:
     file = Path(file)
     if not file.is_file():
         raise CheckpointError(f"{file} is missing; is it downloaded?")
-    if file.suffix != ".gguf":
-        raise CheckpointError(f"{file} is not a .gguf file")
     try:
         with file.open("rb") as opened:
             # private, as torch wants it to lend its bytes; nothing is written
@@ -243,7 +230,9 @@ def _written_header(metadata: dict, infos: dict[str, tuple]) -> bytes:
 def _value(value: str | int | bool) -> bytes:
     if isinstance(value, str):
         return struct.pack("<I", TEXT) + _text(value)
-    return struct.pack("<I?", BOOL, value) if value is True else struct.pack("<II", U32, value)
+    if isinstance(value, bool):
+        return struct.pack("<I?", BOOL, value)
+    return struct.pack("<II", U32, value)
 
 
 def _text(text: str) -> bytes:
