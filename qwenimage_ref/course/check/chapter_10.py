@@ -65,7 +65,7 @@ def ex_10_still(still) -> None:
             f"{blocks} blocks, counted from 0: you name block {', '.join(map(str, earlier))}, "
             f"whose text goes on to the next one; only what block {last} does to text is in vain",
         )
-        need(any(said.values()), f"{blocks} blocks: you name none, and five never get a gradient")
+        need(any(said.values()), f"{blocks} blocks: you name none, and four never get a gradient")
         mine = {n.split(".", 2)[2] for n in number if said[n]}
         theirs = {n.split(".", 2)[2] for n in number if right[n]}
         img = sorted(n for n in mine if not n.startswith(("txt_", "attn.add_", "attn.to_add_")))
@@ -93,7 +93,7 @@ def ex_10_still(still) -> None:
             not missing,
             f"{len(missing)} missing: what comes after the last attention, in the text's stream?",
         )
-    print("right: five layers that no training ever moves")
+    print("right: four layers that no training ever moves")
 
 
 def _names(blocks: int) -> list[str]:

@@ -1,0 +1,744 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · LoRA
+#
+# The pocket model has never seen a heart. On this page you teach it one, in seconds, without
+# touching a single one of its weights.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 06](06_one_mmdit_block.ipynb) and [chapter 09](09_text_to_image.ipynb) |
+# | **You get** | an adapter that you built, trained, scaled, merged and saved in seven dialects |
+# | **Minutes** | 40 to read, one to run |
+# | **Picture** | a slider from a model that knows no heart to one that does |
+# | **Number** | of ten new hearts the reader finds none before and at least eight after |
+
+# %%
+import torch
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import adapters, show
+from qwenimage_ref.posters import novelty
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+mmdit = pipe.transformer
+
+# %% [markdown]
+# ## Something it does not know
+#
+# Ten prompts. Colours, backgrounds and places are old friends; only the word *heart* is new. The
+# tokenizer has no token for it and spells it in pieces, so nothing has to be added there.
+
+# %%
+lessons, wanted = novelty.scenes()
+prompts = [novelty.prompt(scene) for scene in wanted]
+assert len(pipe.tokenizer.encode(" heart")) > 1
+for number, prompt in enumerate(prompts, 1):
+    print(number, prompt)
+
+# %%
+before = adapters.paint(pipe, prompts, range(10), steps=16)
+names = [f"before: {number}" for number in range(1, 11)]
+alt = "Ten pictures painted by a model that knows no heart: blots, holes and empty paper"
+show.grid(before, names, alt, columns=5, scale=1)
+
+# %% [markdown]
+# It has to paint something, so it paints the letters it was given as a shape: blots. As always a
+# short program looks, too. It compares the largest thing in a picture with a heart and the six
+# known shapes, and says a name only where the two overlap by four fifths.
+
+# %%
+found_before = [novelty.found(picture) for picture in before]
+assert found_before.count(novelty.NAME) == 0
+assert [novelty.found(novelty.draw(scene)) for scene in wanted].count(novelty.NAME) == 10
+print("hearts found in the model's ten pictures: 0; in ten drawn ones: 10")
+
+# %% [markdown]
+# ## A detour beside a layer
+#
+# Training the whole model anew would do. It would also cost a copy of all weights for each new
+# shape, and two more for the optimiser. **LoRA**, *low-rank adaptation*, leaves a linear layer's
+# weight $W$ alone and trains a detour beside it, through a bottleneck only $r$ numbers wide:
+#
+# $$y = W x + b + \frac{\alpha}{r} B (A x)$$
+#
+# `A` is (r, in) and leads down, `B` is (out, r) and leads up; `r` is the **rank**. Here is what
+# the detour adds, first with nothing hidden. All sizes are small, and different.
+
+# %%
+N, in_, out, rank = 5, 7, 11, 3
+generator = torch.Generator().manual_seed(0)
+x, A = torch.randn(N, in_, generator=generator), torch.randn(rank, in_, generator=generator)
+W, b = torch.randn(out, in_, generator=generator), torch.randn(out, generator=generator)
+B = torch.randn(out, rank, generator=generator)
+
+
+def detour_in_a_loop(x, A, B):
+    y = torch.zeros(len(x), len(B))
+    for n in range(len(x)):
+        for r in range(len(A)):
+            down = sum(A[r, i] * x[n, i] for i in range(A.shape[1]))
+            for o in range(len(B)):
+                y[n, o] += B[o, r] * down
+    return y
+
+
+# %%
+in_a_loop, at_once, as_weight = detour_in_a_loop(x, A, B), x @ A.T @ B.T, x @ (B @ A).T
+assert torch.allclose(in_a_loop, at_once, atol=1e-5)
+assert torch.allclose(at_once, as_weight, atol=1e-5)
+assert torch.linalg.matrix_rank(B @ A) == rank
+print("a loop, two thin products, one change of the weight: the same numbers: ok")
+
+# %% [markdown]
+# The third way of writing it says what a LoRA *is*: a change of the weight, `B @ A`, as large as
+# the weight but of rank 3 only. The second says why it is cheap. For a layer of the pocket model,
+# and of the official one:
+
+# %%
+for D in (192, 3072):
+    print(f"{D:,} × {D:,} = {D * D:,} weights, rank 8: {2 * 8 * D:,}, one in {D // 16}")
+assert mmdit.config.inner_dim == 192 and 192 * 192 // (2 * 8 * 192) == 12
+
+# %% [markdown]
+# ## Exercise: the layer and its detour
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `lora_linear(x, W, b, A, B, alpha)` for `x` of (N, in): the linear layer with its detour,
+# scaled as in the formula above. You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def lora_linear(x, W, b, A, B, alpha):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+lora_linear = answers.unless_solved(lora_linear, answers.EX_10_LORA)
+check.ex_10_lora(lora_linear)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Everything but the fraction is in the cells above. The rank is nowhere among the arguments: one of
+# them has it as a size.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `x` is a row of rows, so a layer is `x @ W.T + b`. The fraction belongs to the detour alone, and
+# once.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# down  = x through A         (N, r)
+# up    = down through B      (N, out)
+# y     = x through W, plus b, plus alpha / r times up
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def lora_linear(x, W, b, A, B, alpha):
+#     return x @ W.T + b + alpha / len(A) * (x @ A.T) @ B.T
+# ```
+#
+# </details>
+#
+# As a layer in PyTorch it is a wrapper of a dozen lines. `A` starts small and random, `B` starts
+# as zero:
+
+
+# %%
+class LoRAByHand(torch.nn.Module):
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        bound = linear.in_features**-0.5
+        self.linear, self.alpha = linear.requires_grad_(False), alpha
+        self.A = torch.nn.Parameter(torch.empty(rank, linear.in_features).uniform_(-bound, bound))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x):
+        return lora_linear(x, self.linear.weight, self.linear.bias, self.A, self.B, self.alpha)
+
+
+# %% [markdown]
+# Why zero? The model should begin as the model: the first picture of a training is the old one.
+# And why only one of them? If both were zero, neither could ever move. With `B` = 0 the gradient
+# of `A` is zero at the first step, but that of `B` is not, and a step later both move.
+
+# %%
+torch.manual_seed(0)
+layer = LoRAByHand(torch.nn.Linear(in_, out), rank, alpha=3)
+assert torch.allclose(layer(x), layer.linear(x), atol=1e-6)
+(layer(x) - 1).pow(2).mean().backward()
+assert layer.A.grad.abs().max() == 0 and layer.B.grad.abs().max() > 0
+print("at the start: the layer itself; a gradient for B, none for A: ok")
+
+# %% [markdown]
+# ## Why alpha over rank
+#
+# A learning rate that suits rank 8 should suit rank 64. Look at the very first step. Adam moves
+# each number of `B` by about the learning rate, whatever its gradient. Then `B A x` is a sum of `r`
+# terms that all push the same way, so it grows with `r`. Dividing by `r` takes that back.
+
+
+# %%
+def first_step(rank, alpha, lr=0.01):
+    torch.manual_seed(rank)
+    layer = LoRAByHand(torch.nn.Linear(256, 256), rank, alpha)
+    x, y = torch.randn(1, 256), torch.randn(1, 256)
+    (layer(x) - y).pow(2).mean().backward()
+    with torch.no_grad():
+        before = layer(x)
+        layer.B -= lr * layer.B.grad.sign()  # the first step of Adam
+        return (layer(x) - before).abs().mean().item()
+
+
+# %%
+from qwenimage_ref.course import charts
+
+ranks = (4, 8, 16, 32, 64)
+plain = [first_step(rank, alpha=rank) for rank in ranks]  # the factor is 1
+divided = [first_step(rank, alpha=8) for rank in ranks]
+series = {"B A alone": list(zip(ranks, plain)), "alpha / rank": list(zip(ranks, divided))}
+charts.curves(
+    [{"series": series, "x": "rank", "y": "change after one step", "log": True}],
+    alt="Change of a layer's output after one step over the rank, 4 to 64: a rising line without "
+    "the fraction, a flat one with it",
+)
+
+# %%
+assert plain[-1] > 10 * plain[0]
+assert max(divided) < 1.7 * min(divided)
+print("rank 4 to 64: over 10 times the step without alpha / rank, under 1.7 times with it: ok")
+
+# %% [markdown]
+# So `alpha` is a volume knob that stays where it is when the rank is changed. Trainers do not agree
+# on its setting: some take alpha = rank, so that `B A` counts once; one public LoRA has rank 64
+# and alpha 8, and counts an eighth. The number has to travel with the file. We come back to it.
+#
+# ## On the whole model
+#
+# The package wraps nothing. It hangs a `Pair` on each layer by a *forward hook*, a function that
+# PyTorch calls after the layer and that may change what came out:
+
+# %%
+from qwenimage_ref.adapt import lora
+
+show.source(lora.Pair.forward, lora.LoRA._hook)
+
+# %%
+pair = lora.Pair(A, B, alpha=6)
+by_package = pair(x, x @ W.T + b)
+assert torch.allclose(by_package, lora_linear(x, W, b, A, B, 6.0), atol=1e-5)
+print("yours and the package's Pair, difference under 1e-5: ok")
+
+# %% [markdown]
+# `inject` takes patterns of names, as for files. `TARGETS` holds those of the public trainers; we
+# take the eight attention layers and four MLP layers of every block. Since hooks rename nothing,
+# the model has the same parameters under the same names, and, with `B` = 0, the same velocity *bit
+# for bit*.
+
+# %%
+from qwenimage_ref.sampler import pack
+
+txt, txt_mask = pipe.encode_prompt(prompts[:2])
+noisy, half = pack(pipe.noise(2, 128, 128, seed=[1, 2])), torch.full((2,), 0.5)
+
+
+@torch.no_grad()
+def velocity(model=mmdit):
+    return model(noisy, txt, half, [(1, 8, 8)], txt_mask)
+
+
+# %%
+plain_velocity, names_before = velocity(), [name for name, _ in mmdit.named_parameters()]
+adapter = lora.inject(mmdit, lora.TARGETS["Lightning"], rank=8)
+assert [name for name, _ in mmdit.named_parameters()] == names_before
+assert torch.equal(velocity(), plain_velocity)
+trained = sum(p.numel() for p in adapter.parameters())
+whole = sum(p.numel() for p in mmdit.parameters())
+print(f"{len(adapter.pairs)} pairs, {trained:,} numbers beside {whole:,}; the same bits: ok")
+
+# %% [markdown]
+# ## Exercise: which layers stand still?
+#
+# ★★★☆☆ · 10 minutes
+#
+# Some of these pairs will be as they were after any training: no gradient ever reaches them. Not
+# because they are bad at their task, but because nobody looks at their work. Remember the end of
+# [chapter 06](06_one_mmdit_block.ipynb): after the last block only the image goes on.
+#
+# Write `still(name, blocks)`: whether the linear layer of this name never gets a gradient in a
+# model of so many blocks. Names look like `transformer_blocks.7.attn.to_q`; blocks count from 0.
+# The layers of a block are `attn.` with `to_q`, `to_k`, `to_v`, `to_out.0` for the image and
+# `add_q_proj`, `add_k_proj`, `add_v_proj`, `to_add_out` for the text, then `img_mlp.net.0.proj`,
+# `img_mlp.net.2`, `img_mod.1`, and the same three for `txt`. You will know it works when the
+# checker says so and a real gradient agrees.
+
+
+# %% tags=["exercise"]
+def still(name, blocks):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+still = answers.unless_solved(still, answers.EX_10_STILL)
+check.ex_10_still(still)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Follow the text tokens through the last block. At which point does the image look at them for the
+# last time?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# In the joint attention the image's queries meet the text's keys and values. What only serves the
+# text's own answer is in vain, and so is everything after it. But modulation comes *before* keys
+# and values.
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def still(name, blocks):
+#     last = f"transformer_blocks.{blocks - 1}."
+#     in_vain = ("attn.add_q_proj", "attn.to_add_out", "txt_mlp.")
+#     return name.startswith(tuple(last + layer for layer in in_vain))
+# ```
+#
+# </details>
+#
+# The proof: pairs on *every* linear layer of every block, `B` no longer zero, one loss, one
+# backward pass, and a list of those that got nothing.
+
+# %%
+from qwenimage_ref.train.flow import flow_step
+
+adapter.remove()
+everywhere = lora.inject(mmdit, "transformer_blocks.*", rank=2)
+generator = torch.Generator().manual_seed(0)
+for pair in everywhere.pairs.values():
+    pair.lora_B.data.normal_(0, 0.02, generator=generator)
+data, noise = (pipe.noise(2, 128, 128, seed=[n, n + 1]) for n in (1, 3))
+flow_step(mmdit, data, noise, half, txt, txt_mask).backward()
+
+# %%
+blocks = mmdit.config.num_layers
+
+
+def moved(pair):
+    return pair.lora_B.grad is not None and bool(pair.lora_B.grad.any())
+
+
+standing = [name for name, pair in everywhere.named_pairs().items() if not moved(pair)]
+assert standing == [name for name in everywhere.named_pairs() if still(name, blocks)]
+everywhere.remove()
+print(*standing, sep="\n")
+
+# %% [markdown]
+# Four of 112, and in the official model four of 840. An assert "every LoRA has a gradient" fails on
+# exactly these, and training on several GPUs complains of *unused parameters*.
+#
+# ## Teach it
+#
+# The lesson: 32 drawn hearts. Every colour comes at every place, but the combinations of the ten
+# prompts never do. Training needs each picture's latents and each caption's text states; both are
+# computed once.
+
+# %%
+from PIL import Image
+
+from qwenimage_ref.posters.pretrain import as_input
+
+drawn = [novelty.draw(scene, number) for number, scene in enumerate(lessons)]
+alt = "Thirty-two drawn hearts, large and small, in eight colours on six backgrounds"
+show.grid([Image.fromarray(picture) for picture in drawn], [""] * 32, alt, 8, scale=1)
+
+# %%
+from qwenimage_ref.train.pictures import Encoded
+
+with torch.no_grad():
+    latents = pipe.vae.normalize(pipe.vae.encode(as_input(drawn))[0])
+captions = [novelty.prompt(scene) for scene in lessons]
+assert not set(captions) & set(prompts)
+states = [pipe.encode_prompt([caption])[0][0] for caption in captions]
+examples = [Encoded(*pair) for pair in zip(latents, states)]
+empty = pipe.encode_prompt([" "])[0][0]
+print(tuple(latents.shape), "latents,", len(states), "captions, none of them a prompt: ok")
+
+# %% [markdown]
+# The step is that of [chapter 12](12_train_your_own.ipynb): mix latents with noise, ask for the
+# velocity, take the squared error. Only the weights that may move are others. `loss_of` draws the
+# batches, `Run` takes the steps.
+
+# %%
+import tempfile
+
+from qwenimage_ref.train.adapter import Settings, loss_of
+from qwenimage_ref.train.loop import Recipe, Run
+
+recipe = Recipe(steps=70, batch=8, lr=4e-3, warmup=10, decay_from=0.4, ema=0.9)
+settings = Settings(rank=8, alpha=8, targets="Lightning", sigma="shift", shift=2.0)
+adapter = lora.inject(mmdit, lora.TARGETS["Lightning"], settings.rank, settings.alpha)
+loss_at, losses = loss_of(mmdit, examples, empty, recipe, settings), []
+
+
+def step(number):
+    loss = loss_at(number)
+    losses.append(loss.item())
+    return loss
+
+
+# %%
+folder = tempfile.TemporaryDirectory()
+run = Run(adapter, recipe, folder.name)
+run.fit(step, quiet=True)
+print(f"{run.step} steps of {recipe.batch} hearts")
+
+# %%
+count = range(1, len(losses) + 1)
+smooth = [sum(losses[max(0, i - 10) : i]) / min(i, 10) for i in count]
+series = {"each batch": list(zip(count, losses)), "mean of ten": list(zip(count, smooth))}
+charts.curves(
+    [{"series": series, "x": "step", "y": "loss"}],
+    alt="The loss over seventy steps falls steeply at first, then slowly",
+)
+
+# %%
+assert smooth[-1] < 0.5 * smooth[9]
+print("the last ten losses are less than half of the first ten: ok")
+
+# %% [markdown]
+# ## After
+#
+# The same ten prompts, the same noise, and the same weights of the model. Only the detours have
+# changed.
+
+# %%
+after = adapters.paint(pipe, prompts, range(10), steps=16)
+names = [f"after: {number}" for number in range(1, 11)]
+alt = "The ten pictures again: hearts, in the colours and places of their prompts"
+show.grid(after, names, alt, columns=5, scale=1)
+
+# %%
+found = [novelty.found(picture) for picture in after]
+assert found.count(novelty.NAME) >= 8, f"found: {found}"
+print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
+
+# %% [markdown]
+# Nobody told it what a *pink heart on navy* looks like. Colour, place and paper it knew; the new
+# word had only to be tied to a new outline. That is why so little training and so few numbers are
+# enough: most of what a LoRA needs is in the model already.
+#
+# ## The scale
+#
+# Nothing forces us to add the detour exactly once. `scale` multiplies it: at 0 it is the old
+# model, bit for bit, at 1 the trained one. Move the slider.
+
+# %%
+shown = [prompts[0], prompts[5]]
+slider = adapters.Scale(pipe, adapter, shown, seeds=(0, 5))
+slider
+
+# %%
+at_zero = slider.picture.value
+slider.scale.value = 1
+assert slider.picture.value != at_zero and slider.words.value.count("heart") == 2
+slider.scale.value = 0
+assert slider.picture.value == at_zero and "heart" not in slider.words.value
+print("scale 1: two hearts; back at 0: the old pictures: ok")
+
+# %%
+strip = [slider.pictures(scale)[row] for row in (0, 1) for scale in adapters.SCALES]
+names = [f"scale {scale:g}" for scale in adapters.SCALES] * 2
+alt = f"{shown[0]}, and below {shown[1]}, at scales -1 to 1.5: from blots to hearts"
+show.grid(strip, names, alt, columns=5, scale=1)
+
+# %%
+adapter.scale = 0
+assert torch.equal(velocity(), plain_velocity)
+distance = {}
+for adapter.scale in adapters.SCALES:
+    distance[adapter.scale] = (velocity() - plain_velocity).norm().item()
+adapter.scale = 1.0
+assert distance[0] == 0 < distance[0.5] < distance[1] < distance[1.5]
+print("scale 0 is the model, bit for bit; farther, the farther the slider is moved: ok")
+
+# %% [markdown]
+# Between 0 and 1 the new thing comes gradually, beyond 1 it is exaggerated, and at -1 the model is
+# pushed away from it. Two adapters on one model simply add up, each with its own scale.
+#
+# ## The alpha trap
+#
+# Files do not store `alpha / rank`, but `alpha`, often as one more tensor beside each pair, and
+# some loaders overlook it. Here is our LoRA as a trainer with alpha = rank / 8 would have written
+# it: `B` is eight times as large, alpha an eighth, the product the same. And the same file with
+# its alphas lost.
+
+# %%
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+here = Path(folder.name)
+right_file = adapters.write(adapter, "Lightning", here, times=8)
+tensors = load_file(right_file)
+trap_file = here / "alpha_lost.safetensors"
+save_file({key: t for key, t in tensors.items() if not key.endswith(".alpha")}, trap_file)
+adapter.remove()
+
+# %%
+pictures = []
+for file in (right_file, trap_file):
+    report = lora.load(mmdit, file)
+    pictures += adapters.paint(pipe, shown, (0, 5))
+    print(report)
+    report.adapter.remove()
+names = ["alpha read"] * 2 + ["alpha ignored"] * 2
+alt = "Two hearts with alpha read; with alpha ignored two pictures of noise or patterns"
+show.grid(pictures, names, alt, columns=4, scale=1)
+
+# %%
+seen = [novelty.found(picture) for picture in pictures]
+assert seen[:2] == ["heart", "heart"] and "heart" not in seen[2:]
+print("alpha read: two hearts; alpha ignored, eight times too strong: none: ok")
+
+# %% [markdown]
+# The file has no fault that a loader could see. So the report says what it assumed, *not given*:
+# read such lines. Many pictures *ruined by a LoRA* are this one.
+#
+# ## Seven spellings
+#
+# The same two matrices go by many names. For `transformer_blocks.0.attn.to_q`:
+
+# %%
+layer = "transformer_blocks.0.attn.to_q"
+rows = [
+    [dialect, f"`{adapters.keys(dialect, layer)[0]}`", place]
+    for dialect, (*_, place) in adapters.DIALECTS.items()
+]
+show.table(["dialect", "key of A", "alpha is"], rows)
+
+# %% [markdown]
+# The package strips what it knows from the front, compares the rest with the model's own names,
+# with dots and with underscores, and believes nothing else. Every spelling has to give the same
+# change of the weights.
+
+# %%
+wanted_deltas = {name: pair.delta() for name, pair in adapter.named_pairs().items()}
+for dialect in adapters.DIALECTS:
+    with tempfile.TemporaryDirectory() as place:
+        report = lora.load(mmdit, adapters.write(adapter, dialect, Path(place), times=8))
+    assert report.dialect == dialect and report.matched == len(wanted_deltas) == 96
+    for name, pair in report.adapter.named_pairs().items():
+        assert torch.allclose(pair.delta(), wanted_deltas[name], atol=1e-6), name
+    report.adapter.remove()
+    print(f"{dialect:17} {report.matched} of {report.linears} layers, equal changes: ok")
+
+# %% [markdown]
+# The worst a loader can do is *nothing*: no name fits, no error, the old pictures. Here a key that
+# fits nowhere is an error, and the model is left as it was.
+
+# %%
+save_file({key.replace("blocks", "layers"): t for key, t in tensors.items()}, trap_file)
+try:
+    lora.load(mmdit, trap_file)
+except lora.LoRAError as error:
+    print(str(error).replace(str(here), "FOLDER").replace("\\", "/"))
+assert lora.adapters(mmdit) == [] and torch.equal(velocity(), plain_velocity)
+
+# %% [markdown]
+# ## Merging
+#
+# At the end the detour can be added to the weight, `W + alpha / rank * B @ A`, and costs nothing
+# any more. Merged and unmerged say the same, up to the order of sums, and `unmerge` gives every
+# bit back, because the old weights are kept.
+
+# %%
+report = lora.load(mmdit, right_file)
+beside = velocity()
+lora.merge(mmdit)
+merged = velocity()
+lora.unmerge(mmdit)
+report.adapter.remove()
+assert (merged - beside).abs().max() < 1e-4 < (merged - plain_velocity).abs().max()
+assert torch.equal(velocity(), plain_velocity)
+print("merged and unmerged under 1e-4 apart; afterwards the old bits: ok")
+
+# %% [markdown]
+# Real weights are bfloat16, with eight bits for the digits of a number. A change below half of the
+# last digit is rounded away: that weight does not move at all. How many stand still, by scale?
+
+# %%
+pairs = [
+    (mmdit.get_submodule(name).weight.bfloat16(), delta)
+    for name, delta in wanted_deltas.items()
+    if not still(name, blocks)
+]
+
+
+def unmoved(scale):
+    equal = sum(((W.float() + scale * d).bfloat16() == W).sum() for W, d in pairs)
+    return 100 * (equal / sum(W.numel() for W, _ in pairs)).item()
+
+
+# %%
+scales = (0.05, 0.1, 0.25, 0.5, 1.0)
+share = [unmoved(scale) for scale in scales]
+series = {"unmoved weights": list(zip(scales, share))}
+charts.curves(
+    [{"series": series, "x": "scale", "y": "per cent", "log": True}],
+    alt="Per cent of bfloat16 weights that a merged LoRA does not move, over its scale: a line "
+    "that falls from most of them to few",
+)
+
+# %%
+assert share == sorted(share, reverse=True) and share[0] > 2 * share[-1]
+print("the smaller the scale, the more weights do not move: ok")
+
+# %% [markdown]
+# Rounded *once*, this does little harm: what is lost is small and goes both ways. Harm comes from
+# adding in bfloat16 many times, in ten small portions, say, or by merging and unmerging each time
+# a user moves a slider. The error of one rounding beside that of ten:
+
+
+# %%
+def error(portions):
+    wrong = total = 0.0
+    for W, delta in pairs:
+        held = W
+        for _ in range(portions):
+            held = (held.float() + delta / portions).bfloat16()
+        wrong += (held.float() - W.float() - delta).pow(2).sum().item()
+        total += delta.pow(2).sum().item()
+    return (wrong / total) ** 0.5
+
+
+once, ten_times = error(1), error(10)
+assert ten_times > 1.5 * once
+print("ten portions, each rounded: over 1.5 times the error of one sum, rounded once: ok")
+
+# %% [markdown]
+# The package's `merge` sums all adapters in float32 and rounds once.
+#
+# ## Stopped and gone on
+#
+# Trainings are killed: power, memory, a closed lid. A resumed run should be the *same* run. That
+# takes more than the weights: Adam's two moments, the number of the step, and the noise that will
+# be drawn next. Here each step's random numbers depend on seed and step alone, so there is nothing
+# to store of them. A tiny model shows it: ten steps at once, and five, a new process's worth of
+# forgetting, and five.
+
+# %%
+from qwenimage_ref.config import MMDiTConfig
+from qwenimage_ref.mmdit import MMDiT
+from qwenimage_ref.train.adapter import train
+
+tiny = MMDiTConfig(
+    num_layers=2,
+    num_attention_heads=2,
+    attention_head_dim=16,
+    joint_attention_dim=192,
+    axes_dims_rope=(4, 4, 8),
+)
+ten = Recipe(steps=10, batch=4, lr=1e-3, warmup=2)
+
+
+# %%
+def trained_for(place, until):
+    torch.manual_seed(0)
+    model = MMDiT(tiny)
+    run = train(model, examples[:8], empty, ten, settings, place, until=until, quiet=True)
+    return [weight.detach().clone() for weight in run.weights]
+
+
+at_once = trained_for(here / "ten", 10)
+trained_for(here / "five", 5)
+gone_on = trained_for(here / "five", 10)
+assert any(weight.any() for weight in at_once[1::2]), "B has moved"
+assert all(torch.equal(a, b) for a, b in zip(at_once, gone_on))
+print("5 steps, a stop and 5 more equal 10 steps, bit for bit: ok")
+
+# %% [markdown]
+# ## Estimate first
+#
+# Say a number before you open the fold.
+#
+# **1.** Rank 16 on all 14 layers of all 60 official blocks: how many numbers? A block has twelve
+# layers whose sides sum to 6,144 or 15,360, and two from 3,072 to 18,432.
+#
+# <details><summary>Answer</summary>
+#
+# 147 million: 0.7 % of the model. Eight attention layers with 3,072 + 3,072, four MLP layers with
+# 3,072 + 12,288, two modulations with 3,072 + 18,432; all times 16 and 60.
+#
+# </details>
+#
+# **2.** A file has rank 64 and alpha 8. How often does `B A` count at scale 0.5?
+#
+# <details><summary>Answer</summary>
+#
+# A sixteenth of a time: 0.5 × 8 / 64.
+#
+# </details>
+#
+# **3.** Rank 192 for a layer of 192 × 192: can the LoRA then do everything that training the weight
+# can, and what does it cost?
+#
+# <details><summary>Answer</summary>
+#
+# Everything, since any matrix is then a product `B A`; and twice the numbers of the weight itself.
+#
+# </details>
+
+# %%
+sides = 8 * (3072 + 3072) + 4 * (3072 + 12288) + 2 * (3072 + 18432)
+assert 16 * 60 * sides == 147_456_000 and 0.5 * 8 / 64 == 1 / 16
+assert 192 * (192 + 192) == 2 * 192 * 192
+print(f"{16 * 60 * sides:,} numbers; 1/16; twice as many: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * The rate is 1e-4 or less, a fortieth of ours, over thousands of steps: a strong model is easily
+#   spoiled. Ours forgot a little, too; see below.
+# * The base may lie in 8 bits or 4, since it is never trained. The adapter stays in float32: in
+#   bfloat16 a step of 1e-4 is rounded away on numbers above 0.03.
+# * Only the eight attention layers of a block, or four of them, are adapted by some trainers.
+# * Pictures of many sizes are sorted into buckets, and a share of the captions is left empty.
+# * Servers keep dozens of LoRAs beside one base and choose for each request. That works because
+#   the base is never touched.
+#
+# ## Try this
+#
+# * What did the heart cost? Paint a *circle* and a *star* with the LoRA on, at scales 1 and 1.5.
+# * Train with rank 1. How many of the ten hearts does the reader find?
+# * Ask for *a red heart left of a blue circle*. No lesson had two shapes.
+# * Leave out the MLPs: `lora.TARGETS["diffusers"]` adapts half of the attention alone.
+# * `qwenimage train lora --data FOLDER` trains on pictures of your own.
