@@ -68,6 +68,7 @@ WAYS = (
     Way(4, lora=1.5),
     Way(8, lora=1),
     Way(8),
+    Way(2, lightning=False),
 )
 VARIED_WAYS = (HURRIED, Way(4))  # the teacher's variety is in the sweeps
 
