@@ -54,13 +54,16 @@ NARROW = 8  # heads, and so 1024 wide, where the formula is measured
 BLOCKS = (2, 4, 8)
 HOW = ("resident", "streamed")
 ALLOWED = 0.1  # share by which the formula may be off
+NO_MORE = 0.99  # times as small: two runs of one program differ by some pages
 SAME = 1e-5  # relative, of float32 gradients: another order of sums
+MORE = 1.25  # times peft's distance: over a bf16 base it computes its share in float32, we in bf16
 ABOUT = {
     "step": f"forward, backward and AdamW of a LoRA of rank {RANK} on the 12 linear layers that "
     f"DiffSynth adapts in one block, {SIDE * SIDE} image and {TEXT_TOKENS} text tokens; the base "
     "in this type, the adapter float32; median of alternating runs",
     "error": "of the gradients: float32, the largest difference relative to the largest value of "
-    "its matrix; bf16, root mean square distance to the float32 ones, ours and (allowed) peft's",
+    "its matrix; bf16, root mean square distance to the float32 ones; allowed are "
+    f"{MORE} times peft's, which computes the adapter's share in float32",
     "peak": "above weights, adapter and moments; each in a fresh process",
     "formula": "train/memory.training_bytes beside the most memory that a fresh process held, "
     "bf16 with recomputed blocks; a streamed base from files that the system has at hand",
@@ -87,6 +90,7 @@ def step_rows(heads: int, side: int, rounds: int) -> Iterator[Row]:
                 distance(*(torch.cat([g[k].flatten() for k in exact]) for g in (grads, exact)))
                 for grads in (our_grads, their_grads)
             )
+            allowed *= MORE
         name = str(dtype).removeprefix("torch.")
         yield Row(f"LoRA step, one block, {name}", "s", a, b, BLOCK, error, allowed)
 
@@ -97,7 +101,7 @@ def peak_rows(heads: int, side: int) -> Iterator[Row]:
             fresh_process(PROGRAM, "step", who, dtype, str(heads), str(side))["peak"] / 1e6
             for who in SIDES
         )
-        yield Row(f"LoRA step, one block, {dtype}, peak", "MB", ours, theirs, target=1.0)
+        yield Row(f"LoRA step, one block, {dtype}, peak", "MB", ours, theirs, NO_MORE)
 
 
 def write_base(folder: Path, config: MMDiTConfig) -> None:

@@ -43,14 +43,15 @@ def training_bytes(
     """What a step of LoRA training keeps in memory at once, by part, with recomputed blocks.
 
     Tokens: times the batch, and more of the image than of the text. The base is as large as it is
-    computed with; of a streamed one, a single block. The adapter is float32, with two moments and
+    held; of a streamed one, a single block. The adapter is float32, with two moments and
     an average. Of every block its inputs are kept until it is computed again; the gradients that
     come in their place are fewer or more, so that the larger of both counts.
     """
     config, base = mmdit.config, mmdit.proj_out.weight
     blocks = mmdit.transformer_blocks
     if not isinstance(blocks, nn.ModuleList):
-        one = sum(p.numel() for p in blocks.blocks[0].parameters()) * base.element_size()
+        size = base.element_size()  # of a number as computed with, or less where it is packed
+        one = sum(p.numel() * min(p.itemsize, size) for p in blocks.blocks[0].parameters())
     weights = sum(p.nbytes for p in mmdit.parameters())
     token = config.inner_dim * base.element_size()
     stream = (image_tokens + text_tokens) * token
