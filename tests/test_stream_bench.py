@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tiny_model import TINY
 
 from qwenimage_ref.forge import forge
 from qwenimage_ref.parity import stream_bench
+from qwenimage_ref.parity.lora_bench import write_base
 from qwenimage_ref.parity.stream_tasks import TASKS, forget, measure
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what was read")
@@ -94,3 +96,29 @@ def test_results_are_kept_beside_those_of_an_earlier_run(tmp_path, monkeypatch):
     kept = json.loads((tmp_path / "streaming.json").read_text())
     assert (kept["cold"]["blocks"], kept["whole"]["blocks"]) == (12, 60)
     assert kept["whole"]["versions"]["accelerate"]
+
+
+@pytest.fixture
+def narrow(tmp_path):
+    """A transformer whose width, 64, packs into blocks of 32 numbers"""
+    config = replace(
+        TINY.transformer, num_layers=2, attention_head_dim=32, axes_dims_rope=(8, 12, 12),
+        joint_attention_dim=64,
+    )  # fmt: skip
+    write_base(tmp_path / "narrow", config)
+    return tmp_path / "narrow"
+
+
+def test_every_format_is_streamed_and_fewer_bytes_are_farther_off(narrow, monkeypatch):
+    def run_task(task, folder, copy):
+        return measure(TASKS[task](folder, copy), [folder, copy])
+
+    monkeypatch.setattr(stream_bench, "run_task", torch.no_grad()(run_task))
+    result = stream_bench.formats(narrow, rounds=1)
+    rows = result["formats"]
+    assert list(rows) == ["bf16", "fp8", "Q8_0", "Q4_0"] and result["blocks"] == 2
+    errors = {name: row["error"] for name, row in rows.items()}
+    assert errors["bf16"] == 0 < errors["Q8_0"] < errors["fp8"] < errors["Q4_0"] < 0.5
+    sizes = {name: row["weights_mb"] for name, row in rows.items()}
+    assert 0 < sizes["Q4_0"] < sizes["fp8"] < sizes["bf16"]
+    assert not narrow.with_name("narrow.packed").exists()

@@ -2,6 +2,7 @@
 
 python -m qwenimage_ref.parity.stream_bench FOLDER            12 blocks, about ten minutes
 python -m qwenimage_ref.parity.stream_bench FOLDER --whole    all 60, a picture in four steps
+python -m qwenimage_ref.parity.stream_bench FOLDER --packed   2 blocks: bf16, fp8, Q8_0 and Q4_0
 
 A FOLDER that is not there is forged, and deleted at the end. Each measurement is a process of its
 own (stream_tasks.py), and goes to data/measurements/streaming.json as soon as it is made.
@@ -15,14 +16,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from .. import official
+from ..adapt.gguf import save_gguf
+from ..adapt.quantize import save_fp8
+from ..checkpoint import load_into
 from ..files import read_json
 from ..forge import POCKET_TOKENIZER, first_blocks, forge
 from ..measure import provenance
 from ..released import empty_network
 from ..small_files import write_json
+from .bench import distance
+from .stream_tasks import packed, streamed
 
 FILE = Path(__file__).parents[2] / "data" / "measurements" / "streaming.json"
 BLOCKS = 12
@@ -30,6 +37,11 @@ ROUNDS = 3  # of all tasks in turn; the median counts
 INTERPRETER = "import torch; print(open('/proc/self/status').read())"
 TASKS = ("read", "compute", "pass", "step", "accelerate", "group offload")
 PEERS = ("accelerate", "group offload")
+FORMATS = {  # other than bf16: how each is written
+    "fp8": lambda mmdit, file: save_fp8(mmdit, file.with_suffix(".safetensors"), "tensor"),
+    "Q8_0": lambda mmdit, file: save_gguf(mmdit, file.with_suffix(".gguf"), "Q8_0"),
+    "Q4_0": lambda mmdit, file: save_gguf(mmdit, file.with_suffix(".gguf"), "Q4_0"),
+}
 ABOUT = {
     "tokens": "256 of an image of 256x256 pixels, 20 of text, 6 in the negative branch; bf16",
     "read": "every byte of the blocks in the pieces in which a stream reads them",
@@ -43,6 +55,8 @@ ABOUT = {
     "read_gb": "what the system says it fetched from the disk for the process",
     "peak_gb": "VmHWM: the most memory that the process held at once from its start on, its own "
     "and mapped from files; above_gb is what of it exceeds an interpreter that imported torch",
+    "packed": "one branch, streamed from each format; weights_mb are the files', error the root "
+    "mean square distance of the velocity to bf16's, relative to it",
     "own_gb, mapped_gb": "the most of either that was seen, looking every 20 ms",
 }
 
@@ -131,6 +145,44 @@ def whole(folder: Path) -> dict:
     }
 
 
+@torch.no_grad()
+def formats(folder: Path, rounds: int) -> dict:
+    """The transformer in each format, streamed: bytes, time and error."""
+    reference, branches = streamed(folder)
+    exact, files = reference(*branches[0]), {}
+    copies = folder.with_name(folder.name + ".packed")
+    copies.mkdir()
+    try:
+        full = empty_network(folder, "transformer")
+        load_into(full, folder / "transformer", torch.bfloat16)
+        for name, write in FORMATS.items():
+            write(full, copies / name)
+            (files[name],) = copies.glob(f"{name}.*")
+        del full
+        rows, found = {}, {name: [] for name in ("bf16", *files)}
+        for _ in range(rounds):
+            for name, results in found.items():
+                task = "packed" if name in files else "pass"
+                results.append(run_task(task, folder, files.get(name, folder)))
+        for name, results in found.items():
+            sources = [files[name]] if name in files else (folder / "transformer").glob("*.safe*")
+            answer = exact
+            if name in files:
+                mmdit, _ = packed(folder, files[name])
+                answer = mmdit(*branches[0])
+            rows[name] = {
+                "weights_mb": round(sum(file.stat().st_size for file in sources) / 1e6, 1),
+                "seconds": statistics.median(result["seconds"] for result in results),
+                "read_gb": statistics.median(result["read_gb"] for result in results),
+                "peak_gb": max(result["peak_gb"] for result in results),
+                "error": float(f"{distance(answer, exact):.3g}"),
+            }
+            print(name, json.dumps(rows[name]), flush=True)
+    finally:
+        shutil.rmtree(copies, ignore_errors=True)
+    return {"blocks": len(reference.transformer_blocks), "formats": rows}
+
+
 def keep(**results) -> None:
     """Put results into the record beside what it holds."""
     before = read_json(FILE) if FILE.is_file() else {}
@@ -161,14 +213,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--whole", action="store_true", help="the picture instead of the 12 blocks")
+    parser.add_argument("--packed", action="store_true", help="the formats instead")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     folder = arguments.folder.expanduser().resolve()
     ours = not folder.exists()
     try:
         if ours:
-            make(folder, most_blocks(folder) if arguments.whole else BLOCKS)
-        if arguments.whole:
+            blocks = most_blocks(folder) if arguments.whole else 2 if arguments.packed else BLOCKS
+            make(folder, blocks)
+        if arguments.packed:
+            result = formats(folder, arguments.rounds)
+            keep(packed=result)
+        elif arguments.whole:
             result = whole(folder)
             keep(whole=result)
         else:

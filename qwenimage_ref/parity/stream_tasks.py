@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from ..adapt.gguf import load_gguf
+from ..adapt.quantize import load_fp8
 from ..adapt.streaming import READERS, stream_mmdit, velocities
 from ..files import find_tensors
 from ..mmdit import MMDiT
@@ -72,6 +74,12 @@ def compute_task(folder: Path, copy: Path) -> list[Callable]:
 
 def pass_task(folder: Path, copy: Path) -> list[Callable]:
     mmdit, branches = streamed(folder)
+    return [lambda: mmdit(*branches[0])]
+
+
+def packed_task(folder: Path, copy: Path) -> list[Callable]:
+    """The same of an fp8 or GGUF file, named as the copy."""
+    mmdit, branches = packed(folder, copy)
     return [lambda: mmdit(*branches[0])]
 
 
@@ -139,6 +147,7 @@ TASKS = {
     "read": read_task,
     "compute": compute_task,
     "pass": pass_task,
+    "packed": packed_task,
     "step": step_task,
     "accelerate": accelerate_task,
     "group offload": group_task,
@@ -165,6 +174,14 @@ def streamed(folder: Path) -> tuple[MMDiT, list[tuple]]:
     """Our transformer, its blocks on disk, and both branches to call it with."""
     mmdit = empty_network(folder, "transformer")
     stream_mmdit(mmdit, folder / "transformer", torch.bfloat16)
+    return mmdit, calls(mmdit.config.joint_attention_dim)
+
+
+def packed(folder: Path, file: Path) -> tuple[MMDiT, list[tuple]]:
+    """The folder's transformer, its weights streamed from a file of another format."""
+    mmdit = empty_network(folder, "transformer")
+    load = load_gguf if file.suffix == ".gguf" else load_fp8
+    load(mmdit, file, torch.bfloat16, stream=True)
     return mmdit, calls(mmdit.config.joint_attention_dim)
 
 
@@ -203,8 +220,9 @@ def two_passes(theirs) -> list[Callable]:
 
 
 def forget(folders: list[Path]) -> None:
-    """Drop the system's copies of the files in memory, so that the next read is from the disk."""
-    for file in [file for folder in folders for file in folder.rglob("*.safetensors")]:
+    """Drop the system's copies of files in memory, so that the next read is from the disk."""
+    files = [file for folder in folders for file in folder.rglob("*.safetensors")]
+    for file in files + [file for file in folders if file.is_file()]:
         opened = os.open(file, os.O_RDONLY)
         os.fsync(opened)  # what is not written yet would stay
         os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
