@@ -30,7 +30,7 @@ from ..vae import VAE
 from .file_kinds import FP8, GGUF, WAN_NAMES, ZERO_COND_T, SingleFile, demand
 from .fp8_tower import load_fp8_tower
 from .gguf import load_gguf
-from .packed import strip_prefix
+from .packed import PREFIXES, strip_prefix
 from .quantize import load_fp8
 from .streaming import stream_mmdit, stream_text_encoder
 
@@ -61,7 +61,7 @@ def load_transformer(
     Raises CheckpointError, one line, that says what the file is if it is something else.
     """
     single, before = demand(file, "transformer"), mmdit.config
-    names = strip_prefix(single.where)
+    names = _names(single, PREFIXES)
     _demand_width(mmdit, single, names, "img_in.weight")
     if single.zero_cond_t:
         mmdit.config = replace(before, zero_cond_t=True)
@@ -74,7 +74,7 @@ def load_transformer(
         if stream:
             stream_mmdit(mmdit, single.file, dtype, device, names=names)
         else:
-            load_into(mmdit, [single.file], dtype, names=names)
+            load_into(mmdit, single.file, dtype, names=names)
             mmdit.to(device)
     except CheckpointError:
         mmdit.config = before
@@ -87,12 +87,10 @@ def load_vae(vae: VAE, file: str | Path, dtype: torch.dtype) -> SingleFile:
     single = demand(file, "vae")
     if single.layout in FP8 or single.layout == GGUF:
         raise CheckpointError(f"{file} is quantised; a VAE is read in bfloat16 or finer alone")
-    names = strip_prefix(single.where, VAE_PREFIXES)
-    if single.layout == WAN_NAMES:
-        official = {wan: key for key, wan in wan_names(vae).items()}
-        names = _renamed(names, lambda wan: official.get(wan, f"{wan} (a name of Wan)"))
+    rename = _from_wan(vae) if single.layout == WAN_NAMES else str
+    names = _names(single, VAE_PREFIXES, rename)
     _demand_width(vae, single, names, "encoder.conv_in.weight")
-    load_into(vae, [single.file], dtype, names=names)
+    load_into(vae, single.file, dtype, names=names)
     return single
 
 
@@ -105,7 +103,7 @@ def load_text_encoder(
 ) -> SingleFile:
     """The same for the text tower; a vision tower and lm_head may be there and are not read."""
     single = demand(file, "text_encoder")
-    names = _renamed(strip_prefix(single.where, TEXT_PREFIXES), _earlier_name)
+    names = _names(single, TEXT_PREFIXES, _earlier_name)
     _demand_width(text_encoder, single, names, "model.norm.weight")
     if single.layout == GGUF:
         raise CheckpointError(f"{file}: a text encoder is not read from GGUF, only transformers")
@@ -119,7 +117,7 @@ def load_text_encoder(
     elif stream:
         stream_text_encoder(text_encoder, single.file, dtype, device, names)
     else:
-        load_into(text_encoder, [single.file], dtype, LANGUAGE_ONLY, names)
+        load_into(text_encoder, single.file, dtype, LANGUAGE_ONLY, names)
         text_encoder.to(device)
     return single
 
@@ -149,6 +147,12 @@ def wan_names(vae: VAE) -> dict[str, str]:
     return table
 
 
+def _from_wan(vae: VAE) -> Callable[[str], str]:
+    official = {wan: key for key, wan in wan_names(vae).items()}
+    # a name that Wan does not have stays unknown, be it official: a file is written in one of both
+    return lambda wan: official.get(wan, f"{wan} (a name of Wan)")
+
+
 def _demand_width(network: nn.Module, single: SingleFile, names: dict[str, str], key: str) -> None:
     """Raises CheckpointError for a file of a model of another size than the configs say."""
     shape = single.where[names[key]].shape if key in names else ()
@@ -159,15 +163,16 @@ def _demand_width(network: nn.Module, single: SingleFile, names: dict[str, str],
         )
 
 
-def _renamed(names: dict[str, str], rename: Callable[[str], str]) -> dict[str, str]:
-    """{name: key in the file} under other names. Raises CheckpointError where two become one."""
-    renamed = {}
-    for name, key in names.items():
-        if (other := renamed.setdefault(rename(name), key)) != key:
-            raise CheckpointError(
-                f"{shorten([other, key])} are the same tensor; is the file two models?"
-            )
-    return renamed
+def _names(single: SingleFile, prefixes, rename: Callable[[str], str] = str) -> dict[str, str]:
+    """-> {official name: key in the file}. Raises CheckpointError where two keys have one name."""
+    names = {}
+    try:
+        for name, key in strip_prefix(single.where, prefixes).items():
+            if (other := names.setdefault(rename(name), key)) != key:
+                raise CheckpointError(f"{shorten([other, key])} are the same tensor; keep one")
+    except CheckpointError as error:
+        raise CheckpointError(f"{single.file}: {error}") from None
+    return names
 
 
 def _earlier_name(name: str) -> str:
