@@ -44,19 +44,18 @@ mmdit = pipe.transformer
 lessons, wanted = novelty.scenes()
 prompts = [novelty.prompt(scene) for scene in wanted]
 assert len(pipe.tokenizer.encode(" heart")) > 1
-for number, prompt in enumerate(prompts, 1):
-    print(number, prompt)
+print(len(prompts), "prompts; the first:", prompts[0])
 
 # %%
 before = adapters.paint(pipe, prompts, range(10), steps=16)
-names = [f"before: {number}" for number in range(1, 11)]
-alt = "Ten pictures painted by a model that knows no heart: blots, holes and empty paper"
-show.grid(before, names, alt, columns=5, scale=1)
+alt = "Ten pictures painted by a model that knows no heart: blots, empty papers, a letter H or two"
+show.grid(before, prompts, alt, columns=5, scale=1)
 
 # %% [markdown]
-# It has to paint something, so it paints the letters it was given as a shape: blots. As always a
-# short program looks, too. It compares the largest thing in a picture with a heart and the six
-# known shapes, and says a name only where the two overlap by four fifths.
+# Blots, empty papers, and here and there a letter, as if the unknown word were to be *written*; but
+# the papers are right. As always, a short program looks, too. It compares the largest thing in a
+# picture with a heart and the six known shapes, and says a name only where the two overlap by four
+# fifths.
 
 # %%
 found_before = [novelty.found(picture) for picture in before]
@@ -378,7 +377,8 @@ from qwenimage_ref.posters.pretrain import as_input
 
 drawn = [novelty.draw(scene, number) for number, scene in enumerate(lessons)]
 alt = "Thirty-two drawn hearts, large and small, in eight colours on six backgrounds"
-show.grid([Image.fromarray(picture) for picture in drawn], [""] * 32, alt, 8, scale=1)
+assert [novelty.found(picture) for picture in drawn].count("heart") == 32
+show.shown(adapters.sheet([Image.fromarray(picture) for picture in drawn]), alt)
 
 # %%
 from qwenimage_ref.train.pictures import Encoded
@@ -442,9 +442,8 @@ print("the last ten losses are less than half of the first ten: ok")
 
 # %%
 after = adapters.paint(pipe, prompts, range(10), steps=16)
-names = [f"after: {number}" for number in range(1, 11)]
 alt = "The ten pictures again: hearts, in the colours and places of their prompts"
-show.grid(after, names, alt, columns=5, scale=1)
+show.grid(after, prompts, alt, columns=5, scale=1)
 
 # %%
 found = [novelty.found(picture) for picture in after]
@@ -455,6 +454,33 @@ print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
 # Nobody told it what a *pink heart on navy* looks like. Colour, place and paper it knew; the new
 # word had only to be tied to a new outline. That is why so little training and so few numbers are
 # enough: most of what a LoRA needs is in the model already.
+#
+# And what did it cost? Nothing in training asked for circles. Old prompts, without and with:
+
+# %%
+colours, papers = (
+    ("red", "blue", "green", "black", "purple"),
+    ("white", "beige", "navy", "mint", "sky"),
+)
+shapes = ("circle", "star", "triangle", "square", "ring")
+old = [f"a large {c} {s} on a {p} background" for c, s, p in zip(colours, shapes, papers)]
+both = [
+    picture
+    for scale in (0, 1)
+    for picture in adapters.paint_at(pipe, adapter, scale, old, range(5))
+]
+alt = "Circle, star, triangle, square and ring, above without the LoRA, below with it"
+show.grid(both, old * 2, alt, columns=5, scale=1)
+
+# %%
+kept = [novelty.found(picture) for picture in both]
+assert kept[:5] == list(shapes) and kept[5:] != list(shapes)
+print("read right without the LoRA: 5 of 5; with it: fewer: ok")
+
+# %% [markdown]
+# Round things grow a dent and a tip. The detours cannot know that they were meant for one word: in
+# all lessons the right answer was a heart, so *always a little more heart* lowered the loss, too.
+# Trainers mix old pictures into the lessons against that, or train less, or add less:
 #
 # ## The scale
 #
@@ -566,9 +592,10 @@ for dialect in adapters.DIALECTS:
 # fits nowhere is an error, and the model is left as it was.
 
 # %%
-save_file({key.replace("blocks", "layers"): t for key, t in tensors.items()}, trap_file)
+wrong_file = here / "other_names.safetensors"
+save_file({key.replace("blocks", "layers"): t for key, t in tensors.items()}, wrong_file)
 try:
-    lora.load(mmdit, trap_file)
+    lora.load(mmdit, wrong_file)
 except lora.LoRAError as error:
     print(str(error).replace(str(here), "FOLDER").replace("\\", "/"))
 assert lora.adapters(mmdit) == [] and torch.equal(velocity(), plain_velocity)
@@ -619,8 +646,8 @@ charts.curves(
 )
 
 # %%
-assert share == sorted(share, reverse=True) and share[0] > 2 * share[-1]
-print("the smaller the scale, the more weights do not move: ok")
+assert share == sorted(share, reverse=True) and share[0] > 50 and share[-1] < 10
+print("at scale 0.05 over half of the weights do not move, at scale 1 under a tenth: ok")
 
 # %% [markdown]
 # Rounded *once*, this does little harm: what is lost is small and goes both ways. Harm comes from
@@ -641,8 +668,8 @@ def error(portions):
 
 
 once, ten_times = error(1), error(10)
-assert ten_times > 1.5 * once
-print("ten portions, each rounded: over 1.5 times the error of one sum, rounded once: ok")
+assert ten_times > 4 * once
+print("ten portions, each rounded: over 4 times the error of one sum, rounded once: ok")
 
 # %% [markdown]
 # The package's `merge` sums all adapters in float32 and rounds once.
@@ -727,7 +754,7 @@ print(f"{16 * 60 * sides:,} numbers; 1/16; twice as many: ok")
 # ## What production code does differently
 #
 # * The rate is 1e-4 or less, a fortieth of ours, over thousands of steps: a strong model is easily
-#   spoiled. Ours forgot a little, too; see below.
+#   spoiled, as our circles were.
 # * The base may lie in 8 bits or 4, since it is never trained. The adapter stays in float32: in
 #   bfloat16 a step of 1e-4 is rounded away on numbers above 0.03.
 # * Only the eight attention layers of a block, or four of them, are adapted by some trainers.
@@ -737,7 +764,7 @@ print(f"{16 * 60 * sides:,} numbers; 1/16; twice as many: ok")
 #
 # ## Try this
 #
-# * What did the heart cost? Paint a *circle* and a *star* with the LoRA on, at scales 1 and 1.5.
+# * Put eight old posters among the lessons, with their captions. Do circles stay round now?
 # * Train with rank 1. How many of the ten hearts does the reader find?
 # * Ask for *a red heart left of a blue circle*. No lesson had two shapes.
 # * Leave out the MLPs: `lora.TARGETS["diffusers"]` adapts half of the attention alone.

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from ..adapt.lora import LoRA
 from ..posters import novelty
-from .show import png
+from .show import PALETTE, png
 
 SCALES = (-1, 0, 0.5, 1, 1.5)
 STEPS = 12  # of each picture: enough for one shape without a word
@@ -76,13 +76,15 @@ def paint_at(pipe, adapter: LoRA, scale: float, prompts: list[str], seeds) -> li
         adapter.scale = before
 
 
-def beside(pictures: list[Image.Image]) -> Image.Image:
-    """Pictures of one size in a row, a few pixels apart."""
-    width, height = pictures[0].size
-    row = Image.new("RGB", (len(pictures) * (width + 8) - 8, height), "white")
+def sheet(pictures: list[Image.Image], columns: int = 8) -> Image.Image:
+    """Pictures of one size, row by row, a few pixels apart and without captions."""
+    width, height = (side + 8 for side in pictures[0].size)
+    columns = min(columns, len(pictures))
+    size = columns * width - 8, -(-len(pictures) // columns) * height - 8
+    canvas = Image.new("RGB", size, PALETTE["paper"])
     for i, picture in enumerate(pictures):
-        row.paste(picture, (i * (width + 8), 0))
-    return row
+        canvas.paste(picture, (i % columns * width, i // columns * height))
+    return canvas
 
 
 def words(scale: float, pictures: list[Image.Image]) -> str:
@@ -113,7 +115,7 @@ class Scale(ipywidgets.VBox):
 
     def _show(self, _change=None) -> None:
         pictures = self.pictures(self.scale.value)
-        self.picture.value = png(beside(pictures))
+        self.picture.value = png(sheet(pictures))
         self.words.value = words(self.scale.value, pictures)
 
     def __repr__(self) -> str:
