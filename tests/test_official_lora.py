@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from qwenimage_ref import cli
 from qwenimage_ref.adapt import lora
+from qwenimage_ref.adapt.quantize import load_fp8, save_fp8
 from qwenimage_ref.adapt.streaming import stream_mmdit
 from qwenimage_ref.config import MMDiTConfig
 from qwenimage_ref.forge import forge
@@ -157,6 +158,20 @@ def test_of_a_streamed_base_one_block_counts(folder):
     assert {k: v for k, v in whole.items() if k != "base"} == {
         k: v for k, v in part.items() if k != "base"
     }
+
+
+def test_of_a_packed_block_the_bytes_in_the_file_count(tmp_path):
+    file, mmdit = tmp_path / "packed.safetensors", network(2).bfloat16()
+    save_fp8(mmdit, file)
+    with torch.device("meta"):
+        streamed = MMDiT(mmdit.config)
+    load_fp8(streamed, file, torch.bfloat16, stream=True)
+    block = list(mmdit.transformer_blocks[0].named_parameters())
+    matrices = sum(p.numel() for name, p in block if p.ndim == 2)
+    outside = sum(p.nbytes for name, p in mmdit.named_parameters() if "blocks" not in name)
+    vectors = sum(p.nbytes for _, p in block if p.ndim == 1)
+    said = training_bytes(streamed, 16, 4, 100)["base"]
+    assert said == pytest.approx(outside + vectors + matrices, rel=1e-3)  # and some scales
 
 
 def test_an_adapter_counts_with_its_moments_its_average_and_its_gradients():

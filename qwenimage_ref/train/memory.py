@@ -27,11 +27,11 @@ def recompute(mmdit: MMDiT) -> None:
 
 
 # Of a block whose way back begins, in copies of the stream (of all tokens, as wide as the network):
-# two normalised ones and a modulated one, the stream between attention and MLP, queries, keys and
-# values before and after norm and rotation (values once), attention's and the MLP's answer
+# two normalised and one modulated; queries and keys before and after the norm, and values; the
+# answer of attention before and after its projection; the stream behind it; the gradient that comes
 INSIDE = 12
-# in 16 bits: queries and keys a second time, twice over, in the float32 in which they are normed
-UPCAST = 6
+# in 16 bits, queries and keys before the norm lie there in float32, each twice
+UPCAST = 4 * 2 - 2
 # of the image's MLP, four times as wide: before and after GELU, and of the latter the gradient
 # that came through the weights, the one that came through the adapter, and their sum
 MLP = 5 * 4
@@ -43,21 +43,21 @@ def training_bytes(
     """What a step of LoRA training keeps in memory at once, by part, with recomputed blocks.
 
     Tokens: times the batch, and more of the image than of the text. The base is as large as it is
-    held; of a streamed one, a single block. The adapter is float32, with two moments and
-    an average. Of every block its inputs are kept until it is computed again; the gradients that
-    come in their place are fewer or more, so that the larger of both counts.
+    held; of a streamed one, a single block. The adapter is float32, with two moments and an
+    average. Of every block its inputs are kept until it is computed again; the gradients that come
+    in their place are fewer or more, so that the larger of both counts.
     """
     config, base = mmdit.config, mmdit.proj_out.weight
     blocks = mmdit.transformer_blocks
-    if not isinstance(blocks, nn.ModuleList):
-        size = base.element_size()  # of a number as computed with, or less where it is packed
-        one = sum(p.numel() * min(p.itemsize, size) for p in blocks.blocks[0].parameters())
     weights = sum(p.nbytes for p in mmdit.parameters())
-    token = config.inner_dim * base.element_size()
+    if not isinstance(blocks, nn.ModuleList):  # of a number as computed with, or less if packed
+        one = blocks.blocks[0].parameters()
+        weights += sum(p.numel() * min(p.itemsize, base.itemsize) for p in one)
+    token = config.inner_dim * base.itemsize
     stream = (image_tokens + text_tokens) * token
-    kept = INSIDE + (UPCAST if base.element_size() == 2 else 0)
+    kept = INSIDE + (UPCAST if base.itemsize == 2 else 0)
     return {
-        "base": weights if isinstance(blocks, nn.ModuleList) else weights + one,
+        "base": weights,
         "adapter": 4 * 4 * adapter_parameters,
         "between blocks": max(config.num_layers * stream, 4 * adapter_parameters),
         "inside a block": kept * stream + MLP * image_tokens * token,
