@@ -287,6 +287,35 @@ def test_an_fp8_text_encoder_stays_packed_and_reads_a_prompt(forged, tmp_path, h
     assert 0 < (ours - theirs).norm() / theirs.norm() < 0.2
 
 
+@pytest.mark.parametrize("how", ["plain", "tensor", "row"])
+@torch.no_grad()
+def test_a_streamed_fp8_text_encoder_answers_as_the_resident_one(forged, tmp_path, how):
+    tensors = fp8_tower(official(forged, "text_encoder"), how)
+    file = written(tmp_path / "fp8.safetensors", tensors, later)
+    resident, streamed = (empty_network(forged, "text_encoder") for _ in range(2))
+    load_text_encoder(resident, file, torch.float32)
+    load_text_encoder(streamed, file, torch.float32, stream=True)
+    prompt = [(torch.arange(11).unsqueeze(0), None)]
+    (ours,), (theirs,) = text_states(streamed, prompt), text_states(resident, prompt)
+    assert [name for name, _ in streamed.named_parameters()] == ["model.norm.weight"]
+    assert torch.equal(ours, theirs)
+
+
+@torch.no_grad()
+def test_an_fp8_embedding_is_unpacked_and_not_streamed(forged, tmp_path):
+    tensors, key = official(forged, "text_encoder"), "model.embed_tokens.weight"
+    quantised = fp8_tower(tensors, "tensor")
+    quantised[key], scale = quantize.quantize_fp8(tensors[key], "tensor")
+    quantised[key.replace("weight", "scale_weight")] = scale
+    file, tower = tmp_path / "fp8.safetensors", empty_network(forged, "text_encoder")
+    written(file, quantised)
+    with pytest.raises(CheckpointError, match="embed_tokens is fp8 and cannot stay on disk"):
+        load_text_encoder(tower, file, torch.float32, stream=True)
+    load_text_encoder(tower, file, torch.float32)
+    embedding = tower.model.embed_tokens.weight
+    assert torch.equal(embedding, quantised[key].float() * scale)
+
+
 def test_the_official_text_encoder_has_the_358_linear_layers_that_comfyui_scales():
     configs = Configs()
     with torch.device("meta"):
@@ -306,7 +335,6 @@ def test_the_official_text_encoder_has_the_358_linear_layers_that_comfyui_scales
         ("NaN", "q_proj.weight holds NaN or infinity"),
         ("wide", r"is F32 \[3\]; a scale is a float of shape \[\] or \[1\]"),
         ("nvfp4", "1 are not known .model.layers.0.self_attn.q_proj.weight_scale_2"),
-        ("streamed", "is fp8, which of a text encoder is not left on disk"),
     ],
 )
 def test_a_damaged_fp8_text_encoder_is_refused_and_nothing_is_loaded(forged, tmp_path, how, line):
@@ -329,7 +357,7 @@ def test_a_damaged_fp8_text_encoder_is_refused_and_nothing_is_loaded(forged, tmp
         empty_network(forged, "text_encoder"),
     )
     with pytest.raises(CheckpointError, match=line):
-        load_text_encoder(tower, file, torch.float32, stream=how == "streamed")
+        load_text_encoder(tower, file, torch.float32)
     assert all(p.is_meta for p in tower.parameters())
 
 

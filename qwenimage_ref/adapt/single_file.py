@@ -107,13 +107,8 @@ def load_text_encoder(
     _demand_width(text_encoder, single, names, "model.norm.weight")
     if single.layout == GGUF:
         raise CheckpointError(f"{file}: a text encoder is not read from GGUF, only transformers")
-    if single.layout in FP8 and stream:
-        raise CheckpointError(
-            f"{file} is fp8, which of a text encoder is not left on disk; do without streaming, "
-            "or take a file in bfloat16"
-        )
     if single.layout in FP8:
-        _load_fp8(text_encoder, single, names, dtype, device)
+        _load_fp8(text_encoder, single, names, dtype, stream, device)
     elif stream:
         stream_text_encoder(text_encoder, single.file, dtype, device, names)
     else:
@@ -122,11 +117,11 @@ def load_text_encoder(
     return single
 
 
-def _load_fp8(text_encoder, single: SingleFile, names: dict[str, str], dtype, device) -> None:
+def _load_fp8(text_encoder, single: SingleFile, names: dict, dtype, stream, device) -> None:
     keys = {name: key for name, key in names.items() if not name.startswith(LANGUAGE_ONLY)}
     where = {name: single.where[key] for name, key in keys.items()}
     try:
-        load_fp8_tower(text_encoder, where, keys, dtype, device)
+        load_fp8_tower(text_encoder, where, keys, dtype, stream, device)
     except CheckpointError as error:
         raise CheckpointError(f"{single.file}: {error}") from None
 

@@ -95,15 +95,19 @@ def stream_text_encoder(
     dtype: torch.dtype,
     device="cpu",
     names: dict[str, str] | None = None,
+    where: dict[str, Place] | None = None,
 ) -> None:
     """The same for a text tower; of its embedding only the rows that a prompt needs are read."""
     tower = text_encoder.model
-    files = _Files(_official_places(text_encoder, folder, ("visual.", "lm_head."), names))
+    if where is None:
+        official = _official_places(text_encoder, folder, ("visual.", "lm_head."), names)
+    files = _Files(official if where is None else where)
     layers = _Blocks(tower.layers, "model.layers.", files, dtype, device)
     rows = _Rows("model.embed_tokens.weight", files, dtype, device)
     tower.layers, tower.embed_tokens = nn.ModuleList(), nn.Identity()
     left = ("visual.", "lm_head.", "model.layers.", "model.embed_tokens.")
-    load_into(text_encoder, folder, dtype, unused=left, names=names)
+    if where is None:
+        load_into(text_encoder, folder, dtype, unused=left, names=names)
     tower.to(device)
     tower.layers, tower.embed_tokens = layers, rows
 
