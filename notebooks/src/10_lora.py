@@ -289,12 +289,20 @@ print(f"{len(adapter.pairs)} pairs, {trained:,} numbers beside {whole:,}; the sa
 # because they are bad at their task, but because nobody looks at their work. Remember the end of
 # [chapter 06](06_one_mmdit_block.ipynb): after the last block only the image goes on.
 #
-# Write `still(name, blocks)`: whether the linear layer of this name never gets a gradient in a
-# model of so many blocks. Names look like `transformer_blocks.7.attn.to_q`; blocks count from 0.
-# The layers of a block are `attn.` with `to_q`, `to_k`, `to_v`, `to_out.0` for the image and
-# `add_q_proj`, `add_k_proj`, `add_v_proj`, `to_add_out` for the text, then `img_mlp.net.0.proj`,
-# `img_mlp.net.2`, `img_mod.1`, and the same three for `txt`. You will know it works when the
-# checker says so and a real gradient agrees.
+# These are the linear layers of the last block, under their full names:
+
+# %%
+blocks = mmdit.config.num_layers
+last_block = [name for name in lora.named_linears(mmdit) if f".{blocks - 1}." in name]
+assert len(last_block) == 14
+print(*last_block, sep="\n")
+
+# %% [markdown]
+# `to_q`, `to_k`, `to_v`, `to_out` and everything with `img` work on the image; `add_q_proj`,
+# `add_k_proj`, `add_v_proj`, `to_add_out` and everything with `txt` work on the text. Write
+# `still(name, blocks)`: whether the layer of this name never gets a gradient in a model of so many
+# blocks. Names are those above, blocks count from 0, and other blocks have the same fourteen. You
+# will know it works when the checker says so and a real gradient agrees.
 
 
 # %% tags=["exercise"]
@@ -347,10 +355,8 @@ for pair in everywhere.pairs.values():
 data, noise = (pipe.noise(2, 128, 128, seed=[n, n + 1]) for n in (1, 3))
 flow_step(mmdit, data, noise, half, txt, txt_mask).backward()
 
+
 # %%
-blocks = mmdit.config.num_layers
-
-
 def moved(pair):
     return pair.lora_B.grad is not None and bool(pair.lora_B.grad.any())
 
@@ -432,7 +438,10 @@ charts.curves(
 
 # %%
 assert smooth[-1] < 0.5 * smooth[9]
+for name, pair in adapter.named_pairs().items():
+    assert bool(pair.lora_B.any()) != still(name, blocks), name
 print("the last ten losses are less than half of the first ten: ok")
+print("every B has moved but those of your exercise, which are zero to this day: ok")
 
 # %% [markdown]
 # ## After
@@ -510,8 +519,9 @@ show.grid(strip, names, alt, columns=5, scale=1)
 adapter.scale = 0
 assert torch.equal(velocity(), plain_velocity)
 distance = {}
-for adapter.scale in adapters.SCALES:
-    distance[adapter.scale] = (velocity() - plain_velocity).norm().item()
+for scale in adapters.SCALES:
+    adapter.scale = scale
+    distance[scale] = (velocity() - plain_velocity).norm().item()
 adapter.scale = 1.0
 assert distance[0] == 0 < distance[0.5] < distance[1] < distance[1.5]
 print("scale 0 is the model, bit for bit; farther, the farther the slider is moved: ok")
@@ -561,7 +571,7 @@ print("alpha read: two hearts; alpha ignored, eight times too strong: none: ok")
 #
 # ## Seven spellings
 #
-# The same two matrices go by many names. For `transformer_blocks.0.attn.to_q`:
+# The same two matrices go by many names. For the layer `to_q` of the first block:
 
 # %%
 layer = "transformer_blocks.0.attn.to_q"
@@ -757,7 +767,7 @@ print(f"{16 * 60 * sides:,} numbers; 1/16; twice as many: ok")
 #   spoiled, as our circles were.
 # * The base may lie in 8 bits or 4, since it is never trained. The adapter stays in float32: in
 #   bfloat16 a step of 1e-4 is rounded away on numbers above 0.03.
-# * Only the eight attention layers of a block, or four of them, are adapted by some trainers.
+# * Some trainers adapt four layers of a block, the image's attention, others all fourteen.
 # * Pictures of many sizes are sorted into buckets, and a share of the captions is left empty.
 # * Servers keep dozens of LoRAs beside one base and choose for each request. That works because
 #   the base is never touched.
