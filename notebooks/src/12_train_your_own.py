@@ -298,9 +298,9 @@ charts.curves(
 
 # %%
 lowest = int(np.argmin(hardness))
-assert hardness[0] > 2 * hardness[lowest] < hardness[-1]
+assert hardness[0] > 1.4 * hardness[lowest] < hardness[-1]
 assert abs(np.mean(series["uniform: density"], 0)[1] - 1) < 0.01
-print("the loss is more than twice as high at either end as at its lowest: ok")
+print("at either end the loss is at least 1.4 times as high as at its lowest: ok")
 
 # %% [markdown]
 # Read the loss from both ends. Near `sigma` = 1 there is nothing to see in `x`, so the model can

@@ -50,7 +50,10 @@ def batches(sizes: list[tuple], count: int, number: int, recipe: Recipe) -> list
 
 
 def padded(states: list[torch.Tensor]):
-    """B of (T, Dt), of any lengths -> (B, T, Dt), mask (B, T) or None where nothing is padded"""
+    """B text states, (T, Dt) each -> (B, T, Dt), (B, T): true where a token is real
+
+    Of equal lengths, nothing is padded, and None stands in for the mask.
+    """
     txt = nn.utils.rnn.pad_sequence(states, batch_first=True)
     lengths = torch.tensor([len(state) for state in states])
     mask = torch.arange(txt.shape[1]) < lengths.unsqueeze(1)
