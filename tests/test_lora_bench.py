@@ -109,3 +109,16 @@ def test_a_folder_belongs_to_the_wide_part_alone(told, capsys):
     with pytest.raises(SystemExit):
         lora_bench.main(told)
     assert "a FOLDER belongs to wide" in capsys.readouterr().err
+
+
+def test_the_record_holds_every_part_within_its_bounds():
+    record = json.loads(lora_bench.FILE.read_text(encoding="utf-8"))
+    assert all(row.pop("gain") for row in record["peft"]["rows"])
+    rows = [Row(**row) for row in record["peft"]["rows"]]
+    formula, wide = record["formula"]["rows"], record["wide"]
+    steps = [row | {"blocks": 2} for row in wide["steps"]]
+    assert lora_bench.missed(rows, formula + steps) == [] and len(rows) == 4
+    assert {(row["blocks"], row["base"]) for row in formula} == {
+        (count, how) for count in lora_bench.BLOCKS for how in lora_bench.HOW
+    }
+    assert wide["streamed gives the same bits"] and wide["1 + 1 steps are 2 to the last bit"]
