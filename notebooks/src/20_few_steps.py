@@ -1,0 +1,822 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 20 · Few steps
+#
+# Fifty steps with guidance ask the transformer a hundred times. People who run Qwen-Image at home
+# ask it four times, with a small file named *Lightning*. This page takes that trick apart: what it
+# buys, how it is trained, and what it loses.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 08](08_the_shifted_sampler.ipynb); what a LoRA is (we say it again) |
+# | **You get** | few-step schedules, direct distillation by hand, an honest look at a LoRA |
+# | **Minutes** | 40 to read, half a minute to run |
+# | **Picture** | 20 guided steps, four with the LoRA and four without, side by side |
+# | **Number** | with the LoRA, four steps end about half as far from the teacher's end |
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import charts, hurry, plane, show
+from qwenimage_ref.posters import few_steps
+from qwenimage_ref.posters.few_steps import HURRIED, TEACHER, Way
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+record = json.loads(show.data_file("measurements/few_steps.json").read_text())
+
+# %% [markdown]
+# ## What a picture costs
+#
+# One call of the transformer is a *run*. A step is one run, or two with guidance: one with the
+# prompt, one without. The `record` holds many *ways* from noise to picture, each measured on the
+# same 200 captions that training never showed. Here are the processor seconds of some:
+
+# %%
+ways = [TEACHER, Way(8), Way(4), Way(2), Way(1)]
+rows = [[str(way), way.runs, f"{record[str(way)]['seconds']:.2f}"] for way in ways]
+show.table(["way", "runs", "processor seconds"], rows)
+
+# %%
+cost = {way.runs: record[str(way)]["seconds"] for way in ways}
+a_run = (cost[40] - cost[4]) / 36
+rest = cost[4] - 4 * a_run  # reading the prompt, decoding the latents
+assert a_run > 0 and rest < 8 * a_run
+assert cost[40] > 4 * cost[4]
+print("seconds follow the runs; all the rest costs less than eight of them: ok")
+
+# %% [markdown]
+# In the official model the rest weighs less still.
+#
+# ## Why so many steps
+#
+# Back to the plane of chapter 08. A small network, `field`, learns the velocity that leads from
+# noise to a star. It is trained by the loop you wrote there; `hurry.teach` runs it again.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+torch.manual_seed(0)
+field = plane.Field()
+hurry.teach(field, 1200, generator)
+
+# %%
+teacher = plane.ask(field, plane.STAR)  # (x, sigma) -> velocity, without gradient
+noise = plane.noise(600, seed=1)
+fine = torch.stack(plane.flow(teacher, noise, torch.linspace(1, 0, 51)))  # (51, 600, 2)
+bend = [hurry.beside_the_chord(fine[:, i])[:, 1].max().item() for i in range(100)]
+sector = (torch.atan2(*noise[:100].T) * 5 / (2 * torch.pi)).floor() % 5
+chosen = []  # one point from each fifth of the plane, with a way more bent than most
+for fifth in range(5):
+    here = sorted((i for i in range(100) if sector[i] == fifth), key=bend.__getitem__)
+    chosen.append(here[len(here) * 3 // 4])
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(10, 3.5), layout="constrained")
+for ax, steps in zip(axes, (50, 4, 1)):
+    states = torch.stack(plane.flow(teacher, noise, torch.linspace(1, 0, steps + 1)))
+    plane.scatter(ax, states[-1], "light", size=2)
+    for i in chosen:
+        if steps < 50:
+            ax.plot(*states[:, i].T, "o-", color=show.PALETTE["image"], markersize=4)
+        ax.plot(*fine[:, i].T, color=show.PALETTE["ink"], linewidth=1.2)
+    plane.scatter(ax, noise[chosen], "ink", size=20)
+    ax.set_title(f"{steps} step{'s' * (steps > 1)}")
+show.figure(fig, alt="Bent ways of five points to a star; four steps cut the bends, one misses all")
+
+# %% [markdown]
+# Black is the way of 50 steps, from the dot; orange the way of fewer; blue is where all 600 points
+# end. The ways are bent, because the arrow at a place is the *mean* over all the data that could
+# still come of it (chapter 08). A step follows the arrow at its beginning and leaves the bend.
+# From pure noise, everything could still come: the first arrow of every point leads to the middle
+# of the star.
+
+# %%
+missed = {}
+for steps in (1, 2, 4, 8, 16):
+    end = plane.flow(teacher, noise, torch.linspace(1, 0, steps + 1))[-1]
+    missed[steps] = (end - fine[-1]).pow(2).mean().item()
+assert all(missed[n] > 3 * missed[2 * n] for n in (2, 4, 8))
+print("from 2 steps on, each doubling brings the end at least three times as near: ok")
+
+# %% [markdown]
+# ## The same in the latents of a picture
+#
+# A latent has 4,096 numbers, so its way has to be drawn in two directions of its own: *along* the
+# chord, which is the straight line from the noise to the end, and *across* it, where the way bends
+# most. We take two prompts: a full one, and the empty one.
+
+# %%
+full = 'a purple star above a red square on a mint background with the text "STEP"'
+levels = torch.linspace(1, 0, 21)
+states, clean = hurry.walk(pipe, [full, " "], levels)  # (21, 2, C, h, w), (20, 2, C, h, w)
+bent = {name: hurry.beside_the_chord(states[:, i]) for i, name in enumerate(("full", "empty"))}
+still = (clean - states[-1]).pow(2).mean(dim=(2, 3, 4))  # (20, 2)
+
+# %%
+way_panel = {f"{name} prompt": points.tolist() for name, points in bent.items()}
+far_panel = {
+    f"{name} prompt": list(zip(levels[:-1].tolist(), still[:, i].tolist()))
+    for i, name in enumerate(bent)
+}
+alt = "Left, two arcs over a chord, the one of the empty prompt higher; right, the distance of the "
+panels = [
+    {"series": way_panel, "x": "along the chord", "y": "across it, in chords"},
+    {"series": far_panel, "x": "sigma", "y": "clean estimate, from the end"},
+]
+charts.curves(panels, alt + "clean estimate from the end, which falls with sigma")
+
+# %%
+assert bent["empty"][:, 1].max() > 1.4 * bent["full"][:, 1].max()
+assert still[0, 1] > 1.4 * still[0, 0]
+assert (still[0] > 10 * still[15]).all()
+print("the empty prompt bends the way more and leaves the first estimate farther off: ok")
+
+# %% [markdown]
+# Right: the **clean estimate**, $x - \sigma\cdot\text{velocity}$, is where a single step would
+# end. At first it is far from the end, and it moves all the time. The less a prompt says, the more
+# is left to be decided on the way, and the more steps it takes. In pictures: above the full prompt,
+# below the empty one, unguided, with 1 to 50 steps.
+
+# %%
+prompts, counts = (full, " "), (1, 2, 4, 8, 50)
+rows = [[hurry.paint(pipe, prompt, Way(steps)) for steps in counts] for prompt in prompts]
+show.grid(
+    [picture for row in rows for picture in row],
+    [f"{what}, {n} step{'s' * (n > 1)}" for what in ("full", "empty") for n in counts],
+    alt="Full prompt: a purple star over a red square and a word, nearly the same from 1 to 50 "
+    "steps. Empty prompt: a smear at 1 step that becomes a poster",
+    columns=5,
+    scale=1,
+)
+
+# %%
+off = [show.difference(row[0], row[-1]) for row in rows]
+assert off[1] > 1.5 * off[0]
+print("one step ends farther from fifty where the prompt is empty: ok")
+
+# %% [markdown]
+# Keep this in mind for all that follows: **our posters are easy to hurry**. Their captions say
+# nearly everything, so even one step paints most of a scene. "A cat", asked of a model of
+# photographs, leaves far more open.
+#
+# ## Direct distillation
+#
+# The idea is plain. Nothing is drawn on the way, so one noise has one end. Let a *teacher* walk
+# there with many steps, and store pairs of noise and end. A *student*, at first a copy, walks from
+# the same noise with four steps of its own and is pulled to the same end. DiffSynth-Studio calls
+# this *direct distillation*, and trained two released Qwen-Image students with it.
+#
+# Four steps means: the `student` is asked at `levels[0]`, goes to `levels[1]`, is asked *there*,
+# and so on. Only the last place is compared. The gradient comes back through all four answers, so
+# an early step learns what it did to the later ones.
+#
+# ## Exercise: the loss of a student
+#
+# ★★★☆☆ · 10 minutes
+#
+# Write `my_loss(student, noise, target, levels)`: `noise` and `target` are points (N, 2), `levels`
+# falls from 1 to 0, and `student(x, sigma)` answers with the velocity (N, 2) at one level. Walk,
+# then return the mean of the squared differences from `target`. You will know it works when the
+# checker finds your gradient in all four steps.
+
+
+# %% tags=["exercise"]
+def my_loss(student, noise, target, levels):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+my_loss = answers.unless_solved(my_loss, answers.EX_20_LOSS)
+check.ex_20_loss(my_loss)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# It is the loop of Euler steps from chapter 08, and one line after it.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# A step adds `(sigma_next - sigma) * velocity`. Detach nothing, and leave gradients switched on.
+# There is one step less than there are levels.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# x = noise
+# for each level and the next one:
+#     ask the student at x, step
+# mean square of x - target
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_loss(student, noise, target, levels):
+#     x = noise
+#     for sigma, sigma_next in zip(levels, levels[1:]):
+#         x = x + (sigma_next - sigma) * student(x, sigma)
+#     return (x - target).pow(2).mean()
+# ```
+#
+# </details>
+#
+# Now train with your loss. The teacher answers 4,096 noises with 50 steps, once; then the student
+# takes 300 batches of them. A second student gets a wrong lesson: the same ends, but each beside
+# *another* noise.
+
+# %%
+lesson = plane.noise(4096, seed=5)
+ends = plane.flow(teacher, lesson, torch.linspace(1, 0, 51))[-1]
+four = plane.shifted(4, 3)  # levels 1, 0.9, 0.75, 0.5, 0: more about them below
+student = hurry.distil(field, my_loss, lesson, ends, four, 300, generator)
+shuffled = hurry.distil(field, my_loss, lesson, ends.roll(1, 0), four, 100, generator)
+
+# %%
+fields = {"untrained": field, "student": student, "shuffled pairs": shuffled}
+asked = {name: plane.ask(one, plane.STAR) for name, one in fields.items()}
+ends_at = {name: plane.flow(velocity, noise, four)[-1] for name, velocity in asked.items()}
+panels = [("teacher, 50 steps", {"image": fine[-1]})]
+panels += [(f"{name}, 4 steps", {"image": end}) for name, end in ends_at.items()]
+alt = "A star; a shrunken, blurred star; a star like the first; a dot in the middle"
+plane.clouds(panels, alt, columns=4)
+
+# %%
+squared = {name: (end - fine[-1]).pow(2).mean().item() for name, end in ends_at.items()}
+assert squared["student"] < squared["untrained"] / 50
+assert ends_at["shuffled pairs"].std() < 0.1 < fine[-1].std()
+print("the student ends more than 50 times as near to the teacher's ends, in squares: ok")
+
+# %% [markdown]
+# Four steps now end where fifty did. And the wrong lesson ends in a dot. With shuffled pairs the
+# noise says nothing about the end, and then squared error has one best answer, the mean of all
+# ends. So noise has to be reproduced *exactly*: same seed, same device of the generator, same
+# number type, same shape. A student of pictures with other noise learns the mean picture.
+#
+# One more thing to see: the student knows its own four steps and no others.
+
+# %%
+for steps in (2, 4, 8):
+    end = plane.flow(asked["student"], noise, plane.shifted(steps, 3))[-1]
+    missed[steps] = (end - fine[-1]).pow(2).mean().item()
+assert missed[4] < missed[8] < missed[2]
+print("this student ends nearest with its 4 steps; 8 are worse, 2 worse still: ok")
+
+# %% [markdown]
+# ## The schedule of Lightning
+#
+# *Lightning*, by the group lightx2v, is a family of LoRAs for Qwen-Image with 4 and 8 steps. Its
+# noise levels are simple. Take evenly spaced levels $s$: 1, then $1/\text{steps}$ less each
+# time, down to $1/\text{steps}$. Shift them by 3, at *every* picture size:
+#
+# $$\sigma = \frac{3}{3 + (1/s - 1)}$$
+#
+# Put a 0 at the end. There is no *terminal stretch* (chapter 08: the base model's levels are
+# stretched so that the last one before 0 is 0.02).
+#
+# ## Exercise: the Lightning schedule
+#
+# ★★☆☆☆ · 5 minutes
+#
+# Write `my_levels(steps, shift=3.0)`, a tensor of `steps + 1` levels. You will know it works when
+# four steps give 1, 0.9, 0.75, 0.5, 0 and the checker is content.
+
+
+# %% tags=["exercise"]
+def my_levels(steps, shift=3.0):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_levels = answers.unless_solved(my_levels, answers.EX_20_LIGHTNING)
+check.ex_20_lightning(my_levels)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# For four steps, $s$ is 1, 0.75, 0.5, 0.25. There is no 0 in it: the formula would divide by it.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `torch.linspace(first, last, count)` gives `count` numbers with both ends included.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# s     = steps evenly spaced numbers from 1 to 1/steps
+# sigma = shift / (shift + 1/s - 1)
+# put 0 behind them
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_levels(steps, shift=3.0):
+#     s = torch.linspace(1, 1 / steps, steps)
+#     return torch.cat([shift / (shift + (1 / s - 1)), torch.zeros(1)])
+# ```
+#
+# </details>
+
+# %%
+from qwenimage_ref.config import SchedulerConfig
+from qwenimage_ref.sampler import sigmas
+
+lightning = SchedulerConfig.lightning()
+golden = [1, 0.954545, 0.9, 0.833333, 0.75, 0.642857, 0.5, 0.3, 0]  # of the published 8 steps
+assert torch.allclose(my_levels(8), torch.tensor(golden), atol=1e-6)
+for image_tokens in (64, 6889):  # ours, and of 1328 x 1328
+    assert torch.allclose(sigmas(4, image_tokens, lightning), my_levels(4), atol=1e-6)
+print("by hand, by the package at two sizes, and as published: ok")
+
+# %% [markdown]
+# The package says it as the published scheduler files do. Both ends of the line for `mu` are ln 3,
+# so the line is flat, and $e^{\mu} = 3$ at every size:
+
+# %%
+show.source(SchedulerConfig.lightning)
+
+# %%
+official = SchedulerConfig.official()
+lines = {
+    "Lightning, any size": (my_levels(4), "image", "o-"),
+    "base model, 1328 × 1328": (sigmas(4, 6889, official), "text", "s--"),
+    "base model, our 128 × 128": (sigmas(4, 64, pipe.scheduler), "joint", "^:"),
+}
+plane.schedules([("four steps", lines)], alt="Lightning stays higher and ends with a long step")
+
+# %%
+base = sigmas(4, 6889, official)
+assert abs(base[3].item() - 0.02) < 1e-6 and my_levels(4)[3] == 0.5
+assert (my_levels(4)[1:-1] > base[1:-1]).all()
+print("the last step: half the way with Lightning, a fiftieth on the base schedule: ok")
+
+# %% [markdown]
+# Lightning keeps the last *half* of the way for one step. That is bold: after it nothing is
+# corrected any more. A trained student can afford it, as the plane has shown.
+#
+# ## A pocket Lightning
+#
+# Our own file was made by the recipe above. The teacher: the pocket model with 20 steps and
+# guidance 4, 40 runs. The student: the same model with a **LoRA**, a pair of thin matrices beside
+# most of its linear layers, added to what the layer says. 2,048 captions, four unguided steps, 600
+# batches of 16. The loss is yours, with latents for points:
+
+# %%
+from qwenimage_ref.train import distill
+
+show.source(distill.rollout, distill.distill_loss)
+
+# %%
+from qwenimage_ref.adapt import lora
+from qwenimage_ref.posters import lightning as lightning_lora
+
+report = lora.load(pipe.transformer, lightning_lora.FILE)
+print(report)
+numbers = sum(p.numel() for p in report.adapter.parameters())
+whole = sum(p.numel() for p in pipe.transformer.parameters())
+report.adapter.remove()
+taught = lightning_lora.DISTILLATION
+assert (taught.posters, taught.recipe.steps, taught.recipe.batch) == (2048, 600, 16)
+assert numbers < whole / 4
+print(f"{numbers:,} numbers beside {whole:,}")
+
+# %% [markdown]
+# Guidance is worth a second look: the teacher had it and the student has not. Whatever guidance
+# does to a picture, the student has to put there by itself. So it saves on two sides: 20 steps
+# become 4, and two runs a step become one.
+#
+# Four captions, each from one noise. Above the teacher, then four unguided steps with the LoRA, and
+# below the same without it.
+
+# %%
+from qwenimage_ref.posters.evaluate import in_english, trials
+
+made = trials(24)
+shown = (13, 17, 5, 3)
+four_trials = [made[i] for i in shown]
+three = {"teacher, 40 runs": TEACHER, "LoRA, 4 runs": HURRIED, "no LoRA, 4 runs": Way(4)}
+painted = {name: few_steps.paint(pipe, four_trials, way) for name, way in three.items()}
+show.grid(
+    [picture for pictures, _, _ in painted.values() for picture in pictures],
+    [name for name in painted for _ in shown],
+    alt="Three rows of the same four posters by teacher, with LoRA, without: "
+    + "; ".join(in_english(trial).prompt for trial in four_trials),
+)
+
+# %%
+targets = painted["teacher, 40 runs"][1]
+with_lora, without = (
+    few_steps.off(painted[name][1], targets) for name in ("LoRA, 4 runs", "no LoRA, 4 runs")
+)
+assert all(a < b for a, b in zip(with_lora, without))
+assert sum(with_lora) < 0.7 * sum(without)
+print("same noise, same end: with the LoRA all four end nearer to the teacher's end: ok")
+
+# %% [markdown]
+# Look at the corners. The teacher's squares have sharp ones, its stars long, bent tips; without
+# the LoRA corners are rounder, and stars small and neat. That is the hand of guidance: it
+# exaggerates. The LoRA has learned the exaggeration along with the rest, faults and all: see the
+# pale tip of the last star.
+#
+# Four pictures prove little. The record has 200:
+
+# %%
+import numpy as np
+
+HASTY = Way(4)  # the same four steps without the LoRA
+far = {way: np.array(few_steps.distances(record[str(way)])) for way in (HURRIED, HASTY)}
+nearer = int((far[HURRIED] < far[HASTY]).sum())
+assert nearer > 160 and far[HURRIED].mean() < 0.55 * far[HASTY].mean()
+assert all(abs(far[HURRIED][i] - d) < 2e-3 for i, d in zip(shown, with_lora))
+print(f"nearer with the LoRA: {nearer} of 200 ends; in the mean about half as far: ok")
+
+# %% [markdown]
+# ## Does it paint better?
+#
+# Nearer to the teacher is not the same as *better*. The reader of
+# [chapter 13](13_is_it_any_good.ipynb) looks at every picture and says whether the scene is the one
+# asked for, and the word. The record keeps a mark for each caption; `right` picks them out.
+
+# %%
+from qwenimage_ref.posters.intervals import interval, paired
+
+
+def right(way, what="scene", letters=None):
+    """Marks of a way, true or false: of all captions, or of words with so many letters"""
+    marks = zip(trials(record["captions"]), record[str(way)][what])
+    return [m == "1" for t, m in marks if m != "-" and letters in (None, len(t.scene.word))]
+
+
+rows = []
+for way in (TEACHER, HURRIED, HASTY, Way(2, lora=1), Way(2), Way(1, lora=1), Way(1)):
+    counted = [right(way), right(way, "word"), right(way, "word", letters=4)]
+    rows.append([str(way), *(f"{sum(marks)} of {len(marks)}" for marks in counted)])
+show.table(["way", "scenes", "words", "words of four letters"], rows)
+
+# %%
+goal = 0.8 * sum(right(TEACHER))
+assert sum(right(HURRIED)) >= goal and sum(right(HASTY)) >= goal
+scenes, words = (paired(right(HURRIED, what), right(HASTY, what)) for what in ("scene", "word"))
+assert min(scenes["p"], words["p"]) > 0.05
+print("at 4 steps no difference between with and without is shown, in scenes or in words: ok")
+
+# %% [markdown]
+# A surprise, and we shall not hide it. On our posters **dropping guidance does nearly all the
+# work**: four plain steps paint as many scenes and words as the LoRA does. The score cannot tell
+# the two apart, the distance to the teacher can. And with fewer steps still? Here are 95 %
+# intervals of the difference, caption by caption.
+
+# %%
+for steps in (4, 2, 1):
+    for what in ("scene", "word"):
+        found = paired(right(Way(steps, lora=1), what), right(Way(steps), what))
+        low, high = 100 * found["low"], 100 * found["high"]
+        print(f"steps {steps}, {what}s: LoRA less none {low:+.1f} to {high:+.1f} points")
+
+one_step = paired(right(Way(1, lora=1), "word"), right(Way(1), "word"))
+assert one_step["high"] < 0 and one_step["p"] < 0.05
+schedule = paired(right(Way(2)), right(Way(2, lightning=False)))
+assert schedule["low"] > 0 and sigmas(2, 64, pipe.scheduler)[1] < 0.021
+print("one step: the LoRA loses words; two plain steps: Lightning's levels beat our own: ok")
+
+# %% [markdown]
+# Nothing is shown at 4 steps or 2. At 1 step the LoRA **loses** words. It learned a first step
+# after which three more would come, and it never practised this one. The *schedule* shows at two
+# steps: our own, stretched to 1, 0.02, 0, is one step and a crumb; 1, 0.75, 0 is two.
+#
+# The distance to the teacher says where the LoRA belongs: at four steps or more, at scale 1.
+
+# %%
+mean_off = {way: np.mean(few_steps.distances(record[str(way)])) for way in few_steps.WAYS}
+by_steps = {
+    name: [(n, mean_off[Way(n, lora=on)]) for n in (1, 2, 4, 8)]
+    for name, on in (("no LoRA", 0), ("LoRA", 1))
+}
+by_scale = {"4 steps": [(scale, mean_off[Way(4, lora=scale)]) for scale in (0, 0.5, 1, 1.5)]}
+panels = [
+    {"series": by_steps, "x": "steps", "y": "off the teacher's end", "log": True},
+    {"series": by_scale, "x": "scale of the LoRA", "y": "off the teacher's end"},
+]
+alt = "Distances from the teacher's end: with the LoRA higher at 1 step and lower from 2 on; over "
+charts.curves(panels, alt + "the scale, a valley at 1")
+
+# %%
+assert mean_off[Way(1, lora=1)] > 1.5 * mean_off[Way(1)]
+assert min(by_scale["4 steps"], key=lambda point: point[1])[0] == 1
+assert mean_off[Way(8)] > 0.8 * mean_off[HASTY]
+print("one step: farther with the LoRA; four: nearest at scale 1; plain steps stay away: ok")
+
+# %% [markdown]
+# Note the flat blue line on the left. More steps without guidance do not lead to a *guided*
+# teacher, however many: guidance has to be learned, and that is what our LoRA holds.
+#
+# ## Cost against quality
+#
+# All in one picture, over the number of runs. The guided ways are from the sweeps of chapter 13,
+# on the first 100 of these captions. Whiskers are 95 % intervals.
+
+# %%
+from qwenimage_ref.posters import sweeps
+
+swept = json.loads(sweeps.RECORD.read_text())
+assert swept["weights"] == record["weights"]
+
+
+def point(runs, marks):
+    row = interval(sum(marks), len(marks))
+    return runs, *(100 * row[key] for key in ("share", "low", "high"))
+
+
+panels = {}
+for what in ("scene", "word"):
+    guided = [
+        point(2 * n, [m == "1" for m in swept[sweeps.name(n, 4)][what] if m != "-"])
+        for n in (2, 4, 8, 20, 50)
+    ]
+    panels[f"{what}s"] = {"guidance 4, own schedule": guided} | {
+        name: [point(n, right(Way(n, lora=on), what)) for n in (1, 2, 4, 8)]
+        for name, on in (("no guidance, Lightning schedule", 0), ("the same with the LoRA", 1))
+    }
+
+# %%
+hurry.cost_and_quality(
+    panels,
+    alt="Shares of right scenes and words over 1 to 100 runs: the unguided ways are high from 1 "
+    "or 2 runs on, the guided one is low at 4 and 8 runs and high from 16 on",
+)
+
+# %%
+guided = {runs: share for runs, share, _, _ in panels["scenes"]["guidance 4, own schedule"]}
+plain = {runs: share for runs, share, _, _ in panels["scenes"]["no guidance, Lightning schedule"]}
+assert guided[8] < 70 < 90 < min(plain[4], guided[16], guided[100])
+print("8 runs: under 70 % of scenes with guidance; 4 runs without it: over 90 %: ok")
+
+# %% [markdown]
+# Guidance with few steps is the worst way of all: a pull that would be balanced over twenty small
+# steps overshoots in two or four large ones. That, and the price of the second run, is why
+# few-step models do without it.
+#
+# The record is a promise of somebody else's machine. So a live slice, the first 24 captions:
+
+# %%
+live = {way: few_steps.paint(pipe, made, way)[0] for way in (HURRIED, HASTY)}
+for way, pictures in live.items():
+    marks = sweeps.marks(made, pictures)
+    for what in ("scene", "word"):
+        pairs = zip(marks[what], record[str(way)][what])
+        assert sum(a != b for a, b in pairs) <= 1, (str(way), what)
+print("24 captions painted and read here, with and without: the marks of the record: ok")
+
+# %% [markdown]
+# ## Wrong schedules, and other ways to ruin it
+#
+# One caption, four steps with the LoRA, and one thing wrong each time. Under each picture: how far
+# it ends from the teacher's end, mean squared.
+
+# %%
+import math
+
+L = my_levels(4)
+mistakes = {
+    "nothing wrong": (L, {}),
+    "own schedule": (sigmas(4, 64, pipe.scheduler), {}),
+    "own, 1328 × 1328": (base, {}),
+    "mu = 3, not shift": (my_levels(4, math.exp(3)), {}),
+    "guidance 4 on top": (L, {"guidance": 4}),
+    "scale 2": (L, {"scale": 2}),
+    "scale 8": (L, {"scale": 8}),
+    "no last 0": (L[:-1], {}),
+}
+star, aim = made[3], targets[3]
+ruined = {
+    name: hurry.paint_levels(pipe, star.prompt, levels, star.seed, **how)
+    for name, (levels, how) in mistakes.items()
+}
+
+# %%
+off = {name: (end - aim).pow(2).mean().item() for name, (_, end) in ruined.items()}
+show.grid(
+    [picture for picture, _ in ruined.values()],
+    [f"{name}: {off[name]:.2f}" for name in ruined],
+    alt="A yellow star on navy, eight times: right with the first three, a little blurred with mu "
+    "3, torn with guidance and at scale 2, black and white texture at scale 8, full of noise "
+    "where the last 0 is missing",
+    scale=1,
+)
+
+# %%
+assert off["scale 8"] > off["no last 0"] > 0.4
+assert min(off["guidance 4 on top"], off["mu = 3, not shift"]) > 2 * off["nothing wrong"]
+assert off["own schedule"] < 2 * off["nothing wrong"]
+print("noise left, a scale of 8, guidance on top, mu for shift: each shows in the distance: ok")
+
+# %% [markdown]
+# * **Scale 8** is what the official file suffers where its *alpha* is ignored: rank 64, alpha 8,
+#   so its matrices count 8 / 64 = 0.125 times. Without alpha they count once, eight times too much.
+# * **Guidance on top** exaggerates a student that exaggerates already. Contrast tears shapes apart.
+# * **No last 0**: half of the noise is still there.
+# * **The own schedule**, a known mistake with the official file (*visibly wrong*, diffusers PR
+#   12119), hardly shows here. Posters forgive, as the first rows said.
+
+# %%
+counted = {}
+for way in (HURRIED, Way(4, lightning=False, lora=1), Way(4, 4, lora=1)):
+    counted[way] = sum(right(way)), np.mean(few_steps.distances(record[str(way)]))
+    print(f"{str(way):52} {counted[way][0]} of 200 scenes")
+good, own, burnt = counted.values()
+assert burnt[0] < good[0] / 2 and abs(own[0] - good[0]) < 10
+print("over 200 captions: guidance on top ruins every second scene, the own schedule none: ok")
+
+# %% [markdown]
+# ## What is lost
+#
+# **Variety.** A student that answers noise with the mean, a little as in the dot above, would make
+# the seeds of a prompt alike. Six prompts with six seeds each, mean difference of two seeds in
+# steps of 1/255:
+
+# %%
+spread = {"true posters": swept["variety of true posters"]["between seeds"]}
+spread[str(TEACHER)] = swept["variety at guidance 4"]["between seeds"]
+for way in (HURRIED, HASTY):
+    spread[str(way)] = record[f"variety, {way}"]["between seeds"]
+show.table(["", "between seeds"], [[name, f"{s:.1f}"] for name, s in spread.items()])
+
+# %%
+assert all(0.7 < one / spread[str(TEACHER)] < 1.3 for one in spread.values())
+print("four steps keep the variety of twenty, with the LoRA and without: ok")
+
+# %% [markdown]
+# As far as 36 pictures can tell, nothing is lost here, where a prompt leaves little to vary. With
+# the official Lightning, users do miss it (below).
+#
+# **Truth.** The student was taught by the teacher, not by data. *Ink* is the share of a poster that
+# is not background. True posters of the 24 scenes say how much is right:
+
+# %%
+from qwenimage_ref.posters.draw import BACKGROUNDS, draw
+
+
+def ink(painted_trials, pictures):
+    """Share of the pixels that are clearly no background, the mean over the pictures"""
+    shares = []
+    for trial, picture in zip(painted_trials, pictures):
+        colour = np.array(BACKGROUNDS[trial.scene.background][1])
+        shares.append((np.abs(np.asarray(picture, float) - colour).max(axis=-1) > 60).mean())
+    return np.mean(shares)
+
+
+redrawn = [ink(made, [draw(t.scene, 100 * s + i) for i, t in enumerate(made)]) for s in range(10)]
+inked = {way: ink(made, pictures) / np.mean(redrawn) for way, pictures in live.items()}
+assert inked[HURRIED] > 1.015 and abs(inked[HASTY] - 1) < 0.01
+print("ink: with the LoRA over 1.5 % too much, without it right within 1 %: ok")
+
+# %%
+of_teacher, of_hasty = (
+    ink(four_trials, painted[n][0]) for n in ("teacher, 40 runs", "no LoRA, 4 runs")
+)
+assert of_teacher > 1.01 * of_hasty
+print("and the teacher's four posters above hold more than those of four plain steps: ok")
+
+# %% [markdown]
+# In size, the four plain steps are the truest: nothing exaggerates. A student is as good as its
+# teacher, and as wrong.
+#
+# ## What users report of the official files
+#
+# | Report | Where | Here |
+# |---|---|---|
+# | wrong scheduler, pictures visibly wrong | diffusers PR 12119 | mild: see the wall above |
+# | colours too strong, milder in V2.0 | Qwen-Image-Lightning, V1 | guidance exaggerates |
+# | seeds look alike | Qwen-Image-Lightning 42, 45 | measured, not found |
+# | small text weaker at 4 steps | the same, LightX2V 904 | words of four letters: not shown |
+# | a LoRA for Edit on the base model blurs, and the reverse | Qwen-Image-Lightning 26 | not tried |
+# | a grid over the picture with fp8 weights | Qwen-Image-Lightning 32, 56, 74 | not tried |
+#
+# ## Slider
+#
+# Steps, and the LoRA on or off. Watch the corners of the square and the last letters.
+
+# %%
+slider = hurry.StepSlider(pipe, full)
+slider
+
+# %%
+at_home = slider.picture.value
+slider.lora.value = False
+assert slider.picture.value != at_home and "LoRA off" in slider.words.value
+slider.lora.value = True
+assert slider.picture.value == at_home
+print("without the LoRA another picture; with it again the same: ok")
+
+# %% [markdown]
+# The same states in print: above with the LoRA, below without.
+
+# %%
+states = [(steps, on) for on in (True, False) for steps in hurry.STEPS]
+pictures = [hurry.paint(pipe, full, Way(steps, lora=float(on))) for steps, on in states]
+names = [f"{n} step{'s' * (n > 1)}, {'LoRA' if on else 'no LoRA'}" for n, on in states]
+show.grid(pictures, names, alt=f"{full}, painted with: {'; '.join(names)}", scale=1)
+
+# %%
+apart = [show.difference(pictures[i], pictures[i + 4]) for i in range(4)]
+assert all(0.3 < far < 10 for far in apart)
+print("at every number of steps the LoRA changes the picture, by less than 10 / 255: ok")
+
+# %% [markdown]
+# ## Estimate first
+#
+# Say a number before you open the fold.
+#
+# **1.** Fifty steps with guidance against four without: how many times fewer runs?
+#
+# <details><summary>Answer</summary>
+#
+# 25 times: 100 against 4.
+#
+# </details>
+#
+# **2.** Direct distillation keeps the graph through all steps. How many times the memory of one
+# training step do four steps need, and eight?
+#
+# <details><summary>Answer</summary>
+#
+# About four times, and eight: each run keeps what its own backward pass needs. *Checkpointing*, to
+# keep only the input of each block and compute the rest again, makes it bearable.
+#
+# </details>
+#
+# **3.** Eight steps of Lightning. At which level does the last one begin?
+#
+# <details><summary>Answer</summary>
+#
+# 0.3, from $s = 1/8$: 3 / (3 + 8 − 1).
+#
+# </details>
+
+# %%
+assert Way(50, 4).runs / Way(4).runs == 25
+
+
+def graph(steps):
+    """How many numbers wait for the backward pass"""
+    held = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: held.append(t) or t, lambda t: t):
+        my_loss(lambda x, s: field(x, s.expand(len(x)), ring), noise, noise, my_levels(steps))
+    return sum(t.numel() for t in held)
+
+
+ring = torch.full((len(noise),), plane.RING)
+assert abs(graph(4) / graph(1) - 4) < 0.2 and abs(graph(8) / graph(1) - 8) < 0.4
+assert abs(my_levels(8)[-2].item() - 0.3) < 1e-6
+print("25 times fewer runs; 4 and 8 times the memory, within a twentieth; level 0.3: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * Lightning's files hold rank 64 and alpha 8 for 12 linear layers of each block. How they were
+#   trained, the files do not say; this page takes only their layout and their schedule.
+# * DiffSynth-Studio's direct distillation uses the *stretched* schedule (four steps: 1, 0.7776,
+#   0.4708, 0.02), recommends 15 steps without guidance for its released students, and checkpoints
+#   every block.
+# * A third way is a *critic*: the student's pictures are noised again, and two models say where
+#   true pictures and where the student's lie denser (DMD2). It matches heaps of pictures, not
+#   pairs, so ends need not be the teacher's.
+# * Squared error of ends blurs where neighbouring noises end far apart. Posters never do that; a
+#   crowd of faces does.
+#
+# ## Try this
+#
+# * Train the plane's student with levels of one step only. How near can it come?
+# * Paint the empty prompt with the LoRA and four steps. It was trained on full captions alone.
+# * `hurry.paint(pipe, full, Way(20, 4, lightning=False, lora=1))`: a student at its teacher's
+#   settings.
+# * In a terminal: `.venv/bin/qwenimage paint "a red ring on a white background" --lightning --lora
+#   data/lora/lightning_4_steps.safetensors`.
