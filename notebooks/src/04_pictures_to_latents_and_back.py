@@ -120,7 +120,7 @@ print("loop, line and function agree; every poster above 30 dB: ok")
 # ## Sixteen channels
 #
 # The latents of one poster are 16 squares of 16 × 16 numbers. Each number stands for 8 × 8 pixels,
-# three colours each: 192 numbers in, 16 out.
+# three colours each: 192 numbers in, 16 out. Orange is above zero, blue below.
 
 # %%
 z = vae.normalize(mean)  # to mean 0 and deviation 1 in each channel; explained below

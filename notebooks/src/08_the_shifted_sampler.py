@@ -819,9 +819,9 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 #
 # * It gives the schedule to a scheduler object, which looks up the step by its timestep. The
 #   numbers are these.
-# * *Few-step* models change the schedule. Lightning, a LoRA (chapter 10) that needs four steps, has
-#   both shifts of the config at ln 3 and no stretch, so its steps start at 1, 0.9, 0.75 and 0.5. It
-#   needs no guidance.
+# * *Few-step* models change the schedule. Lightning ([chapter 20](20_few_steps.ipynb)) is a LoRA, a
+#   small file of changes to the weights, that needs four steps. Both shifts of its config are ln 3
+#   and there is no stretch, so its steps start at 1, 0.9, 0.75 and 0.5. It needs no guidance.
 # * Some programs leave the lengths as guidance made them. Their pictures differ from the official
 #   ones at the same scale.
 # * Solvers of higher order remember the last velocities and follow the bend.

@@ -489,3 +489,5 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 # * Use *a large blue star on a white background* as the prompt and `wish` as the negative prompt.
 # * Paint a sequence: image to image on its own result, ten times, at strength 0.3. What drifts?
 # * Let the scale be 1 in the first ten steps and 4 in the last ten, then the other way round.
+#
+# Next: [10 · LoRA](10_lora.ipynb), how to teach the model something new.

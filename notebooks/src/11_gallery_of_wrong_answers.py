@@ -305,10 +305,10 @@ assert judge(corners.UNSEEN)
 gallery.exhibit(*corners.UNSEEN)
 
 # %% [markdown]
-# The reader finds the scene in each of them, and in *template cut first* and *text norm skipped*
-# above; one spoils the word. So no score of scenes would stop these bugs. Numbers do: the final
-# latents, compared with the right ones. Bugs move them by far more than the last digits do, of
-# which the control tells.
+# The *reader*, chapter 00's program that reads posters back, finds the scene in each of them, and
+# in *template cut first* and *text norm skipped* above; one spoils the word. So no score of scenes
+# would stop these bugs. Numbers do: the final latents, compared with the right ones. Bugs move them
+# by far more than the last digits do, of which the control tells.
 
 # %%
 from qwenimage_ref.course.quiz import WALL
@@ -422,7 +422,8 @@ show.table(["bug", "a picture shows it", "file in tests", "test that fails"], ro
 
 # %% [markdown]
 # A **LoRA** is a small file of changes to a model's weights. It has a corner of its own, `alpha`
-# over rank, which makes a style eight times too strong. That comes with chapter 10.
+# over rank, which makes a style eight times too strong. That comes with [chapter
+# 10](10_lora.ipynb).
 #
 # ## What users report most
 #
@@ -594,3 +595,5 @@ print(len(painted), "bugs, none stopped;", len(unseen), "are not seen;", len(add
 # * Invent a bug: `gallery.Change` takes the name of a function, the old text and the new. Can you
 #   make one that the reader does not see and the control does?
 # * Give `gallery.paint` another prompt with a word. Which bugs break the word first?
+#
+# Next: [12 · Train your own](12_train_your_own.ipynb), where such a model comes from.
