@@ -436,7 +436,7 @@ show.table(["bug", "a picture shows it", "file in tests", "test that fails"], ro
 # | a batch is painted otherwise than each prompt alone | no mask | *padding attended* |
 # | an edited picture is shifted or zoomed | sizes differ | like *odd grid*: each has its middle |
 # | a LoRA does nothing, or far too much | other names, `alpha` ignored | chapter 10 |
-# | a grid of dots from 8-bit weights with a few-step LoRA | rounded twice | a later chapter |
+# | a grid of dots from 8-bit weights with a few-step LoRA | rounded twice | chapter 21 |
 # | a long prompt fails, or its end is not read | 1,024 tokens at most, 512 as usual | chapter 02 |
 # | black pictures in float16 | its numbers end at 65,504 | `from_pretrained` refuses it |
 # | the guidance scale does nothing | without a negative prompt there is no guidance | next cell |
