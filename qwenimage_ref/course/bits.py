@@ -107,7 +107,7 @@ def rounding(names: list[str], octaves, alt: str) -> Shown:
     ax.set(xscale="log", yscale="log", ylim=(1e-4, 3))
     ax.set(xlabel="size of the number", ylabel="worst error, relative")
     ax.axvspan(0.005, 0.2, color=PALETTE["noise"], alpha=0.2, lw=0, label="most weights")
-    ax.legend(frameon=False, loc="center right")
+    ax.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     ax.spines[["top", "right"]].set_visible(False)
     return figure(fig, alt)
 
@@ -133,7 +133,7 @@ def weights_on_grids(panels: dict[str, tuple], alt: str) -> Shown:
 def blocks(before, after: dict[str, tuple], alt: str) -> Shown:
     """32 weights; {title: (the same, unpacked, numbers that the block could hold)} -> panels"""
     fig, axes = plt.subplots(
-        1, len(after), figsize=(4 * len(after), 3.2), layout="constrained", sharey=True
+        1, len(after), figsize=(3.9 * len(after), 3.2), layout="constrained", sharey=True
     )
     places = np.arange(len(before))
     for ax, (title, (unpacked, grid)) in zip(axes, after.items()):
@@ -166,19 +166,24 @@ def layer_errors(formats: dict[str, dict[str, float]], alt: str) -> Shown:
 
 
 def quality(rows: dict[str, dict], alt: str) -> Shown:
-    """{format: {"bytes", "scene", "word": {"low", "share", "high"}}} -> scores over megabytes"""
+    """{format: {"bytes", "scene", "word": {"low", "share", "high"}}} -> scores over megabytes
+
+    What would cover its neighbour is moved aside by 3 %.
+    """
     fig, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
     order = sorted(rows, key=lambda name: rows[name]["bytes"])
+    places = [rows[name]["bytes"] / 1e6 for name in order]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], 1.03 * places[i - 1])
     spread = np.geomspace(3.6, 24, len(order))  # of the names, which would cover each other
     for (score, colour), mark in zip((("scene", "text"), ("word", "image")), "os"):
-        x = [rows[name]["bytes"] / 1e6 * (0.995 if mark == "o" else 1.005) for name in order]
+        x = [place * (0.995 if mark == "o" else 1.005) for place in places]
         shares = [[100 * rows[name][score][key] for name in order] for key in ("low", "high")]
         ax.vlines(x, *shares, color=PALETTE[colour], lw=2, alpha=0.6)
         middle = [100 * rows[name][score]["share"] for name in order]
         label = {"scene": "whole scene right", "word": "word exactly right"}[score]
         ax.plot(x, middle, mark, color=PALETTE[colour], label=label)
-    for at, name in zip(spread, order):
-        x = rows[name]["bytes"] / 1e6
+    for x, at, name in zip(places, spread, order):
         ax.plot([x, at], [102, 112], color=PALETTE["noise"], lw=0.7, clip_on=False)
         ax.text(at, 113, name.replace(", ", ",\n"), ha="center", va="bottom", fontsize=9)
     ax.set_xscale("log")
