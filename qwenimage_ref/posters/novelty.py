@@ -1,7 +1,7 @@
 """A shape that the pocket model has never seen, and a reader that finds it: the heart.
 
-Training pictures have one heart each and no word. Some colours and all of the scenes that are asked
-for afterwards are held out, so that only a model that has learned the *shape* paints them.
+Every picture has one heart and no word. The scenes that are asked for after training have colours
+on papers that no training picture has, so that learning pictures by heart would not paint them.
 """
 
 import functools
@@ -71,6 +71,7 @@ def scenes() -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
 
 
 def prompt(scene: Scene) -> str:
+    """The plain English caption."""
     return caption(scene)
 
 
