@@ -12,7 +12,6 @@ from qwenimage_ref.posters.lessons import trained_scenes
 from qwenimage_ref.posters.variants import VARIANTS
 from qwenimage_ref.train import loop
 
-
 STAGES = list(ablate.STAGES)  # as they are: the fixture below shortens them
 
 

@@ -76,7 +76,8 @@ def test_a_student_comes_nearer_to_its_teacher(tmp_path, monkeypatch):
     small = dataclasses.replace(lightning.DISTILLATION, recipe=recipe, posters=4)
     pipe = QwenImage.from_pretrained(lightning.ROOT / "data" / "pocket")
     adapter = lightning.train(pipe, small, tmp_path, quiet=True)
-    chunk = lightning.Teacher(pipe, small, tmp_path / "teacher").chunk(0)
+    (pictures,) = tmp_path.glob("teacher-*")
+    chunk = lightning.Teacher(pipe, small, pictures).chunk(0)
     txt, mask = pipe.encode_prompt([small.prompt(n) for n in range(4)])
     told = (chunk["noise"], chunk["latents"], txt, lightning.student_levels(), mask)
     with torch.no_grad():

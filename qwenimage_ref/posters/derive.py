@@ -1,7 +1,8 @@
 """Everything that has to be made again after new pocket weights, except the notebooks.
 
-A quarter of an hour on two cores; the sweeps are skipped where they are of these weights already.
-`make derived` runs this and then builds the notebooks.
+Half an hour on two cores; what is measured of these weights already is skipped. `make derived`
+runs this and then builds the notebooks. A LoRA belongs to its weights, too: posters/lightning.py,
+another half hour, comes first.
 """
 
 import json
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from ..course import curves
 from ..pipeline import QwenImage
-from . import first_grid, sweeps
+from . import few_steps, first_grid, precision, sweeps
 from .draw import SIDE, Scene, Shape, caption, font
 from .evaluate import Trial, contact_sheet, evaluate, paint, record, table, trials
 from .read import read
@@ -89,7 +90,8 @@ def main() -> None:
     failed = [made[number] for number in result["wrong"][:FAILURES]]
     tiles = [labelled(p, misread(t, p)) for p, t in zip(paint(pipe, failed), failed)]
     write(contact_sheet(tiles), "failures.png")
-    sweeps.main([])
+    for survey in (sweeps, few_steps, precision):
+        survey.main([])
 
 
 if __name__ == "__main__":

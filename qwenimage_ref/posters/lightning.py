@@ -22,6 +22,7 @@ from ..sampler import sigmas
 from ..train.distill import distill_loss
 from ..train.loop import Recipe, Run
 from .lessons import LESSONS, Lesson
+from .pretrain import digest
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "data" / "lora" / "lightning_4_steps.safetensors"
@@ -88,12 +89,14 @@ class Teacher:
 def train(pipe: QwenImage, distillation: Distillation, folder: Path, quiet: bool = False):
     """-> the trained adapter, on pipe.transformer, holding its averaged weights"""
     recipe = distillation.recipe
-    teacher = Teacher(pipe, distillation, folder / "teacher")
+    weights = digest(pipe.transformer)  # another model's pictures teach nothing about this one
+    teacher = Teacher(pipe, distillation, folder / f"teacher-{weights}")
     for i in tqdm(range(distillation.posters // CHUNK), unit="chunk", disable=quiet):
         teacher.chunk(i)
     mmdit, levels = pipe.transformer, student_levels()
     adapter = lora.inject(mmdit, lora.TARGETS["Lightning"], RANK, ALPHA, recipe.seed)
-    run = Run(adapter, recipe, folder, origin=f"{distillation.posters} of {distillation.lesson}")
+    origin = f"{weights}, {distillation.posters} of {distillation.lesson}"
+    run = Run(adapter, recipe, folder, origin=origin)
 
     def loss_at(step):
         # careful: pictures of one chunk, whose noise and latents lie together
