@@ -201,8 +201,8 @@ print("8 steps end nearer to 20 steps than 2 steps do: ok")
 # 1. `pipe.tokenizer` cut your prompt into `ids`, whole numbers that stand for pieces of words.
 # 2. `pipe.text_encoder`, a language model, read them and gave each one a vector: the *text states*.
 # 3. `pipe.noise` drew the `latents` from the seed, a small stack of pure noise.
-# 4. `pipe.transformer` looked at latents and text together, twenty times, and each time said in
-#    which direction a picture lies, the `velocity`; the latents moved a little way along it.
+# 4. `pipe.transformer` looked at latents and text together, twenty times, and each time said which
+#    way leads from picture to noise, the `velocity`; the latents moved a little way back along it.
 # 5. `pipe.vae` turned the final latents into pixels.
 #
 # The drawing says the same with the shapes of the arrays. It is not drawn from memory: a
