@@ -17,11 +17,11 @@ from qwenimage_ref import QwenImage, sampler
 from qwenimage_ref.config import (
     MMDiTConfig,
     SchedulerConfig,
-    TextEncoderConfig,
     VAEConfig,
     VisionConfig,
 )
 from qwenimage_ref.mmdit import MMDiT
+from qwenimage_ref.parity.grade_networks import TEXT
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
@@ -129,18 +129,6 @@ def test_a_hook_after_each_block_sees_the_target_on_its_device():
 
     far(MMDiT, SMALL)(zeros(1, 6, 20), zeros(1, 3, 40), zeros(1), [(1, 2, 3)], after_block=hook)
     assert seen == [FAR, FAR]
-
-
-TEXT = TextEncoderConfig(
-    num_hidden_layers=2,
-    hidden_size=48,
-    num_attention_heads=6,
-    num_key_value_heads=2,
-    intermediate_size=56,
-    vocab_size=97,
-    mrope_section=(1, 1, 2),
-    image_token_id=90,
-)
 
 
 def test_the_text_encoder_runs_on_another_device_with_padding_and_without():

@@ -12,9 +12,9 @@ from qwenimage_ref.config import (
     SchedulerConfig,
     TextEncoderConfig,
     VAEConfig,
-    VisionConfig,
 )
 from qwenimage_ref.mmdit import FinalNorm, MMDiT, modulate
+from qwenimage_ref.parity import grade_networks
 from qwenimage_ref.parity.reference import (
     copy_weights,
     random_weights,
@@ -31,43 +31,10 @@ from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
 
-MMDIT = MMDiTConfig(
-    num_layers=3,
-    num_attention_heads=3,
-    attention_head_dim=24,
-    joint_attention_dim=40,
-    in_channels=20,
-    out_channels=5,
-    axes_dims_rope=(4, 8, 12),
-)
-TEXT = TextEncoderConfig(
-    num_hidden_layers=3,
-    hidden_size=48,
-    num_attention_heads=6,
-    num_key_value_heads=2,
-    intermediate_size=56,
-    vocab_size=97,
-    mrope_section=(1, 1, 2),
-    image_token_id=90,
-)
-VISION = VisionConfig(
-    depth=2,
-    hidden_size=32,
-    num_heads=2,
-    intermediate_size=40,
-    out_hidden_size=48,
-    fullatt_block_indexes=(1,),
-)
-SMALL_VAE = VAEConfig(
-    base_dim=8,
-    z_dim=5,
-    latents_mean=(0.1, -0.2, 0.3, -0.4, 0.5),
-    latents_std=(1.1, 1.2, 1.3, 1.4, 1.5),
-)
-
-
-def noise(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+MMDIT = replace(grade_networks.MMDIT, num_layers=3)
+TEXT = replace(grade_networks.TEXT, num_hidden_layers=3)
+VISION = replace(grade_networks.VISION, depth=2, fullatt_block_indexes=(1,))
+SMALL_VAE, noise = grade_networks.SMALL_VAE, grade_networks.noise
 
 
 def network(kind, config, seed=1):
