@@ -5,6 +5,7 @@ none takes half a second of the processor or half a gigabyte of addresses.
 """
 
 import contextlib
+import gc
 import copy
 import json
 import random
@@ -162,10 +163,25 @@ def little_memory():
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+@contextlib.contextmanager
+def own_garbage():
+    """What earlier tests of this process left behind is not looked through meanwhile.
+
+    After thousands of tests one pass of the collector takes half a second, which is as much as an
+    attempt may take.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def count_refused(seed: int, file: Path, mutate, attempt, count: int = MUTANTS) -> int:
     """Write each mutant in the place of `file` and try it; how many were refused."""
     chance, refused, good = random.Random(seed), 0, file.read_bytes()
-    with little_memory():
+    with own_garbage(), little_memory():
         for number in range(count):
             content = mutate(good, chance)
             file.unlink()  # to write over a file costs ten times as much as to make another
