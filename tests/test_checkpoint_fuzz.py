@@ -5,8 +5,8 @@ none takes half a second of the processor or half a gigabyte of addresses.
 """
 
 import contextlib
-import gc
 import copy
+import gc
 import json
 import random
 import shutil
