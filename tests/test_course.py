@@ -76,6 +76,18 @@ def test_an_exercise_has_at_least_three_wrong_answers(name):
     assert sum(path.parent.name == name for path in MUTANTS) >= 3
 
 
+@pytest.mark.parametrize("name", checkers())
+def test_a_stub_is_told_that_it_is_one(name):
+    def stub(*_, **__):
+        raise NotImplementedError
+
+    for answer, words in ((..., "there is no answer yet"), (stub, "still empty")):
+        with pytest.raises(check.NotYet) as failure:
+            getattr(check, name)(answer)
+        if answer is ... or callable(getattr(answers, name.upper())):
+            assert words in str(failure.value)
+
+
 def test_the_flipping_word_means_the_flipped_scene():
     left, right = Shape("circle", "red"), Shape("star", "blue")
     assert check.START_00 == caption(Scene("white", (left, right), "left of"))

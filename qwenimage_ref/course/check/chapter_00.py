@@ -1,12 +1,13 @@
 """Chapter 00: a picture in sixty seconds."""
 
 from ...posters.draw import BACKGROUNDS, COLOURS, SHAPES
-from .common import need
+from .common import exercise, need
 
 START_00 = "a red circle left of a blue star on a white background"
 STACKING = {"above", "below", "under", "over", "top"}
 
 
+@exercise
 def ex_00_word(prompt: str) -> None:
     """Change one word of START_00 so that the shapes trade sides and nothing else changes."""
     need(isinstance(prompt, str), "the answer is a whole prompt, a string in quotes")

@@ -3,11 +3,12 @@
 import torch
 
 from ...mmdit import Block
-from .common import need
+from .common import exercise, need
 
 SIZES_01 = ((40, 8), (96, 24), (3072, 128))  # width D, width of a head K
 
 
+@exercise
 def ex_01_block(block_parameters) -> None:
     """Parameters of one MMDiT block, from its width and the width of its heads."""
     for D, K in SIZES_01:

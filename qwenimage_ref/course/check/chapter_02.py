@@ -4,7 +4,7 @@ import random
 
 from ...bpe import learn
 from ...bpe import merge as package_merge
-from .common import need
+from .common import exercise, need
 
 PROMPTS_02 = (  # twelve characters each
     "a large ring",
@@ -18,6 +18,7 @@ PROMPTS_02 = (  # twelve characters each
 )
 
 
+@exercise
 def ex_02_merge(merge) -> None:
     """A word in letters and the ranks of pairs -> its tokens."""
 
@@ -82,6 +83,7 @@ def _compare(merge) -> None:
         )
 
 
+@exercise
 def ex_02_dear(prompt) -> None:
     """Which of PROMPTS_02 costs the pocket tokenizer most tokens."""
     need(isinstance(prompt, str), "the answer is one of the prompts, a string in quotes")

@@ -5,11 +5,12 @@ import torch
 from ...config import TextEncoderConfig
 from ...text_encoder import TextEncoder
 from ..answers import EX_03_DROP, EX_03_GQA
-from .common import need
+from .common import exercise, need
 
 B, H, G, T, K, W = 2, 6, 3, 5, 8, 7  # no two alike; W is the width of a value
 
 
+@exercise
 def ex_03_gqa(grouped_attention) -> None:
     """(B, H, T, K), (B, G, T, K), (B, G, T, W) -> (B, H, T, W), causal"""
     generator = torch.Generator().manual_seed(3)
@@ -94,6 +95,7 @@ def _groups(attention, q, k, v) -> None:
     )
 
 
+@exercise
 def ex_03_drop(read) -> None:
     """(text encoder, ids (B, T), number of letter tokens) -> states (B, T - number, D)"""
     torch.manual_seed(3)

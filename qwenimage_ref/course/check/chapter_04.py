@@ -4,9 +4,10 @@ import torch
 import torch.nn.functional as F
 
 from ..answers import EX_04_STATS
-from .common import need
+from .common import exercise, need
 
 
+@exercise
 def ex_04_taps(flatten) -> None:
     """(out, in, t, k, k) -> (out, in, k, k): the same on one frame, with t - 1 empty ones before"""
     generator = torch.Generator().manual_seed(4)
@@ -62,6 +63,7 @@ def _no_time(flatten, generator) -> None:
     )
 
 
+@exercise
 def ex_04_stats(normalise) -> None:
     """(B, C, h, w), (C,), (C,) -> (B, C, h, w)"""
     generator = torch.Generator().manual_seed(4)

@@ -3,9 +3,10 @@
 import torch
 
 from ..answers import EX_05_ODD, EX_05_ROTATE
-from .common import need
+from .common import exercise, need
 
 
+@exercise
 def ex_05_odd(places) -> None:
     """places(rows, cols) -> places of the rows, places of the columns, place of the first word."""
     for rows, cols in ((4, 10), (6, 2), (5, 8), (7, 4), (7, 5), (1, 1), (83, 104)):
@@ -78,6 +79,7 @@ def _text(grid: str, start: int, rows: int, cols: int, wanted: int) -> None:
     )
 
 
+@exercise
 def ex_05_rotate(turn) -> None:
     """turn(x, angle): (S, K) numbers, the pairs of each row turned by its K/2 angles."""
     generator = torch.Generator().manual_seed(5)

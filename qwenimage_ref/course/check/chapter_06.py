@@ -3,7 +3,7 @@
 import torch
 
 from ..answers import EX_06_MASK, EX_06_MODULATION
-from .common import need
+from .common import exercise, need
 
 B, T, I, H, K, D = 2, 4, 5, 3, 6, 7  # noqa: E741
 
@@ -16,6 +16,7 @@ def _near(a, b) -> bool:
     return torch.allclose(a, b, atol=1e-5)
 
 
+@exercise
 def ex_06_modulation(residual) -> None:
     """residual(x, shift, scale, gate, part): one residual line of a block."""
     x = 2 + 3 * _numbers(B, T, D)
@@ -113,6 +114,7 @@ def ex_06_modulation(residual) -> None:
     print("right: normalised, scaled, shifted, sent through, gated, added")
 
 
+@exercise
 def ex_06_mask(attend) -> None:
     """attend(q, k, v, real): joint attention in which nobody looks at padding."""
     q, k, v = (_numbers(B, H, T + I, K, seed=seed) for seed in (1, 2, 3))

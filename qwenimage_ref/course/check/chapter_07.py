@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .common import need
+from .common import exercise, need
 
 # careful: in the order of their bytes, which is not that of the header
 SHAPES_07 = {"wide": ("F32", (3, 5)), "deep": ("BF16", (2, 7, 4)), "last": ("F32", (6,))}
 
 
+@exercise
 def ex_07_tensor(load_tensor) -> None:
     """Load a named tensor, F32 or BF16, as float32 from a .safetensors file."""
     with tempfile.TemporaryDirectory() as folder:

@@ -6,9 +6,10 @@ from functools import partial
 import torch
 
 from ..answers import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
-from .common import need
+from .common import exercise, need
 
 
+@exercise
 def ex_08_mu(mu) -> None:
     """mu for a picture of height and width in pixels, within 1e-6."""
     sizes = [
@@ -77,6 +78,7 @@ def _near(a: float, b: float) -> bool:
     return abs(a - b) < 1e-6
 
 
+@exercise
 def ex_08_stretch(stretch) -> None:
     """The stretch of shifted levels, within 1e-6."""
     for steps, shift, terminal in ((8, 2.3, 0.02), (5, 1.7, 0.1), (12, 3.0, 0.05)):
@@ -129,6 +131,7 @@ def ex_08_stretch(stretch) -> None:
     print("right: the last step is short now, and all others a little longer")
 
 
+@exercise
 def ex_08_guide(guide) -> None:
     """Guidance of tokens (B, I, 4C) that keeps the length of each token of cond, within 1e-5."""
     B, I, channels, scale = 3, 5, 8, 4.0

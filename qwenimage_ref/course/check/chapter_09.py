@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ..answers import EX_09_IMG2IMG
-from .common import need
+from .common import exercise, need
 
 
 class _VAE:
@@ -36,6 +36,7 @@ class _Stage:
         return latents - 100
 
 
+@exercise
 def ex_09_img2img(image_to_image) -> None:
     """Image to image on a stage that keeps what reaches the loop, at four strengths."""
     generator = torch.Generator().manual_seed(9)

@@ -2,7 +2,7 @@
 
 from ..answers import EX_11_DIAGNOSE
 from ..quiz import CAUSES
-from .common import need
+from .common import exercise, need
 
 LOOK_AT = (
     "the edges are where they belong, the colours are not; what treats each of the 16 latent "
@@ -27,6 +27,7 @@ UNLIKE = {  # (picture, cause that it resembles): what tells them apart
 }
 
 
+@exercise
 def ex_11_diagnose(causes) -> None:
     """The cause of each of the five sick pictures, in their order."""
     need(

@@ -2,7 +2,7 @@
 
 import torch
 
-from .common import need
+from .common import exercise, need
 
 # shares of the draws below 1/4, 1/2 and 3/4, to four digits
 SIGMAS_12 = {
@@ -12,6 +12,7 @@ SIGMAS_12 = {
 }
 
 
+@exercise
 def ex_12_sigma(draw_sigma) -> None:
     """Noise levels drawn uniformly, logit-normally, and logit-normally with a shift of 2."""
     found = {}

@@ -1,9 +1,10 @@
 """Chapter 13: is it any good?"""
 
 from ..answers import EX_13_FOOLED
-from .common import need
+from .common import exercise, need
 
 
+@exercise
 def ex_13_fooled(fooled) -> None:
     """Chance that the worse of two models gets more of its n captions right, within 0.01."""
     better, worse = 0.9, 0.8

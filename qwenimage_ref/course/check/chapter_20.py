@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from ..answers import EX_20_LIGHTNING, EX_20_LOSS
-from .common import need
+from .common import exercise, need
 
 
+@exercise
 def ex_20_lightning(levels) -> None:
     """levels(steps, shift=3) -> steps + 1 noise levels, within 1e-5."""
     for steps, shift in ((4, 3.0), (8, 3.0), (1, 3.0), (6, 2.0), (5, 1.0)):
@@ -96,6 +97,7 @@ def _of_a_size(answer, steps: int) -> bool:
     return False
 
 
+@exercise
 def ex_20_loss(loss) -> None:
     """loss(student, noise, target, levels), its value and its gradient, within 1e-5 of the size."""
     noise, target = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(20))

@@ -6,11 +6,12 @@ import struct
 import numpy as np
 
 from ..answers import EX_21_FP8, EX_21_Q4
-from .common import need
+from .common import exercise, need
 
 # --- a byte of float8_e4m3fn
 
 
+@exercise
 def ex_21_fp8(decode) -> None:
     """decode(byte) -> the number that float8_e4m3fn means by it, for all 256."""
     found = []
@@ -130,6 +131,7 @@ _FP8_MISTAKES = [
 # --- a block of Q4_0
 
 
+@exercise
 def ex_21_q4(decode_block) -> None:
     """decode_block(18 bytes) -> the 32 weights of a Q4_0 block."""
     source = np.random.default_rng(21)

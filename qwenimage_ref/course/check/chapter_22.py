@@ -1,6 +1,6 @@
 """Chapter 22: why this way."""
 
-from .common import need
+from .common import exercise, need
 
 
 def _asked(both: int, first: int, second: int, neither: int) -> tuple[str, str]:
@@ -9,6 +9,7 @@ def _asked(both: int, first: int, second: int, neither: int) -> tuple[str, str]:
     return tuple("".join(side) for side in zip(*pairs))
 
 
+@exercise
 def ex_22_worse(worse) -> None:
     """Whether a variant is worse than the baseline beyond chance, asked the same captions."""
 
