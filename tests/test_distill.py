@@ -103,9 +103,17 @@ def test_with_the_shipped_lora_four_unguided_steps_paint_the_scene():
     assert right >= 16  # three standard errors below what a thousand captions gave
 
 
-def test_the_command_paints_with_it_in_four_steps(tmp_path, capsys):
+def test_the_command_paints_with_it_in_four_steps(tmp_path, capsys, monkeypatch):
+    asked, paint_with = [], QwenImage.__call__
+
+    def spy(pipe, *prompt, **options):
+        asked.append((options["num_inference_steps"], options["true_cfg_scale"], pipe.scheduler))
+        return paint_with(pipe, *prompt, **options)
+
+    monkeypatch.setattr(QwenImage, "__call__", spy)
     told = ["paint", "a large red circle on a white background", "-o", str(tmp_path / "a.png")]
     assert cli.main([*told, "--lora", str(lightning.FILE), "--lightning"]) == 0
-    assert "4/4" in capsys.readouterr().err
+    assert asked == [(4, 1.0, SchedulerConfig.lightning())]
+    assert "96 of 118 linear layers" in capsys.readouterr().err
     assert cli.main([*told, "--lora", f"{lightning.FILE}=much"]) == 2
     assert "is not FILE or FILE=SCALE" in capsys.readouterr().err
