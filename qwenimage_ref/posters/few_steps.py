@@ -6,7 +6,6 @@ Every way of painting gets the same captions and the same noise. What is found i
 caption, in data/measurements/few_steps.json.
 """
 
-import argparse
 import contextlib
 import hashlib
 import sys
@@ -20,13 +19,13 @@ from safetensors.torch import load_file, save_file
 from ..adapt import lora
 from ..config import SchedulerConfig
 from ..files import whole_file
-from ..pipeline import QwenImage
 from .evaluate import BATCH, Trial, record, trials
 from .lightning import FILE
-from .sweeps import VARIED, Progress, marks, on_terms, terms_of, variety
+from .sweeps import VARIED, Progress, marks, survey_command, terms_of, variety
 
 DATA = Path(__file__).parents[2] / "data"
 RECORD = DATA / "measurements" / "few_steps.json"
+RUNS = Path("runs/few_steps")  # states
 CHUNK = 56  # of the teacher's pictures, painted and kept together
 
 
@@ -166,7 +165,7 @@ def terms(pipe, captions: int) -> dict:
     return terms_of(pipe, captions) | {"lora": hashlib.sha256(FILE.read_bytes()).hexdigest()[:12]}
 
 
-def survey(pipe, captions: int, file: Path, runs: Path) -> dict:
+def survey(pipe, captions: int, file: Path, runs: Path = RUNS) -> dict:
     """Measure every way -> the record, which is also written"""
     told = terms(pipe, captions)
     progress, made = Progress(file, told), trials(captions)
@@ -193,21 +192,7 @@ def survey(pipe, captions: int, file: Path, runs: Path) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.posters.few_steps")
-    parser.add_argument("--captions", type=int, default=200, help="for each way; default 200")
-    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON to write")
-    parser.add_argument("--runs", type=Path, default=Path("runs/few_steps"), help="states")
-    options = parser.parse_args(arguments)
-    if options.captions < 2:
-        print(f"--captions {options.captions}: at least 2 are needed", file=sys.stderr)
-        return 2
-    pipe = QwenImage.from_pretrained(DATA / "pocket")
-    if on_terms(options.to, terms(pipe, options.captions)):
-        print(f"{options.to} is of these weights; remove it to measure anew")
-        return 0
-    survey(pipe, options.captions, options.to, options.runs)
-    print(f"{options.to}: written")
-    return 0
+    return survey_command("few_steps", 200, RECORD, terms, survey, arguments)
 
 
 if __name__ == "__main__":

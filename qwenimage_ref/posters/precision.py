@@ -7,7 +7,6 @@ as it is; every format paints the same captions from the same noise. What is fou
 data/measurements/precision.json.
 """
 
-import argparse
 import contextlib
 import math
 import sys
@@ -22,12 +21,11 @@ from torch import nn
 
 from ..adapt import gguf_blocks
 from ..adapt.quantize import quantize_fp8, unpack_fp8
-from ..pipeline import QwenImage
 from ..sampler import pack
 from .draw import draw
 from .evaluate import contact_sheet, paint, record, trials
 from .intervals import interval, paired
-from .sweeps import Progress, distance, marks, on_terms, terms_of
+from .sweeps import Progress, distance, marks, survey_command, terms_of
 
 DATA = Path(__file__).parents[2] / "data"
 RECORD = DATA / "measurements" / "precision.json"
@@ -214,20 +212,7 @@ def survey(pipe, captions: int, file: Path) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.posters.precision")
-    parser.add_argument("--captions", type=int, default=200, help="for each format; default 200")
-    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON to write")
-    options = parser.parse_args(arguments)
-    if options.captions < 2:
-        print(f"--captions {options.captions}: at least 2 are needed", file=sys.stderr)
-        return 2
-    pipe = QwenImage.from_pretrained(DATA / "pocket")
-    if on_terms(options.to, terms(pipe, options.captions)):
-        print(f"{options.to} is of these weights; remove it to measure anew")
-        return 0
-    survey(pipe, options.captions, options.to)
-    print(f"{options.to}: written")
-    return 0
+    return survey_command("precision", 200, RECORD, terms, survey, arguments)
 
 
 if __name__ == "__main__":

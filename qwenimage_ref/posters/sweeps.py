@@ -209,6 +209,30 @@ def on_terms(file: Path, terms: dict) -> bool:
         return False
 
 
+def survey_command(
+    name: str, captions: int, record: Path, terms: Callable, survey: Callable, arguments=None
+) -> int:
+    """The command of a survey: measured once for these weights and this many captions.
+
+    terms(pipe, captions) is what the record depends on; survey(pipe, captions, file) writes it.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.posters.{name}")
+    help = f"at each setting; default {captions}"
+    parser.add_argument("--captions", type=int, default=captions, help=help)
+    parser.add_argument("--to", type=Path, default=record, metavar="FILE", help="JSON to write")
+    options = parser.parse_args(arguments)
+    if options.captions < 2:
+        print(f"--captions {options.captions}: at least 2 are needed", file=sys.stderr)
+        return 2
+    pipe = QwenImage.from_pretrained(DATA / "pocket")
+    if on_terms(options.to, terms(pipe, options.captions)):
+        print(f"{options.to} is of these weights; remove it to measure anew")
+        return 0
+    survey(pipe, options.captions, options.to)
+    print(f"{options.to}: written")
+    return 0
+
+
 def sweep(pipe, captions: int, file: Path) -> dict:
     """Measure everything -> the record, which is also written"""
     progress = Progress(file, terms_of(pipe, captions))
@@ -240,20 +264,7 @@ def sweep(pipe, captions: int, file: Path) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.posters.sweeps")
-    parser.add_argument("--captions", type=int, default=100, help="at each setting; default 100")
-    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON to write")
-    options = parser.parse_args(arguments)
-    if options.captions < 2:
-        print(f"--captions {options.captions}: at least 2 are needed", file=sys.stderr)
-        return 2
-    pipe = QwenImage.from_pretrained(DATA / "pocket")
-    if on_terms(options.to, terms_of(pipe, options.captions)):
-        print(f"{options.to} is of these weights; remove it to measure anew")
-        return 0
-    sweep(pipe, options.captions, options.to)
-    print(f"{options.to}: written")
-    return 0
+    return survey_command("sweeps", 100, RECORD, terms_of, sweep, arguments)
 
 
 if __name__ == "__main__":
