@@ -68,30 +68,30 @@ train: setup ## train the pocket model (two to three hours; goes on where it sto
 	$(KEEP) $(BIN)/qwenimage train pocket --to data/pocket
 
 notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
-	$(BIN)/python -m qwenimage_ref.course.build
+	$(BIN)/python -m qwenimage_ref.course.publish.build
 
 derived: setup ## make again all that depends on the weights: pictures, records, notebooks
-	$(BIN)/python -m qwenimage_ref.posters.derive
+	$(BIN)/python -m qwenimage_ref.course.publish.derive
 	$(MAKE) notebooks
 
 # Neither overwrites a notebook that somebody has worked in.
 TO =
 student: setup ## write the notebooks without solutions to editions/student [TO=folder]
-	@$(BIN)/python -m qwenimage_ref.course.editions student $(if $(TO),"$(TO)")
+	@$(BIN)/python -m qwenimage_ref.course.publish.editions student $(if $(TO),"$(TO)")
 
 teacher: setup ## write them solved, with minutes and points, to editions/teacher [TO=folder]
-	@$(BIN)/python -m qwenimage_ref.course.editions teacher $(if $(TO),"$(TO)")
+	@$(BIN)/python -m qwenimage_ref.course.publish.editions teacher $(if $(TO),"$(TO)")
 
 site: setup ## make the course a static site: site/_build/index.html
 	@$(BIN)/python site/build.py
 
 blank: setup ## the capstone: a copy of the package with the model left to write [TO=folder]
-	@$(BIN)/python -m qwenimage_ref.course.capstone blank $(if $(TO),"$(TO)")
+	@$(BIN)/python -m qwenimage_ref.course.publish.capstone blank $(if $(TO),"$(TO)")
 
 OF =
 PART =
 grade: setup ## compare what you wrote with the reference, part by part [OF=folder] [PART=mmdit]
-	@$(BIN)/python -m qwenimage_ref.course.capstone grade $(if $(OF),"$(OF)") \
+	@$(BIN)/python -m qwenimage_ref.course.publish.capstone grade $(if $(OF),"$(OF)") \
 	    $(if $(PART),--part "$(PART)")
 
 clean: ## remove .venv, site and caches; training states in runs/ stay

@@ -6,15 +6,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import official
-from .adapt.file_kinds import demand
-from .adapt.single_file import load_text_encoder, load_transformer, load_vae
 from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, velocities
-from .checkpoint import load_into
+from .checkpoint import load_into, locate
+from .checkpoint.model_folder import demand_one_model, empty_networks, read_model_index
 from .config import SchedulerConfig
-from .memory import free_memory
+from .formats.recognise import demand
+from .formats.single_file import load_text_encoder, load_transformer, load_vae
+from .free_memory import free_memory
 from .mmdit import MMDiT
-from .released import demand_one_model, empty_networks, read_model_index
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
@@ -56,7 +55,7 @@ class QwenImage:
         Raises CheckpointError, ConfigError or TokenizerError with one line that names what is
         missing or damaged.
         """
-        folder = official.resolve(folder_or_hub_id)
+        folder = locate.resolve(folder_or_hub_id)
         device = torch.device(device)
         exact = device.type == "cpu" and not stream
         dtype = dtype or (torch.float32 if exact else torch.bfloat16)

@@ -21,7 +21,7 @@ import nbformat
 from PIL import Image
 from sphinx.cmd.build import build_main
 
-from qwenimage_ref.course import editions
+from qwenimage_ref.course.publish import editions
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -1,6 +1,7 @@
 """What every test needs before torch and the Hugging Face libraries are imported."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder that holds a good `Net` of small_net.py."""
-    from small_net import network
+    from helpers.small_net import network
 
     from qwenimage_ref.checkpoint import save
 
@@ -26,5 +27,5 @@ def folder(tmp_path) -> Path:
 @pytest.fixture
 def sharded(tmp_path, monkeypatch, request) -> Path:
     """The same in three shards."""
-    monkeypatch.setattr("qwenimage_ref.checkpoint.SHARD_BYTES", 64)
+    monkeypatch.setattr(sys.modules["qwenimage_ref.checkpoint.save"], "SHARD_BYTES", 64)
     return request.getfixturevalue("folder")

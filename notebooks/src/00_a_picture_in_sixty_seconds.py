@@ -35,7 +35,7 @@
 # the repository, then restart the kernel.
 
 # %% tags=["nbval-ignore-output"] reason="versions differ from machine to machine"
-from qwenimage_ref.course import environment
+from qwenimage_ref.course.publish import environment
 
 for package, needed, found, verdict in environment.packages():
     print(f"{package:12} {needed:13} {found:14} {verdict}")
@@ -68,7 +68,7 @@ for name, part in parts.items():
 # model has to put it together from the purple things and the stars it knows.
 
 # %%
-from qwenimage_ref.posters import first_grid
+from qwenimage_ref.pocket import first_grid
 
 for number, prompt in enumerate(first_grid.PROMPTS, 1):
     print(number, prompt)
@@ -158,10 +158,10 @@ print("the machine reads:", show.describe(read(mine)))
 # Move a slider with the mouse or the arrow keys, or type another prompt and press Enter.
 
 # %%
-from qwenimage_ref.course import widgets
+from qwenimage_ref.course import sliders
 
-home = widgets.Setting("a red star above a green square on a beige background")
-sliders = widgets.Sliders(pipe, home)
+home = sliders.Setting("a red star above a green square on a beige background")
+sliders = sliders.Sliders(pipe, home)
 sliders
 
 # %% [markdown]
@@ -180,8 +180,8 @@ print("another seed, another picture; the same seed, the same picture: ok")
 # moved alone, with the others at seed 0, 20 steps, guidance 4.
 
 # %%
-settings = widgets.one_by_one(home)
-states = [widgets.paint(pipe, setting) for setting in settings]
+settings = sliders.one_by_one(home)
+states = [sliders.paint(pipe, setting) for setting in settings]
 captions = [str(setting) for setting in settings]
 show.grid(states, captions, alt=f"{home.prompt}, painted with: {'; '.join(captions)}", scale=1)
 
@@ -221,7 +221,7 @@ ids = pipe.tokenizer.encode_prompt(home.prompt)
 text_states, _ = pipe.encode_prompt([home.prompt])
 
 # %%
-from qwenimage_ref.course import drawings
+from qwenimage_ref.course import flow_charts
 
 holds = {
     "prompt": f"{len(home.prompt)} letters",
@@ -232,7 +232,7 @@ holds = {
     "vae": f"{picture.height} × {picture.width}\npixels",
     "picture": "for you",
 }
-drawings.text_to_image(
+flow_charts.text_to_image(
     holds,
     loop=f"{len(seen)} steps",
     alt="Prompt, tokenizer and text_encoder lead into the transformer, and so does the noise; "

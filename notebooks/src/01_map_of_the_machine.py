@@ -57,9 +57,9 @@ print(f"{config.num_layers} blocks, width D = {D} = {H} heads of K = {K}")
 # they are on the machine, and elsewhere shows the stored result; either way it says the same.
 
 # %%
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
-released = gated.run(
+released = stored_results.run(
     "01_transformer_config",
     "transformer/config.json",
     lambda path: MMDiTConfig.from_json(path).to_dict(),
@@ -105,8 +105,8 @@ def walk(parts, height, width):
 # The pocket model goes the same way: the same classes, built from its own `config.json` files.
 
 # %%
+from qwenimage_ref.checkpoint.model_folder import empty_networks
 from qwenimage_ref.course import show
-from qwenimage_ref.released import empty_networks
 
 pocket = empty_networks(show.pocket_folder())
 big, small = walk(official, 1328, 1328), walk(pocket, 128, 128)
@@ -121,7 +121,7 @@ show.table(
 # and painting goes the other way.
 
 # %%
-from qwenimage_ref.course import drawings
+from qwenimage_ref.course import flow_charts
 
 
 def both(what):
@@ -137,7 +137,7 @@ holds = {
     "vae": both("pixels"),
     "picture": "1328 × 1328\n128 × 128",
 }
-drawings.text_to_image(
+flow_charts.text_to_image(
     holds,
     loop="50 steps (20)",
     alt="Prompt, tokenizer, text_encoder and noise lead to the transformer, which runs in a loop, "
@@ -174,9 +174,9 @@ print(f"{count:,} parameters in {tensors:,} tensors")
 # %%
 import math
 
+from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
+from qwenimage_ref.checkpoint.stored_form import stored_form
 from qwenimage_ref.config import VisionConfig
-from qwenimage_ref.released import StoredTextEncoder
-from qwenimage_ref.structure import stored_form
 from qwenimage_ref.vision import Vision
 
 with torch.device("meta"):
@@ -198,7 +198,7 @@ for name, numbers in whole.items():
 # with a full set of weights each. They meet in attention only.
 
 # %%
-from qwenimage_ref.course.zoom import Bar, Slice, bars, short
+from qwenimage_ref.course.figures.nested_bars import Bar, Slice, bars, short
 
 block = transformer.transformer_blocks[0]
 of = {name: sum(p.numel() for p in child.parameters()) for name, child in block.named_children()}
@@ -331,13 +331,13 @@ print(f"a block: {by_hand:,}; sixty and {before_and_after:,} more are {count:,}:
 # %%
 import hashlib
 
-from qwenimage_ref.structure import index_json
+from qwenimage_ref.checkpoint.stored_form import index_json
 
 index = index_json(transformer, 5_000_000_000, dtype=torch.bfloat16)
 print(index[:178].decode(), "...")
 
 # %%
-official_index = gated.run(
+official_index = stored_results.run(
     "01_transformer_index",
     "transformer/diffusion_pytorch_model.safetensors.index.json",
     lambda path: hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -398,12 +398,12 @@ print(f"{block_flops_by_hand(D, I, T) / 1e12:.3f} × 10¹² operations for one b
 # %% [markdown]
 # PyTorch can count, too: `FlopCounterMode` watches every operation that runs, on the meta device as
 # well. A formula that agrees to the last digit with somebody else's counter is worth keeping. The
-# package keeps it in `ledger.block_flops`.
+# package keeps it in `costs.block_flops`.
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
 
-from qwenimage_ref.course import ledger
+from qwenimage_ref.course.figures import costs
 
 img, txt = torch.empty(1, I, D, device="meta"), torch.empty(1, T, D, device="meta")
 temb = torch.empty(1, 1, D, device="meta")
@@ -411,21 +411,21 @@ rotations = transformer.rotations([(1, 83, 83)], T, "meta")
 with torch.no_grad(), FlopCounterMode(display=False) as counter:
     block(img, txt, temb, *rotations)
 counted = counter.get_total_flops()
-assert counted == block_flops_by_hand(D, I, T) == sum(ledger.block_flops(D, I, T).values())
+assert counted == block_flops_by_hand(D, I, T) == sum(costs.block_flops(D, I, T).values())
 print(f"torch counts {counted:,}, and so do we: ok")
 
 # %% [markdown]
 # The whole transformer is sixty of these and the little that stands before and after:
-# `ledger.pass_flops`. The pocket model is small enough to count whole:
+# `costs.pass_flops`. The pocket model is small enough to count whole:
 
 # %%
 small_config = pocket["transformer"].config
 states = torch.empty(1, TEXT, small_config.joint_attention_dim, device="meta")
 tokens, sigma = torch.empty(1, 64, 64, device="meta"), torch.empty(1, device="meta")
-counted = ledger.counted(lambda: pocket["transformer"](tokens, states, sigma, [(1, 8, 8)]))
-assert counted == ledger.pass_flops(small_config, 64, TEXT)
+counted = costs.counted(lambda: pocket["transformer"](tokens, states, sigma, [(1, 8, 8)]))
+assert counted == costs.pass_flops(small_config, 64, TEXT)
 print(f"pocket: {counted / 1e9:.3g} × 10⁹ operations a pass, counted and by formula: ok")
-show.source(ledger.pass_flops)
+show.source(costs.pass_flops)
 
 # %% [markdown]
 # The same for the text encoder and for the VAE's decoder, counted at full size:
@@ -433,10 +433,10 @@ show.source(ledger.pass_flops)
 # %%
 ids = torch.zeros(1, DROPPED + T, dtype=torch.long, device="meta")
 latents = torch.empty(1, 16, 166, 166, device="meta")
-read = ledger.counted(lambda: official["text_encoder"](ids))
-decode = ledger.counted(lambda: official["vae"].decode(latents))
-assert read == ledger.reader_flops(TextEncoderConfig(), DROPPED + T)
-assert abs(decode / ledger.decode_flops(VAEConfig(), 1328, 1328) - 1) < 1e-4
+read = costs.counted(lambda: official["text_encoder"](ids))
+decode = costs.counted(lambda: official["vae"].decode(latents))
+assert read == costs.reader_flops(TextEncoderConfig(), DROPPED + T)
+assert abs(decode / costs.decode_flops(VAEConfig(), 1328, 1328) - 1) < 1e-4
 print(f"reading a prompt {read / 1e12:.2f}, decoding {decode / 1e12:.2f} × 10¹² operations: ok")
 
 # %% [markdown]
@@ -446,18 +446,18 @@ print(f"reading a prompt {read / 1e12:.2f}, decoding {decode / 1e12:.2f} × 10¹
 # guidance, which runs the transformer twice a step. What do they cost?
 
 # %%
-from qwenimage_ref.course import napkin
+from qwenimage_ref.course.figures import cost_slider
 
-napkin.chart(
+cost_slider.chart(
     alt="Left: bars for seven picture sizes, one pass costs 110 to 130 million million operations, "
     "about a quarter of them attention. Right, on a logarithmic scale: the text encoder 1.8, the "
     "VAE decoder 7.7, one pass 130, fifty guided steps 12,946 million million operations."
 )
 
 # %%
-square = ledger.picture((1328, 1328))
-one_pass = ledger.pass_flops(config, I, T)
-share = 60 * ledger.block_flops(D, I, T)["attention"] / one_pass
+square = costs.picture((1328, 1328))
+one_pass = costs.pass_flops(config, I, T)
+share = 60 * costs.block_flops(D, I, T)["attention"] / one_pass
 assert 0.27 < share < 0.28 and round(one_pass / 1e12) == 130
 assert square["MMDiT"].flops > 1000 * (square["text encoder"] + square["VAE decoder"]).flops
 print(f"attention is {share:.0%} of a pass; the MMDiT does over 99.9 % of the work: ok")
@@ -467,10 +467,10 @@ print(f"attention is {share:.0%} of a pass; the MMDiT does over 99.9 % of the wo
 
 # %%
 rows = []
-for size in ledger.SIZES:
-    tokens = ledger.image_tokens(*size)
-    work = [part.flops / 1e12 for part in ledger.picture(size).values()]
-    work.insert(1, ledger.pass_flops(config, tokens, T) / 1e12)
+for size in costs.SIZES:
+    tokens = costs.image_tokens(*size)
+    work = [part.flops / 1e12 for part in costs.picture(size).values()]
+    work.insert(1, costs.pass_flops(config, tokens, T) / 1e12)
     rows.append([f"{size[0]} × {size[1]}", f"{tokens:,}", *(f"{tera:,.1f}" for tera in work)])
 show.table(
     ["size", "image tokens", "text encoder", "one pass", "50 guided steps", "VAE decoder"], rows
@@ -488,10 +488,10 @@ show.table(
 # *roofline*.) Two machines: one that was measured, and one from a data sheet.
 
 # %%
-show.source(ledger.Machine)
+show.source(costs.Machine)
 
 # %%
-slow, fast = ledger.measured(), ledger.DATA_SHEET
+slow, fast = costs.measured(), costs.DATA_SHEET
 rows = [
     [m.name, f"{m.flops / 1e12:.3g}", f"{m.bandwidth / 1e9:,.4g}", f"{m.flops / m.bandwidth:,.0f}"]
     for m in (slow, fast)
@@ -507,8 +507,8 @@ show.table(["machine", "10¹² operations / s", "GB / s", "operations a byte"], 
 # measured: a whole picture of 256 × 256 in four steps without guidance, all weights from disk.
 
 # %%
-run = ledger.record("streaming")["whole"]
-work = ledger.picture((256, 256), steps=4, guided=False, text=20)
+run = costs.record("streaming")["whole"]
+work = costs.picture((256, 256), steps=4, guided=False, text=20)
 guess = sum(slow.seconds(part) for part in work.values())
 assert 0.67 < run["seconds"] / guess < 1
 print(f"napkin: {guess:.0f} seconds; measured: {run['seconds']:.0f}")
@@ -522,10 +522,10 @@ print(f"measured: {run['read_gb']:.0f}, the rest was still in memory")
 
 # %%
 def vae_flops(side):
-    return ledger.decode_flops(VAEConfig(), side, side)
+    return costs.decode_flops(VAEConfig(), side, side)
 
 
-measured = {side: ledger.bench(f"VAE, decode {side}x{side}, float32") for side in (256, 512)}
+measured = {side: costs.bench(f"VAE, decode {side}x{side}, float32") for side in (256, 512)}
 guess = measured[256] * vae_flops(512) / vae_flops(256)
 assert 0.67 < guess / measured[512] < 1.5
 print(f"napkin: {guess:.1f} seconds; measured on one core: {measured[512]:.1f}")
@@ -537,7 +537,7 @@ print(f"napkin: {guess:.1f} seconds; measured on one core: {measured[512]:.1f}")
 # multiplying to fetching?
 
 # %%
-knobs = napkin.Napkin()
+knobs = cost_slider.Napkin()
 knobs
 
 # %%
@@ -553,12 +553,12 @@ print("a small picture waits for weights, a large one for products: ok")
 
 # %%
 rows = []
-for size in ((256, 256), *ledger.SIZES):
-    row = [f"{size[0]} × {size[1]}", f"{ledger.image_tokens(*size):,}"]
+for size in ((256, 256), *costs.SIZES):
+    row = [f"{size[0]} × {size[1]}", f"{costs.image_tokens(*size):,}"]
     for machine in (slow, fast):
         for steps, guided in ((4, False), (50, True)):
-            work = ledger.picture(size, steps, guided)
-            row.append(ledger.duration(sum(machine.seconds(part) for part in work.values())))
+            work = costs.picture(size, steps, guided)
+            row.append(costs.duration(sum(machine.seconds(part) for part in work.values())))
     rows.append(row)
 assert rows[1][3] == "6.9 hours" and rows[1][5] == "13 s"
 header = ["size", "image tokens", "cores: 4 steps", "50 guided", "GPU: 4 steps", "50 guided"]
@@ -575,7 +575,7 @@ rows = []
 for name, part in square.items():
     per_byte = part.flops / part.bytes
     waits = "fetching" if per_byte < fast.flops / fast.bandwidth else "multiplying"
-    times = [ledger.duration(machine.seconds(part)) for machine in (slow, fast)]
+    times = [costs.duration(machine.seconds(part)) for machine in (slow, fast)]
     rows.append([name, f"{part.bytes / 1e9:,.2f}", f"{per_byte:,.0f}", *times, waits])
 assert [row[-1] for row in rows] == ["fetching", "multiplying", "multiplying"]
 show.table(["part", "GB fetched", "operations a byte", "cores", "GPU", "the GPU waits for"], rows)
@@ -613,9 +613,9 @@ show.table(["part", "GB fetched", "operations a byte", "cores", "GPU", "the GPU 
 # </details>
 
 # %%
-needed = sum(ledger.weights().values())
+needed = sum(costs.weights().values())
 never = sum(whole.values()) - needed
-longer = ledger.pass_flops(config, 4 * I, T) / one_pass
+longer = costs.pass_flops(config, 4 * I, T) / one_pass
 pixel = sum(part.flops for part in square.values()) / 1328**2
 assert round(never / 1e9, 2) == 1.32 and round(longer, 1) == 7.2 and round(pixel / 1e9) == 7
 print(f"{never:,} never read; {longer:.1f} times; {pixel / 1e9:.0f} × 10⁹ a pixel: ok")

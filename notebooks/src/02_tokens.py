@@ -112,30 +112,32 @@ print("a space goes with the next letters, digits never group: ok")
 # > Of all neighbouring pairs that stand in the word, take the one with the lowest rank. Join it
 # > wherever it stands, from left to right. Start again, until no pair is in the list.
 #
-# Watch it on one word. `trees.history` in the package follows the rule and writes down each state.
-# The tokenizer is the pocket model's: the same code as the official one with a vocabulary of 640.
+# Watch it on one word. `merge_trees.history` in the package follows the rule and writes down each
+# state. The tokenizer is the pocket model's: the same code as the official one with a vocabulary of
+# 640.
 
 # %%
-from qwenimage_ref.course import show, trees
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import merge_trees
 from qwenimage_ref.tokenizer import Tokenizer
 
 pocket = Tokenizer.load(show.pocket_folder() / "tokenizer")
 ranks = {pair: rank for rank, pair in enumerate(pocket.merges)}
-for rank, state in trees.history(" background", ranks):
-    print("start  " if rank is None else f"rank {rank:2}", *map(trees.letters, state))
+for rank, state in merge_trees.history(" background", ranks):
+    print("start  " if rank is None else f"rank {rank:2}", *map(merge_trees.letters, state))
 
 # %% [markdown]
 # The same as a tree: bytes at the top, one merge a row, its rank beside it. On the right a Chinese
 # word with the *official* merges: *background* again, 背景, two characters of three bytes each.
 # First bytes find their character, then characters find their word.
 #
-# The official tokenizer is not ours to ship. `gated.run` computes with it where it is on the
-# machine, and shows the stored result elsewhere; the two have to be equal.
+# The official tokenizer is not ours to ship. `stored_results.run` computes with it where it is on
+# the machine, and shows the stored result elsewhere; the two have to be equal.
 
 # %%
 import functools
 
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 
 @functools.cache
@@ -145,15 +147,15 @@ def official(path):
 
 def chinese_tree(path):
     merges = official(path).merges
-    return trees.grow("背景", {pair: rank for rank, pair in enumerate(merges)})
+    return merge_trees.grow("背景", {pair: rank for rank, pair in enumerate(merges)})
 
 
 # %%
 grown = {
-    '" background", pocket': trees.grow(" background", ranks),
-    "the same in Chinese, official": gated.run("02_tree", "tokenizer", chinese_tree),
+    '" background", pocket': merge_trees.grow(" background", ranks),
+    "the same in Chinese, official": stored_results.run("02_tree", "tokenizer", chinese_tree),
 }
-trees.picture(
+merge_trees.picture(
     grown,
     alt="Two merge trees. The letters of ' background' join in ten merges, the space and the b "
     "first, then ackground, then both. Six bytes join in five merges: twice three, then all.",
@@ -162,8 +164,8 @@ trees.picture(
 # %%
 english, chinese = grown.values()
 assert len(english) == len(chinese) == 1, "each ends as one token"
-assert len(trees.merges(english[0])) == 10 and len(trees.merges(chinese[0])) == 5
-assert bpe.to_bytes(trees.letters(chinese[0])).decode() == "背景"
+assert len(merge_trees.merges(english[0])) == 10 and len(merge_trees.merges(chinese[0])) == 5
+assert bpe.to_bytes(merge_trees.letters(chinese[0])).decode() == "背景"
 print("11 bytes in 10 merges, 6 bytes in 5 merges, one token each: ok")
 
 # %% [markdown]
@@ -308,34 +310,34 @@ show.source(Tokenizer.encode, Tokenizer._encode_word)
 # joins the bytes of one Chinese character.
 
 # %%
-from qwenimage_ref.course import strips
+from qwenimage_ref.course.figures import token_strips
 
 scene = sample_scene(2)
 said = {"English": caption(scene, "en", 2), "Chinese": caption(scene, "zh", 2)}
-real = gated.run(
+real = stored_results.run(
     "02_strips",
     "tokenizer",
-    lambda path: {name: strips.pieces(official(path), text) for name, text in said.items()},
+    lambda path: {name: token_strips.pieces(official(path), text) for name, text in said.items()},
 )
 rows = {}
 for name, text in said.items():
-    rows[f"{name}, pocket"] = strips.pieces(pocket, text)
+    rows[f"{name}, pocket"] = token_strips.pieces(pocket, text)
     rows[f"{name}, official"] = real[name]
 
 # %%
-strips.picture(
+token_strips.picture(
     rows,
     alt="Four rows of byte cells coloured by token. In English both tokenizers cut at words. In "
     "Chinese the official one cuts at characters and words; two tokens of the pocket one meet in "
     "the middle of a character. The cells of the official rows: "
-    + str(strips.Strip(real["English"])),
+    + str(token_strips.Strip(real["English"])),
 )
 
 # %%
 lengths = {name: len(row) for name, row in rows.items()}
 assert lengths["English, pocket"] == lengths["English, official"] == 11
 assert lengths["Chinese, pocket"] < lengths["Chinese, official"]
-cut = [strips.shown(piece) for piece in rows["Chinese, pocket"]]
+cut = [token_strips.shown(piece) for piece in rows["Chinese, pocket"]]
 assert any(text.startswith("<") for text in cut), "a token with part of a character"
 for name, count in lengths.items():
     print(f"{name:18} {count:2} tokens")
@@ -349,10 +351,10 @@ print(f"{len(said['English']) / 11:.1f} letters a token in English")
 # writes them; `<e7 ...>` marks bytes that are no whole characters.
 
 # %%
-strips.Strip(rows["Chinese, pocket"])
+token_strips.Strip(rows["Chinese, pocket"])
 
 # %%
-strips.Strip(real["Chinese"])
+token_strips.Strip(real["Chinese"])
 
 # %% [markdown]
 # ## Type something
@@ -360,7 +362,7 @@ strips.Strip(real["Chinese"])
 # The strip of the pocket tokenizer, while you type. Try a cat, a number, your name, an emoji.
 
 # %%
-typing = strips.Typing(pocket, "a blue circle")
+typing = token_strips.Typing(pocket, "a blue circle")
 typing
 
 # %%
@@ -376,8 +378,8 @@ print("another text, another strip; the same text, the same strip: ok")
 
 # %%
 texts = ("a blue circle", "a blue cat", "a red 42", "Qwen-Image", "caf\u00e9")
-typed = {text: strips.pieces(pocket, text) for text in texts}
-strips.picture(
+typed = {text: token_strips.pieces(pocket, text) for text in texts}
+token_strips.picture(
     typed,
     alt="Five rows of cells: a blue circle is three tokens, a blue cat five, a red 42 five, "
     "Qwen-Image six, and café is one token for each of its five bytes.",
@@ -386,7 +388,7 @@ strips.picture(
 # %%
 assert [len(row) for row in typed.values()][:3] == [3, 5, 5]
 for text, row in typed.items():
-    print(strips.summary(text, row), "|", strips.Strip(row))
+    print(token_strips.summary(text, row), "|", token_strips.Strip(row))
 
 # %% [markdown]
 # ## Exercise: the dearest prompt
@@ -430,7 +432,7 @@ check.ex_02_dear(dear)
 # </details>
 
 # %%
-prices = gated.run(
+prices = stored_results.run(
     "02_prices", "tokenizer", lambda path: [len(official(path).encode(p)) for p in check.PROMPTS_02]
 )
 rows = [
@@ -463,14 +465,16 @@ print(before + "...your prompt..." + after)
 # earlier). How many are those? Do not count words:
 
 # %%
-prefix = gated.run("02_prefix", "tokenizer", lambda path: strips.pieces(official(path), before))
+prefix = stored_results.run(
+    "02_prefix", "tokenizer", lambda path: token_strips.pieces(official(path), before)
+)
 print(len(before.split()), "words between spaces")
 print(len(bpe.split_words(before)), "words, as the regular expression cuts")
 print(len(prefix), "tokens, official;", len(pocket.encode(before)), "in the pocket")
 assert len(prefix) == len(pocket.encode(before)) == pocket.prefix_length == 34
 
 # %%
-strips.Strip(prefix)
+token_strips.Strip(prefix)
 
 # %% [markdown]
 # Commas and newlines are tokens of their own, and `<|im_start|>` is a single one. So only a
@@ -484,7 +488,9 @@ strips.Strip(prefix)
 
 # %%
 edit = tokenizer.EDIT_PLUS.split("{}")[0]
-longer = gated.run("02_edit_prefix", "tokenizer", lambda path: len(official(path).encode(edit)))
+longer = stored_results.run(
+    "02_edit_prefix", "tokenizer", lambda path: len(official(path).encode(edit))
+)
 assert longer == 64 and len(pocket.encode(edit)) == 168
 print(f"edit template: {longer} tokens in the official vocabulary, 168 in the pocket's: ok")
 
@@ -509,7 +515,7 @@ def fused(path):
     return {"together": own.encode(before + "\nhello"), "apart": own.encode("\nhello")}
 
 
-ids = gated.run("02_newline", "tokenizer", fused)
+ids = stored_results.run("02_newline", "tokenizer", fused)
 usual, _ = prefix[33]  # id and bytes of the last of the 34
 assert ids["together"][34:] == ids["apart"][1:] and ids["together"][33] != usual
 print(f"apart {len(ids['apart'])} tokens, together only {len(ids['together']) - 34} after the cut")
@@ -541,7 +547,7 @@ def agreeing(path):
 
 
 # %%
-right = gated.run("02_golden", "tokenizer", agreeing)
+right = stored_results.run("02_golden", "tokenizer", agreeing)
 assert right == [*golden] and len(right) == 21
 for name in ("chinese", "digits", "leading_newline"):
     print(f"{name:16} {golden[name]['prompt'][:24]!r}: {golden[name]['raw_ids'][:6]} ...")
@@ -579,7 +585,7 @@ print(f"{len(right)} of {len(golden)} golden prompts: ok")
 # </details>
 
 # %%
-sizes = gated.run(
+sizes = stored_results.run(
     "02_vocabulary",
     "tokenizer",
     lambda path: [len(official(path).vocab), len(official(path).merges)],

@@ -410,9 +410,9 @@ print(f"relative difference from transformers under {within('text_encoder'):.0e}
 # begins.
 
 # %%
-from qwenimage_ref.course import reader
+from qwenimage_ref.course.figures import text_attention
 
-reader.last_token(
+text_attention.last_token(
     tokens,
     maps,
     start,
@@ -440,7 +440,9 @@ def looked_at(colour, layer=1, head=1):
 
 found = {colour: looked_at(colour) for colour in ("white", "gray", "sky", "mint", "beige", "navy")}
 for colour, (word, share) in found.items():
-    print(f"{colour:6} -> {reader.spelled(word):8} {'over' if share > 0.9 else 'under'} 90 %")
+    print(
+        f"{colour:6} -> {text_attention.spelled(word):8} {'over' if share > 0.9 else 'under'} 90 %"
+    )
 
 # %%
 found_it = [colour for colour, (word, share) in found.items() if word.strip() == colour]
@@ -460,7 +462,7 @@ print("five of six: ok")
 # Choose a layer and a token, and see what it reads:
 
 # %%
-book = reader.Reader(tokens, maps)
+book = text_attention.Reader(tokens, maps)
 book
 
 # %%
@@ -477,7 +479,7 @@ print("another token reads other words, and none after itself; back again: ok")
 # row look at; the longest belong to *white*, which all five closing tokens want to know.
 
 # %%
-reader.every_head(
+text_attention.every_head(
     maps,
     start,
     alt="Sixteen squares, blank above the diagonal: scattered dots below it, and near the lower "
@@ -504,7 +506,7 @@ print("the future gets nothing; all five closing tokens look at 'white' in two h
 # %%
 import json
 
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 
 def families(index):
@@ -515,7 +517,7 @@ def families(index):
 
 
 index = "text_encoder/model.safetensors.index.json"
-listed = gated.run("03_text_encoder_index", index, families)
+listed = stored_results.run("03_text_encoder_index", index, families)
 read = sum(p.numel() for p in official.parameters())
 assert listed["model"] == len(list(official.parameters()))
 print(listed)
@@ -616,7 +618,7 @@ print(f"all states together: changed by {share:.0%} of their length")
 import matplotlib.pyplot as plt
 
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.4), layout="constrained", width_ratios=(2, 1))
-names = [reader.spelled(token) for token in tokens]
+names = [text_attention.spelled(token) for token in tokens]
 colours = [show.PALETTE["noise"]] * start + [show.PALETTE["text"]] * (len(tokens) - start)
 axes[0].bar(range(len(tokens)), before, color=colours)
 axes[0].set_xticks(range(len(tokens)), names, rotation=90, fontsize=7)
@@ -731,7 +733,7 @@ assert words[0].isdisjoint(words[1])
 print(world.caption(scenes[0], "en"), "/", world.caption(scenes[0], "zh"))
 
 # %%
-from qwenimage_ref.course.heat import shade
+from qwenimage_ref.course.heat_maps import shade
 
 fig, ax = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
 image = ax.imshow(alike, cmap=shade("text"), vmin=0, vmax=1)
@@ -769,7 +771,9 @@ def verify(shard):
 
 
 shard = "text_encoder/model-00001-of-00004.safetensors"
-gated.check(shard, "the letter's 34 states are those of any prompt, the next one is not", verify)
+stored_results.check(
+    shard, "the letter's 34 states are those of any prompt, the next one is not", verify
+)
 
 # %% [markdown]
 # ## Estimate first

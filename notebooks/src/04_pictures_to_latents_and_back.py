@@ -36,8 +36,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from qwenimage_ref import QwenImage
-from qwenimage_ref.course import latents as course
 from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import latent_channels as course
 from qwenimage_ref.posters import draw as world
 
 torch.set_grad_enabled(False)
@@ -203,7 +203,11 @@ show.grid(
 )
 
 # %%
-from qwenimage_ref.parity.gates import latents_and_colours, published_fit, share_explained
+from qwenimage_ref.parity.validate.public_numbers import (
+    latents_and_colours,
+    published_fit,
+    share_explained,
+)
 
 seen = latents_and_colours(vae, img)
 ours, official = share_explained(*seen, factors, bias), share_explained(*seen, *published_fit())
@@ -373,8 +377,8 @@ print(f"relative difference under {within('vae'):.0e}: ok")
 # classes hold what is needed.
 
 # %%
+from qwenimage_ref.checkpoint.stored_form import stored_form
 from qwenimage_ref.config import VAEConfig
-from qwenimage_ref.structure import stored_form
 from qwenimage_ref.vae import VAE, Tap
 
 with torch.device("meta"):  # shapes without memory
@@ -489,7 +493,7 @@ print("padding all around gives the same shape and other numbers: ok")
 # for each channel. Ours, and the official ones, read from the official file:
 
 # %%
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 
 def statistics(path):
@@ -497,7 +501,7 @@ def statistics(path):
     return {"mean": list(config.latents_mean), "std": list(config.latents_std)}
 
 
-listed = gated.run("04_latent_statistics", "vae/config.json", statistics)
+listed = stored_results.run("04_latent_statistics", "vae/config.json", statistics)
 assert tuple(listed["mean"]) == VAEConfig().latents_mean
 show.table(
     ["channel", *range(16)],
@@ -614,7 +618,9 @@ def verify(file):
 
 
 file = "vae/diffusion_pytorch_model.safetensors"
-gated.check(file, "it encodes a poster in 2-D as in 3-D, and the published preview fits it", verify)
+stored_results.check(
+    file, "it encodes a poster in 2-D as in 3-D, and the published preview fits it", verify
+)
 
 # %% [markdown]
 # ## Estimate first

@@ -103,8 +103,8 @@ def speeds(dim):
 angle = torch.outer(torch.arange(10), speeds(8))  # (10, 4)
 
 # %%
-from qwenimage_ref.course import positions as drawn
 from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import position_map as drawn
 
 drawn.clocks(
     angle,
@@ -235,9 +235,9 @@ print("yours and the package's rotate agree: ok")
 # %%
 from qwenimage_ref import QwenImage
 from qwenimage_ref.config import MMDiTConfig
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
-axes = gated.run(
+axes = stored_results.run(
     "05_axes",
     "transformer/config.json",
     lambda path: list(MMDiTConfig.from_json(path).axes_dims_rope),
@@ -284,7 +284,7 @@ groups = {"row pairs": slice(8, 36), "column pairs": slice(36, 64), "all pairs":
 nearness = {name: cosines[:, pairs].mean(1).view(83, 83) for name, pairs in groups.items()}
 
 # %%
-from qwenimage_ref.course.heat import heat
+from qwenimage_ref.course.heat_maps import heat
 
 heat(
     [

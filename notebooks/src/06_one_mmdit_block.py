@@ -39,9 +39,10 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import QwenImage
-from qwenimage_ref.course import attention, show
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import joint_attention
+from qwenimage_ref.pocket.train import as_input
 from qwenimage_ref.posters import draw as world
-from qwenimage_ref.posters.pretrain import as_input
 from qwenimage_ref.sampler import pack
 
 _ = torch.set_grad_enabled(False)  # nothing is trained on this page
@@ -60,7 +61,9 @@ text_states, _ = pipe.encode_prompt([prompt])
 
 def told_at(sigma):
     x = pack((1 - sigma) * data + sigma * noise)
-    return attention.told_to_blocks(transformer, x, text_states, torch.tensor([sigma]), [(1, 8, 8)])
+    return joint_attention.told_to_blocks(
+        transformer, x, text_states, torch.tensor([sigma]), [(1, 8, 8)]
+    )
 
 
 # %%
@@ -140,7 +143,7 @@ assert torch.allclose(by_hand, temb, atol=1e-4)
 show.source(TimestepEmbedder)
 
 # %%
-from qwenimage_ref.course.heat import heat
+from qwenimage_ref.course.heat_maps import heat
 
 levels = [i / 199 for i in range(200)]
 stripes = torch.stack([waves_by_hand(s) for s in levels], dim=1)  # (256, 200)
@@ -386,7 +389,9 @@ for b, arguments in zip(transformer.transformer_blocks, told):
     norms = b.attn.norm_q, b.attn.norm_k, b.attn.norm_added_q, b.attn.norm_added_k
     largest = max(norm.weight.abs().max() for norm in norms)
     bound = transformer.config.attention_head_dim**0.5 * largest**2
-    spread = attention.attention_weights(b, *arguments).log()  # logits, but for one number a row
+    spread = joint_attention.attention_weights(
+        b, *arguments
+    ).log()  # logits, but for one number a row
     assert (spread.amax(-1) - spread.amin(-1)).max() <= 2 * bound
 print("in every block of the pocket model all logits are within their bound: ok")
 
@@ -563,10 +568,12 @@ def first_official_block(shard):
 
 
 # %%
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 shard = "transformer/diffusion_pytorch_model-00001-of-00009.safetensors"
-gated.check(shard, "block 0 by hand and by package equals diffusers'", first_official_block)
+stored_results.check(
+    shard, "block 0 by hand and by package equals diffusers'", first_official_block
+)
 
 # %% [markdown]
 # That is the whole block. The transformer is: a linear layer that brings the image to width `D`, a
@@ -582,13 +589,13 @@ gated.check(shard, "block 0 by hand and by package equals diffusers'", first_off
 # %%
 weights_at = {
     sigma: [
-        attention.attention_weights(block, *arguments).mean(1)[0]
+        joint_attention.attention_weights(block, *arguments).mean(1)[0]
         for block, arguments in zip(transformer.transformer_blocks, told_at(sigma))
     ]
-    for sigma in attention.SIGMAS
+    for sigma in joint_attention.SIGMAS
 }
 T = text_states.shape[1]
-attention.attention_map(
+joint_attention.attention_map(
     weights_at[0.7][3],
     T,
     "block 3, sigma 0.7",
@@ -610,9 +617,9 @@ print("each row adds up to 1; the three lines are darker than the rest: ok")
 # block. If all tokens were the same, the image would give the text 17 of 81 parts, 21 %.
 
 # %%
-shares = [attention.quarters(weights, T) for weights in weights_at[0.7]]
+shares = [joint_attention.quarters(weights, T) for weights in weights_at[0.7]]
 rows = [[n, *(f"{share:.0%}" for share in row.values())] for n, row in enumerate(shares)]
-show.table(["block", *attention.ACROSS], rows)
+show.table(["block", *joint_attention.ACROSS], rows)
 
 # %%
 to_text = [row["image at text"] for row in shares]
@@ -623,7 +630,7 @@ print("some blocks look at the text more than its share, some less: ok")
 # Move the sliders. In thin noise the image can see itself, and asks the text less.
 
 # %%
-sliders = attention.Looking(weights_at, T, block=3, sigma=0.7)
+sliders = joint_attention.Looking(weights_at, T, block=3, sigma=0.7)
 sliders
 
 # %%
@@ -650,7 +657,7 @@ heat(
 
 # %%
 thick, thin = (
-    sum(attention.quarters(weights, T)["image at text"] for weights in weights_at[sigma])
+    sum(joint_attention.quarters(weights, T)["image at text"] for weights in weights_at[sigma])
     for sigma in (0.9, 0.3)
 )
 assert thick > thin
@@ -694,7 +701,7 @@ for word in right_place:
 poster = Image.fromarray(pixels)
 looks = [weights_at[0.7][n][T:, words.index(word)].view(8, 8) for word, (n, _) in found.items()]
 show.grid(
-    [attention.overlay(poster, share) for share in looks],
+    [joint_attention.overlay(poster, share) for share in looks],
     [f"{word}: block {n}, {ratio:.0f} times as much" for word, (n, ratio) in found.items()],
     alt="The poster four times in gray. Red and circle light up the circle, blue and star the star",
 )

@@ -147,9 +147,9 @@ print("the error of the velocity falls with each of the last three blocks, to un
 # Move through the depth yourself. At 0 blocks the machine has only its doors.
 
 # %%
-from qwenimage_ref.course import layers
+from qwenimage_ref.course.figures import through_the_stack
 
-exits = layers.Exits(pictures, errors)
+exits = through_the_stack.Exits(pictures, errors)
 exits
 
 # %%
@@ -198,7 +198,7 @@ pocket = {"img": [rms(img) for img, _ in streams[1:]], "txt": [rms(txt) for _, t
 random = {name: record["size"][name]["rms"] for name in ("img", "txt")}
 panels = {"pocket model, trained, 8 blocks": pocket, "full width, random, 60 blocks": random}
 alt = "Sizes of both streams: trained, they grow fastest at the end; random, like a square root"
-layers.stream_sizes(panels, alt)
+through_the_stack.stream_sizes(panels, alt)
 
 # %% [markdown]
 # Random blocks push in random directions. That is a *random walk*: after $n$ steps you are not $n$
@@ -243,9 +243,9 @@ print("after each of 8 blocks, bf16 is between 0.1 % and 2 % away from float32: 
 # package and diffusers:
 
 # %%
-from qwenimage_ref.course import depth
+from qwenimage_ref.course.figures import error_growth
 
-depth.growth()
+error_growth.growth()
 
 # %%
 bf16 = record["bf16 ours from float32"]["img"]["rms"]
@@ -317,7 +317,7 @@ regions = {
     "deep, BF16": (begin + 8, len(content), "text"),
 }
 alt = "All bytes of the file, 16 a row: length 120, the JSON of the header, 8 bytes, 12 bytes"
-layers.file_bytes(content, regions, alt)
+through_the_stack.file_bytes(content, regions, alt)
 
 # %% [markdown]
 # Above each character is its byte in hexadecimal: 78 is 120, the length, and 20 is a space. Does
@@ -445,7 +445,7 @@ print("one block in memory, eight from disk, the same bits: ok")
 
 # %%
 from qwenimage_ref.adapt import streaming
-from qwenimage_ref.released import empty_network
+from qwenimage_ref.checkpoint.model_folder import empty_network
 
 folder = show.pocket_folder()
 streamed = empty_network(folder, "transformer")
@@ -497,9 +497,9 @@ print(f"both together: {together} tensors read; one after the other: {len(reads)
 # %%
 import math
 
+from qwenimage_ref.checkpoint.model_folder import STEMS, StoredTextEncoder
+from qwenimage_ref.checkpoint.stored_form import stored_form
 from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
-from qwenimage_ref.released import STEMS, StoredTextEncoder
-from qwenimage_ref.structure import stored_form
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
@@ -532,11 +532,14 @@ for part, stem in STEMS.items():
     pocket_sizes[part] = {key: stop - start for key, (start, stop) in places.items()}
 
 # %%
-holders = {"official": layers.held(sizes), "pocket": layers.held(pocket_sizes)}
+holders = {
+    "official": through_the_stack.held(sizes),
+    "pocket": through_the_stack.held(pocket_sizes),
+}
 alt = (
     "Shares of all bytes: officially MLPs 31, modulation 24, attention 16, text layers 23 per cent"
 )
-layers.bytes_by_holder(holders, alt)
+through_the_stack.bytes_by_holder(holders, alt)
 
 # %%
 total = {name: sum(found.values()) for name, found in holders.items()}
@@ -562,8 +565,8 @@ show.table(["in millions of bytes", *holders], rows)
 # where. The package computes all that from shapes, and with it the exact size of each file:
 
 # %%
-from qwenimage_ref.published import TRANSFORMER_2512
-from qwenimage_ref.structure import SHARD_BYTES, shard_layout
+from qwenimage_ref.checkpoint.published_hashes import TRANSFORMER_2512
+from qwenimage_ref.checkpoint.stored_form import SHARD_BYTES, shard_layout
 
 layout = shard_layout(official["transformer"], SHARD_BYTES, dtype=torch.bfloat16)
 computed = [max(stop for _, stop in places.values()) for _, places in layout.values()]
@@ -576,7 +579,7 @@ print(len(layout), "shards; bytes as published:", *(f"{size:,}" for size in comp
 # what it said elsewhere.
 
 # %%
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 index = "transformer/diffusion_pytorch_model.safetensors.index.json"
 
@@ -592,7 +595,7 @@ def look_at_index(path):
     return {"tensors": len(weight_map), "shards": shards, "cut": cut, "as computed": same}
 
 
-found = gated.run("07_transformer_index", index, look_at_index)
+found = stored_results.run("07_transformer_index", index, look_at_index)
 assert found == {"tensors": 1933, "shards": 9, "cut": 7, "as computed": True}
 print("1,933 tensors in 9 shards, each where we computed it; 7 blocks lie in two files: ok")
 
@@ -606,7 +609,7 @@ def first_bytes(path):
 
 
 what = "the first bytes and the size of all nine shards are those computed here"
-gated.check(f"transformer/{next(iter(layout))}", what, first_bytes)
+stored_results.check(f"transformer/{next(iter(layout))}", what, first_bytes)
 
 # %% [markdown]
 # ## What a streamed machine costs

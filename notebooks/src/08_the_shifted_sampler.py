@@ -33,11 +33,12 @@ import math
 
 import torch
 
-from qwenimage_ref.course import plane, show
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import flow_on_a_plane
 
 generator = torch.Generator().manual_seed(0)
-data = plane.star(600, generator)  # (600, 2)
-noise = plane.noise(600, seed=0)  # (600, 2)
+data = flow_on_a_plane.star(600, generator)  # (600, 2)
+noise = flow_on_a_plane.noise(600, seed=0)  # (600, 2)
 
 # %% [markdown]
 # ## The straight way
@@ -62,7 +63,9 @@ print("600 points a quarter of the way to noise, by loop and at once: ok")
 # %%
 levels = (0, 0.25, 0.5, 0.75, 1)
 panels = [(f"sigma {s:g}", {"image": (1 - s) * data + s * noise}) for s in levels]
-plane.clouds(panels, alt="A star of points, blurred more and more until a round cloud is left")
+flow_on_a_plane.clouds(
+    panels, alt="A star of points, blurred more and more until a round cloud is left"
+)
 
 # %% [markdown]
 # Walk one line from data to noise while `sigma` grows from 0 to 1. You are carried
@@ -120,14 +123,14 @@ def mean_velocity_by_hand(x, sigma, data):
 # $e^{\dots}$, divided by their sum. (`copies` is for later.)
 
 # %%
-show.source(plane.exact_velocity)
+show.source(flow_on_a_plane.exact_velocity)
 
 # %%
 x = (1 - 0.5) * data + 0.5 * noise
-exact = plane.exact_velocity(x, 0.5, data)
+exact = flow_on_a_plane.exact_velocity(x, 0.5, data)
 by_hand = torch.tensor([mean_velocity_by_hand(point, 0.5, data) for point in x[:20].tolist()])
 assert (exact[:20] - by_hand).abs().max() < 1e-4
-one = plane.exact_velocity(x, 0.5, data[:1])  # data of a single point: nothing to average
+one = flow_on_a_plane.exact_velocity(x, 0.5, data[:1])  # data of a single point: nothing to average
 assert torch.allclose(x - 0.5 * one, data[:1].expand(600, 2), atol=1e-5)
 print("by loop and at once the same mean; for data of one point, one step ends there: ok")
 
@@ -145,18 +148,18 @@ estimates = []
 for ax, s in zip(axes, (0.9, 0.5, 0.2)):
     here = (1 - s) * data[7] + s * torch.tensor([1.0, 0.6])
     weight = (-((here - (1 - s) * data) / s).pow(2).sum(1) / 2).exp()
-    plane.scatter(ax, data, "joint", size=1)
+    flow_on_a_plane.scatter(ax, data, "joint", size=1)
     for point in data[weight > 0.3 * weight.max()][:40]:
         ax.plot(*zip(here, point), color=show.PALETTE["light"], linewidth=0.5, zorder=0)
-    clean = here - s * plane.exact_velocity(here[None], s, data)[0]
+    clean = here - s * flow_on_a_plane.exact_velocity(here[None], s, data)[0]
     estimates.append(clean)
-    plane.scatter(ax, here[None], "ink", size=40)
-    plane.scatter(ax, clean[None], "image", size=60)
+    flow_on_a_plane.scatter(ax, here[None], "ink", size=40)
+    flow_on_a_plane.scatter(ax, clean[None], "image", size=60)
     ax.set_title(f"sigma {s:g}")
 show.figure(fig, alt="From one point lines fan out to the star: to all of it, to a part, to a tip")
 
 # %%
-far, middle, near = (plane.distance(estimate[None], data) for estimate in estimates)
+far, middle, near = (flow_on_a_plane.distance(estimate[None], data) for estimate in estimates)
 assert far > 0.3 and near < 0.2
 print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
 
@@ -170,16 +173,16 @@ print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
 # ten.
 
 # %%
-show.source(plane.Field.forward, plane.batch)
+show.source(flow_on_a_plane.Field.forward, flow_on_a_plane.batch)
 
 # %%
 torch.manual_seed(0)
-field = plane.Field()
+field = flow_on_a_plane.Field()
 optimizer = torch.optim.Adam(field.parameters(), lr=6e-3)
 decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2000)
 losses = []
 for _ in range(2000):
-    target, label = plane.batch(512, generator)
+    target, label = flow_on_a_plane.batch(512, generator)
     eps = torch.randn(target.shape, generator=generator)
     level = torch.sigmoid(1.5 * torch.randn(512, generator=generator) - 0.7)  # more low than high
     mixed = (1 - level[:, None]) * target + level[:, None] * eps
@@ -195,9 +198,11 @@ for _ in range(2000):
 # Did it learn *that*? Here we can look it up.
 
 # %%
-ask_star = plane.ask(field, plane.STAR)  # (x, sigma) -> velocity, for the label star
+ask_star = flow_on_a_plane.ask(
+    field, flow_on_a_plane.STAR
+)  # (x, sigma) -> velocity, for the label star
 x = (1 - 0.8) * data + 0.8 * noise
-exact = plane.exact_velocity(x, 0.8, data)
+exact = flow_on_a_plane.exact_velocity(x, 0.8, data)
 wrong = (ask_star(x, torch.tensor(0.8)) - exact).pow(2).mean().item()
 assert sum(losses[-100:]) / 100 > 1 and wrong < 0.05 * exact.pow(2).mean().item()
 print("loss above 1, yet the mean velocity is known, up to a twentieth of its square: ok")
@@ -225,22 +230,22 @@ def flow_by_hand(velocity, x, levels):
 
 
 even = torch.linspace(1, 0, 33)  # 32 steps of one length
-cloud = plane.noise(600, seed=1)
+cloud = flow_on_a_plane.noise(600, seed=1)
 states = flow_by_hand(ask_star, cloud, even)
-assert torch.equal(states[-1], plane.flow(ask_star, cloud, even)[-1])
+assert torch.equal(states[-1], flow_on_a_plane.flow(ask_star, cloud, even)[-1])
 print("by hand and by euler_step, the same 600 particles: ok")
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
 for ax, last in zip(axes, (0, 11, 22, 32)):
-    plane.trails(ax, states[: last + 1], data)
+    flow_on_a_plane.trails(ax, states[: last + 1], data)
     ax.set_title(f"after {last} steps, sigma {even[last].item():.2f}")
 show.figure(fig, alt="A gray cloud; orange particles leave it on blue ways and settle on a star")
 
 # %%
-offs = [plane.distance(states[i], data) for i in (0, 22, 32)]
+offs = [flow_on_a_plane.distance(states[i], data) for i in (0, 22, 32)]
 assert offs[0] > 3 * offs[2] and offs[2] < 0.1
-again = flow_by_hand(ask_star, plane.noise(600, seed=1), even)[-1]
+again = flow_by_hand(ask_star, flow_on_a_plane.noise(600, seed=1), even)[-1]
 assert torch.equal(again, states[-1])
 print("they end within 0.1 of the star, on average; the same seed, the same particles: ok")
 
@@ -254,7 +259,10 @@ print("they end within 0.1 of the star, on average; the same seed, the same part
 
 # %%
 counts = (1, 2, 4, 8, 16, 32, 64)
-ends = {n: plane.flow(ask_star, cloud, torch.linspace(1, 0, n + 1))[-1] for n in (*counts, 256)}
+ends = {
+    n: flow_on_a_plane.flow(ask_star, cloud, torch.linspace(1, 0, n + 1))[-1]
+    for n in (*counts, 256)
+}
 errors = [(ends[n] - ends[256]).norm(dim=1).mean().item() for n in counts]
 assert all(a > b for a, b in zip(errors, errors[1:]))
 assert errors[0] > 1 and errors[5] < 0.1
@@ -262,7 +270,7 @@ print("the more steps, the nearer to where 256 steps end; 32 come within 0.1: ok
 
 # %%
 few = [(f"{n} step{'s' * (n > 1)}", {"joint": data, "image": ends[n]}) for n in (1, 2, 4, 8, 32)]
-plane.clouds(
+flow_on_a_plane.clouds(
     few, alt="After 1 step a blot in the middle, after 2 and 4 a crumpled star, then a star"
 )
 
@@ -302,14 +310,19 @@ print("with shift 2 for 4 pixels and 4 for 16, the mean is as noisy as one pixel
 # %%
 from functools import partial
 
-shape = plane.star(300, generator)
+shape = flow_on_a_plane.star(300, generator)
 shifts = [0.25 * 2**k for k in range(8)]  # 0.25 to 32
 series = {}
 for copies in (1, 4, 16):
     start = cloud[:100] / copies**0.5  # the mean over the pixels, of noise alone
-    exactly = partial(plane.exact_velocity, data=shape, copies=copies)
-    best = plane.flow(exactly, start, plane.shifted(200, copies**0.5))[-1]  # 200 shifted steps
-    ends_at = [plane.flow(exactly, start, plane.shifted(10, shift))[-1] for shift in shifts]
+    exactly = partial(flow_on_a_plane.exact_velocity, data=shape, copies=copies)
+    best = flow_on_a_plane.flow(exactly, start, flow_on_a_plane.shifted(200, copies**0.5))[
+        -1
+    ]  # 200 shifted steps
+    ends_at = [
+        flow_on_a_plane.flow(exactly, start, flow_on_a_plane.shifted(10, shift))[-1]
+        for shift in shifts
+    ]
     misses = [(end - best).norm(dim=1).mean().item() for end in ends_at]
     series[f"{copies} pixels" if copies > 1 else "1 pixel"] = list(zip(shifts, misses))
 
@@ -338,7 +351,7 @@ print("one valley, moved by a factor of 2 for 4 pixels and of 4 for 16: ok")
 import json
 
 from qwenimage_ref.config import SchedulerConfig
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 official = SchedulerConfig.official()
 fields = ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift", "shift_terminal")
@@ -349,7 +362,7 @@ def of_the_file(path):
     return {field: content[field] for field in fields}
 
 
-stored = gated.run("08_scheduler", "scheduler/scheduler_config.json", of_the_file)
+stored = stored_results.run("08_scheduler", "scheduler/scheduler_config.json", of_the_file)
 assert all(getattr(official, field) == stored[field] for field in fields)
 print("the package's numbers are those of the official file: ok")
 
@@ -549,7 +562,9 @@ stretched = {
     "and stretched": (sigmas(8, 6889, official), "image", "o-"),
 }
 panels = [("50 steps", by_size), ("1328 × 1328, 8 steps", stretched)]
-plane.schedules(panels, alt="Five arches above a dashed line; the largest picture's is the highest")
+flow_on_a_plane.schedules(
+    panels, alt="Five arches above a dashed line; the largest picture's is the highest"
+)
 
 # %%
 halfway = [levels[25].item() for levels, *_ in by_size.values()]
@@ -564,7 +579,7 @@ print("after half of the steps: even 0.50,", ", ".join(f"{level:.2f}" for level 
 # large shift helps here. With few steps you see it cost.
 
 # %%
-sliders = plane.FlowSliders(field)
+sliders = flow_on_a_plane.FlowSliders(field)
 sliders
 
 # %%
@@ -579,7 +594,9 @@ print("another shift, other ways; the same shift, the same picture: ok")
 # The same in print: above, the steps at shift 1; below, the shifts at 8 steps.
 
 # %%
-states = [(steps, 1) for steps in plane.STEPS] + [(8, shift) for shift in plane.SHIFTS]
+states = [(steps, 1) for steps in flow_on_a_plane.STEPS] + [
+    (8, shift) for shift in flow_on_a_plane.SHIFTS
+]
 panels = [
     (
         f"{steps} steps, shift {shift:g}",
@@ -587,7 +604,9 @@ panels = [
     )
     for steps, shift in states
 ]
-plane.clouds(panels, alt="Ten stars of particles: sharper with more steps, smeared by large shifts")
+flow_on_a_plane.clouds(
+    panels, alt="Ten stars of particles: sharper with more steps, smeared by large shifts"
+)
 
 # %%
 off = {state: sliders.off(*state) for state in states}
@@ -644,7 +663,7 @@ print("between one half and five of a hundred numbers differ in the last bit: ok
 
 # %%
 x, sigma = (1 - 0.5) * data + 0.5 * noise, torch.tensor(0.5)
-ask_any = plane.ask(field, plane.NO_LABEL)
+ask_any = flow_on_a_plane.ask(field, flow_on_a_plane.NO_LABEL)
 cond, uncond = ask_star(x, sigma), ask_any(x, sigma)
 combined = uncond + 4 * (cond - uncond)
 clean_cond, clean_uncond, clean = (x - sigma * v for v in (cond, uncond, combined))
@@ -754,21 +773,21 @@ def guided(scale, rescale):
 
 even = torch.linspace(1, 0, 33)
 painted = {
-    "no label": plane.flow(ask_any, cloud, even)[-1],
-    "scale 1": plane.flow(guided(1, False), cloud, even)[-1],
-    "scale 4, not shrunk": plane.flow(guided(4, False), cloud, even)[-1],
-    "scale 2, length kept": plane.flow(guided(2, True), cloud, even)[-1],
-    "scale 4, length kept": plane.flow(guided(4, True), cloud, even)[-1],
+    "no label": flow_on_a_plane.flow(ask_any, cloud, even)[-1],
+    "scale 1": flow_on_a_plane.flow(guided(1, False), cloud, even)[-1],
+    "scale 4, not shrunk": flow_on_a_plane.flow(guided(4, False), cloud, even)[-1],
+    "scale 2, length kept": flow_on_a_plane.flow(guided(2, True), cloud, even)[-1],
+    "scale 4, length kept": flow_on_a_plane.flow(guided(4, True), cloud, even)[-1],
 }
 
 # %%
 panels = [(name, {"joint": data, "image": points}) for name, points in painted.items()]
 alt = "Star and ring mixed; a star; guided but not shrunk, its tip is overshot; shrunk, few strays"
-plane.clouds(panels, alt=alt)
+flow_on_a_plane.clouds(panels, alt=alt)
 
 # %%
-circle = plane.ring(2000, generator)
-apart = {name: plane.distance(points, circle) for name, points in painted.items()}
+circle = flow_on_a_plane.ring(2000, generator)
+apart = {name: flow_on_a_plane.distance(points, circle) for name, points in painted.items()}
 assert apart["no label"] < apart["scale 1"] < apart["scale 4, length kept"]
 print("with the label farther from the ring, with guidance of 4 farther still: ok")
 
@@ -829,8 +848,8 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 # ## Try this
 #
 # * Train with `level` drawn evenly. What happens to the tips, and why there?
-# * Guide away from the ring: `uncond` is then `plane.ask(field, plane.RING)`. That is what a
-#   *negative prompt* does.
+# * Guide away from the ring: `uncond` is then `flow_on_a_plane.ask(field, flow_on_a_plane.RING)`.
+#   That is what a *negative prompt* does.
 # * Set the scale to 0.5. What is a half-hearted star?
 # * Ask for one official step only: `sigmas(1, 6889, official)`. Why can it not be stretched?
 #

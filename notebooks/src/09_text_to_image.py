@@ -178,7 +178,7 @@ print("halfway, the estimate is less than half as far from the end as the latent
 # and paints the same prompt from the same seed:
 
 # %%
-from qwenimage_ref.parity import picture as reference
+from qwenimage_ref.parity import reference_picture as reference
 
 theirs = reference.reference_pictures(show.pocket_folder(), [prompt], seed, steps, side)[0]
 show.grid([by_hand, theirs], ["by hand", "diffusers"], alt=f"Twice the same picture of {prompt}")
@@ -365,14 +365,14 @@ check.ex_09_img2img(image_to_image)
 # A drawn poster, a red circle and a blue star, is painted over with another wish. Move the slider:
 
 # %%
-from qwenimage_ref.course import film
+from qwenimage_ref.course.figures import image_to_image
+from qwenimage_ref.pocket.train import as_input
 from qwenimage_ref.posters import draw as world
-from qwenimage_ref.posters.pretrain import as_input
 
 scene = world.Scene("white", (world.Shape("circle", "red"), world.Shape("star", "blue")), "left of")
 start = Image.fromarray(world.draw(scene))
 wish = "a purple diamond above an orange square on a white background"
-slider = film.Repainter(pipe, start, wish)
+slider = image_to_image.Repainter(pipe, start, wish)
 slider
 
 # %%
@@ -384,8 +384,8 @@ assert slider.picture.value == at_home
 print("another strength, another picture; the same strength, the same picture: ok")
 
 # %%
-overs = [slider.paint(strength) for strength in film.STRENGTHS]
-captions = ["the start", *(f"strength {strength}" for strength in film.STRENGTHS)]
+overs = [slider.paint(strength) for strength in image_to_image.STRENGTHS]
+captions = ["the start", *(f"strength {strength}" for strength in image_to_image.STRENGTHS)]
 alt = "A circle and a star melt into a two-coloured block and end as a diamond above a square"
 show.grid([start, *overs], captions, alt=alt, columns=6, scale=1)
 
@@ -409,7 +409,7 @@ print("yours paints what the slider shows; less strength keeps more of the start
 # The class behind `pipe` opens the 20-billion model as well.
 
 # %%
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 
 def paint_official(path):
@@ -419,7 +419,7 @@ def paint_official(path):
     assert picture.size == (256, 256) and 5 < show.difference(picture, blank) < 250
 
 
-gated.check(
+stored_results.check(
     "transformer/diffusion_pytorch_model-00001-of-00009.safetensors",
     "the released weights paint this chapter's prompt at 256 × 256 in 8 steps, and it is not blank",
     paint_official,

@@ -28,8 +28,9 @@
 import torch
 
 from qwenimage_ref import QwenImage
-from qwenimage_ref.course import adapters, show
-from qwenimage_ref.posters import novelty
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import lora_scales
+from qwenimage_ref.posters import heart
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
 mmdit = pipe.transformer
@@ -41,13 +42,13 @@ mmdit = pipe.transformer
 # tokenizer has no token for it and spells it in pieces, so nothing has to be added there.
 
 # %%
-lessons, wanted = novelty.scenes()
-prompts = [novelty.prompt(scene) for scene in wanted]
+lessons, wanted = heart.scenes()
+prompts = [heart.prompt(scene) for scene in wanted]
 assert len(pipe.tokenizer.encode(" heart")) > 1
 print(len(prompts), "prompts; the first:", prompts[0])
 
 # %%
-before = adapters.paint(pipe, prompts, range(10), steps=16)
+before = lora_scales.paint(pipe, prompts, range(10), steps=16)
 alt = "Ten pictures painted by a model that knows no heart: blots, empty papers, a letter H or two"
 show.grid(before, prompts, alt, columns=5, scale=1)
 
@@ -58,9 +59,9 @@ show.grid(before, prompts, alt, columns=5, scale=1)
 # fifths.
 
 # %%
-found_before = [novelty.found(picture) for picture in before]
-assert found_before.count(novelty.NAME) == 0
-assert [novelty.found(novelty.draw(scene)) for scene in wanted].count(novelty.NAME) == 10
+found_before = [heart.found(picture) for picture in before]
+assert found_before.count(heart.NAME) == 0
+assert [heart.found(heart.draw(scene)) for scene in wanted].count(heart.NAME) == 10
 print("hearts found in the model's ten pictures: 0; in ten drawn ones: 10")
 
 # %% [markdown]
@@ -379,19 +380,19 @@ print(*standing, sep="\n")
 # %%
 from PIL import Image
 
-from qwenimage_ref.posters.pretrain import as_input
+from qwenimage_ref.pocket.train import as_input
 
-drawn = [novelty.draw(scene, number) for number, scene in enumerate(lessons)]
+drawn = [heart.draw(scene, number) for number, scene in enumerate(lessons)]
 alt = "Thirty-two drawn hearts, large and small, in eight colours on six backgrounds"
-assert [novelty.found(picture) for picture in drawn].count("heart") == 32
-show.shown(adapters.sheet([Image.fromarray(picture) for picture in drawn]), alt)
+assert [heart.found(picture) for picture in drawn].count("heart") == 32
+show.shown(lora_scales.sheet([Image.fromarray(picture) for picture in drawn]), alt)
 
 # %%
-from qwenimage_ref.train.pictures import Encoded
+from qwenimage_ref.train.dataset import Encoded
 
 with torch.no_grad():
     latents = pipe.vae.normalize(pipe.vae.encode(as_input(drawn))[0])
-captions = [novelty.prompt(scene) for scene in lessons]
+captions = [heart.prompt(scene) for scene in lessons]
 assert not set(captions) & set(prompts)
 states = [pipe.encode_prompt([caption])[0][0] for caption in captions]
 examples = [Encoded(*pair) for pair in zip(latents, states)]
@@ -406,8 +407,8 @@ print(tuple(latents.shape), "latents,", len(states), "captions, none of them a p
 # %%
 import tempfile
 
-from qwenimage_ref.train.adapter import Settings, loss_of
 from qwenimage_ref.train.loop import Recipe, Run
+from qwenimage_ref.train.lora import Settings, loss_of
 
 recipe = Recipe(steps=70, batch=8, lr=4e-3, warmup=10, decay_from=0.4, ema=0.9)
 settings = Settings(rank=8, alpha=8, targets="Lightning", sigma="shift", shift=2.0)
@@ -450,13 +451,13 @@ print("every B has moved but those of your exercise, which are zero to this day:
 # changed.
 
 # %%
-after = adapters.paint(pipe, prompts, range(10), steps=16)
+after = lora_scales.paint(pipe, prompts, range(10), steps=16)
 alt = "The ten pictures again: hearts, in the colours and places of their prompts"
 show.grid(after, prompts, alt, columns=5, scale=1)
 
 # %%
-found = [novelty.found(picture) for picture in after]
-assert found.count(novelty.NAME) >= 8, f"found: {found}"
+found = [heart.found(picture) for picture in after]
+assert found.count(heart.NAME) >= 8, f"found: {found}"
 print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
 
 # %% [markdown]
@@ -476,13 +477,13 @@ old = [f"a large {c} {s} on a {p} background" for c, s, p in zip(colours, shapes
 both = [
     picture
     for scale in (0, 1)
-    for picture in adapters.paint_at(pipe, adapter, scale, old, range(5))
+    for picture in lora_scales.paint_at(pipe, adapter, scale, old, range(5))
 ]
 alt = "Circle, star, triangle, square and ring, above without the LoRA, below with it"
 show.grid(both, old * 2, alt, columns=5, scale=1)
 
 # %%
-kept = [novelty.found(picture) for picture in both]
+kept = [heart.found(picture) for picture in both]
 assert kept[:5] == list(shapes) and kept[5:] != list(shapes)
 print("read right without the LoRA: 5 of 5; with it: fewer: ok")
 
@@ -498,7 +499,7 @@ print("read right without the LoRA: 5 of 5; with it: fewer: ok")
 
 # %%
 shown = [prompts[0], prompts[5]]
-slider = adapters.Scale(pipe, adapter, shown, seeds=(0, 5))
+slider = lora_scales.Scale(pipe, adapter, shown, seeds=(0, 5))
 slider
 
 # %%
@@ -510,8 +511,8 @@ assert slider.picture.value == at_zero and "heart" not in slider.words.value
 print("scale 1: two hearts; back at 0: the old pictures: ok")
 
 # %%
-strip = [slider.pictures(scale)[row] for row in (0, 1) for scale in adapters.SCALES]
-names = [f"scale {scale:g}" for scale in adapters.SCALES] * 2
+strip = [slider.pictures(scale)[row] for row in (0, 1) for scale in lora_scales.SCALES]
+names = [f"scale {scale:g}" for scale in lora_scales.SCALES] * 2
 alt = f"{shown[0]}, and below {shown[1]}, at scales -1 to 1.5: from blots to hearts"
 show.grid(strip, names, alt, columns=5, scale=1)
 
@@ -519,7 +520,7 @@ show.grid(strip, names, alt, columns=5, scale=1)
 adapter.scale = 0
 assert torch.equal(velocity(), plain_velocity)
 distance = {}
-for scale in adapters.SCALES:
+for scale in lora_scales.SCALES:
     adapter.scale = scale
     distance[scale] = (velocity() - plain_velocity).norm().item()
 adapter.scale = 1.0
@@ -543,7 +544,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 here = Path(folder.name)
-right_file = adapters.write(adapter, "Lightning", here, times=8)
+right_file = lora_scales.write(adapter, "Lightning", here, times=8)
 tensors = load_file(right_file)
 trap_file = here / "alpha_lost.safetensors"
 save_file({key: t for key, t in tensors.items() if not key.endswith(".alpha")}, trap_file)
@@ -553,7 +554,7 @@ adapter.remove()
 pictures = []
 for file in (right_file, trap_file):
     report = lora.load(mmdit, file)
-    pictures += adapters.paint(pipe, shown, (0, 5))
+    pictures += lora_scales.paint(pipe, shown, (0, 5))
     print(report)
     report.adapter.remove()
 names = ["alpha read"] * 2 + ["alpha ignored"] * 2
@@ -561,7 +562,7 @@ alt = "Two hearts with alpha read; with alpha ignored two pictures of noise or p
 show.grid(pictures, names, alt, columns=4, scale=1)
 
 # %%
-seen = [novelty.found(picture) for picture in pictures]
+seen = [heart.found(picture) for picture in pictures]
 assert seen[:2] == ["heart", "heart"] and "heart" not in seen[2:]
 print("alpha read: two hearts; alpha ignored, eight times too strong: none: ok")
 
@@ -576,8 +577,8 @@ print("alpha read: two hearts; alpha ignored, eight times too strong: none: ok")
 # %%
 layer = "transformer_blocks.0.attn.to_q"
 rows = [
-    [dialect, f"`{adapters.keys(dialect, layer)[0]}`", place]
-    for dialect, (*_, place) in adapters.DIALECTS.items()
+    [dialect, f"`{lora_scales.keys(dialect, layer)[0]}`", place]
+    for dialect, (*_, place) in lora_scales.DIALECTS.items()
 ]
 show.table(["dialect", "key of A", "alpha is"], rows)
 
@@ -588,9 +589,9 @@ show.table(["dialect", "key of A", "alpha is"], rows)
 
 # %%
 wanted_deltas = {name: pair.delta() for name, pair in adapter.named_pairs().items()}
-for dialect in adapters.DIALECTS:
+for dialect in lora_scales.DIALECTS:
     with tempfile.TemporaryDirectory() as place:
-        report = lora.load(mmdit, adapters.write(adapter, dialect, Path(place), times=8))
+        report = lora.load(mmdit, lora_scales.write(adapter, dialect, Path(place), times=8))
     assert report.dialect == dialect and report.matched == len(wanted_deltas) == 96
     for name, pair in report.adapter.named_pairs().items():
         assert torch.allclose(pair.delta(), wanted_deltas[name], atol=1e-6), name
@@ -695,7 +696,7 @@ print("ten portions, each rounded: over 4 times the error of one sum, rounded on
 # %%
 from qwenimage_ref.config import MMDiTConfig
 from qwenimage_ref.mmdit import MMDiT
-from qwenimage_ref.train.adapter import train
+from qwenimage_ref.train.lora import train
 
 tiny = MMDiTConfig(
     num_layers=2,

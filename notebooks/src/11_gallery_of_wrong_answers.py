@@ -28,11 +28,12 @@
 
 # %%
 from qwenimage_ref import QwenImage
-from qwenimage_ref.course import gallery, show
+from qwenimage_ref.course import show
+from qwenimage_ref.course.bugs import plant
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
-right = gallery.paint(pipe)
-show.grid([right.picture], ["right"], f"The right picture of: {gallery.PROMPT}")
+right = plant.paint(pipe)
+show.grid([right.picture], ["right"], f"The right picture of: {plant.PROMPT}")
 
 # %%
 from qwenimage_ref.posters.read import read
@@ -59,29 +60,29 @@ def step_of_the_report(x, velocity, sigma, sigma_next):
 
 kept = pipeline.euler_step
 pipeline.euler_step = step_of_the_report
-by_hand = gallery.paint(pipe)
+by_hand = plant.paint(pipe)
 pipeline.euler_step = kept
 
 # %% [markdown]
-# `gallery.planted` does the same for any function of the package: it reads the source, replaces
+# `plant.planted` does the same for any function of the package: it reads the source, replaces
 # the lines, and puts the result in the function's place until you leave. No file changes.
 
 # %%
-from qwenimage_ref.course import corners
+from qwenimage_ref.course.bugs import visible
 
-bug = corners.TIME[0]
-with gallery.planted(bug):
-    planted = gallery.paint(pipe)
+bug = visible.TIME[0]
+with plant.planted(bug):
+    planted = plant.paint(pipe)
 alt = "Twice the same dark noise, where a star and a circle should be"
 show.grid([by_hand.picture, planted.picture], ["by hand", "planted"], alt, scale=1)
 
 # %%
 assert show.difference(by_hand.picture, planted.picture) < 1
 assert pipeline.euler_step is kept, "the bug is out again"
-gallery.exhibit(bug)
+plant.exhibit(bug)
 
 # %%
-show.source(gallery.planted)
+show.source(plant.planted)
 
 # %% [markdown]
 # ## How wrong is wrong?
@@ -112,10 +113,10 @@ def psnr_in_a_line(a, b):
 
 # %%
 pair = planted.picture, right.picture
-numbers = [psnr(*pair) for psnr in (psnr_by_loop, psnr_in_a_line, gallery.psnr)]
+numbers = [psnr(*pair) for psnr in (psnr_by_loop, psnr_in_a_line, plant.psnr)]
 assert max(numbers) - min(numbers) < 1e-9
-assert gallery.psnr(*pair) < bug.below
-print(f"loop, line and gallery.psnr agree; the first bug is below {bug.below} dB: ok")
+assert plant.psnr(*pair) < bug.below
+print(f"loop, line and plant.psnr agree; the first bug is below {bug.below} dB: ok")
 
 # %% [markdown]
 # And how close is *right*? Not every difference is a bug: computers round. Here attention is
@@ -123,11 +124,11 @@ print(f"loop, line and gallery.psnr agree; the first bug is below {bug.below} dB
 # not matter. It shows how much the last digits of the numbers do to a picture.
 
 # %%
-from qwenimage_ref.course.corners_unseen import BY_HAND
+from qwenimage_ref.course.bugs.invisible import BY_HAND
 
-control = gallery.paint(pipe, BY_HAND)
-assert gallery.psnr(control.picture, right.picture) > 80
-print(gallery.diff(BY_HAND))
+control = plant.paint(pipe, BY_HAND)
+assert plant.psnr(control.picture, right.picture) > 80
+print(plant.diff(BY_HAND))
 print("above 80 dB: ok")
 
 # %% [markdown]
@@ -136,15 +137,15 @@ print("above 80 dB: ok")
 
 # %%
 painted = {}
-rights = {128: right, 112: gallery.paint(pipe, size=112)}
+rights = {128: right, 112: plant.paint(pipe, size=112)}
 
 
 def distance(corner):
-    return gallery.psnr(painted[corner.name].picture, rights[corner.size].picture)
+    return plant.psnr(painted[corner.name].picture, rights[corner.size].picture)
 
 
 def hang(group, columns=3):
-    painted.update({corner.name: gallery.paint(pipe, corner) for corner in group})
+    painted.update({corner.name: plant.paint(pipe, corner) for corner in group})
     pictures, captions = [right.picture], ["right"]
     for corner in group:
         if corner.size != 128:
@@ -170,11 +171,11 @@ def judge(group):
 # [chapter 08](08_the_shifted_sampler.ipynb)). Four ways to go wrong:
 
 # %%
-hang(corners.TIME)
+hang(visible.TIME)
 
 # %%
-assert judge(corners.TIME)
-gallery.exhibit(*corners.TIME[1:])
+assert judge(visible.TIME)
+plant.exhibit(*visible.TIME[1:])
 
 # %% [markdown]
 # **How to tell.** Noise with a pattern: the direction. A picture that seems to have been begun and
@@ -189,11 +190,11 @@ gallery.exhibit(*corners.TIME[1:])
 # ([chapter 05](05_msrope.ipynb)).
 
 # %%
-hang(corners.PLACE)
+hang(visible.PLACE)
 
 # %%
-assert judge(corners.PLACE)
-gallery.exhibit(*corners.PLACE)
+assert judge(visible.PLACE)
+plant.exhibit(*visible.PLACE)
 
 # %% [markdown]
 # Two of these pictures are the same, and that is no accident. Attention sees only *differences*
@@ -203,10 +204,10 @@ gallery.exhibit(*corners.PLACE)
 # %%
 from qwenimage_ref import rope
 
-twins = [painted[corner.name].picture for corner in corners.PLACE[1:3]]
+twins = [painted[corner.name].picture for corner in visible.PLACE[1:3]]
 gaps = []
-for corner in corners.PLACE[1:3]:
-    with gallery.planted(corner):
+for corner in visible.PLACE[1:3]:
+    with plant.planted(corner):
         img, txt = rope.positions([(1, 8, 8)], 5)  # one picture of 8 x 8 tokens, 5 of text
     gaps.append((txt[0] - img[0]).tolist()[1:])
 assert gaps[0] == gaps[1] and show.difference(*twins) < 1
@@ -229,11 +230,11 @@ print("from the picture's first token to the text's, in rows and columns:", *gap
 # length, the *padding*, and a mask tells attention which states are real.
 
 # %%
-hang(corners.TEXT)
+hang(visible.TEXT)
 
 # %%
-assert judge(corners.TEXT)
-gallery.exhibit(*corners.TEXT)
+assert judge(visible.TEXT)
+plant.exhibit(*visible.TEXT)
 
 # %% [markdown]
 # **How to tell.** A clean picture of something else: the network painted well what it was told.
@@ -256,7 +257,7 @@ with torch.no_grad():
     single = pipe.transformer(x[:1], alone, *rest)
     masked = pipe.transformer(x, states, *rest, mask)[:1]
     unmasked = pipe.transformer(x, states, *rest)[:1]
-assert gallery.apart(masked, single) < 1e-5 and gallery.apart(unmasked, single) > 1e-2
+assert plant.apart(masked, single) < 1e-5 and plant.apart(unmasked, single) > 1e-2
 print(f"{(~mask).sum().item()} padded states; with the mask they change nothing (under 1e-5),")
 print("without it the velocity by more than 1 %: ok")
 
@@ -268,11 +269,11 @@ print("without it the velocity by more than 1 %: ok")
 # written, and one of them is right.
 
 # %%
-hang(corners.LATENTS)
+hang(visible.LATENTS)
 
 # %%
-assert judge(corners.LATENTS)
-gallery.exhibit(*corners.LATENTS)
+assert judge(visible.LATENTS)
+plant.exhibit(*visible.LATENTS)
 
 # %% [markdown]
 # *Packed p-p-c* does it wrong twice, packing and unpacking, and each undoes the other. A test that
@@ -287,8 +288,8 @@ gallery.exhibit(*corners.LATENTS)
 # still right?
 
 # %%
-for corner in corners.LATENTS:
-    off = gallery.apart(painted[corner.name].latents, right.latents)
+for corner in visible.LATENTS:
+    off = plant.apart(painted[corner.name].latents, right.latents)
     assert (off == 0) == (corner.changes[0].where.startswith("vae."))
     print(f"{corner.name:20}", "latents right: look in the VAE" if off == 0 else "latents wrong")
 
@@ -298,11 +299,11 @@ for corner in corners.LATENTS:
 # Now the dangerous ones. Look at them and say which is right.
 
 # %%
-hang(corners.UNSEEN)
+hang(visible.UNSEEN)
 
 # %%
-assert judge(corners.UNSEEN)
-gallery.exhibit(*corners.UNSEEN)
+assert judge(visible.UNSEEN)
+plant.exhibit(*visible.UNSEEN)
 
 # %% [markdown]
 # The *reader*, chapter 00's program that reads posters back, finds the scene in each of them, and
@@ -311,13 +312,13 @@ gallery.exhibit(*corners.UNSEEN)
 # by far more than the last digits do, of which the control tells.
 
 # %%
-from qwenimage_ref.course.quiz import WALL
+from qwenimage_ref.course.bugs.quiz import WALL
 from qwenimage_ref.posters.read import score
 
-unseen = [corner for corner in corners.CORNERS if not corner.shows]
+unseen = [corner for corner in visible.CORNERS if not corner.shows]
 assert all(score(WALL, painted[corner.name].picture)["scene"] for corner in unseen)
-off = {corner.name: gallery.apart(painted[corner.name].latents, right.latents) for corner in unseen}
-assert min(off.values()) > 2e-4 and gallery.apart(control.latents, right.latents) < 5e-5
+off = {corner.name: plant.apart(painted[corner.name].latents, right.latents) for corner in unseen}
+assert min(off.values()) > 2e-4 and plant.apart(control.latents, right.latents) < 5e-5
 print(f"{len(unseen)} bugs: the scene is read as asked, the latents are off by more than 0.0002,")
 print("the control's by less than 0.00005: ok")
 
@@ -347,8 +348,8 @@ _, turns = pipe.transformer.rotations([(1, 8, 8)], 3)
 with torch.no_grad():
     before, after = rope.rotate(attn.norm_q(q), turns), attn.norm_q(rope.rotate(q, turns))
     weight = attn.norm_q.weight
-    assert gallery.apart(after, before) > 0.1
-    assert gallery.apart(after / weight, rope.rotate(attn.norm_q(q) / weight, turns)) < 1e-5
+    assert plant.apart(after, before) > 0.1
+    assert plant.apart(after / weight, rope.rotate(attn.norm_q(q) / weight, turns)) < 1e-5
 print("with the weights the order matters, without them it does not: ok")
 
 # %% [markdown]
@@ -359,8 +360,8 @@ print("with the weights the order matters, without them it does not: ok")
 from qwenimage_ref import sampler
 
 levels = {"right": sampler.sigmas(8, 64, pipe.scheduler)}
-for corner in corners.UNSEEN[4:6]:
-    with gallery.planted(corner):
+for corner in visible.UNSEEN[4:6]:
+    with plant.planted(corner):
         levels[corner.name] = sampler.sigmas(8, 64, pipe.scheduler)
 for name, values in levels.items():
     print(f"{name:10}", " ".join(f"{sigma:.3f}" for sigma in values))
@@ -387,7 +388,7 @@ print("bfloat16: the same numbers, rounded; float64: unrelated numbers: ok")
 # ## The wall
 
 # %%
-shown = [corner for corner in corners.CORNERS if corner.shows]
+shown = [corner for corner in visible.CORNERS if corner.shows]
 show.grid(
     [right.picture] + [painted[corner.name].picture for corner in shown],
     ["right"] + [corner.name for corner in shown],
@@ -398,9 +399,9 @@ show.grid(
 
 # %%
 assert len(shown) == 15 and max(map(distance, shown)) < 23
-gallery.chart(
-    {corner.name: distance(corner) for corner in corners.CORNERS}
-    | {BY_HAND.name: gallery.psnr(control.picture, right.picture)},
+plant.chart(
+    {corner.name: distance(corner) for corner in visible.CORNERS}
+    | {BY_HAND.name: plant.psnr(control.picture, right.picture)},
     {corner.name for corner in shown},
     "Bars of all bugs by their distance to the right picture, from 7 to about 72 dB; attention by "
     "hand, the control, stands alone above 80",
@@ -415,10 +416,10 @@ gallery.chart(
 # %%
 rows = [
     [corner.name, "yes" if corner.shows else "no", *corner.test.split("::")]
-    for corner in corners.CORNERS
+    for corner in visible.CORNERS
 ]
 assert len(rows) == len({name for name, *_ in rows}) == 25
-show.table(["bug", "a picture shows it", "file in tests", "test that fails"], rows)
+show.table(["bug", "a picture shows it", "file", "test that fails"], rows)
 
 # %% [markdown]
 # A **LoRA** is a small file of changes to a model's weights. It has a corner of its own, `alpha`
@@ -447,8 +448,8 @@ import warnings
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    strong = pipe(gallery.PROMPT, true_cfg_scale=9.0, num_inference_steps=2, seed=0)[0]
-plain = pipe(gallery.PROMPT, true_cfg_scale=1.0, num_inference_steps=2, seed=0)[0]
+    strong = pipe(plant.PROMPT, true_cfg_scale=9.0, num_inference_steps=2, seed=0)[0]
+plain = pipe(plant.PROMPT, true_cfg_scale=1.0, num_inference_steps=2, seed=0)[0]
 assert show.difference(strong, plain) == 0 and len(caught) == 1
 print("scale 9 without a negative prompt paints what scale 1 paints. The package says so:")
 print(caught[0].message)
@@ -461,7 +462,7 @@ print(caught[0].message)
 # of yours are right, but not which.
 
 # %%
-from qwenimage_ref.course import quiz
+from qwenimage_ref.course.bugs import quiz
 
 sick = quiz.sick_pictures(pipe)
 board = quiz.Quiz(sick)
@@ -479,9 +480,9 @@ print("two choices, both wrong, and nobody says why: ok")
 show.grid(sick, [f"patient {n}" for n in range(1, 6)], "Five ruined pictures, described above", 3)
 
 # %%
-healthy = gallery.paint(pipe, prompt=quiz.PROMPT).picture
+healthy = plant.paint(pipe, prompt=quiz.PROMPT).picture
 assert score(quiz.SCENE, healthy)["scene"] and score(quiz.SCENE, healthy)["word"]
-assert all(gallery.psnr(picture, healthy) < 23 for picture in sick)
+assert all(plant.psnr(picture, healthy) < 23 for picture in sick)
 print("painted right it reads as asked; all five patients are below 23 dB: ok")
 
 # %% [markdown]
@@ -536,8 +537,8 @@ check.ex_11_diagnose(my_causes)
 # the same. That is how one debugs in earnest, with a right program beside the wrong one.
 
 # %%
-by_name = {corner.name: corner for corner in corners.CORNERS}
-again = gallery.paint(pipe, by_name[my_causes[2]], quiz.PROMPT)
+by_name = {corner.name: corner for corner in visible.CORNERS}
+again = plant.paint(pipe, by_name[my_causes[2]], quiz.PROMPT)
 assert show.difference(again.picture, sick[2]) < 1
 print("patient 3, painted again with the named bug: the same picture")
 
@@ -571,7 +572,7 @@ print("patient 3, painted again with the named bug: the same picture")
 # </details>
 
 # %%
-added = [line for c in corners.CORNERS for line in gallery.diff(c).splitlines() if line[0] == "+"]
+added = [line for c in visible.CORNERS for line in plant.diff(c).splitlines() if line[0] == "+"]
 assert len(painted) == 25 and len(unseen) == 10 and 25 <= len(added) <= 35, len(added)
 print(len(painted), "bugs, none stopped;", len(unseen), "are not seen;", len(added), "lines added")
 
@@ -592,8 +593,8 @@ print(len(painted), "bugs, none stopped;", len(unseen), "are not seen;", len(add
 # * Plant two bugs at once: the time *and* the direction of the report. Is half a report worse than
 #   a whole one?
 # * Paint *odd grid* at 128 pixels. What do you expect, and why?
-# * Invent a bug: `gallery.Change` takes the name of a function, the old text and the new. Can you
+# * Invent a bug: `plant.Change` takes the name of a function, the old text and the new. Can you
 #   make one that the reader does not see and the control does?
-# * Give `gallery.paint` another prompt with a word. Which bugs break the word first?
+# * Give `plant.paint` another prompt with a word. Which bugs break the word first?
 #
 # Next: [12 · Train your own](12_train_your_own.ipynb), where such a model comes from.

@@ -31,7 +31,7 @@
 # %%
 from qwenimage_ref import QwenImage
 from qwenimage_ref.course import show
-from qwenimage_ref.posters import sibling
+from qwenimage_ref.pocket import sibling
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
 painter = sibling.load_mid()
@@ -138,7 +138,7 @@ print("from every level, one step of the true velocity ends at the poster: ok")
 # Now the loss, three times. First a loop over pictures and numbers, as the formula says:
 
 # %%
-from qwenimage_ref.posters.pretrain import batch
+from qwenimage_ref.pocket.train import batch
 from qwenimage_ref.sampler import pack
 
 ids, mask, data, noise, sigma = batch(sibling.EXERCISE, latents, pipe.tokenizer, step=0)
@@ -387,7 +387,7 @@ print(f"mean of the last 20 losses between {band['low']:.3f} and {band['high']:.
 # and the same levels.
 
 # %%
-from qwenimage_ref.posters.pretrain import as_input, encode_captions
+from qwenimage_ref.pocket.train import as_input, encode_captions
 
 fresh = [world.sample_scene(10_000_000 + i, word_share=0) for i in range(64)]
 with torch.no_grad():
@@ -445,27 +445,27 @@ print("after: at least 3 of 4 backgrounds are right: ok")
 # prompts from the same noise. A row is a prompt:
 
 # %%
-from qwenimage_ref.posters import ablate
+from qwenimage_ref.evaluate import ablations
 
 sheet = Image.open(show.data_file("pictures/stages.png")).convert("RGB")
 columns, side = sheet.width // world.SIDE, world.SIDE
-for row, scene in enumerate(ablate.SHOWN, 1):
+for row, scene in enumerate(ablations.SHOWN, 1):
     print(row, world.caption(scene))
 
 # %%
-corners = [(side * c, side * r) for r in range(len(ablate.SHOWN)) for c in range(columns)]
+corners = [(side * c, side * r) for r in range(len(ablations.SHOWN)) for c in range(columns)]
 stages = [sheet.crop((x, y, x + side, y + side)) for x, y in corners]
-names = [f"{step} steps" for step in ablate.STAGES[:columns]] * len(ablate.SHOWN)
+names = [f"{step} steps" for step in ablations.STAGES[:columns]] * len(ablations.SHOWN)
 alt = "Four prompts through the stages of a training: coloured noise becomes blotches, then the "
 show.grid(stages, names, alt + "right background, then things on it", columns, scale=1)
 
 # %%
 found = [
     sum(read(stages[r * columns + c]).scene.background == scene.background
-        for r, scene in enumerate(ablate.SHOWN))
+        for r, scene in enumerate(ablations.SHOWN))
     for c in range(columns)
 ]  # fmt: skip
-assert found[0] == 0 and found[-1] == len(ablate.SHOWN)
+assert found[0] == 0 and found[-1] == len(ablations.SHOWN)
 print("backgrounds right, from stage to stage:", found)
 
 # %% [markdown]

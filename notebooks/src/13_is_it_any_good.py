@@ -93,9 +93,9 @@ print("each damage costs what it should: ok")
 # errors of its own. Ours are the same questions, put to our reader, and one more about words.
 
 # %%
-from qwenimage_ref.posters import evaluate
+from qwenimage_ref.evaluate import score
 
-show.source(evaluate.Question, evaluate.answers)
+show.source(score.Question, score.answers)
 
 # %%
 from qwenimage_ref.course import charts
@@ -107,7 +107,7 @@ charts.bars(
 )
 
 # %%
-from qwenimage_ref.posters.intervals import interval
+from qwenimage_ref.evaluate.intervals import interval
 
 for name, row in scored["rows"].items():
     assert row == interval(row["right"], row["of"]), name
@@ -192,8 +192,8 @@ print(f"{holds(naive, 0.97):.0%} of cases, Wilson's in {holds(wilson, 0.97):.0%}
 # other side; two would be news.
 
 # %%
-from qwenimage_ref.posters import sweeps
-from qwenimage_ref.posters.evaluate import paint, trials
+from qwenimage_ref.evaluate import settings
+from qwenimage_ref.evaluate.score import paint, trials
 
 made = trials(24)
 slices = {(20, 4): paint(pipe, made, 20, 4, quiet=True)}
@@ -203,10 +203,10 @@ slices |= {point: paint(pipe, made, *point, quiet=True) for point in ((20, 1), (
 
 # %%
 for point, pictures in slices.items():
-    mine, theirs = sweeps.marks(made, pictures), swept[sweeps.name(*point)]
+    mine, theirs = settings.marks(made, pictures), swept[settings.name(*point)]
     pairs = [*zip(mine["scene"], theirs["scene"]), *zip(mine["word"], theirs["word"])]
     assert sum(a != b for a, b in pairs) <= 1, f"{point}: {mine} is not {theirs}"
-    print(f"{sweeps.name(*point):22} scenes {theirs['scene'][:24]}: as stored, ok")
+    print(f"{settings.name(*point):22} scenes {theirs['scene'][:24]}: as stored, ok")
 
 # %% [markdown]
 # Eight of them, the Chinese prompts given in English:
@@ -224,7 +224,7 @@ show.grid(
 
 # %%
 for key, name in (("scene", "whole scene"), ("word", "word exactly right")):
-    marks = swept[sweeps.name(20, 4)][key][:24].replace("-", "")
+    marks = swept[settings.name(20, 4)][key][:24].replace("-", "")
     share, of = scored["rows"][name]["share"], len(marks)
     error = (max(share * (1 - share), 0.5 / of) / of) ** 0.5
     assert marks.count("1") / of >= share - 3 * error
@@ -239,11 +239,11 @@ for key, name in (("scene", "whole scene"), ("word", "word exactly right")):
 # which captions were drawn.
 
 # %%
-from qwenimage_ref.posters.intervals import paired
+from qwenimage_ref.evaluate.intervals import paired
 
 
 def right(steps, guidance):
-    marks = swept[sweeps.name(steps, guidance)]
+    marks = swept[settings.name(steps, guidance)]
     return [s == "1" and w != "0" for s, w in zip(marks["scene"], marks["word"])]
 
 
@@ -262,7 +262,7 @@ for point in ((20, 1), (8, 4), (2, 4)):
     alone = f"{100 * low:+.0f} to {100 * high:+.0f}"
     difference = f"{100 * found['difference']:+.0f}"
     luck = f"{found['p']:.2f}" if found["p"] >= 0.01 else "under 0.01"
-    rows.append([sweeps.name(*point), difference, together, alone, luck])
+    rows.append([settings.name(*point), difference, together, alone, luck])
 show.table(["20 steps, guidance 4, less", "points", "in pairs", "apart", "p"], rows)
 
 # %% [markdown]
@@ -297,8 +297,8 @@ def points(settings, along):
     return found
 
 
-by_guidance = points([(20, guidance) for guidance in sweeps.GUIDANCES], along=1)
-by_steps = points([(steps, 4) for steps in sweeps.STEPS], along=0)
+by_guidance = points([(20, guidance) for guidance in settings.GUIDANCES], along=1)
+by_steps = points([(steps, 4) for steps in settings.STEPS], along=0)
 
 # %%
 panels = [
@@ -338,7 +338,7 @@ show.table(["", *columns], rows)
 from dataclasses import replace
 
 few = [replace(trial, seed=seed) for trial in made[:2] for seed in range(4)]
-seeds = paint(pipe, few, *sweeps.HOME, quiet=True)
+seeds = paint(pipe, few, *settings.HOME, quiet=True)
 show.grid(
     seeds,
     [f"seed {trial.seed}" for trial in few],
@@ -347,7 +347,7 @@ show.grid(
 )
 
 # %%
-here = sweeps.variety([seeds[:4], seeds[4:]])
+here = settings.variety([seeds[:4], seeds[4:]])
 true = swept["variety of true posters"]["between seeds"]
 assert 0.3 * true < here["between seeds"] < 3 * true < here["between prompts"]
 print("seeds differ about as much as true posters of one scene do, prompts far more: ok")
@@ -361,8 +361,8 @@ print("seeds differ about as much as true posters of one scene do, prompts far m
 # of the same background and layout that share most with the scene.
 
 # %%
-shelves = sweeps.training_posters()
-near = [sweeps.nearest(slices[20, 4][i], made[i].scene, shelves) for i in range(4)]
+shelves = settings.training_posters()
+near = [settings.nearest(slices[20, 4][i], made[i].scene, shelves) for i in range(4)]
 show.grid(
     [*slices[20, 4][:4], *(Image.fromarray(poster) for _, poster in near)],
     [f"painted: {caption(t.scene)}" for t in made[:4]] + [f"{far:.1f} away" for far, _ in near],
@@ -400,7 +400,7 @@ print(f"nearer to the poster it saw: {row['share']:.0%}, {row['low']:.0%} to {ro
 # says how far apart the clouds are:
 
 # %%
-from qwenimage_ref.posters.frechet import features, frechet
+from qwenimage_ref.evaluate.frechet import features, frechet
 
 show.source(frechet)
 
@@ -455,7 +455,7 @@ print("25 true posters are more than twice as far away as 100; the limit is near
 # %%
 import torch
 
-from qwenimage_ref.posters.fidelity import psnr, reconstruct, ssim
+from qwenimage_ref.evaluate.psnr_ssim import psnr, reconstruct, ssim
 
 
 def psnr_by_hand(a, b):

@@ -32,9 +32,10 @@ import matplotlib.pyplot as plt
 import torch
 
 from qwenimage_ref import QwenImage
-from qwenimage_ref.course import charts, hurry, plane, show
-from qwenimage_ref.posters import few_steps
-from qwenimage_ref.posters.few_steps import HURRIED, TEACHER, Way
+from qwenimage_ref.course import charts, show
+from qwenimage_ref.course.figures import few_steps, flow_on_a_plane
+from qwenimage_ref.evaluate import few_steps
+from qwenimage_ref.evaluate.few_steps import HURRIED, TEACHER, Way
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
 record = json.loads(show.data_file("measurements/few_steps.json").read_text())
@@ -65,19 +66,21 @@ print("seconds follow the runs; all the rest costs less than four of them: ok")
 # ## Why so many steps
 #
 # Back to the plane of chapter 08. A small network, `field`, learns the velocity that leads from
-# noise to a star. It is trained by the loop you wrote there; `hurry.teach` runs it again.
+# noise to a star. It is trained by the loop you wrote there; `few_steps.teach` runs it again.
 
 # %%
 generator = torch.Generator().manual_seed(0)
 torch.manual_seed(0)
-field = plane.Field()
-hurry.teach(field, 1200, generator)
+field = flow_on_a_plane.Field()
+few_steps.teach(field, 1200, generator)
 
 # %%
-teacher = plane.ask(field, plane.STAR)  # (x, sigma) -> velocity, without gradient
-noise = plane.noise(600, seed=1)
-fine = torch.stack(plane.flow(teacher, noise, torch.linspace(1, 0, 51)))  # (51, 600, 2)
-bend = [hurry.beside_the_chord(fine[:, i])[:, 1].max().item() for i in range(100)]
+teacher = flow_on_a_plane.ask(
+    field, flow_on_a_plane.STAR
+)  # (x, sigma) -> velocity, without gradient
+noise = flow_on_a_plane.noise(600, seed=1)
+fine = torch.stack(flow_on_a_plane.flow(teacher, noise, torch.linspace(1, 0, 51)))  # (51, 600, 2)
+bend = [few_steps.beside_the_chord(fine[:, i])[:, 1].max().item() for i in range(100)]
 sector = (torch.atan2(*noise[:100].T) * 5 / (2 * torch.pi)).floor() % 5
 chosen = []  # one point from each fifth of the plane, with a way more bent than most
 for fifth in range(5):
@@ -87,13 +90,13 @@ for fifth in range(5):
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.5), layout="constrained")
 for ax, steps in zip(axes, (50, 4, 1)):
-    states = torch.stack(plane.flow(teacher, noise, torch.linspace(1, 0, steps + 1)))
-    plane.scatter(ax, states[-1], "light", size=2)
+    states = torch.stack(flow_on_a_plane.flow(teacher, noise, torch.linspace(1, 0, steps + 1)))
+    flow_on_a_plane.scatter(ax, states[-1], "light", size=2)
     for i in chosen:
         if steps < 50:
             ax.plot(*states[:, i].T, "o-", color=show.PALETTE["image"], markersize=4)
         ax.plot(*fine[:, i].T, color=show.PALETTE["ink"], linewidth=1.2)
-    plane.scatter(ax, noise[chosen], "ink", size=20)
+    flow_on_a_plane.scatter(ax, noise[chosen], "ink", size=20)
     ax.set_title(f"{steps} step{'s' * (steps > 1)}")
 show.figure(fig, alt="Bent ways of five points to a star; four steps cut the bends, one misses all")
 
@@ -107,7 +110,7 @@ show.figure(fig, alt="Bent ways of five points to a star; four steps cut the ben
 # %%
 missed = {}
 for steps in (1, 2, 4, 8, 16):
-    end = plane.flow(teacher, noise, torch.linspace(1, 0, steps + 1))[-1]
+    end = flow_on_a_plane.flow(teacher, noise, torch.linspace(1, 0, steps + 1))[-1]
     missed[steps] = (end - fine[-1]).pow(2).mean().item()
 assert all(missed[n] > 3 * missed[2 * n] for n in (2, 4, 8))
 print("from 2 steps on, each doubling brings the end at least three times as near: ok")
@@ -122,8 +125,8 @@ print("from 2 steps on, each doubling brings the end at least three times as nea
 # %%
 full = 'a purple star above a red square on a mint background with the text "STEP"'
 levels = torch.linspace(1, 0, 21)
-states, clean = hurry.walk(pipe, [full, " "], levels)  # (21, 2, C, h, w), (20, 2, C, h, w)
-bent = {name: hurry.beside_the_chord(states[:, i]) for i, name in enumerate(("full", "empty"))}
+states, clean = few_steps.walk(pipe, [full, " "], levels)  # (21, 2, C, h, w), (20, 2, C, h, w)
+bent = {name: few_steps.beside_the_chord(states[:, i]) for i, name in enumerate(("full", "empty"))}
 still = (clean - states[-1]).pow(2).mean(dim=(2, 3, 4))  # (20, 2)
 
 # %%
@@ -153,7 +156,7 @@ print("the empty prompt bends the way more and leaves the first estimate farther
 
 # %%
 prompts, counts = (full, " "), (1, 2, 4, 8, 50)
-rows = [[hurry.paint(pipe, prompt, Way(steps)) for steps in counts] for prompt in prompts]
+rows = [[few_steps.paint(pipe, prompt, Way(steps)) for steps in counts] for prompt in prompts]
 show.grid(
     [picture for row in rows for picture in row],
     [f"{what}, {n} step{'s' * (n > 1)}" for what in ("full", "empty") for n in counts],
@@ -248,20 +251,22 @@ check.ex_20_loss(my_loss)
 # *another* noise.
 
 # %%
-lesson = plane.noise(4096, seed=5)
-ends = plane.flow(teacher, lesson, torch.linspace(1, 0, 51))[-1]
-four = plane.shifted(4, 3)  # levels 1, 0.9, 0.75, 0.5, 0: more about them below
-student = hurry.distil(field, my_loss, lesson, ends, four, 300, generator)
-shuffled = hurry.distil(field, my_loss, lesson, ends.roll(1, 0), four, 100, generator)
+lesson = flow_on_a_plane.noise(4096, seed=5)
+ends = flow_on_a_plane.flow(teacher, lesson, torch.linspace(1, 0, 51))[-1]
+four = flow_on_a_plane.shifted(4, 3)  # levels 1, 0.9, 0.75, 0.5, 0: more about them below
+student = few_steps.distil(field, my_loss, lesson, ends, four, 300, generator)
+shuffled = few_steps.distil(field, my_loss, lesson, ends.roll(1, 0), four, 100, generator)
 
 # %%
 fields = {"untrained": field, "student": student, "shuffled pairs": shuffled}
-asked = {name: plane.ask(one, plane.STAR) for name, one in fields.items()}
-ends_at = {name: plane.flow(velocity, noise, four)[-1] for name, velocity in asked.items()}
+asked = {name: flow_on_a_plane.ask(one, flow_on_a_plane.STAR) for name, one in fields.items()}
+ends_at = {
+    name: flow_on_a_plane.flow(velocity, noise, four)[-1] for name, velocity in asked.items()
+}
 panels = [("teacher, 50 steps", {"image": fine[-1]})]
 panels += [(f"{name}, 4 steps", {"image": end}) for name, end in ends_at.items()]
 alt = "A star; a shrunken, blurred star; a star like the first; a dot in the middle"
-plane.clouds(panels, alt, columns=4)
+flow_on_a_plane.clouds(panels, alt, columns=4)
 
 # %%
 squared = {name: (end - fine[-1]).pow(2).mean().item() for name, end in ends_at.items()}
@@ -279,7 +284,7 @@ print("the student ends more than 50 times as near to the teacher's ends, in squ
 
 # %%
 for steps in (2, 4, 8):
-    end = plane.flow(asked["student"], noise, plane.shifted(steps, 3))[-1]
+    end = flow_on_a_plane.flow(asked["student"], noise, flow_on_a_plane.shifted(steps, 3))[-1]
     missed[steps] = (end - fine[-1]).pow(2).mean().item()
 assert missed[4] < missed[8] < missed[2]
 print("this student ends nearest with its 4 steps; 8 are worse, 2 worse still: ok")
@@ -371,7 +376,9 @@ lines = {
     "base model, 1328 × 1328": (sigmas(4, 6889, official), "text", "s--"),
     "base model, our 128 × 128": (sigmas(4, 64, pipe.scheduler), "joint", "^:"),
 }
-plane.schedules([("four steps", lines)], alt="Lightning stays higher and ends with a long step")
+flow_on_a_plane.schedules(
+    [("four steps", lines)], alt="Lightning stays higher and ends with a long step"
+)
 
 # %%
 base = sigmas(4, 6889, official)
@@ -397,7 +404,7 @@ show.source(distill.rollout, distill.distill_loss)
 
 # %%
 from qwenimage_ref.adapt import lora
-from qwenimage_ref.posters import lightning as lightning_lora
+from qwenimage_ref.pocket import lightning as lightning_lora
 
 report = lora.load(pipe.transformer, lightning_lora.FILE)
 print(report)
@@ -418,7 +425,7 @@ print(f"{numbers:,} numbers beside {whole:,}")
 # below the same without it.
 
 # %%
-from qwenimage_ref.posters.evaluate import in_english, trials
+from qwenimage_ref.evaluate.score import in_english, trials
 
 made = trials(24)
 shown = (13, 17, 5, 3)
@@ -467,7 +474,7 @@ print(f"nearer with the LoRA: {nearer} of 200 ends; in the mean about half as fa
 # asked for, and the word. The record keeps a mark for each caption; `right` picks them out.
 
 # %%
-from qwenimage_ref.posters.intervals import interval, paired
+from qwenimage_ref.evaluate.intervals import interval, paired
 
 
 def right(way, what="scene", letters=None):
@@ -545,9 +552,9 @@ print("one step: farther with the LoRA; four: nearest at scale 1; plain steps st
 # on the first 100 of these captions. Whiskers are 95 % intervals.
 
 # %%
-from qwenimage_ref.posters import sweeps
+from qwenimage_ref.evaluate import settings
 
-swept = json.loads(sweeps.RECORD.read_text())
+swept = json.loads(settings.RECORD.read_text())
 assert swept["weights"] == record["weights"]
 
 
@@ -559,7 +566,7 @@ def point(runs, marks):
 panels = {}
 for what in ("scene", "word"):
     guided = [
-        point(2 * n, [m == "1" for m in swept[sweeps.name(n, 4)][what] if m != "-"])
+        point(2 * n, [m == "1" for m in swept[settings.name(n, 4)][what] if m != "-"])
         for n in (2, 4, 8, 20, 50)
     ]
     panels[f"{what}s"] = {"guidance 4, own schedule": guided} | {
@@ -568,7 +575,7 @@ for what in ("scene", "word"):
     }
 
 # %%
-hurry.cost_and_quality(
+few_steps.cost_and_quality(
     panels,
     alt="Shares of right scenes and words over 1 to 100 runs: the unguided ways are high from 1 "
     "or 2 runs on, the guided one is low at 4 and 8 runs and high from 16 on",
@@ -590,7 +597,7 @@ print("8 runs: under 70 % of scenes with guidance; 4 runs without it: over 90 %:
 # %%
 live = {way: few_steps.paint(pipe, made, way)[0] for way in (HURRIED, HASTY)}
 for way, pictures in live.items():
-    marks = sweeps.marks(made, pictures)
+    marks = settings.marks(made, pictures)
     for what in ("scene", "word"):
         pairs = zip(marks[what], record[str(way)][what])
         assert sum(a != b for a, b in pairs) <= 1, (str(way), what)
@@ -618,7 +625,7 @@ mistakes = {
 }
 star, aim = made[3], targets[3]
 ruined = {
-    name: hurry.paint_levels(pipe, star.prompt, levels, star.seed, **how)
+    name: few_steps.paint_levels(pipe, star.prompt, levels, star.seed, **how)
     for name, (levels, how) in mistakes.items()
 }
 
@@ -726,7 +733,7 @@ print("and the teacher's four posters above hold more than those of four plain s
 # Steps, and the LoRA on or off. Watch the corners of the square and the last letters.
 
 # %%
-slider = hurry.StepSlider(pipe, full)
+slider = few_steps.StepSlider(pipe, full)
 slider
 
 # %%
@@ -742,8 +749,8 @@ print("without the LoRA another picture; with it again the same: ok")
 # as the record said.
 
 # %%
-states = [(steps, on) for on in (True, False) for steps in hurry.STEPS]
-pictures = [hurry.paint(pipe, full, Way(steps, lora=float(on))) for steps, on in states]
+states = [(steps, on) for on in (True, False) for steps in few_steps.STEPS]
+pictures = [few_steps.paint(pipe, full, Way(steps, lora=float(on))) for steps, on in states]
 names = [f"{n} step{'s' * (n > 1)}, {'LoRA' if on else 'no LoRA'}" for n, on in states]
 show.grid(pictures, names, alt=f"{full}, painted with: {'; '.join(names)}", scale=1)
 
@@ -795,7 +802,7 @@ def graph(steps):
     return sum(t.numel() for t in held)
 
 
-ring = torch.full((len(noise),), plane.RING)
+ring = torch.full((len(noise),), flow_on_a_plane.RING)
 assert abs(graph(4) / graph(1) - 4) < 0.2 and abs(graph(8) / graph(1) - 8) < 0.4
 assert abs(my_levels(8)[-2].item() - 0.3) < 1e-6
 print("25 times fewer runs; 4 and 8 times the memory, within a twentieth; level 0.3: ok")
@@ -818,7 +825,7 @@ print("25 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 #
 # * Train the plane's student with levels of one step only. How near can it come?
 # * Paint the empty prompt with the LoRA and four steps. It was trained on full captions alone.
-# * `hurry.paint(pipe, full, Way(20, 4, lightning=False, lora=1))`: a student at its teacher's
+# * `few_steps.paint(pipe, full, Way(20, 4, lightning=False, lora=1))`: a student at its teacher's
 #   settings.
 # * In a terminal: `.venv/bin/qwenimage paint "a red ring on a white background" --lightning --lora
 #   data/lora/lightning_4_steps.safetensors`.

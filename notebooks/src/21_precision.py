@@ -29,8 +29,9 @@
 import torch
 
 from qwenimage_ref import QwenImage
-from qwenimage_ref.course import bits, show
-from qwenimage_ref.posters import precision
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import number_formats
+from qwenimage_ref.evaluate import precision
 
 torch.set_grad_enabled(False)
 pipe = QwenImage.from_pretrained(show.pocket_folder())
@@ -53,10 +54,10 @@ print(f"{len(weights)} linear layers in 8 blocks hold {packed:,} numbers, 98 % o
 
 # %%
 alt = "0.1 in 32, 16, 16 and 8 bits: 0.1, 0.10009766, 0.099975586 and 0.1015625"
-bits.switches(0.1, alt)
+number_formats.switches(0.1, alt)
 
 # %%
-found = [bits.kept(0.1, name) for name in ("bfloat16", "float16", "float8_e4m3fn")]
+found = [number_formats.kept(0.1, name) for name in ("bfloat16", "float16", "float8_e4m3fn")]
 assert found == [0.10009765625, 0.0999755859375, 0.1015625]
 print("bf16, float16 and fp8 have no 0.1, only a neighbour:", *(f"{x:.6f}" for x in found))
 
@@ -94,11 +95,13 @@ def decode_by_hand(pattern, exponent_bits, fraction_bits):
 
 # %%
 for name in ("bfloat16", "float16"):
-    kind = bits.KINDS[name]
+    kind = number_formats.KINDS[name]
     loop = [decode_by_hand(pattern, kind.exponent, kind.fraction) for pattern in range(2**16)]
     line = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(kind.dtype).double()
     assert torch.equal(line.nan_to_num(777), torch.tensor(loop).double().nan_to_num(777))
-    assert torch.equal(bits.all_numbers(name).double().nan_to_num(777), line.nan_to_num(777))
+    assert torch.equal(
+        number_formats.all_numbers(name).double().nan_to_num(777), line.nan_to_num(777)
+    )
 print("65,536 patterns of bf16 and of float16, by hand and by torch: the same")
 
 # %% [markdown]
@@ -110,10 +113,13 @@ print("65,536 patterns of bf16 and of float16, by hand and by torch: the same")
 # %%
 octaves = range(-20, 18)
 alt = "Worst error by size: bf16 flat at 0.004, float16 flat at 0.0005, fp8 flat only from 0.016 up"
-bits.rounding(["bfloat16", "float16", "float8_e4m3fn"], octaves, alt)
+number_formats.rounding(["bfloat16", "float16", "float8_e4m3fn"], octaves, alt)
 
 # %%
-worst = {name: bits.worst_rounding(name, [-4, -8, -12]) for name in ("bfloat16", "float8_e4m3fn")}
+worst = {
+    name: number_formats.worst_rounding(name, [-4, -8, -12])
+    for name in ("bfloat16", "float8_e4m3fn")
+}
 assert all(abs(error - 1 / 257) < 1e-4 for error in worst["bfloat16"])
 assert abs(worst["float8_e4m3fn"][0] - 1 / 17) < 1e-3 and worst["float8_e4m3fn"][2] == 1
 sizes = torch.cat([weight.abs().flatten() for weight in weights.values()])
@@ -220,9 +226,9 @@ check.ex_21_fp8(decode)
 
 # %%
 mine = torch.tensor([decode(byte) for byte in range(256)])
-fp8 = bits.all_numbers("float8_e4m3fn")
+fp8 = number_formats.all_numbers("float8_e4m3fn")
 assert torch.equal(mine.nan_to_num(777), fp8.nan_to_num(777)) and mine.isnan().sum() == 2
-finite = bits.steps_between(fp8)
+finite = number_formats.steps_between(fp8)
 assert (finite.max(), finite[finite > 0].min(), len(finite)) == (448, 2**-9, 253)
 print("256 bytes as torch has them: 253 different numbers, from 1/512 to 448")
 
@@ -239,11 +245,13 @@ for title, layer in {"a pocket layer": weight, "the same, divided by 20": weight
     scaled = fp8 * layer.abs().max() / 448
     panels[title] = (layer, {"plain": fp8, "scaled": scaled})
 alt = "The layer over the numbers of fp8: for small weights, plain ones are few and evenly spaced"
-bits.weights_on_grids(panels, alt)
+number_formats.weights_on_grids(panels, alt)
 
 # %%
 reach = 2 * weight.std().item() / 20  # 19 of 20 weights are smaller
-plain, scaled = (bits.steps_between(grid) for grid in panels["the same, divided by 20"][1].values())
+plain, scaled = (
+    number_formats.steps_between(grid) for grid in panels["the same, divided by 20"][1].values()
+)
 there = [int((abs(grid) < reach).sum()) for grid in (plain, scaled)]
 assert there[0] < 15 and there[1] > 150
 print("numbers of fp8 for the smaller layer: under 15 plain, over 150 scaled: ok")
@@ -272,7 +280,7 @@ show.table(["std of the weights", "flushed", "error plain", "error scaled"], row
 # rows and for blocks of 64 inputs:
 
 # %%
-from qwenimage_ref.adapt.quantize import quantize_fp8
+from qwenimage_ref.formats.fp8 import quantize_fp8
 
 show.source(quantize_fp8)
 
@@ -286,7 +294,7 @@ show.source(quantize_fp8)
 # %%
 import struct
 
-from qwenimage_ref.adapt import gguf_blocks
+from qwenimage_ref.formats import gguf_blocks
 
 
 def q8_by_hand(block):
@@ -390,10 +398,13 @@ largest = before[before.abs().argmax()]
 after = {
     "Q8_0, 34 bytes": (line, d * torch.arange(-127, 128)),
     "Q4_0, 18 bytes": (mine[0, :32], largest / -8 * torch.arange(-8, 8)),
-    "2 bits, 10 bytes": (precision.in_blocks(before, 2), largest / -2 * torch.arange(-2, 2)),
+    "2 bits, 10 bytes": (
+        precision.in_blocks(before, 2),
+        largest / -2 * torch.arange(-2, 2),
+    ),
 }
 alt = "32 weights: Q8_0 hits each, Q4_0 misses by a little, 2 bits turn most into zero"
-bits.blocks(before, after, alt)
+number_formats.blocks(before, after, alt)
 
 # %%
 missed = [precision.off(unpacked, before) for unpacked, _ in after.values()]
@@ -415,7 +426,7 @@ formats = precision.FORMATS
 errors = {name: precision.layer_errors(mmdit, form) for name, form in formats.items()}
 lossy = {name: found for name, found in errors.items() if name != "bf16"}
 alt = "Errors of 112 layers: flat lines for each format, but one scale with 4 bits scatters widely"
-bits.layer_errors(lossy, alt)
+number_formats.layer_errors(lossy, alt)
 
 # %%
 mean = {name: sum(found.values()) / len(found) for name, found in errors.items()}
@@ -480,7 +491,7 @@ for name in order:
 
 # %%
 words = {name: f"{name}: {record[name]['bytes'] / 1e6:.1f} million bytes" for name in order}
-shelf = bits.Shelf(pictures, words)
+shelf = number_formats.Shelf(pictures, words)
 shelf
 
 # %%
@@ -510,7 +521,7 @@ print("the fewer bits, the farther from the picture of bf16: ok")
 # %%
 scores = {name: {"bytes": record[name]["bytes"]} | precision.scores(record[name]) for name in order}
 alt = "Shares of right scenes and words over bytes: flat from bf16 down to Q4_0, then a cliff"
-bits.quality(scores, alt)
+number_formats.quality(scores, alt)
 
 # %%
 cliff = [scores[name]["scene"]["share"] for name in ("bf16", "Q4_0", "3 bits, blocks")]
@@ -566,13 +577,13 @@ print("8 bits and Q4_0: the loss could be chance; less, or one scale: it is none
 # And do not trust the record, either. A slice of it, the first eight captions in two formats, now:
 
 # %%
-from qwenimage_ref.posters import evaluate, sweeps
+from qwenimage_ref.evaluate import score, settings
 
-trials, same = evaluate.trials(8), 0
+trials, same = score.trials(8), 0
 for name in ("Q4_0", "2 bits, blocks"):
     with precision.kept_in(mmdit, formats[name]):
-        painted = evaluate.paint(pipe, trials, record["steps"], record["guidance"], quiet=True)
-    now = sweeps.marks(trials, painted)
+        painted = score.paint(pipe, trials, record["steps"], record["guidance"], quiet=True)
+    now = settings.marks(trials, painted)
     same += sum(a == b for key in ("scene", "word") for a, b in zip(now[key], record[name][key]))
 assert same >= 30
 print("at least 30 of 32 marks are those of the record: ok")
@@ -585,7 +596,7 @@ print("at least 30 of 32 marks are those of the record: ok")
 # after.
 
 # %%
-from qwenimage_ref.adapt.packed import PackedLinear
+from qwenimage_ref.checkpoint.packed_linear import PackedLinear
 
 show.source(PackedLinear.forward)
 
@@ -593,7 +604,7 @@ show.source(PackedLinear.forward)
 import tempfile
 from pathlib import Path
 
-from qwenimage_ref.adapt import gguf
+from qwenimage_ref.formats import gguf
 from qwenimage_ref.mmdit import MMDiT
 
 with tempfile.TemporaryDirectory() as folder:
@@ -702,4 +713,4 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 # * `precision.in_blocks(weight, 3, block=16)`: what do smaller blocks gain, what do they cost?
 # * Keep only the modulation layers in bf16 and the rest in 2 bits. Which layers matter most?
 # * Divide the weights of a layer by 50 before `as_fp8` and multiply after. Watch the flushing.
-# * `python -m qwenimage_ref.posters.precision` measures the record anew, once you have removed it.
+# * `python -m qwenimage_ref.evaluate.precision` measures the record anew, once you have removed it.

@@ -61,7 +61,7 @@ with torch.device("meta"):  # shapes without memory
 # %%
 import math
 
-from qwenimage_ref.structure import stored_form
+from qwenimage_ref.checkpoint.stored_form import stored_form
 
 
 def stored(part):
@@ -85,7 +85,7 @@ print(f"{'everything':13} {everything:>15,}")
 # headers.
 
 # %%
-from qwenimage_ref.published import QWEN_IMAGE_2512
+from qwenimage_ref.checkpoint.published_hashes import QWEN_IMAGE_2512
 
 files = {name: size or 0 for name, (size, _) in QWEN_IMAGE_2512.items()}
 weights = sum(size for name, size in files.items() if name.endswith(".safetensors"))
@@ -93,7 +93,7 @@ assert 0 < weights - 2 * everything < 1e6, "headers have less than a megabyte"
 print("2 bytes times the count: the published sizes, within a megabyte: ok")
 
 # %%
-from qwenimage_ref.course import errata
+from qwenimage_ref.course.figures import errata
 
 alive = sum(parameter.numel() for parameter in vae.parameters())
 lora = errata.lora_numbers(width=dit.config.inner_dim, rank=64, blocks=60)
@@ -146,7 +146,7 @@ for name, (said, so) in claims.items():
 # %%
 import json
 
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 
 def classes(path):
@@ -155,7 +155,7 @@ def classes(path):
 
 
 # %%
-names = gated.run("90_classes", "model_index.json", classes)
+names = stored_results.run("90_classes", "model_index.json", classes)
 assert names["text_encoder"] == "Qwen2_5_VLForConditionalGeneration"
 assert not any("T5" in name for name in names.values())
 print("model_index.json:", ", ".join(names.values()))
@@ -199,7 +199,7 @@ def vocabulary(path):
 
 
 # %%
-found = gated.run("90_vocabulary", "tokenizer", vocabulary)
+found = stored_results.run("90_vocabulary", "tokenizer", vocabulary)
 assert found["words"] + len(found["added"]) == 151_665 < reader.config.vocab_size == 152_064
 assert not any("style" in token for token in found["added"])
 print(*found["added"])
@@ -257,7 +257,7 @@ print("noise - data guesses the final picture, five times nearer than the other:
 # reaches it through `qwenimage_ref.parity`, the one place that imports it.
 
 # %%
-from qwenimage_ref.parity import stages
+from qwenimage_ref.parity.validate import stages
 
 arguments = inspect.signature(stages.QwenImagePipeline.__call__).parameters
 assert "aspect_ratio" not in arguments and {"height", "width"} <= arguments.keys()
@@ -280,7 +280,7 @@ def levels_of(path):
 
 
 # %%
-found = gated.run("90_scheduler", "scheduler/scheduler_config.json", levels_of)
+found = stored_results.run("90_scheduler", "scheduler/scheduler_config.json", levels_of)
 assert not any(found[name] for name in OTHER)
 for name in USED:
     print(f"{name:20} {found[name]}")

@@ -33,9 +33,10 @@
 import torch
 
 from qwenimage_ref import config
-from qwenimage_ref.course import show, symbols
+from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import tensor_names
 from qwenimage_ref.mmdit import MMDiT
-from qwenimage_ref.released import StoredTextEncoder
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
@@ -106,12 +107,12 @@ show.table(["", "", "official", "pocket"], [["B", "batch: pictures at once", 1, 
 HEADER = ["what it is", "here and in the files", "in the reference", "shape", "tensors"]
 
 # %%
-from qwenimage_ref.structure import stored_form
+from qwenimage_ref.checkpoint.stored_form import stored_form
 
 
 def tensors(part):
     in_memory = {name: tuple(p.shape) for name, p in theirs[part].state_dict().items()}
-    return symbols.rows(part, stored_form(ours[part]), in_memory, reference.official_name)
+    return tensor_names.rows(part, stored_form(ours[part]), in_memory, reference.official_name)
 
 
 table = {part: tensors(part) for part in ours}
@@ -135,10 +136,10 @@ shapes = {
 alt = (
     "Both streams alike: a wide modulation, four squares of attention, a wide and a tall MLP matrix"
 )
-symbols.portrait(shapes, alt)
+tensor_names.portrait(shapes, alt)
 
 # %%
-drawn = [name for stream in ("img", "txt") for name in symbols.matrices(stream).values()]
+drawn = [name for stream in ("img", "txt") for name in tensor_names.matrices(stream).values()]
 areas = {name: shapes[name][0] * shapes[name][1] for name in drawn}
 small = sum(p.numel() for p in block.parameters() if p.ndim == 1)
 assert sorted(drawn) == sorted(shapes) and len(drawn) == 14
@@ -188,7 +189,7 @@ print(f"{counts} tensors, together 2,856 in 84 kinds, same names and shapes on b
 pairs = [
     [part, *row]
     for part in ours
-    for row in symbols.classes(ours[part], theirs[part], reference.official_name)
+    for row in tensor_names.classes(ours[part], theirs[part], reference.official_name)
 ]
 here, there = ({row[column] for row in pairs} for column in (2, 3))
 assert {"mmdit.Block", "text_encoder.Layer", "vision.Vision", "vae.ResBlock"} <= here
@@ -205,7 +206,7 @@ show.table(["part", "first at", "here", "there"], pairs)
 import inspect
 
 from qwenimage_ref.mmdit import Block
-from qwenimage_ref.parity.stages import QwenImagePipeline, calculate_shift
+from qwenimage_ref.parity.validate.stages import QwenImagePipeline, calculate_shift
 
 # %%
 same = ("prompt", "negative_prompt", "true_cfg_scale", "height", "width", "num_inference_steps")
@@ -307,7 +308,7 @@ show.table(["here", "there", "shape of this call", "equal in"], rows)
 # %%
 import json
 
-from qwenimage_ref.course import gated
+from qwenimage_ref.course import stored_results
 
 files = {
     "transformer/config.json": config.MMDiTConfig,
@@ -318,7 +319,9 @@ files = {
 # %%
 rows = []
 for part, kind in files.items():
-    said = gated.run("91_" + part.split("/")[0], part, lambda path: json.loads(path.read_text()))
+    said = stored_results.run(
+        "91_" + part.split("/")[0], part, lambda path: json.loads(path.read_text())
+    )
     for key, value in kind.official().to_dict().items():
         assert said.get(key, value) == value, f"{part}: {key}"
         text = f"{len(value)} numbers" if key.startswith("latents") else value
@@ -384,6 +387,6 @@ print(f"{idle / sum(sizes.values()):.1%} of all numbers take no part")
 #
 # ## Try this
 #
-# * Change one letter of a name in the package's `symbols.TENSORS` and run the page again.
+# * Change one letter of a name in the package's `tensor_names.TENSORS` and run the page again.
 # * Build `ours` with the pocket's configs. Which shapes still have a 3 or a 16 in them, and why?
 # * Find the one line where the reference takes *scale* before *shift*. In the table it is one row.

@@ -4,7 +4,7 @@
 
 An adapter hangs on its model by hooks: no class is exchanged and no parameter of the model gets
 another name, so a model with adapters is loaded, saved and streamed as one without. Files of every
-dialect are read by lora_files.py.
+dialect are read by lora_dialects.py.
 """
 
 import json
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..files import shorten, whole_file
-from .lora_files import LoRAError, read_pairs
+from .lora_dialects import LoRAError, read_pairs
 from .streaming import named_linears
 
 PREFIX = "transformer."  # under which diffusers keeps the keys of the MMDiT

@@ -24,12 +24,12 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoint import load_into
+from ..checkpoint.packed_linear import PackedLinear
+from ..checkpoint.stored_form import SPELLED, other_forms, other_keys, stored_form
 from ..files import CheckpointError, Place, find_tensors
-from ..memory import free_memory
+from ..free_memory import free_memory
 from ..mmdit import MMDiT
-from ..structure import SPELLED, other_forms, other_keys, stored_form
 from ..text_encoder import TextEncoder
-from .packed import PackedLinear
 
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # threads that read ahead: a disk is fastest with several requests at hand

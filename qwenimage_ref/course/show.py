@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..posters.read import Reading
+from ..repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DPI = 100  # of drawings; more makes notebooks heavy and no line clearer
 SHORTEST_ALT = 10  # characters; less describes no picture
 

@@ -22,8 +22,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VLDecoderLayer,
 )
 
+from ..checkpoint.stored_form import stored_form, stored_tensor
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
-from ..structure import stored_form, stored_tensor
 from ..vae import VAE
 
 # -- building -------------------------------------------------------------------------------------

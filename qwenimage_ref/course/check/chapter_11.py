@@ -1,7 +1,7 @@
 """Chapter 11: gallery of wrong answers."""
 
 from ..answers import EX_11_DIAGNOSE
-from ..quiz import CAUSES
+from ..bugs.quiz import CAUSES
 from .common import exercise, need
 
 LOOK_AT = (

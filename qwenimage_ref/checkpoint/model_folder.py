@@ -1,0 +1,112 @@
+"""What a released folder holds: its parts, their networks without weights, its recommendations."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..config import LARGEST, MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..files import CheckpointError, read_json, shorten
+from ..mmdit import MMDiT
+from ..text_encoder import TextEncoder
+from ..vae import VAE
+from ..vision import Vision
+
+STEMS = {  # of the weight files of each part, as transformers and diffusers name theirs
+    "text_encoder": "model",
+    "transformer": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+}
+
+
+FORGED = "forged.json"  # lies where weights were drawn, not learned, and says what was drawn
+NETWORKS = {
+    "text_encoder": (TextEncoder, TextEncoderConfig),
+    "transformer": (MMDiT, MMDiTConfig),
+    "vae": (VAE, VAEConfig),
+}
+
+
+class StoredTextEncoder(nn.Module):
+    """What the official text_encoder folder holds: vision tower, language tower, lm_head."""
+
+    def __init__(self, text_encoder: TextEncoder, vision: Vision):
+        super().__init__()
+        config = text_encoder.config
+        self.visual = vision
+        self.model = text_encoder.model
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+
+def empty_network(folder: Path, part: str) -> nn.Module:
+    """A folder's text_encoder, transformer or vae without weights, on the meta device"""
+    kind, config = NETWORKS[part]
+    with torch.device("meta"):
+        return kind(_config(config, folder, part))
+
+
+def empty_networks(folder: Path) -> dict:
+    """A folder -> its text_encoder, transformer and vae without weights, on the meta device"""
+    return {part: empty_network(folder, part) for part in NETWORKS}
+
+
+def stored_network(folder: Path, part: str) -> nn.Module:
+    """The same with everything that the files hold: the vision tower and lm_head, too"""
+    network = empty_network(folder, part)
+    if part != "text_encoder":
+        return network
+    with torch.device("meta"):
+        return StoredTextEncoder(network, Vision(_config(VisionConfig, folder, part)))
+
+
+def stored_networks(folder: Path) -> dict:
+    """All three, each with everything that its files hold"""
+    return {part: stored_network(folder, part) for part in NETWORKS}
+
+
+def demand_one_model(folder: Path, text_encoder, transformer, ids: int) -> None:
+    """Raises CheckpointError where text tower, transformer and tokenizer cannot work together."""
+    width, rows = text_encoder.hidden_size, text_encoder.vocab_size
+    if width != transformer.joint_attention_dim:
+        raise CheckpointError(
+            f"{folder}: text states are {width} wide, the transformer reads "
+            f"{transformer.joint_attention_dim}; the parts are of different models"
+        )
+    if ids > rows:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {ids} ids, the text encoder {rows} rows; the parts are "
+            "of different models"
+        )
+
+
+def _config(kind, folder: Path, part: str):
+    return kind.from_json(folder / part / "config.json")
+
+
+def read_model_index(folder: Path) -> dict:
+    """model_index.json -> what it recommends: sample_size, num_inference_steps
+
+    Raises CheckpointError for a folder that is not a text-to-image model.
+    """
+    file = folder / "model_index.json"
+    try:
+        index = read_json(file)
+        name = index["_class_name"]
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} holds no model_index.json; give the folder that contains transformer/, "
+            "text_encoder/, vae/"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{file} is damaged; fetch it again") from None
+    if name != "QwenImagePipeline":
+        raise CheckpointError(
+            f"{folder} is a {shorten([name])}; only QwenImagePipeline, text to image, is here"
+        )
+    known = {key: index[key] for key in ("sample_size", "num_inference_steps") if key in index}
+    for key, value in known.items():
+        if type(value) is not int or not 1 <= value <= LARGEST:
+            raise CheckpointError(
+                f"{file}: {key} must be a whole number from 1 to {LARGEST:,}; correct it"
+            )
+    return known

@@ -1,0 +1,131 @@
+"""`qwenimage validate` and `bench`: options, looked at before anything heavy is imported."""
+
+import argparse
+import importlib.util
+import os
+from pathlib import Path
+
+from ..repository import MEASUREMENTS
+
+ABOUT = (
+    "Ours and the reference, diffusers and transformers, are built from the files a layer at a "
+    "time and fed the same numbers: 6 GB of memory are enough for the official model. Prints a "
+    "table and writes a JSON file. Exit status 1: a stage is out of tolerance."
+)
+ABOUT_BENCH = (
+    "Processor time of one thread, the median of five alternating runs; peak memory, each in a "
+    "fresh process; and how far apart the results are. Twelve minutes. Prints a table and writes "
+    "a JSON file. Exit status 1: a target is missed."
+)
+LIBRARIES = ("diffusers", "transformers")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = ABOUT
+    parser.add_argument("folder", metavar="FOLDER", help="or a hub id in the local cache")
+    parser.add_argument(
+        "--reference", metavar="FOLDER", help="the reference's weights; default: the same files"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="to compute in, whatever the files hold. Default float32, which shows errors of the "
+        "arithmetic; bfloat16 is as released and rounds at 0.4 per cent, under which they hide",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps; default cpu")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="default: a drawn poster")
+    parser.add_argument("--caption", metavar="TEXT", help="what the image shows")
+    parser.add_argument("--picture", action="store_true", help="paint one with both, in 8 steps")
+    parser.add_argument("--official", action="store_true", help="expect the published numbers")
+    parser.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        default=Path("validate.json"),
+        metavar="FILE",
+        help="JSON to write; default validate.json",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options) -> int:
+    """Returns the exit status. Raises ValueError for what cannot be validated."""
+    _demand_libraries()
+    if (options.image is None) != (options.caption is None):
+        raise ValueError("--image and --caption belong together: a picture, and what it shows")
+    file = options.record
+    _demand_writable(file)
+
+    import torch
+    from PIL import Image
+
+    from ..checkpoint import locate
+    from ..parity.validate.run import run as validate
+
+    try:
+        torch.zeros(1, device=options.device)
+    except (RuntimeError, AssertionError):  # AssertionError: a torch without CUDA
+        raise ValueError(f"--device {options.device} is not on this machine; try cpu") from None
+    example = None
+    if options.image:
+        with Image.open(options.image) as image:
+            example = image.convert("RGB"), options.caption
+    well = validate(
+        locate.resolve(options.folder),
+        file,
+        reference=locate.resolve(options.reference) if options.reference else None,
+        dtype=options.dtype,
+        device=options.device,
+        example=example,
+        hash=options.hash,
+        official=options.official,
+        picture=options.picture,
+    )
+    return 0 if well else 1
+
+
+def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = ABOUT_BENCH
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny networks, once each: only to see that it works"
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="JSON to write; default data/measurements/bench.json, with --quick none",
+    )
+    parser.set_defaults(run=run_bench)
+
+
+def run_bench(options) -> int:
+    """Returns the exit status. Raises ValueError where nothing can be measured or written."""
+    _demand_libraries()
+    if not MEASUREMENTS.is_dir():
+        raise ValueError("bench reads the README and data of the repository; run it in a clone")
+    file = options.record or (None if options.quick else MEASUREMENTS / "bench.json")
+    if file:
+        _demand_writable(file)
+
+    from ..parity.bench.parts import FULL, QUICK, bench, record
+
+    rows = bench(QUICK if options.quick else FULL)
+    if options.quick:
+        print("of tiny networks: only the whole run says how fast anything is")
+    if file:
+        record(rows, file)
+    return int(any(row.missed for row in rows))
+
+
+def _demand_libraries() -> None:
+    if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
+        raise ValueError(
+            f"{' and '.join(missing)} to compare with are not installed; "
+            'pip install "qwenimage_ref[parity]", or in a clone: make setup'
+        )
+
+
+def _demand_writable(file: Path) -> None:
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ValueError(f"--record {file} cannot be written; name a file in a folder of yours")

@@ -1,0 +1,104 @@
+"""`qwenimage train pocket` and `eval`: options, looked at before anything heavy is imported."""
+
+import argparse
+import dataclasses
+import math
+import shutil
+import sys
+from pathlib import Path
+
+from ..repository import POCKET
+
+POCKET_TIME = (
+    "Trains tokenizer, VAE and, in two lessons, text tower and MMDiT. On one core of a laptop: "
+    "VAE 17 minutes, first lesson 54, second 70, the lessons with --compile. Stop it at any "
+    "moment, even by kill -9; the same command goes on."
+)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    help = "folder in the official layout, or a hub id in the local cache; default data/pocket"
+    parser.add_argument("--weights", default=POCKET, metavar="FOLDER", help=help)
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = POCKET_TIME
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="states and logs")
+    parser.add_argument("--to", type=Path, default=Path("runs/pocket"), help="folder to write")
+    parser.add_argument("--vae-steps", type=int, metavar="N", help="fewer for a quick try")
+    parser.add_argument("--steps", type=int, metavar="N", help="of the painter's two lessons, each")
+    parser.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
+    parser.set_defaults(run=_train_pocket)
+
+
+def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
+    add_weights(parser)
+    parser.add_argument("--captions", type=int, default=200, help="default 200")
+    parser.add_argument("--steps", type=int, default=20, help="default 20")
+    parser.add_argument("--cfg", type=float, default=4.0, help="guidance; default 4")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="also write a JSON file")
+    parser.set_defaults(run=_eval)
+
+
+def demand_number(cfg: float) -> None:
+    if not math.isfinite(cfg):
+        raise ValueError(f"--cfg {cfg} is not a number; 4 is usual, 1 is no guidance")
+
+
+def _say(line: str) -> None:
+    print(f"qwenimage: {line}", file=sys.stderr)
+
+
+def _train_pocket(options) -> None:
+    from ..pocket import train
+    from ..pocket.assemble import write_pocket, write_record
+
+    for steps in (options.vae_steps, options.steps):
+        if steps is not None and steps < 1:
+            raise ValueError(f"{steps} steps: at least 1 is needed")
+    if options.to.exists() and not (options.to / "model_index.json").is_file():
+        raise ValueError(f"{options.to} is there and is no model; choose another with --to")
+    for folder in (options.runs, options.to.parent):  # hours before anything is written there
+        folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = train.train_tokenizer()
+    _say("VAE: pictures to latents and back")
+    recipe = _shorter(train.VAE_RECIPE, options.vae_steps)
+    vae, painter = train.train_vae(options.runs / "vae", recipe), None
+    recipes = {"vae": recipe}
+    for name, lesson in train.LESSONS.items():
+        lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
+        _say(f"text tower and MMDiT, together: the lesson {name!r}")
+        painter = train.train_painter(
+            vae, tokenizer, options.runs / name, lesson, painter, options.compile
+        )
+        recipes[name] = lesson.recipe
+    partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole
+    shutil.rmtree(partial, ignore_errors=True)
+    write_pocket(partial, vae, tokenizer, painter)
+    logs = {name: options.runs / name / "log.jsonl" for name in recipes}
+    write_record(partial, {name: (recipe, logs[name]) for name, recipe in recipes.items()})
+    shutil.rmtree(options.to, ignore_errors=True)
+    partial.rename(options.to)
+    print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
+
+
+def _shorter(recipe, steps: int | None):
+    return recipe if steps is None else dataclasses.replace(recipe, steps=steps)
+
+
+def _eval(options) -> None:
+    if options.captions < 1:
+        raise ValueError(f"--captions {options.captions}: at least 1 is needed")
+    demand_number(options.cfg)
+    if options.record and (options.record.is_dir() or not options.record.parent.is_dir()):
+        raise ValueError(f"--record {options.record}: name a file in a folder that exists")
+
+    from ..evaluate.score import evaluate, table
+    from ..pipeline import QwenImage
+    from ..provenance import write_record
+
+    pipe = QwenImage.from_pretrained(options.weights)
+    result = evaluate(pipe, options.captions, options.steps, options.cfg)
+    print(table(result))
+    if options.record:
+        write_record(result, options.record)

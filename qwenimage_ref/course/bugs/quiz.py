@@ -1,0 +1,63 @@
+"""Blind diagnosis: pictures without names, and for each a list of causes to choose from."""
+
+import ipywidgets
+
+from ...posters.draw import Scene, Shape
+from ..show import png
+from .plant import paint
+from .visible import CORNERS
+
+# what is asked for on the wall, and of the five pictures below it
+WALL = Scene("beige", (Shape("star", "red"), Shape("circle", "blue")), "left of", "HI")
+SCENE = Scene("sky", (Shape("ring", "green"), Shape("star", "red")), "left of", "A7")
+PROMPT = 'a green ring left of a red star on a sky background with the text "A7"'
+ASKED = "choose a cause"
+CAUSES = tuple(sorted(corner.name for corner in CORNERS if corner.shows))
+SICK = (15, 9, 4, 13, 8)  # their places in CORNERS, so that nobody reads a name by accident
+
+
+def sick_pictures(pipe) -> list:
+    """Five pictures of one prompt, each painted with another bug."""
+    return [paint(pipe, CORNERS[place], PROMPT).picture for place in SICK]
+
+
+def count_right(given, causes) -> int:
+    """How many pictures have the cause that is theirs. Raises ValueError for another number."""
+    if len(given) != len(causes):
+        raise ValueError(f"{len(given)} causes for {len(causes)} pictures")
+    return sum(one == other for one, other in zip(given, causes))
+
+
+def verdict(given, causes) -> str:
+    """What the quiz says of the choices made so far."""
+    open_ones = sum(one == ASKED for one in given)
+    words = f"{count_right(given, causes)} of {len(causes)} right"
+    return f"{words}, {open_ones} still open" if open_ones else words
+
+
+class Quiz(ipywidgets.VBox):
+    """Pictures in a row, under each its choice, and below how many are right, but not which."""
+
+    def __init__(self, pictures, causes=None):
+        """causes: of the pictures; None: of those that `sick_pictures` paints."""
+        self._causes = causes or [CORNERS[place].name for place in SICK]
+        images = [
+            ipywidgets.Image(value=png(picture), format="png", width=160) for picture in pictures
+        ]
+        layout = ipywidgets.Layout(width="164px")
+        self.choices = [
+            ipywidgets.Dropdown(options=(ASKED, *CAUSES), layout=layout) for _ in pictures
+        ]
+        self.words = ipywidgets.Label()
+        for choice in self.choices:
+            choice.observe(self._judge, "value")
+        columns = [ipywidgets.VBox(column) for column in zip(images, self.choices)]
+        super().__init__([ipywidgets.HBox(columns), self.words])
+        self._judge()
+
+    def _judge(self, _change=None) -> None:
+        self.words.value = verdict([choice.value for choice in self.choices], self._causes)
+
+    def __repr__(self) -> str:
+        """What readers see where no widget can be."""
+        return f"{len(self.choices)} pictures, each with a list of causes; run the notebook to play"

@@ -1,0 +1,118 @@
+"""What the tokens of a block look at: the weights of joint attention, drawn."""
+
+import ipywidgets
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from ...mmdit import Block, modulate
+from ...rope import rotate
+from ..heat_maps import heat
+from ..show import PALETTE, Shown
+
+SIGMAS = (0.9, 0.7, 0.5, 0.3)  # noise levels that the slider offers
+ACROSS = ("text looks at text", "text at image", "image at text", "image at image")
+
+
+@torch.no_grad()
+def told_to_blocks(transformer: nn.Module, *call) -> list[tuple]:
+    """Run the transformer -> for every block the arguments that it was called with"""
+    told = []
+
+    def note(_block, arguments):
+        told.append(arguments)
+
+    hooks = [block.register_forward_pre_hook(note) for block in transformer.transformer_blocks]
+    try:
+        transformer(*call)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return told
+
+
+@torch.no_grad()
+def attention_weights(
+    block: Block, img, txt, temb, img_rotation, txt_rotation, mask=None, times=None
+) -> torch.Tensor:
+    """What a block is told -> (B, H, S, S): how much each token (row) looks at each (column)"""
+    attn = block.attn
+    img_shift, img_scale, *_ = block.img_mod(temb, times)
+    txt_shift, txt_scale, *_ = block.txt_mod(temb[:, :1])
+    img, txt = modulate(img, img_shift, img_scale), modulate(txt, txt_shift, txt_scale)
+
+    def heads(x, norm, rotation):
+        return rotate(norm(x.unflatten(-1, (attn.heads, -1))), rotation)
+
+    img_q = heads(attn.to_q(img), attn.norm_q, img_rotation)
+    img_k = heads(attn.to_k(img), attn.norm_k, img_rotation)
+    txt_q = heads(attn.add_q_proj(txt), attn.norm_added_q, txt_rotation)
+    txt_k = heads(attn.add_k_proj(txt), attn.norm_added_k, txt_rotation)
+    q, k = torch.cat([txt_q, img_q], dim=1), torch.cat([txt_k, img_k], dim=1)
+    logits = torch.einsum("bshk,bthk->bhst", q, k) * q.shape[-1] ** -0.5
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -torch.inf)
+    return logits.softmax(-1)
+
+
+def quarters(weights: torch.Tensor, text_length: int) -> dict[str, float]:
+    """(S, S) -> the mean share that each stream gives to each stream, text first"""
+    cut = (slice(None, text_length), slice(text_length, None))
+    shares = [weights[a, b].sum(-1).mean().item() for a in cut for b in cut]
+    return dict(zip(ACROSS, shares))
+
+
+def attention_map(weights: torch.Tensor, text_length: int, title: str, alt: str) -> Shown:
+    """(S, S): rows ask, columns are looked at; square roots, or all but a few would be white"""
+    panel = {
+        "values": weights.sqrt(), "title": title, "colour": "joint", "cut": text_length,
+        "x": "looked at: text, then image", "y": "looking: text, then image",
+    }  # fmt: skip
+    return heat([panel], alt, side=4.2)
+
+
+def overlay(picture: Image.Image, amounts: torch.Tensor) -> Image.Image:
+    """A picture in gray, coloured where the (rows, cols) amounts are large."""
+    share = (amounts / amounts.max()).numpy()
+    small = Image.fromarray((255 * share).round().astype(np.uint8))
+    mask = small.resize(picture.size, Image.Resampling.BICUBIC)
+    pale = Image.blend(
+        picture.convert("L").convert("RGB"), Image.new("RGB", picture.size, "white"), 0.4
+    )
+    return Image.composite(Image.new("RGB", picture.size, PALETTE["image"]), pale, mask)
+
+
+class Looking(ipywidgets.VBox):
+    """Sliders for block and sigma over the attention map. `picture.value` holds its PNG."""
+
+    def __init__(self, weights_at: dict, text_length: int, block: int, sigma: float):
+        """weights_at[sigma][block]: (S, S), the mean over the heads"""
+        self.weights_at, self.text_length = weights_at, text_length
+        self.block = _slider("block", tuple(range(len(weights_at[sigma]))), block)
+        self.sigma = _slider("sigma", tuple(weights_at), sigma)
+        self.picture = ipywidgets.Image(format="png", width=480)
+        self.words = ipywidgets.Label()
+        for control in (self.block, self.sigma):
+            control.observe(self._redraw, "value")
+        super().__init__([self.block, self.sigma, self.picture, self.words])
+        self._redraw()
+
+    def _redraw(self, _change=None) -> None:
+        block, sigma = self.block.value, self.sigma.value
+        weights, state = self.weights_at[sigma][block], f"block {block}, sigma {sigma}"
+        self.picture.value = attention_map(
+            weights, self.text_length, state, f"the attention of {state}"
+        ).data
+        shares = quarters(weights, self.text_length).items()
+        self.words.value = f"{state}: {', '.join(f'{name} {x:.0%}' for name, x in shares)}"
+
+    def __repr__(self) -> str:
+        """What readers see where no widget can be: on GitHub, in print."""
+        return "sliders for block and sigma over the attention map; run the notebook to move them"
+
+
+def _slider(name: str, options: tuple, value) -> ipywidgets.SelectionSlider:
+    return ipywidgets.SelectionSlider(
+        options=options, value=value, description=name, continuous_update=False
+    )

@@ -1,0 +1,123 @@
+"""A LoRA at several scales, and the same LoRA in the spelling of every trainer."""
+
+import json
+from pathlib import Path
+
+import ipywidgets
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from ...adapt.lora import LoRA
+from ...posters import heart
+from ..show import PALETTE, png
+
+SCALES = (-1, 0, 0.5, 1, 1.5)
+STEPS = 12  # of each picture: enough for one shape without a word
+
+# dialect: begin of a key, names of A and B, and where alpha stands
+DIALECTS = {
+    "PEFT/diffusers": ("transformer.", "lora_A", "lora_B", "in the metadata"),
+    "PEFT folder": ("base_model.model.", "lora_A", "lora_B", "in the config beside it"),
+    "kohya/musubi": ("lora_unet_", "lora_down", "lora_up", "a tensor"),
+    "Lightning": ("", "lora_down", "lora_up", "a tensor"),
+    "ComfyUI": ("diffusion_model.", "lora_down", "lora_up", "a tensor"),
+    "DiffSynth": ("", "lora_A.default", "lora_B.default", "nowhere"),
+    "legacy diffusers": ("transformer.", "lora.down", "lora.up", "nowhere"),
+}
+
+
+def keys(dialect: str, layer: str) -> tuple[str, str, str]:
+    """Keys of A, of B and of alpha for a layer, as the dialect spells them."""
+    begin, down, up, _ = DIALECTS[dialect]
+    name = begin + (layer.replace(".", "_") if begin == "lora_unet_" else layer)
+    return f"{name}.{down}.weight", f"{name}.{up}.weight", f"{name}.alpha"
+
+
+def write(adapter: LoRA, dialect: str, folder: Path, times: float = 1.0) -> Path:
+    """The adapter as a file of the dialect, in an empty folder -> the file, or PEFT's folder
+
+    times: B is written so much larger, and alpha as much smaller, so that the product stays; where
+    alpha has no place, B is written as it counts.
+    """
+    place, tensors = DIALECTS[dialect][3], {}
+    alphas = {pair.alpha / times for pair in adapter.pairs.values()}
+    if len(alphas) != 1:
+        raise ValueError(f"the layers have {len(alphas)} alphas; one is needed to write them so")
+    (alpha,) = alphas
+    for layer, pair in adapter.named_pairs().items():
+        a, b, told = keys(dialect, layer)
+        by = pair.alpha / pair.rank if place == "nowhere" else times
+        tensors[a] = pair.lora_A.detach().clone()
+        tensors[b] = pair.lora_B.detach() * by
+        if place == "a tensor":
+            tensors[told] = torch.tensor(alpha)
+    settings = {"r": next(iter(adapter.pairs.values())).rank, "lora_alpha": alpha}
+    if dialect == "PEFT folder":
+        (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        save_file(tensors, folder / "adapter_model.safetensors")
+        return folder
+    metadata = {"lora_adapter_metadata": json.dumps(settings)} if "metadata" in place else None
+    save_file(tensors, folder / "lora.safetensors", metadata=metadata)
+    return folder / "lora.safetensors"
+
+
+def paint(pipe, prompts: list[str], seeds, steps: int = STEPS) -> list[Image.Image]:
+    """Pictures guided away from the empty prompt."""
+    return pipe(prompts, " ", true_cfg_scale=4, num_inference_steps=steps, seed=list(seeds))
+
+
+def paint_at(pipe, adapter: LoRA, scale: float, prompts: list[str], seeds) -> list[Image.Image]:
+    """Pictures with the adapter at this scale, which it keeps only while they are painted."""
+    before, adapter.scale = adapter.scale, float(scale)
+    try:
+        return paint(pipe, prompts, seeds)
+    finally:
+        adapter.scale = before
+
+
+def sheet(pictures: list[Image.Image], columns: int = 8) -> Image.Image:
+    """Pictures of one size, row by row, a few pixels apart and without captions."""
+    width, height = (side + 8 for side in pictures[0].size)
+    columns = min(columns, len(pictures))
+    size = columns * width - 8, -(-len(pictures) // columns) * height - 8
+    canvas = Image.new("RGB", size, PALETTE["paper"])
+    for i, picture in enumerate(pictures):
+        canvas.paste(picture, (i % columns * width, i // columns * height))
+    return canvas
+
+
+def words(scale: float, pictures: list[Image.Image]) -> str:
+    """What the reader finds in each picture."""
+    return f"scale {scale:g}: " + ", ".join(heart.found(p) or "nothing known" for p in pictures)
+
+
+class Scale(ipywidgets.VBox):
+    """One slider over the pictures of some prompts: how much of the adapter is added."""
+
+    def __init__(self, pipe, adapter: LoRA, prompts: list[str], seeds, start: float = 0):
+        self._painted: dict[float, list[Image.Image]] = {}
+        self._paint = lambda scale: paint_at(pipe, adapter, scale, prompts, seeds)
+        self.scale = ipywidgets.SelectionSlider(
+            options=SCALES, value=start, description="scale", continuous_update=False
+        )
+        self.picture = ipywidgets.Image(format="png")
+        self.words = ipywidgets.Label()
+        self.scale.observe(self._show, "value")
+        super().__init__([self.scale, self.picture, self.words])
+        self._show()
+
+    def pictures(self, scale: float) -> list[Image.Image]:
+        """What is shown at a scale, painted when it is first asked for."""
+        if scale not in self._painted:
+            self._painted[scale] = self._paint(scale)
+        return self._painted[scale]
+
+    def _show(self, _change=None) -> None:
+        pictures = self.pictures(self.scale.value)
+        self.picture.value = png(sheet(pictures))
+        self.words.value = words(self.scale.value, pictures)
+
+    def __repr__(self) -> str:
+        """What readers see where no widget can be: on GitHub, in print."""
+        return "a slider for the scale of a LoRA over its pictures; run the notebook to move it"

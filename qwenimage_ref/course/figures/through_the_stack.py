@@ -1,0 +1,125 @@
+"""Through the depth of the machine, in pictures: streams that grow, early exits, and its bytes."""
+
+import re
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from matplotlib.patches import Rectangle
+
+from ..show import PALETTE, Shown, figure, png
+
+STREAMS = {"img": ("image", "image"), "txt": ("text", "text")}  # name in words, colour
+
+# who holds the bytes: name, part, pattern of its keys (the first that fits), colour, strength
+HOLDERS = (
+    ("MLPs", "transformer", r"_mlp\.", "joint", 1.0),
+    ("modulation", "transformer", r"_mod\.", "joint", 0.7),
+    ("attention", "transformer", r"\.attn\.", "joint", 0.45),
+    ("doors", "transformer", r"", "joint", 0.2),
+    ("text layers", "text_encoder", r"^model\.(layers|norm)\.", "text", 0.75),
+    ("word tables", "text_encoder", r"embed_tokens|lm_head", "text", 0.4),
+    ("vision tower", "text_encoder", r"^visual\.", "accent", 0.7),
+    ("VAE", "vae", r"", "image", 1.0),
+)
+
+
+def holder(part: str, key: str) -> str:
+    """A part and an official key -> the name in HOLDERS of what that tensor belongs to"""
+    for name, its_part, pattern, *_ in HOLDERS:
+        if part == its_part and re.search(pattern, key):
+            return name
+    raise ValueError(f"nobody holds {key} of {part}")
+
+
+def held(sizes: dict[str, dict[str, int]]) -> dict[str, int]:
+    """{part: {key: bytes}} -> {name in HOLDERS: bytes}, in the order of HOLDERS"""
+    found = {name: 0 for name, *_ in HOLDERS}
+    for part, tensors in sizes.items():
+        for key, size in tensors.items():
+            found[holder(part, key)] += size
+    return found
+
+
+def bytes_by_holder(models: dict[str, dict[str, int]], alt: str) -> Shown:
+    """{a model's name: what its holders hold} -> a bar for each model, cut into shares"""
+    fig, ax = plt.subplots(figsize=(10, 0.85 * len(models) + 1.3), layout="constrained")
+    for row, found in enumerate(models.values()):
+        total, left = sum(found.values()), 0.0
+        for name, _, _, colour, strength in HOLDERS:
+            share = 100 * found[name] / total
+            label = name if row == 0 else None
+            ax.barh(row, share, left=left, color=PALETTE[colour], alpha=strength, label=label)
+            if share >= 2.5:
+                ax.text(left + share / 2, row, f"{share:.0f}", ha="center", va="center")
+            left += share
+    ax.set_yticks(range(len(models)), list(models))
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 100), xlabel="per cent of all bytes")
+    ax.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    return figure(fig, alt)
+
+
+def stream_sizes(panels: dict[str, dict[str, list[float]]], alt: str) -> Shown:
+    """{title: {"img": rms behind each block, "txt": likewise}} -> panels side by side"""
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(4.8 * len(panels), 3.3), layout="constrained", squeeze=False
+    )
+    for ax, (title, streams) in zip(axes[0], panels.items()):
+        for stream, (name, colour) in STREAMS.items():
+            values = streams[stream]
+            marker = "o" if len(values) < 20 else None
+            blocks = range(1, len(values) + 1)
+            ax.plot(blocks, values, color=PALETTE[colour], marker=marker, label=f"{name} stream")
+        ax.set(xlabel="behind block", ylabel="rms of the stream", ylim=(0, None))
+        ax.set_title(title, fontsize=10)
+        ax.legend(frameon=False, loc="lower right")
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure(fig, alt)
+
+
+def file_bytes(content: bytes, regions: dict[str, tuple[int, int, str]], alt: str) -> Shown:
+    """A small file, sixteen bytes a row. regions: {name: (start, stop, colour)}, without gaps"""
+    rows = -(-len(content) // 16)
+    fig, ax = plt.subplots(figsize=(10, 0.52 * rows + 0.6), layout="constrained")
+    for name, (start, stop, colour) in regions.items():
+        for at in range(start, stop):
+            x, y = at % 16, at // 16
+            box = Rectangle((x, y), 0.94, 0.9, fc=PALETTE[colour] + "44", lw=0)
+            box.set_label(name if at == start else None)
+            ax.add_patch(box)
+            ax.text(x + 0.47, y + 0.32, f"{content[at]:02x}", ha="center", va="center", fontsize=9)
+            letter = chr(content[at]) if 32 < content[at] < 127 else ""
+            ax.text(x + 0.47, y + 0.68, letter, ha="center", va="center", fontsize=9, weight="bold")
+    for y in range(rows):
+        ax.text(-0.2, y + 0.45, str(16 * y), ha="right", va="center", fontsize=8)
+    ax.set(xlim=(-1, 16), ylim=(rows, 0))
+    ax.axis("off")
+    ax.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+    return figure(fig, alt)
+
+
+class Exits(ipywidgets.VBox):
+    """A slider over the depth: what the machine would paint if it left after that many blocks."""
+
+    def __init__(self, pictures: list, errors: list[float]):
+        if len(pictures) != len(errors):
+            raise ValueError(f"{len(pictures)} pictures, but {len(errors)} errors")
+        self._states = [
+            (png(picture), f"after {blocks} blocks the velocity is off by {error:.2f}")
+            for blocks, (picture, error) in enumerate(zip(pictures, errors))
+        ]
+        last = len(pictures) - 1
+        self.blocks = ipywidgets.IntSlider(last, 0, last, description="blocks")
+        self.picture = ipywidgets.Image(format="png", width=256, height=256)
+        self.words = ipywidgets.Label()
+        self.blocks.observe(self._show, names="value")
+        self._show()
+        super().__init__([self.blocks, self.picture, self.words])
+
+    def _show(self, _=None) -> None:
+        self.picture.value, self.words.value = self._states[self.blocks.value]
+
+    def __repr__(self) -> str:
+        """What readers see where no widget can be: on GitHub, in print."""
+        return "a slider for the number of blocks over the picture that they would paint"

@@ -1,0 +1,135 @@
+"""Build the course: every notebooks/src/*.py runs from the top and becomes notebooks/*.ipynb.
+
+python -m qwenimage_ref.course.publish.build [NAME ...]   all, or those named
+
+What differs from run to run without meaning anything is taken out, so that a rebuild shows only
+what changed. A cell that fails, or writes to stderr, stops the build; the old file stays.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from tqdm import tqdm
+
+from ... import __version__
+from ...files import whole_file
+from ..show import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+CELL_SECONDS = 120  # as the tests allow
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# of the kernel only what never changes: no version of Python
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+
+
+class BuildError(RuntimeError):
+    """A notebook that did not run through; says where."""
+
+
+def sources(folder: Path = NOTEBOOKS) -> list[Path]:
+    return sorted((folder / "src").glob("*.py"))
+
+
+def from_source(path: Path) -> nbformat.NotebookNode:
+    """notebooks/src/NN_title.py -> the notebook without outputs, ids from what the cells say."""
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNEL, "language_info": LANGUAGE, "qwenimage_ref": {"version": __version__}}
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5  # the first that has ids of cells
+    seen = set()
+    for cell in notebook.cells:
+        cell.id = _id(cell, seen)
+        seen.add(cell.id)
+    return notebook
+
+
+def _id(cell, seen: set[str]) -> str:
+    """Twelve digits of the cell's hash: an edit changes one id and not those that follow."""
+    digest, text = "", cell.cell_type + cell.source
+    while not digest or digest in seen:  # a cell that says what another says
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        text += "."
+    return digest
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Execute every cell in a fresh kernel, in `folder`; the outputs are put into the notebook."""
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name=KERNEL["name"],
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    )
+    # two threads, as on the smallest machine that the time budget is for
+    client.execute(env=os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")})
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Renumber, and drop what is different in every run: ids of widgets, versions, times."""
+    notebook.metadata["language_info"] = LANGUAGE
+    notebook.metadata.pop("widgets", None)
+    code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code_cells, 1):
+        cell.execution_count = number
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = number
+            if output.output_type == "stream" and output.name == "stderr":
+                raise BuildError(f"cell {number} writes to stderr: {output.text.strip()}")
+            output.get("data", {}).pop(WIDGET, None)  # its text stays, and is all GitHub can show
+
+
+def build(path: Path) -> tuple[Path, float]:
+    """Build one notebook from its source -> the file, and the seconds its cells took."""
+    folder = path.parent.parent
+    notebook = from_source(path)
+    start = time.perf_counter()
+    try:
+        run(notebook, folder)
+        tidy(notebook)
+    except (CellExecutionError, BuildError) as error:
+        plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # tracebacks come in colours
+        raise BuildError(f"{path.name}: {plain}") from None
+    seconds = time.perf_counter() - start
+    target = folder / path.with_suffix(".ipynb").name
+    nbformat.validate(notebook)
+    with whole_file(target) as partial:
+        nbformat.write(notebook, partial)
+    return target, seconds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.course.publish.build")
+    parser.add_argument("name", nargs="*", help="start of a file name, 00 for one; none: all")
+    names = tuple(parser.parse_args(arguments).name)
+    chosen = [path for path in sources() if not names or path.name.startswith(names)]
+    if not chosen:
+        print(f"no notebook in {NOTEBOOKS / 'src'} has such a name", file=sys.stderr)
+        return 2
+    for path in tqdm(chosen, unit="notebook", disable=None):
+        try:
+            target, seconds = build(path)
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            return 1
+        size = target.stat().st_size
+        print(f"{target.relative_to(ROOT)}: {seconds:.0f} s, {size / 1e3:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""What could have been otherwise: one thing changed at a time, from outside the network's files.
+
+Each variant is trained, or only sampled, as ablations.py does it.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .. import pipeline
+from ..pocket.train import CAPTION_DROPOUT, SIGMA_SHIFT
+from ..rope import positions, rotations
+
+GUIDANCE = 4.0
+
+
+def as_it_is(thing):
+    return thing
+
+
+# --- what is changed: a network after it was made, or the noise levels that were drawn
+
+
+def text_at_origin(painter) -> None:
+    """Every text token at (0, 0, 0), the middle of the picture: no order, and no place apart."""
+    _place_text(painter, lambda pos: torch.zeros_like(pos))
+
+
+def text_in_a_row(painter) -> None:
+    """Text tokens count on along the columns only, as if they were one more row of the picture."""
+    _place_text(painter, lambda pos: pos * torch.tensor([0, 0, 1]))
+
+
+def _place_text(painter, move: Callable) -> None:
+    stack = painter.transformer
+
+    def rotations_of(grids, text_length, device="cpu"):
+        img, txt = positions(grids, text_length)
+        axes = stack.config.axes_dims_rope
+        return rotations(img, axes), rotations(move(txt), axes)
+
+    stack.rotations = rotations_of
+
+
+def without_qk_norm(painter) -> None:
+    """Queries and keys are compared at whatever length they have."""
+    for block in painter.transformer.transformer_blocks:
+        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
+            setattr(block.attn, name, nn.Identity())
+
+
+def one_mlp(painter) -> None:
+    """The text stream uses the image stream's MLP in every block."""
+    for block in painter.transformer.transformer_blocks:
+        block.txt_mlp = block.img_mlp
+
+
+def words_alone(painter) -> None:
+    """The text tower has no layers: a token's state is its embedding and knows no neighbour."""
+    painter.text_encoder.model.layers = nn.ModuleList()
+
+
+def as_usual(painter) -> None:
+    """Nothing starts at zero: the first velocity is a random one, and so is every gate."""
+    for parameter in painter.parameters():
+        if parameter.ndim == 2 and not parameter.any():
+            nn.init.xavier_uniform_(parameter)
+
+
+def unshifted(sigma):
+    """(B,) -> (B,): the shift taken back, plain logit-normal levels"""
+    return sigma / (SIGMA_SHIFT - (SIGMA_SHIFT - 1) * sigma)
+
+
+def uniform(sigma):
+    """(B,) -> (B,): each level becomes the share of plain levels that lie below it"""
+    return torch.special.ndtr(torch.logit(unshifted(sigma)))
+
+
+def without_rescale(cond, uncond, true_cfg_scale: float):
+    """(B, I, D), (B, I, D) -> (B, I, D): pushed away from the negative prompt, whatever length"""
+    return uncond + true_cfg_scale * (cond - uncond)
+
+
+# --- the variants
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing that is different, in the network, in its training or only when it paints."""
+
+    says: str
+    change: Callable = as_it_is  # of the untrained painter
+    recipe: tuple = ()  # pairs, in place of the baseline's
+    muon: bool = True
+    dropout: float = CAPTION_DROPOUT
+    levels: Callable = as_it_is  # of the sigmas that were drawn
+    trained: str = ""  # whose weights are used; "": its own are trained
+    guidance: float = GUIDANCE
+    rescale: bool = True
+    averaged: bool = True
+
+
+VARIANTS = {
+    "baseline": Variant("the recipe of the pocket model, small"),
+    "text at the origin": Variant("all text tokens at one position", text_at_origin),
+    "no QK-norm": Variant("queries and keys as they come", without_qk_norm),
+    "one MLP": Variant("text and image streams share it", one_mlp),
+    "no norm rescale": Variant("guidance as first published", trained="baseline", rescale=False),
+    "AdamW": Variant("instead of Muon, at half the rate", muon=False, recipe=(("lr", 3e-3),)),
+    "sigma unshifted": Variant("logit-normal, shift 1 instead of 2", levels=unshifted),
+    "sigma uniform": Variant("every noise level as often", levels=uniform),
+    "no caption dropout": Variant("the empty prompt is never trained", dropout=0.0),
+    "no guidance": Variant("scale 1", trained="baseline", guidance=1.0),
+    "no average": Variant("the last weights themselves", trained="baseline", averaged=False),
+    "constant rate": Variant("never falls", recipe=(("decay_from", 1.0),)),
+    "constant rate, no average": Variant(
+        "never falls, the last weights themselves", trained="constant rate", averaged=False
+    ),
+    "another seed": Variant("another beginning, other noise", recipe=(("seed", 1),)),
+    "usual start": Variant("no layer starts at zero", as_usual),
+    "words alone": Variant("a text tower without layers", words_alone),
+    "text in a row": Variant("text positions along one axis", text_in_a_row),
+    "a third seed": Variant("another beginning, other noise", recipe=(("seed", 2),)),
+}
+
+
+@contextlib.contextmanager
+def guided_as(variant: Variant):
+    """While entered, the pipeline guides as the variant says."""
+    kept = pipeline.guide
+    if not variant.rescale:
+        pipeline.guide = without_rescale
+    try:
+        yield
+    finally:
+        pipeline.guide = kept

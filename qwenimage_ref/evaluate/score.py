@@ -1,0 +1,229 @@
+"""How good is the pocket model? It paints captions, the reader reads them back."""
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..pocket.lessons import trained_scenes
+from ..posters.draw import Scene, caption, draw, sample_scene
+from ..posters.read import score
+from .intervals import interval, mean_interval, paired
+from .psnr_ssim import psnr, reconstruct, ssim
+
+TEST_SEED = 20_000_000  # where the held-out scenes are looked for
+COPIED_SEED = 30_000_000  # and from here on the posters that the VAE is measured on
+COPIED = 100  # posters of each kind, at most
+BATCH = 8  # pictures painted at a time
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One held-out caption."""
+
+    scene: Scene
+    language: str  # en or zh
+    prompt: str
+    seed: int  # of the noise
+
+
+def trials(count: int) -> list[Trial]:
+    """Captions of scenes that no training picture shows: two thirds with a word, a third Chinese.
+
+    Nearly a third of them hold a combination of colour and shape, or of two shapes, that training
+    never shows in any scene.
+    """
+    made, trained = [], trained_scenes()
+    for i in range(count):
+        # careful: scenes without a word are few, so another seed alone does not make them new
+        tries = (sample_scene(TEST_SEED + 1000 * i + j, unseen=None) for j in range(1000))
+        scene = next(scene for scene in tries if scene not in trained)
+        language = "zh" if random.Random(TEST_SEED + i).random() < 1 / 3 else "en"
+        made.append(Trial(scene, language, caption(scene, language), i))
+    return made
+
+
+def in_english(trial: Trial) -> Trial:
+    """The same scene, asked in English, from the same noise."""
+    return dataclasses.replace(trial, language="en", prompt=caption(trial.scene, "en"))
+
+
+def paint(pipe, made: list[Trial], steps: int = 20, cfg: float = 4.0, quiet: bool = False) -> list:
+    """Trials -> their pictures, painted in batches of like length, returned in order."""
+    order = sorted(range(len(made)), key=lambda i: len(pipe.tokenizer.encode(made[i].prompt)))
+    painted = [None] * len(made)
+    with tqdm(total=len(made), unit="picture", disable=quiet) as bar:
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            pictures = pipe(
+                [made[i].prompt for i in batch],
+                negative_prompt=" ",
+                true_cfg_scale=cfg,
+                num_inference_steps=steps,
+                seed=[made[i].seed for i in batch],
+            )
+            for i, picture in zip(batch, pictures):
+                painted[i] = picture
+            bar.update(len(batch))
+    return painted
+
+
+def read_back(made: list[Trial], pictures) -> list[dict]:
+    """What holds of each picture: the scores of read.py"""
+    return [score(trial.scene, picture) for trial, picture in zip(made, pictures)]
+
+
+# --- the questions
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row of the table: which captions it counts, and what has to be right of their pictures."""
+
+    right: tuple[str, ...]  # keys of a score
+    of: Callable[[Trial], bool] = lambda trial: True
+
+
+def _one(trial: Trial) -> bool:
+    return len(trial.scene.shapes) == 1
+
+
+def _two(trial: Trial) -> bool:
+    return len(trial.scene.shapes) == 2
+
+
+def _in(language: str) -> Callable[[Trial], bool]:
+    return lambda trial: trial.language == language
+
+
+def _letters(count: int) -> Callable[[Trial], bool]:
+    return lambda trial: len(trial.scene.word) == count
+
+
+QUESTIONS = {
+    "whole scene": Question(("scene",)),
+    "  shapes": Question(("shapes",)),
+    "  colours": Question(("colours",)),
+    "  places and relation": Question(("layout",)),
+    "  background": Question(("background",)),
+    "scene, combinations never trained": Question(("scene",), lambda trial: trial.scene.unseen),
+    "scene, English": Question(("scene",), _in("en")),
+    "scene, Chinese": Question(("scene",), _in("zh")),
+    # as GenEval asks, which finds its objects in photographs
+    "single object": Question(("count", "shapes"), _one),
+    "two objects": Question(("count", "shapes"), _two),
+    "counting": Question(("count",)),
+    "colour of a single object": Question(("colours",), _one),
+    "colours, each on its own object": Question(("shapes", "colours"), _two),
+    "position of a single object": Question(("layout",), _one),
+    "position of one to the other": Question(("shapes", "layout"), _two),
+    "word exactly right": Question(("word",), lambda trial: trial.scene.word != ""),
+    "  1 character": Question(("word",), _letters(1)),
+    "  2 characters": Question(("word",), _letters(2)),
+    "  3 characters": Question(("word",), _letters(3)),
+    "  4 characters": Question(("word",), _letters(4)),
+}
+
+
+def answers(made: list[Trial], scores: list[dict]) -> dict:
+    """-> {question: {"right", "of", "share", "low", "high"}}, 95 % intervals"""
+    rows = {}
+    for name, question in QUESTIONS.items():
+        asked = [found for trial, found in zip(made, scores) if question.of(trial)]
+        right = sum(all(found[key] for key in question.right) for found in asked)
+        rows[name] = interval(right, len(asked))
+    return rows
+
+
+def languages(pipe, made, scores, steps: int, cfg: float, quiet: bool = False) -> dict:
+    """Chinese against English, paired: each Chinese caption is asked again in English.
+
+    Scene and noise stay the same, so that nothing but the language can make a difference.
+    """
+    chinese = [(trial, found) for trial, found in zip(made, scores) if trial.language == "zh"]
+    twins = [in_english(trial) for trial, _ in chinese]
+    english = read_back(twins, paint(pipe, twins, steps, cfg, quiet))
+    pairs = [(found, twin) for (_, found), twin in zip(chinese, english)]
+    worded = [pair for pair, trial in zip(pairs, twins) if trial.scene.word]
+    groups = {"scene": pairs, "word": worded}
+    return {
+        key: paired(*([bool(found[key]) for found in side] for side in zip(*group)))
+        for key, group in groups.items()
+        if group
+    }
+
+
+def fidelity(vae, count: int = COPIED) -> dict:
+    """PSNR and SSIM of the VAE on true posters, those with much text apart, means and intervals"""
+    rows = {}
+    for kind, share in {"four-letter words": 1.0, "no word": 0.0}.items():
+        seeds = range(COPIED_SEED, COPIED_SEED + count)
+        drawn = [draw(sample_scene(seed, None, share, (4,)), seed) for seed in seeds]
+        img = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2) / 255
+        again = reconstruct(vae, img)
+        rows[kind] = {
+            "psnr": mean_interval(psnr(again, img).tolist()),
+            "ssim": mean_interval(ssim(again, img).tolist()),
+        }
+    return rows
+
+
+def evaluate(
+    pipe, count: int = 200, steps: int = 20, cfg: float = 4.0, quiet: bool = False
+) -> dict:
+    """-> {"rows": of `answers`, "paired": of `languages`, "vae": of `fidelity`, ...}
+
+    "wrong": the numbers of the captions whose picture, scene or word, is not what was asked for
+    """
+    made, start = trials(count), time.monotonic()
+    scores = read_back(made, paint(pipe, made, steps, cfg, quiet))
+    seconds = (time.monotonic() - start) / count
+    return {
+        "captions": count,
+        "steps": steps,
+        "cfg": cfg,
+        "seconds_per_picture": round(seconds, 2),
+        "rows": answers(made, scores),
+        "wrong": [i for i, found in enumerate(scores) if not (found["scene"] and found["word"])],
+        "paired": languages(pipe, made, scores, steps, cfg, quiet),
+        "vae": fidelity(pipe.vae, max(2, min(count, COPIED))),
+    }
+
+
+def table(result: dict) -> str:
+    """The result as lines for the screen."""
+    how = f"{result['steps']} steps, guidance {result['cfg']}"
+    lines = [
+        f"{result['captions']} held-out captions, {how}",
+        f"{'':36} right    of    share   95 % interval",
+    ]
+    for name, row in result["rows"].items():
+        share = "     -" if row["share"] is None else f"{100 * row['share']:5.1f}%"
+        bounds = f"{100 * row['low']:5.1f} to {100 * row['high']:5.1f}"
+        lines.append(f"{name:36} {row['right']:5} {row['of']:5}   {share}   {bounds}")
+    lines += ["", "Chinese less English, the same scenes and noise, in points"]
+    for key, row in result["paired"].items():
+        bounds = f"{100 * row['low']:+5.1f} to {100 * row['high']:+5.1f}"
+        lines.append(f"{key:36}       {row['of']:5}   {100 * row['difference']:+5.1f}    {bounds}")
+    lines += ["", f"{'VAE on true posters':42}    of    PSNR in dB              SSIM"]
+    for kind, row in result["vae"].items():
+        decibels, alike = row["psnr"], row["ssim"]
+        lines.append(
+            f"{kind:36}       {decibels['of']:5}   {decibels['mean']:5.1f}"
+            f" ({decibels['low']:.1f} to {decibels['high']:.1f})    {alike['mean']:.4f}"
+            f" ({alike['low']:.4f} to {alike['high']:.4f})"
+        )
+    return "\n".join(lines)
+
+
+def contact_sheet(pictures, columns: int = 8) -> np.ndarray:
+    """N pictures of one size -> one picture of them in rows, the last row filled up with white"""
+    tiles = [np.asarray(picture) for picture in pictures]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
+    return np.concatenate(rows, 0)

@@ -1,0 +1,278 @@
+"""`qwenimage bench`: time, memory and error of our parts beside diffusers' and transformers'.
+
+Every time is the processor's, of one thread, and the median of alternating runs (ours, theirs,
+ours, ...), so that another program on the machine disturbs both alike. Both networks hold the same
+random weights and get the same inputs, all of them numbers that bf16 can hold: the float32 result
+is then what a bf16 result should have been.
+"""
+
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from ...checkpoint import locate
+from ...config import MMDiTConfig, VAEConfig
+from ...files import whole_file
+from ...mmdit import MMDiT
+from ...provenance import provenance
+from ...repository import ROOT
+from ...tokenizer import Tokenizer
+from ...vae import VAE
+from ..reference import copy_weights, random_weights, reference_mmdit, reference_vae, run, run_ours
+from ..tolerances import within
+from ..trace import difference
+from .fresh_process import can_measure_memory, measure_call, measure_import
+
+FASTER = {"decode": 3.2, "encode": 3.0}  # than diffusers' VAE, at least
+SMALLER = 2.0  # times: what a call of the VAE needs at its peak, at most half
+BLOCK = 1 / 1.05  # times as fast: matrix products are all of it, so there is nothing to win
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured."""
+
+    rounds: int  # of each, in turn
+    vae: VAEConfig
+    sides: tuple[int, ...]  # of the VAE's pictures, in pixels
+    calls: tuple[tuple[str, str], ...]  # whose memory is measured
+    mmdit: MMDiTConfig  # of one block
+    grid: tuple[int, int, int]  # of image tokens
+    text_tokens: int = 64
+
+
+FULL = Plan(
+    rounds=5,
+    vae=VAEConfig.official(),
+    sides=(256, 512),
+    calls=tuple((d, t) for d in ("decode", "encode") for t in ("float32", "bfloat16")),
+    mmdit=replace(MMDiTConfig.official(), num_layers=1),
+    grid=(1, 16, 16),
+)
+QUICK = Plan(
+    rounds=1,
+    vae=VAEConfig(base_dim=16),
+    sides=(64, 96),
+    calls=(("decode", "float32"),),
+    mmdit=replace(
+        FULL.mmdit, num_attention_heads=2, attention_head_dim=32, axes_dims_rope=(8, 12, 12)
+    ),
+    grid=(1, 4, 6),
+    text_tokens=7,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    unit: str  # s, MB or tokens/s
+    ours: float
+    reference: float
+    target: float | None = None  # times better than the reference, at least
+    # float32: the largest difference from the reference's result, relative to its largest value;
+    # bf16: root mean square distance to the float32 result, relative to it, and the reference's
+    error: float | None = None
+    allowed: float | None = None
+
+    @property
+    def gain(self) -> float:
+        """How many times better ours is: faster, smaller."""
+        a, b = self.ours, self.reference
+        return a / b if self.unit.endswith("/s") else b / a
+
+    @property
+    def missed(self) -> list[str]:
+        missed = []
+        if self.target is not None and not self.gain >= self.target:
+            missed.append(f"{self.gain:.2f}x, wanted {self.target:.2f}x")
+        if self.error is not None and not self.error <= self.allowed:
+            missed.append(f"off by {self.error:.1e}, allowed {self.allowed:.1e}")
+        return missed
+
+    def __str__(self):
+        target = "" if self.target is None else f">= {self.target:.2f}x"
+        error = "" if self.error is None else f"{self.error:.1e} <= {self.allowed:.1e}"
+        judged = self.target is not None or self.error is not None
+        verdict = f"MISSED: {'; '.join(self.missed)}" if self.missed else "ok" if judged else ""
+        figures = f"{_number(self.ours)} {_number(self.reference)} {self.unit:8}"
+        line = f"{self.what:44} {figures} {self.gain:6.2f}x {target:8} {error:18} {verdict}"
+        return line.rstrip()
+
+
+HEAD = f"{'':44} {'ours':>9} {'reference':>9} {'':8} {'better':>7} {'target':8} {'error':18}"
+
+
+def _number(value: float) -> str:
+    return f"{value:9,.0f}" if value >= 100 else f"{value:9.3g}"
+
+
+# -- time and error -------------------------------------------------------------------------------
+
+
+def alternate(calls: list[Callable], rounds: int) -> tuple[list[float], list]:
+    """-> median seconds of the processor for each call, and what each returned at first"""
+    seconds, results = [[] for _ in calls], {}
+    for _ in range(rounds):
+        for i, call in enumerate(calls):
+            start = time.process_time()
+            result = call()
+            seconds[i].append(time.process_time() - start)
+            results.setdefault(i, result)
+    return [statistics.median(each) for each in seconds], list(results.values())
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Root mean square of a - b, relative to that of b."""
+    return ((a.double() - b.double()).norm() / b.double().norm()).item()
+
+
+def pairs_of(network, config, twin) -> dict:
+    """{dtype: (ours, its twin)} with the same weights, which bf16 can hold, in both dtypes"""
+    with torch.device("meta"):
+        ours = network(config)
+    rounded = random_weights(ours, 0).bfloat16()
+    both = {torch.float32: copy.deepcopy(rounded).float(), torch.bfloat16: rounded}
+    return {dtype: (ours, copy_weights(ours, twin(config))) for dtype, ours in both.items()}
+
+
+def noise(*shape) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).bfloat16()
+
+
+def compare(what: str, pairs, inputs: dict, rounds: int, target: float, bound: str):
+    """Yields a row for each dtype, of one network and its twin with the same inputs."""
+    exact = None
+    for dtype, (ours, theirs) in pairs.items():
+        given = {k: v.to(dtype) if torch.is_tensor(v) else v for k, v in inputs.items()}
+        calls = [partial(run_ours, ours, given), partial(run, theirs, given)]
+        (a, b), results = alternate(calls, rounds)
+        result, reference = map(_joined, results)
+        if dtype == torch.float32:
+            exact = reference
+            error, allowed = difference(result, reference)[1], within(bound)
+        else:
+            error, allowed = distance(result, exact), distance(reference, exact)
+        yield Row(f"{what}, {_name(dtype)}", "s", a, b, target, error, allowed)
+
+
+def _joined(result) -> torch.Tensor:
+    """A VAE's mean and log-variance as one tensor."""
+    return torch.cat(result) if isinstance(result, tuple) else result
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def vae_rows(plan: Plan) -> Iterator[Row]:
+    pairs = pairs_of(VAE, plan.vae, reference_vae)
+    for side in plan.sides:
+        inputs = {
+            "decode": {"z": noise(1, plan.vae.z_dim, side // 8, side // 8)},
+            "encode": {"img": noise(1, 3, side, side).clamp(-1, 1)},
+        }
+        for direction, given in inputs.items():
+            what = f"VAE, {direction} {side}x{side}"
+            yield from compare(what, pairs, given, plan.rounds, FASTER[direction], "vae")
+
+
+def block_rows(plan: Plan) -> Iterator[Row]:
+    config, (_, rows, cols) = plan.mmdit, plan.grid
+    inputs = {
+        "img": noise(1, rows * cols, config.in_channels),
+        "txt": noise(1, plan.text_tokens, config.joint_attention_dim),
+        "sigma": torch.tensor([0.6875]),
+        "grids": [plan.grid],
+    }
+    what = f"MMDiT, one block, {rows * cols} + {plan.text_tokens} tokens"
+    pairs = pairs_of(MMDiT, config, reference_mmdit)
+    yield from compare(what, pairs, inputs, plan.rounds, BLOCK, "mmdit")
+
+
+# -- the rest -------------------------------------------------------------------------------------
+
+
+def tokenizer_rows(plan: Plan) -> Iterator[Row]:
+    """This repository's README: as much prose, in more than one script, as a prompt ever has."""
+    folder, name = locate.find("tokenizer"), "official"
+    if folder is None:
+        folder, name = ROOT / "data" / "pocket" / "tokenizer", "pocket"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    seconds = [[], []]
+    for _ in range(plan.rounds):  # loaded anew each time: both remember words that they have met
+        ours = Tokenizer.load(folder)
+        theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        calls = [partial(ours.encode, text), partial(theirs, text, verbose=False)]
+        once, (ids, expected) = alternate(calls, 1)
+        for each, value in zip(seconds, once):
+            each.append(value)
+    expected = expected.input_ids
+    a, b = (len(ids) / statistics.median(each) for each in seconds)
+    wrong = sum(x != y for x, y in zip(ids, expected)) + abs(len(ids) - len(expected))
+    what = f"tokenizer, {len(ids):,} tokens, {name} vocabulary"
+    yield Row(what, "tokens/s", a, b, error=wrong, allowed=0)
+
+
+def import_rows(plan: Plan) -> Iterator[Row]:
+    pairs = [[measure_import(who) for who in ("ours", "reference")] for _ in range(plan.rounds)]
+    figures = {"seconds": ("import of the pipeline", "s", 1)}
+    if can_measure_memory():
+        figures["bytes"] = "import of the pipeline, memory after it", "MB", 1e6
+    for key, (what, unit, size) in figures.items():
+        a, b = (statistics.median(each[key] / size for each in side) for side in zip(*pairs))
+        yield Row(what, unit, a, b)
+
+
+def memory_rows(plan: Plan) -> Iterator[Row]:
+    for direction, dtype in plan.calls if can_measure_memory() else ():
+        ours, theirs = (
+            measure_call(who, direction, plan.sides, dtype, plan.vae.base_dim)
+            for who in ("ours", "reference")
+        )
+        for i, side in enumerate(plan.sides):
+            peaks = ours["peaks"][i] / 1e6, theirs["peaks"][i] / 1e6
+            yield Row(f"VAE, {direction} {side}x{side}, {dtype}, peak", "MB", *peaks, SMALLER)
+        weights = ours["weights"] / 1e6, theirs["weights"] / 1e6
+        if direction == plan.calls[0][0]:
+            yield Row(f"VAE, {dtype}, weights", "MB", *weights)
+
+
+# -- all of it ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def bench(plan: Plan) -> list[Row]:
+    """Measure all that the plan names; print each line of the table as soon as it is known."""
+    torch.set_num_threads(1)
+    print(HEAD.rstrip(), flush=True)
+    rows = []
+    for part in (vae_rows, memory_rows, block_rows, tokenizer_rows, import_rows):
+        for row in part(plan):
+            rows.append(row)
+            print(row, flush=True)
+    if not can_measure_memory():
+        print("memory was not measured: that needs the account that Linux keeps in /proc")
+    return rows
+
+
+def record(rows: list[Row], file: Path) -> None:
+    """Write the rows with machine and versions."""
+    table = [asdict(row) | {"gain": row.gain, "missed": row.missed} for row in rows]
+    rounded = [{k: _short(value) for k, value in row.items()} for row in table]
+    result = {"rows": rounded} | provenance("diffusers", "transformers")
+    with whole_file(file) as unfinished:
+        unfinished.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _short(value):
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,0 +1,40 @@
+"""The first pictures anyone sees: eight scenes, painted from their captions, side by side."""
+
+from PIL import Image
+
+from ..posters.draw import SIDE, Scene, Shape, caption
+
+STEPS, GUIDANCE, COLUMNS = 20, 4.0, 4
+
+# Each with the language it is asked in. The purple star was never drawn for training.
+SCENES = (
+    (Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of"), "en"),
+    (Scene("navy", (Shape("star", "yellow"),), "large", "HI"), "en"),
+    (Scene("gray", (Shape("ring", "green"), Shape("square", "pink")), "above"), "en"),
+    (Scene("beige", (Shape("triangle", "purple"),), "large"), "zh"),
+    (Scene("mint", (Shape("diamond", "orange"),), "small centre", "Q7"), "en"),
+    (Scene("sky", (Shape("star", "red"), Shape("circle", "black")), "left of", "OK"), "zh"),
+    (Scene("white", (Shape("star", "purple"),), "small right"), "en"),
+    (Scene("beige", (Shape("circle", "green"),), "large", "2026"), "zh"),
+)
+PROMPTS = tuple(caption(scene, language) for scene, language in SCENES)
+
+
+def paint(pipe) -> list[Image.Image]:
+    """One picture of each prompt, the first from seed 0, the next from seed 1, and so on."""
+    return pipe(
+        list(PROMPTS),
+        negative_prompt=" ",
+        true_cfg_scale=GUIDANCE,
+        num_inference_steps=STEPS,
+        seed=list(range(len(PROMPTS))),
+    )
+
+
+def sheet(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures of 128x128 -> one picture, four in a row, without gaps."""
+    rows = -(-len(pictures) // COLUMNS)
+    canvas = Image.new("RGB", (COLUMNS * SIDE, rows * SIDE), "white")
+    for i, picture in enumerate(pictures):
+        canvas.paste(picture, (i % COLUMNS * SIDE, i // COLUMNS * SIDE))
+    return canvas

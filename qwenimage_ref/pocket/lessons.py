@@ -1,0 +1,62 @@
+"""What the painter is taught: which posters, in which words, by which recipe."""
+
+import functools
+from dataclasses import dataclass
+
+from ..posters.draw import Scene, loosened, reworded, sample_scene
+from ..train.loop import Recipe
+
+WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the painter is taught, and how. The second lesson goes on from the first one's end."""
+
+    POSTERS = 32_768  # distinct pictures; their captions are worded anew in every epoch
+
+    recipe: Recipe
+    first: int  # number of its first poster
+    word_share: float = WORD_SHARE
+    lengths: tuple[int, ...] = (1, 2, 3, 4)  # of the words
+    loose: bool = False  # captions as people type them: capitals, full stops, "grey"
+
+    def place(self, number: int) -> int:
+        """Number of a poster, counted on and on -> its place among the lesson's posters"""
+        return number % self.POSTERS
+
+    def scene(self, number: int) -> Scene:
+        """Number of a poster, counted on and on -> its scene"""
+        seed = self.first + self.place(number)
+        return sample_scene(seed, word_share=self.word_share, lengths=self.lengths)
+
+    def scenes(self) -> frozenset[Scene]:
+        """All that its pictures show."""
+        return frozenset(self.scene(number) for number in range(self.POSTERS))
+
+    def prompt(self, number: int) -> str:
+        """The poster's caption in the words of this epoch"""
+        worded = f"{self.first + self.place(number)} {number // self.POSTERS}"
+        text = reworded(self.scene(number), worded)
+        return loosened(text, worded) if self.loose else text
+
+
+LESSONS = {
+    "painter": Lesson(
+        Recipe(steps=2900, batch=64, lr=1e-3, muon_lr=2e-3, decay_from=0.35, ema=0.995), first=0
+    ),
+    # words arrive last, and the long ones last of all
+    "speller": Lesson(
+        Recipe(steps=2800, batch=64, lr=7e-4, muon_lr=1.5e-3, decay_from=0.1, ema=0.995, seed=1),
+        first=1_024_000,
+        word_share=0.85,
+        lengths=(1, 2, 3, 3, 4, 4),
+        loose=True,
+    ),
+}
+
+
+@functools.cache
+def trained_scenes() -> frozenset[Scene]:
+    """Every scene that the painter's training pictures show."""
+    return frozenset().union(*(lesson.scenes() for lesson in LESSONS.values()))

@@ -1,0 +1,268 @@
+"""The pocket model from nothing: tokenizer, VAE, then text tower and MMDiT together."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
+from ..files import whole_file
+from ..mmdit import MMDiT, Modulation
+from ..posters.draw import SIDE, draw, poster
+from ..text_encoder import TextEncoder
+from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
+from ..train.flow import flow_step, sample_sigma
+from ..train.loop import Recipe, Run
+from ..vae import VAE
+from .lessons import LESSONS, WORD_SHARE, Lesson
+
+# --- VAE
+
+POCKET_VAE = VAEConfig(base_dim=16)
+VAE_RECIPE = Recipe(steps=4000, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
+CROP = 64  # pixels; whole posters come in the last fifth of the steps
+MEASURED = 512  # posters that the latents' mean and deviation are taken from
+TEST_SEED = 10_000_000  # posters from here on are never trained on
+
+
+def pictures(seeds) -> torch.Tensor:
+    """Seeds of N posters -> (N, 3, 128, 128) in [-1, 1]"""
+    return as_input([poster(seed, word_share=WORD_SHARE)[1] for seed in seeds])
+
+
+def as_input(drawn: list[np.ndarray]) -> torch.Tensor:
+    """N pictures (128, 128, 3) uint8 -> (N, 3, 128, 128) in [-1, 1], channels last in memory"""
+    img = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return img.contiguous(memory_format=torch.channels_last)
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """(B, 3, H, W), (B, 3, H, W) -> mean peak signal-to-noise ratio in dB of pictures in [-1, 1]"""
+    error = (a - b).pow(2).flatten(1).mean(1)
+    return (10 * torch.log10(4 / error)).mean().item()
+
+
+def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
+    """Train the pocket VAE; returns it with the averaged weights and measured latent statistics."""
+    torch.manual_seed(recipe.seed)
+    vae = VAE(POCKET_VAE).to(memory_format=torch.channels_last)
+    with torch.no_grad():  # a narrow posterior from the start: noise would drown the first lessons
+        vae.quant_conv.bias[POCKET_VAE.z_dim :] = -7.0
+    run = Run(vae, recipe, folder)
+    test = pictures(range(TEST_SEED, TEST_SEED + MEASURED // 8))
+
+    def loss_of(img, noise):
+        mean, logvar = vae.encode(img)
+        z = mean + torch.exp(logvar / 2) * noise
+        error = vae.decoder(vae.post_quant_conv(z)).float() - img
+        across, down = error.diff(dim=3).abs().mean(), error.diff(dim=2).abs().mean()
+        spread = (mean.float().pow(2) + logvar.float().exp() - logvar.float() - 1).mean()
+        return 5 * error.pow(2).mean() + error.abs().mean() + (across + down) / 2 + 1e-6 * spread
+
+    def loss_at(step):
+        whole = step >= 0.8 * recipe.steps
+        count, side = (recipe.batch // 4, SIDE) if whole else (recipe.batch, CROP)
+        rng = recipe.generator(step)
+        img = pictures(range(step * recipe.batch, step * recipe.batch + count))
+        at = torch.randint(0, SIDE - side + 1, (count, 2), generator=rng).tolist()
+        img = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(img, at)])
+        noise = torch.randn(count, POCKET_VAE.z_dim, side // 8, side // 8, generator=rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss_of(img.contiguous(memory_format=torch.channels_last), noise)
+
+    @torch.no_grad()
+    def measure():
+        return {"psnr": psnr(vae.decode(vae.encode(test)[0]), test)}
+
+    run.fit(loss_at, measure=measure, **fit)
+    run.averaged().__enter__()
+    return with_statistics(vae)
+
+
+@torch.no_grad()
+def with_statistics(vae: VAE) -> VAE:
+    """The same weights in a VAE whose config holds the latents' mean and deviation per channel."""
+    batches = [pictures(range(i, i + 32)) for i in range(0, MEASURED, 32)]
+    raw = torch.cat([vae.encode(batch)[0] for batch in batches])
+    mean, std = raw.mean((0, 2, 3)).tolist(), raw.std((0, 2, 3)).tolist()
+    config = dataclasses.replace(
+        vae.config,
+        latents_mean=tuple(round(m, 4) for m in mean),
+        latents_std=tuple(round(s, 4) for s in std),
+    )
+    measured = VAE(config).to(memory_format=torch.channels_last)
+    measured.load_state_dict(vae.state_dict())
+    return measured
+
+
+# --- text tower and MMDiT, trained together on the latents of the finished VAE
+
+POCKET_TOKENS = 640  # more would merge pairs of letters, and spelling would have to be learned anew
+POCKET_TEXT = TextEncoderConfig(
+    num_hidden_layers=4,
+    hidden_size=192,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    intermediate_size=384,
+    vocab_size=POCKET_TOKENS,
+    mrope_section=(8, 8, 8),
+    image_token_id=POCKET_TOKENS - len(ADDED_TOKENS) + ADDED_TOKENS.index("<|image_pad|>"),
+)
+POCKET_MMDIT = MMDiTConfig(
+    num_layers=8,
+    num_attention_heads=4,
+    attention_head_dim=48,
+    joint_attention_dim=192,
+    axes_dims_rope=(8, 20, 20),
+)
+CHUNK = 1024  # posters drawn and encoded at a time, when first needed
+SIGMA_SHIFT = 2.0
+CAPTION_DROPOUT = (
+    0.1  # these see the negative prompt instead, so that guidance has something to push from
+)
+
+
+def train_tokenizer() -> Tokenizer:
+    """The pocket tokenizer: captions, and the template often enough that its words are tokens."""
+    captions = [poster(seed, word_share=WORD_SHARE)[2] for seed in range(8000)]
+    return Tokenizer.train(captions + [T2I.replace("{}", "")] * len(captions), POCKET_TOKENS)
+
+
+def digest(module: nn.Module) -> str:
+    """Twelve digits that change with the weights and, where there is one, the config."""
+    found = hashlib.sha256(repr(getattr(module, "config", "")).encode())
+    for parameter in module.parameters():
+        found.update(parameter.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()[:12]
+
+
+class Painter(nn.Module):
+    """The two networks that learn together; `configs` are of the text tower and of the MMDiT."""
+
+    def __init__(self, seed: int = 0, configs=None):
+        super().__init__()
+        torch.manual_seed(seed)
+        text, mmdit = configs or (POCKET_TEXT, POCKET_MMDIT)
+        self.text_encoder = TextEncoder(text)
+        self.transformer = MMDiT(mmdit)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(self.text_encoder.model.embed_tokens.weight)
+        # both towers start as the identity: a token is itself before it is its context
+        for layer in self.text_encoder.model.layers:
+            nn.init.zeros_(layer.self_attn.o_proj.weight)
+            nn.init.zeros_(layer.mlp.down_proj.weight)
+        for module in self.transformer.modules():
+            if isinstance(module, Modulation):
+                nn.init.zeros_(module[1].weight)
+        nn.init.zeros_(self.transformer.norm_out.linear.weight)
+        nn.init.zeros_(self.transformer.proj_out.weight)  # and the velocity as zero
+
+    def matrices(self) -> list[str]:
+        """Names of the matrices inside the layers, which Muon trains in half of AdamW's steps."""
+        return [
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.ndim == 2 and (".layers." in name or ".transformer_blocks." in name)
+        ]
+
+
+def encode_captions(tokenizer: Tokenizer, prompts: list[str]):
+    """N prompts -> ids (N, T) padded on the right to a multiple of 16, mask (N, T)"""
+    rows = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+    longest = -(-max(map(len, rows)) // 16) * 16  # few different lengths: each is compiled anew
+    ids = torch.tensor([row + [tokenizer.pad_id] * (longest - len(row)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(longest) < lengths.unsqueeze(1)
+
+
+class Latents:
+    """Normalised latents of a lesson's posters, encoded chunk by chunk and kept in a folder."""
+
+    def __init__(self, vae: VAE, lesson: Lesson, folder: Path):
+        self.vae, self.lesson, self.folder, self.chunks = vae, lesson, folder, {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __getitem__(self, places) -> torch.Tensor:
+        """Places of B of the lesson's posters -> (B, 16, 16, 16)"""
+        return torch.stack([self._chunk(n // CHUNK)[n % CHUNK] for n in places]).float()
+
+    def _chunk(self, i: int) -> torch.Tensor:
+        if i not in self.chunks:
+            file = self.folder / f"{i:03d}.safetensors"
+            if not file.exists():
+                numbers = range(i * CHUNK, (i + 1) * CHUNK)
+                parts = [
+                    encode_posters(self.vae, self.lesson, numbers[j : j + 32])
+                    for j in range(0, CHUNK, 32)
+                ]
+                with whole_file(file) as partial:
+                    save_file({"latents": torch.cat(parts).bfloat16().contiguous()}, partial)
+            self.chunks[i] = load_file(file)["latents"]
+        return self.chunks[i]
+
+
+@torch.no_grad()
+def encode_posters(vae: VAE, lesson: Lesson, numbers) -> torch.Tensor:
+    """Numbers of N posters -> (N, 16, 16, 16) normalised latents"""
+    drawn = [draw(lesson.scene(number), lesson.first + number) for number in numbers]
+    return vae.normalize(vae.encode(as_input(drawn))[0])
+
+
+def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPTION_DROPOUT):
+    """-> ids (B, T), mask (B, T), data and noise (B, 16, 16, 16), sigma (B,) of a step"""
+    recipe = lesson.recipe
+    rng = recipe.generator(step)
+    numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
+    drop = torch.rand(recipe.batch, generator=rng) < dropout
+    prompts = [" " if drop[i] else lesson.prompt(n) for i, n in enumerate(numbers)]
+    data = latents[[lesson.place(n) for n in numbers]]
+    noise = torch.randn(data.shape, generator=rng)
+    sigma = sample_sigma(len(data), SIGMA_SHIFT, rng)
+    return *encode_captions(tokenizer, prompts), data, noise, sigma
+
+
+def train_painter(
+    vae: VAE,
+    tokenizer: Tokenizer,
+    folder: Path,
+    lesson: Lesson = LESSONS["painter"],
+    start: Painter | None = None,
+    compiled: bool = False,
+    **fit,
+) -> Painter:
+    """Train text tower and MMDiT by flow matching; returns them with the averaged weights.
+
+    `start`: the painter of the lesson before, which is trained further; None: from nothing.
+    `compiled`: torch.compile, 1.3 times as fast after minutes of compiling; needs a C++ compiler.
+    """
+    recipe = lesson.recipe
+    painter = Painter(recipe.seed) if start is None else start
+    # latents of one VAE mean nothing to a painter of another's; nor is a lesson taken up again
+    # after another beginning
+    origin = " ".join([digest(vae), repr(lesson)] + ([digest(start)] if start else []))
+    run = Run(painter, recipe, folder, painter.matrices(), origin=origin)
+    latents = Latents(vae, lesson, folder / f"latents-{digest(vae)}")
+    keep = tokenizer.prefix_length
+
+    def loss_of(ids, mask, data, noise, sigma):
+        txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
+        return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
+
+    fast = torch.compile(loss_of, dynamic=False) if compiled else loss_of
+
+    def loss_at(step):
+        drawn = batch(lesson, latents, tokenizer, step)  # outside: latents are made in float32
+        with torch.autocast("cpu", torch.bfloat16):
+            return fast(*drawn)
+
+    run.fit(loss_at, **fit)
+    run.averaged().__enter__()
+    return painter

@@ -1,0 +1,250 @@
+"""The `qwenimage` command: pictures, one clear line for every wrong input, nothing half-written."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from qwenimage_ref import cli
+
+ROOT = Path(__file__).parents[2]
+POCKET = ROOT / "data" / "pocket"
+PROMPT = "a red circle left of a blue star on a white background"
+QUICK = ["--steps", "2"]
+
+
+def run(capsys, *arguments) -> tuple[int, str]:
+    """Exit status and what stands on stderr, progress bars left out."""
+    status = cli.main([str(a) for a in arguments])
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    return status, "\n".join(line for line in lines if line and not line.startswith("painting:"))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A copy of the pocket folder that a test may damage."""
+    copy = tmp_path / "weights"
+    shutil.copytree(POCKET, copy)
+    return copy
+
+
+def test_the_command_of_the_readme_paints_within_ten_seconds(tmp_path):
+    out = tmp_path / "out.png"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "qwenimage_ref.cli", "paint", PROMPT, "-o", str(out)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # processor seconds: beside other tests the clock on the wall measures those too
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert done.returncode == 0, done.stderr
+    assert "painting: 100%" in done.stderr and "20/20" in done.stderr
+    assert Image.open(out).size == (128, 128)
+    assert np.asarray(Image.open(out)).std() > 10  # a picture, not one flat colour
+    assert seconds <= 10
+
+
+def test_the_same_seed_writes_the_same_file(tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        assert run(capsys, "paint", PROMPT, "-o", tmp_path / name, *QUICK) == (0, "")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("suffix, kind", [(".jpg", "JPEG"), (".webp", "WEBP")])
+def test_the_name_s_ending_chooses_the_format(tmp_path, capsys, suffix, kind):
+    out = tmp_path / f"out{suffix}"
+    assert run(capsys, "paint", PROMPT, "-o", out, *QUICK)[0] == 0
+    assert Image.open(out).format == kind
+
+
+def test_a_new_picture_replaces_the_old_one_and_leaves_nothing_else(tmp_path, capsys):
+    out = tmp_path / "out.png"
+    out.write_text("old")
+    assert run(capsys, "paint", PROMPT, "-o", out, *QUICK)[0] == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+    assert Image.open(out).size == (128, 128)
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        ([""], "the prompt is empty; say what to paint"),
+        (["  \n"], "the prompt is empty"),
+        (["a" * 1_000_000], "the prompt has 1,000,000 characters; shorten it"),
+        (["x", "--size", "0x128"], "width 0 is not a positive multiple of 16"),
+        (["x", "--size=-16x128"], "width -16 is not a positive multiple of 16"),
+        (["x", "--size", "128x100"], "height 100 is not a positive multiple of 16; try 96 or 112"),
+        (["x", "--size", "65536x65536"], "use smaller sides"),
+        (["x", "--size", "big"], "--size big is not WIDTHxHEIGHT, for example 128x128"),
+        (["x", "--steps", "0"], "use 2 or more"),
+        (["x", "--steps", "1"], "use 2 or more"),
+        (["x", "--steps", "10000000000000"], "at most 1000"),
+        (["x", "--weights", "~nobody-of-this-name/x"], "qwenimage: "),
+        (["x", "--steps", "many"], "invalid int value: 'many'"),
+        (["x", "--cfg", "nan"], "--cfg nan is not a number"),
+        (["x", "--seed", "99999999999999999999"], "is not in 0 to 2**63 - 1"),
+        (["x", "--weights", "no/where"], "no/where is neither a folder nor a model"),
+        (["x", "--colour", "red"], "unrecognized arguments: --colour red"),
+        ([], "the following arguments are required: prompt"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_status_two(tmp_path, capsys, arguments, line):
+    out = tmp_path / "out.png"
+    status, error = run(capsys, "paint", *arguments, "-o", out)
+    assert status == 2
+    assert line in error and error.startswith("qwenimage: ") and "\n" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_found_before_painting(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    for out, line in (
+        (tmp_path / "no" / "out.png", "is not a folder; make it first"),
+        (tmp_path / "file" / "out.png", "is not a folder; make it first"),
+        (tmp_path / "folder.png", "is a folder; name a file in it"),
+        (tmp_path / "out.txt", "end the name in one of .png"),
+    ):
+        start = time.monotonic()
+        status, error = run(capsys, "paint", PROMPT, "-o", out)
+        assert (status, "\n" in error) == (2, False) and line in error
+        assert time.monotonic() - start < 0.5
+
+
+def test_a_folder_without_write_permission_is_named(tmp_path, capsys, monkeypatch):
+    # the administrator may write anywhere, so the system's answer is given here
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    status, error = run(capsys, "paint", PROMPT, "-o", tmp_path / "out.png")
+    assert status == 2 and "cannot be written to; choose another with -o" in error
+
+
+def test_a_full_disk_leaves_no_picture(tmp_path, capsys, monkeypatch):
+    def full(self, file, **_):
+        Path(file).write_bytes(b"half a picture")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    status, error = run(capsys, "paint", PROMPT, "-o", tmp_path / "out.png", *QUICK)
+    assert status == 2 and "No space left on device" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def damaged(weights: Path, how: str) -> str:
+    """Damage a folder of weights; returns what the error must say."""
+    file = weights / "transformer" / "diffusion_pytorch_model.safetensors"
+    if how == "file missing":
+        file.unlink()
+        return "holds no .safetensors file; is it downloaded?"
+    if how == "cut short":
+        file.write_bytes(file.read_bytes()[:-1000])
+        return "is cut short or damaged"
+    if how == "pickle":
+        torch.save({"a": torch.zeros(1)}, file.with_suffix(".bin"))
+        file.unlink()
+        return "pickle files can run any code and are never opened"
+    if how == "pickle with another name":
+        file.unlink()
+        torch.save({"a": torch.zeros(1)}, file)
+        return "is cut short or damaged"
+    if how == "shard missing":
+        index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+        file.with_suffix(".safetensors.index.json").write_text(json.dumps(index))
+        return "2 of 2 shards are missing: one.safetensors, two.safetensors; finish the download"
+    if how == "config missing":
+        (weights / "vae" / "config.json").unlink()
+        return "is missing; is the folder completely downloaded?"
+    if how == "config damaged":
+        (weights / "transformer" / "config.json").write_text("{")
+        return "transformer/config.json"
+    if how == "tokenizer missing":
+        (weights / "tokenizer" / "vocab.json").unlink()
+        return "vocab.json is missing"
+    tensors = load_file(file)
+    if how == "NaN":
+        tensors["img_in.weight"][0, 0] = float("nan")
+        expected = "img_in.weight holds NaN or infinity; the file is damaged"
+    if how == "wrong shape":
+        tensors["img_in.weight"] = tensors["img_in.weight"][:, :-1].contiguous()
+        expected = "wrong shapes: img_in.weight is [192, 63] instead of [192, 64]"
+    if how == "tensor missing":
+        del tensors["img_in.weight"]
+        expected = "1 tensors are missing (img_in.weight)"
+    save_file(tensors, file)
+    return expected
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "file missing",
+        "cut short",
+        "pickle",
+        "pickle with another name",
+        "shard missing",
+        "config missing",
+        "config damaged",
+        "tokenizer missing",
+        "NaN",
+        "wrong shape",
+        "tensor missing",
+    ],
+)
+def test_damaged_weights_are_one_line_and_status_two(weights, tmp_path, capsys, how):
+    line = damaged(weights, how)
+    out = tmp_path / "out.png"
+    status, error = run(capsys, "paint", PROMPT, "--weights", weights, "-o", out)
+    assert status == 2
+    assert line in error and error.startswith("qwenimage: ") and "\n" not in error
+    assert not out.exists()
+
+
+def test_guidance_of_one_paints_without_a_negative_prompt(tmp_path, capsys):
+    for name, cfg in (("one.png", "1"), ("four.png", "4")):
+        assert run(capsys, "paint", PROMPT, "-o", tmp_path / name, "--cfg", cfg, *QUICK)[0] == 0
+    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "four.png").read_bytes()
+
+
+def test_info_names_the_parts_and_their_size(capsys):
+    assert cli.main(["info", str(POCKET)]) == 0
+    shown = capsys.readouterr().out
+    assert "10,887,040 parameters in use" in shown and "sample_size: 128" in shown
+
+
+def test_info_says_what_a_single_file_is(capsys):
+    assert cli.main(["info", str(POCKET / "vae" / "diffusion_pytorch_model.safetensors")]) == 0
+    shown = capsys.readouterr().out
+    assert "the VAE of Qwen-Image; official names" in shown
+    assert "BF16" in shown and "numbers in 194 tensors" in shown and "paint --vae FILE" in shown
+
+
+def test_parts_from_single_files_paint_the_picture_of_the_folder(weights, tmp_path, capsys):
+    files = []
+    for part in ("transformer", "vae", "text_encoder"):
+        file = tmp_path / f"{part}.safetensors"
+        next((weights / part).glob("*.safetensors")).rename(file)
+        files += [f"--{part.replace('_', '-')}", file]
+    few = ["--steps", "2", "--size", "64x64", "-o"]
+    assert run(capsys, "paint", PROMPT, *few, tmp_path / "folder.png") == (0, "")
+    single = ["--weights", weights, *files, *few, tmp_path / "single.png"]
+    assert run(capsys, "paint", PROMPT, *single) == (0, "")
+    assert (tmp_path / "folder.png").read_bytes() == (tmp_path / "single.png").read_bytes()
+
+
+def test_a_file_of_the_wrong_part_is_one_line_and_status_two(tmp_path, capsys):
+    file, out = POCKET / "vae" / "diffusion_pytorch_model.safetensors", tmp_path / "out.png"
+    status, error = run(capsys, "paint", PROMPT, "--transformer", file, "-o", out)
+    assert status == 2 and not out.exists()
+    assert error.endswith("not the transformer of a Qwen-Image model; it goes with --vae")

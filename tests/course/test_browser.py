@@ -1,0 +1,191 @@
+"""Notebooks as a reader meets them: in JupyterLab, in a real browser, with a hand on a slider."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = ("00", "05", "08")  # that have sliders
+TOKEN = "reader"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+QUIET = [  # a test browser calls nobody
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--metrics-recording-only",
+    "--no-first-run",
+]
+SETTINGS = {
+    # every cell in the page at once, so that outputs can be counted
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+KERNEL_IDLE = """() => {
+    const panel = window.jupyterapp?.shell.currentWidget;
+    return panel?.sessionContext?.session?.kernel?.status === "idle";
+}"""
+OUTPUTS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === "code")
+    .flatMap(cell => cell.model.outputs.toJSON())"""
+# a cell has no number before it has run, and none is run after one that fails
+ALL_RUN_OR_ONE_FAILED = """() => {
+    const cells = window.jupyterapp.shell.currentWidget.content.widgets
+        .filter(cell => cell.model.type === "code");
+    const outputs = cells.flatMap(cell => cell.model.outputs.toJSON());
+    return cells.every(cell => cell.model.executionCount !== null)
+        || outputs.some(output => output.output_type === "error");
+}"""
+# the box of sliders holds the picture and the words below it
+MOVED = """([box, src, words]) =>
+    box.querySelector(":scope > .widget-image").src !== src
+    && box.querySelector(":scope > .widget-label").innerText !== words"""
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(280)]
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+
+
+def missing(what: str):
+    """On a reader's machine the test may be left out; where it must run, that is a failure."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}; the browser test was not run")
+
+
+def notebook(chapter: str) -> Path:
+    found = sorted((ROOT / "notebooks").glob(f"{chapter}_*.ipynb"))
+    assert found, f"chapter {chapter} is not built; run make notebooks"
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if importlib.util.find_spec("playwright") is None:
+        missing("playwright is not installed")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        missing("there is no chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=executable, args=QUIET + root)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab over copies of the notebooks, with settings of its own."""
+    home = tmp_path_factory.mktemp("lab")
+    course = home / "course"
+    course.mkdir()
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(file, course)  # Lab saves what it has run
+    for name, content in SETTINGS.items():
+        file = home / "settings" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folders = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    env = os.environ | {key: str(home / name) for key, name in folders.items()}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
+        *(f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={course}"),
+        "--expose-app-in-browser",
+    ]
+    log = home / "lab.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(command, env=env, cwd=home, stdout=out, stderr=out)
+        try:
+            wait_until_up(f"http://127.0.0.1:{port}/api?token={TOKEN}", server, log)
+            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?reset&token={TOKEN}"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def wait_until_up(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()[-2000:]
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def page(browser, lab, chapter):
+    """The chapter, open and just run from top to bottom; `page.complaints` are its script's."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.complaints = []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(lab.format(notebook(chapter).name))
+    # careful: commands given before the kernel is idle do nothing
+    page.wait_for_function(KERNEL_IDLE, timeout=90_000)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    page.wait_for_function(ALL_RUN_OR_ONE_FAILED, timeout=180_000)
+    yield page
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.close()
+
+
+@every_chapter
+def test_a_notebook_runs_in_a_browser_and_its_slider_changes_the_picture(page, chapter):
+    outputs = page.evaluate(OUTPUTS)
+    errors = [output for output in outputs if output["output_type"] == "error"]
+    assert errors == []
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    assert last_words(outputs) == last_words(stored_outputs(chapter))
+    painted = sum("image/png" in output.get("data", {}) for output in outputs)
+    assert page.locator(".jp-RenderedImage img").count() == painted >= 2
+
+    box = page.locator(".widget-vbox:has(> .widget-image)").first
+    picture, words = box.locator("> .widget-image"), box.locator("> .widget-label")
+    before = picture.get_attribute("src"), words.inner_text()
+    handle = box.locator(".noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    handle.press("ArrowRight")
+    page.wait_for_function(MOVED, arg=[box.element_handle(), *before], timeout=60_000)
+    assert picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 100
+    assert page.complaints == []
+    if folder := os.environ.get("SCREENSHOTS"):  # to look at what the browser shows
+        photograph(page, Path(folder) / chapter)
+
+
+def stored_outputs(chapter: str) -> list[dict]:
+    cells = json.loads(notebook(chapter).read_text(encoding="utf-8"))["cells"]
+    return [output for cell in cells for output in cell.get("outputs", ())]
+
+
+def last_words(outputs: list[dict]) -> str:
+    """What is printed last of all, of which the file keeps a list of lines and Lab a text."""
+    printed = [output["text"] for output in outputs if output["output_type"] == "stream"]
+    return "".join(printed[-1])
+
+
+def photograph(page, folder: Path) -> None:
+    """One picture of each cell with what it shows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, cell in enumerate(page.locator(".jp-Notebook .jp-Cell").all()):
+        cell.scroll_into_view_if_needed()
+        cell.screenshot(path=folder / f"{i:02}.png")

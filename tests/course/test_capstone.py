@@ -1,0 +1,342 @@
+"""The capstone: what a blank lacks and keeps, and that grading names a mistake where it is."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import qwenimage_ref.mmdit
+from qwenimage_ref.course.publish import capstone
+from qwenimage_ref.course.publish.capstone import FILES, PACKAGE, CapstoneError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("capstone") / "blank"
+    capstone.write_blank(folder)
+    return folder
+
+
+@pytest.fixture
+def solved(tmp_path) -> Path:
+    """A reader's folder in which everything is right."""
+    (tmp_path / PACKAGE).mkdir()
+    for module in FILES:
+        shutil.copy(ROOT / PACKAGE / f"{module}.py", tmp_path / PACKAGE)
+    return tmp_path
+
+
+def plant(folder: Path, module: str, right: str, wrong: str) -> None:
+    path = folder / PACKAGE / f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(right) == 1, f"{right!r} is {text.count(right)} times in {module}.py"
+    path.write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+def graded(capsys, folder: Path, only: str = "") -> dict[str, str]:
+    """Part -> what was found of it."""
+    capstone.grade(folder, only)
+    _, *rows, _ = capsys.readouterr().out.splitlines()
+    return {row[:44].strip(): row[44:].strip() for row in rows}
+
+
+# ---- the blank
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_what_stays_in_a_blank_is_in_the_package(module):
+    text = (ROOT / PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    assert FILES[module] <= capstone.functions(text).keys()
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_blank_keeps_signatures_and_docstrings_and_no_body(module, blank):
+    ours = (ROOT / PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    theirs = (blank / PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    left, found = capstone.to_write(module, ours), capstone.functions(theirs)
+    assert found.keys() == capstone.functions(ours).keys()
+    for name, node in left.items():
+        assert ast.dump(found[name].args) == ast.dump(node.args)
+        documented = ast.get_docstring(node)
+        assert ast.get_docstring(found[name]) == documented
+        assert len(found[name].body) == 1 + (documented is not None)
+        assert ast.unparse(found[name].body[-1]) == capstone.EMPTY
+
+
+def test_a_comment_that_begins_a_body_goes_with_it():
+    text = "def rotate(x):\n    # careful: pairs\n    return x\n\n\ny = 1\n"
+    empty = "def rotate(x):\n    raise NotImplementedError\n\n\ny = 1\n"
+    assert capstone.blanked("rope", text) == empty
+
+
+def test_the_networks_of_a_blank_have_every_official_name(blank):
+    def names() -> list[dict]:
+        from qwenimage_ref import mmdit, text_encoder, vae
+
+        found = []
+        for module, network in ((mmdit, "MMDiT"), (text_encoder, "TextEncoder"), (vae, "VAE")):
+            config = getattr(module, f"{network}Config").official()
+            with torch.device("meta"):
+                built = getattr(module, network)(config)
+            found.append({name: tuple(p.shape) for name, p in built.named_parameters()})
+        return found
+
+    ours = names()
+    with capstone.readers_package(blank):
+        assert names() == ours
+
+
+def test_a_blank_lists_what_is_to_be_written(blank):
+    text = (blank / "README.md").read_text(encoding="utf-8")
+    assert "| `rope.py` | 05 |" in text and "`JointAttention.forward`" in text
+    assert "`JointAttention.__init__`" not in text
+    assert not (blank / PACKAGE / "course").exists(), "answers stay where the course is"
+
+
+def test_every_file_of_the_capstone_has_its_chapter():
+    stems = [path.stem for path in (ROOT / "notebooks" / "src").glob("*.py")]
+    assert capstone.CHAPTERS.keys() == FILES.keys()
+    assert {*capstone.CHAPTERS.values()} <= {stem[:2] for stem in stems}
+
+
+def test_a_blank_is_never_written_over_somebodys_work(blank):
+    path = blank / PACKAGE / "rope.py"
+    before = path.read_bytes()
+    with pytest.raises(CapstoneError, match="may hold your work; name another"):
+        capstone.write_blank(blank)
+    assert path.read_bytes() == before
+
+
+# ---- grading
+
+
+def test_of_a_blank_every_part_is_not_yet_written(capsys, blank):
+    found = graded(capsys, blank)
+    assert len(found) >= 20
+    assert [part for part, said in found.items() if not said.startswith("not yet written: ")] == []
+    assert found["mmdit: a picture of odd size"] == "not yet written: mmdit.MMDiT.forward"
+    assert found["sampler: guidance"] == "not yet written: sampler.guide"
+
+
+def test_of_the_package_every_part_is_equal(capsys):
+    assert set(graded(capsys, ROOT).values()) == {"equal"}
+
+
+BUGS = {
+    "shift and scale of the modulation swapped": (
+        *("mmdit", "layer_norm(x) * (1 + scale) + shift", "layer_norm(x) * (1 + shift) + scale"),
+        *("mmdit: a picture of odd size", "at transformer_blocks.0.attn.to_q:"),
+    ),
+    "the text gated as the image": (
+        *("mmdit", "txt = txt + txt_gate * txt_out", "txt = txt + img_gate * txt_out"),
+        *("mmdit: a picture of odd size", "at transformer_blocks.0.txt_mlp.net.0.proj:"),
+    ),
+    "eps of the MMDiT's RMSNorm": (
+        *("mmdit", "keepdim=True) + 1e-6)", "keepdim=True) + 1e-5)"),
+        *("mmdit: quiet streams", "at txt_norm:"),
+    ),
+    "padding attended": (
+        *("mmdit", "attn_mask=mask)", "attn_mask=None)"),
+        *("mmdit: shorter prompts, padded", "at transformer_blocks.0.attn.to_out.0:"),
+    ),
+    "half-split pairs in the MMDiT": (
+        "rope",
+        "x.float().unflatten(-1, (-1, 2)))",
+        "torch.stack(x.float().chunk(2, -1), -1).contiguous())",
+        *("rope: pairs turned", "at the turned pairs:"),
+    ),
+    "the odd row on the positive side": (
+        *("rope", "torch.arange(rows) - (rows - rows // 2)", "torch.arange(rows) - rows // 2"),
+        *("rope: positions of grids", "at the picture of grids [(1, 5, 3)]:"),
+    ),
+    "eps of the text tower outside the root": (
+        *("text_encoder", "keepdim=True) + self.eps)", "keepdim=True)) + self.eps"),
+        *("text encoder: quiet states", "at model.layers.0.input_layernorm:"),
+    ),
+    "key-value heads dealt out in turn": (
+        *("text_encoder", "k = k.repeat_interleave(self.group, dim=1)", "k = k.repeat(1, 3, 1, 1)"),
+        *("text encoder: a prompt", "at model.layers.0.self_attn.o_proj:"),
+    ),
+    "statistics of the latents inverted": (
+        *("vae", "return (z - mean) / std", "return (z - mean) * std"),
+        *("vae: the scale of latents", "at latents_mean and latents_std, normalize:"),
+    ),
+    "no activation before the VAE's convolutions": (
+        *("vae", "self.conv1(F.silu(self.norm1(x), inplace=True))", "self.conv1(self.norm1(x))"),
+        *("vae: picture to latents", "at encoder.down_blocks.0.conv1:"),
+    ),
+    "no terminal stretch": (
+        *("sampler", "if config.shift_terminal:\n        done", "if False:\n        done"),
+        *("sampler: noise levels", "at the sigmas of 20 steps, 64 tokens:"),
+    ),
+    "guidance rescaled over the whole picture": (
+        *(
+            "sampler",
+            "combined.norm(dim=-1, keepdim=True)",
+            "combined.norm(dim=(1, 2), keepdim=True)",
+        ),
+        *("sampler: guidance", "at the guided velocity:"),
+    ),
+    "merges from the last learned": (
+        *("bpe", "yield rank, i", "yield -rank, i"),
+        *("tokenizer: text to ids", "at id"),
+    ),
+    "a prompt cut with its letter": (
+        *("tokenizer", ": self.prefix_length + MAX_PROMPT_TOKENS]", ": MAX_PROMPT_TOKENS]"),
+        *("tokenizer: a prompt in its letter", "at id 1024 of"),
+    ),
+    "another letter": (
+        *("tokenizer", "Describe the image by detailing", "Describe the picture by detailing"),
+        *("tokenizer: a prompt in its letter", "at "),
+    ),
+    "spaces between tokens": (
+        *("tokenizer", 'b"".join(', 'b" ".join('),
+        *("tokenizer: ids to text", "at 'a red circle left of a blue st': it comes back as"),
+    ),
+    "later tokens seen where a prompt is padded": (
+        *("text_encoder", "((causal & mask[:, None, :].bool())", "(mask[:, None, :].bool()"),
+        *("text encoder: shorter prompts, padded", "at model.layers.0.self_attn.o_proj:"),
+    ),
+    "no residual around the VAE's attention": (
+        *("vae", "return x + self.proj(", "return self.proj("),
+        *("vae: latents to picture", "at decoder.mid_block.attentions.0:"),
+    ),
+    "frequencies that end too low": (
+        *("rope", "device=pos.device).float() / dim", "device=pos.device).float() / (dim - 2)"),
+        *("rope: angles of positions", "at the angles of"),
+    ),
+    "condition pictures told the time of the noise": (
+        *("mmdit", "torch.stack([sigma, torch.zeros_like(sigma)]", "torch.stack([sigma, sigma]"),
+        *("mmdit: condition pictures", "at transformer_blocks.0.attn.to_q:"),
+    ),
+    "the other row of Layered": (
+        *("mmdit", "addition_t_embedding.weight[0]", "addition_t_embedding.weight[1]"),
+        *("mmdit: layers", "at time_text_embed:"),
+    ),
+    "channels last in a token": (
+        "sampler",
+        'rearrange(latents, "b c (h dy) (w dx) -> b (h w) (c dy dx)"',
+        'rearrange(latents, "b c (h dy) (w dx) -> b (h w) (dy dx c)"',
+        *("sampler: tokens of latents", "at pack:"),
+    ),
+    "a time of up to a thousand": (
+        *("sampler", "(1000 * sigma).to(dtype) / 1000", "(1000 * sigma).to(dtype)"),
+        *("sampler: the time that is told", "at the times in torch.float32:"),
+    ),
+    "the step along the velocity not rounded": (
+        *(
+            "sampler",
+            "(sigma_next - sigma) * velocity)",
+            "(sigma_next - sigma) * velocity.float())",
+        ),
+        *("sampler: Euler steps", "in torch.bfloat16:"),
+    ),
+    "one seed for all": (
+        *("pipeline", "one) for one in seed]", "seed[0]) for one in seed]"),
+        *("pipeline: noise", "at the noise of seed [42, 1099511627776]:"),
+    ),
+    "guidance towards the negative prompt": (
+        "pipeline",
+        "guide(velocity, *negative, true_cfg_scale)",
+        "guide(*negative, velocity, true_cfg_scale)",
+        *("pipeline: a picture from end to end", "/255 in the mean"),
+    ),
+    "one state of the letter too many": (
+        *(
+            "pipeline",
+            "start = self.tokenizer.prefix_length\n        tokens",
+            "start = 33\n        tokens",
+        ),
+        *("pipeline: states of prompts", "at the states of 3 prompts: (3,"),
+    ),
+}
+
+
+def test_every_part_is_failed_by_some_bug(capsys, blank):
+    parts = {part for *_, part, _ in BUGS.values()}
+    assert graded(capsys, blank).keys() == parts
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_named_where_the_numbers_first_part(capsys, solved, bug):
+    module, right, wrong, part, place = BUGS[bug]
+    plant(solved, module, right, wrong)
+    said = graded(capsys, solved, part)[part]
+    assert said.startswith("parts from the reference ") and place in said
+
+
+def test_code_that_stops_is_named_with_its_line(capsys, solved):
+    plant(solved, "mmdit", "img = img + img_gate * img_out", "img = img + img_gate * txt_out")
+    lines = (solved / PACKAGE / "mmdit.py").read_text(encoding="utf-8").splitlines()
+    number = next(i for i, line in enumerate(lines, 1) if "img_gate * txt_out" in line)
+    said = graded(capsys, solved, "mmdit: quiet")["mmdit: quiet streams"]
+    assert said.startswith(f"stops at mmdit.py, line {number}, Block.forward: RuntimeError: ")
+
+
+def test_a_file_of_the_readers_own_beside_the_others_is_found(capsys, solved):
+    (solved / PACKAGE / "turning.py").write_text("def turned(pairs, by):\n    return pairs * by\n")
+    plant(solved, "rope", "import torch\n", "import torch\n\nfrom .turning import turned\n")
+    plant(solved, "rope", "pairs * rotation.unsqueeze(1)", "turned(pairs, rotation.unsqueeze(1))")
+    assert set(graded(capsys, solved, "rope").values()) == {"equal"}
+
+
+def test_every_module_of_the_model_path_comes_from_the_readers_folder(solved):
+    own = {name: module for name, module in sys.modules.items() if name.startswith(PACKAGE)}
+    with capstone.readers_package(solved) as package:
+        for module in FILES:
+            found = sys.modules[f"{PACKAGE}.{module}"]
+            assert Path(found.__file__).parent == package == (solved / PACKAGE).resolve()
+            assert found is not own.get(f"{PACKAGE}.{module}")
+        rest = sys.modules[f"{PACKAGE}.config"]
+        assert Path(rest.__file__) == ROOT / PACKAGE / "config.py"
+    assert sys.modules[f"{PACKAGE}.mmdit"] is qwenimage_ref.mmdit
+    assert [*solved.rglob("__pycache__")] == [], "nothing is left behind"
+
+
+def test_a_module_from_elsewhere_is_not_graded(solved):
+    with pytest.raises(CapstoneError, match="vae was loaded from .* not yours; not graded"):
+        with capstone.readers_package(solved):
+            sys.modules[f"{PACKAGE}.vae"].__file__ = str(ROOT / PACKAGE / "vae.py")
+
+
+@pytest.mark.parametrize(
+    "damage, complaint",
+    [
+        (lambda package: shutil.rmtree(package), "write one with `make blank`"),
+        (lambda package: (package / "vae.py").unlink(), "lacks vae.py; copy it from a new blank"),
+        (
+            lambda package: (package / "rope.py").write_text("import torch\ndef rotate(:\n"),
+            r"rope.py cannot be imported, line 2: invalid syntax$",
+        ),
+        (
+            lambda package: (package / "mmdit.py").write_text("from .config import Nothing\n"),
+            r"mmdit.py cannot be imported, line 1: ImportError",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_graded_says_why(solved, damage, complaint):
+    damage(solved / PACKAGE)
+    with pytest.raises(CapstoneError, match=complaint):
+        capstone.grade(solved)
+    assert sys.modules[f"{PACKAGE}.mmdit"] is qwenimage_ref.mmdit
+
+
+def test_a_part_that_nobody_knows_is_refused(solved):
+    with pytest.raises(ValueError, match="no part is called 'unet'; there are tokenizer, text"):
+        capstone.grade(solved, "unet")
+
+
+def test_the_command_ends_with_one_for_what_is_not_equal_and_two_for_no_folder(blank):
+    command = [sys.executable, "-m", "qwenimage_ref.course.publish.capstone", "grade"]
+    done = subprocess.run(
+        [*command, blank, "--part", "rope"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert "not yet written: rope.rotate" in done.stdout and "0 of 3 parts: equal" in done.stdout
+    assert capstone.main(["grade", str(blank / "nowhere")]) == 2

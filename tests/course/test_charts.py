@@ -1,0 +1,66 @@
+"""Charts show what they are given, in the course's colours."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qwenimage_ref.course import charts
+from qwenimage_ref.course.show import PALETTE
+from qwenimage_ref.evaluate.intervals import interval
+
+
+def pixels(shown) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(shown.data)).convert("RGB")).astype(int)
+
+
+def painted(shown, role: str) -> int:
+    """How many pixels are within 12 of a colour of the palette."""
+    colour = [int(PALETTE[role][i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(pixels(shown) - colour).max(-1) <= 12).sum())
+
+
+def test_a_bar_is_as_long_as_its_share():
+    short, long = (charts.bars({"a": interval(k, 10)}, "one bar for a share") for k in (3, 9))
+    assert painted(long, "light") == pytest.approx(3 * painted(short, "light"), rel=0.1)
+
+
+def test_bars_keep_their_order_from_the_top():
+    shown = charts.bars({"all": interval(10, 10), "none": interval(0, 10)}, "two bars, one empty")
+    colour = [int(PALETTE["light"][i : i + 2], 16) for i in (1, 3, 5)]
+    rows = np.nonzero((np.abs(pixels(shown) - colour).max(-1) <= 12).any(1))[0]
+    assert rows.mean() < len(pixels(shown)) / 2
+
+
+def test_a_difference_stands_on_its_side_of_nothing_and_its_interval_is_drawn():
+    def places(difference):
+        row = {"difference": difference, "low": difference - 0.1, "high": difference + 0.1}
+        even = {"difference": 0.0, "low": -0.5, "high": 0.5}
+        shown = charts.differences({"a": row, "even": even}, 0.05, "two differences and their bars")
+        colour = [int(PALETTE["image"][i : i + 2], 16) for i in (1, 3, 5)]
+        found = np.nonzero(np.abs(pixels(shown) - colour).max(-1) <= 12)
+        upper = found[1][found[0] < found[0].mean()]
+        return upper.mean(), np.ptp(upper)
+
+    (left, wide), (right, wide_too) = places(-0.3), places(0.3)
+    assert left < right - 50 and wide == pytest.approx(wide_too, abs=2)
+
+
+def test_every_series_has_a_colour_of_its_own_and_a_band_where_there_are_bounds():
+    line = [(1, 10), (2, 20), (4, 15)]
+    band = [(x, y, y - 5, y + 5) for x, y in line]
+    panel = {"series": {"a": line, "b": line[::-1]}, "x": "steps", "y": "right", "log": True}
+    plain = charts.curves([panel], "two lines over steps")
+    assert painted(plain, "text") > 50 and painted(plain, "image") > 50
+    with_band = charts.curves([panel | {"series": {"a": band}}], "a line with its band")
+    tinted = (pixels(with_band).sum(-1) < 760).sum()
+    without = charts.curves([panel | {"series": {"a": line}}], "a line without a band")
+    assert tinted > (pixels(without).sum(-1) < 760).sum() + 1000
+
+
+def test_two_panels_stand_side_by_side():
+    panel = {"series": {"a": [(1, 1), (2, 2)]}, "x": "steps", "y": "right"}
+    one, two = (pixels(charts.curves([panel] * n, "panels of a line")) for n in (1, 2))
+    assert two.shape[1] == pytest.approx(2 * one.shape[1], rel=0.1)
+    assert two.shape[0] == pytest.approx(one.shape[0], rel=0.1)

@@ -1,0 +1,86 @@
+"""Intervals hold what they promise: known values, corners, and how often they hold the truth."""
+
+import math
+import random
+
+import pytest
+
+from qwenimage_ref.evaluate.intervals import interval, mean_interval, paired
+
+
+@pytest.mark.parametrize(
+    "right, of, low, high",
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (50, 100, 0.4038, 0.5962)],
+)
+def test_the_interval_is_wilson_s(right, of, low, high):
+    found = interval(right, of)
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=2e-4)
+
+
+def test_no_trials_no_claim():
+    assert interval(0, 0) == {"right": 0, "of": 0, "share": None, "low": 0.0, "high": 1.0}
+
+
+def outcomes(both=0, first=0, second=0, neither=0):
+    pairs = both * [(1, 1)] + first * [(1, 0)] + second * [(0, 1)] + neither * [(0, 0)]
+    return [list(map(bool, side)) for side in zip(*pairs)]
+
+
+def test_only_questions_that_split_the_pair_count_for_the_difference():
+    found = paired(*outcomes(both=60, first=12, second=4, neither=24))
+    assert (found["of"], found["first_only"], found["second_only"]) == (100, 12, 4)
+    assert found["difference"] == 0.08
+    # McNemar's exact test: 16 throws of a coin, 4 or fewer heads, both ways
+    assert found["p"] == pytest.approx(
+        2 * sum(math.comb(16, i) for i in range(5)) / 2**16, abs=1e-4
+    )
+
+
+def test_equal_answers_are_no_proof_of_equality():
+    found = paired(*outcomes(both=20))
+    assert (found["difference"], found["p"]) == (0, 1)
+    assert found["low"] < -0.08 and found["high"] > 0.08, "20 captions cannot say more"
+
+
+def test_a_swapped_pair_has_the_opposite_difference():
+    a, b = outcomes(both=3, first=7, second=2)
+    there, back = paired(a, b), paired(b, a)
+    assert [there["difference"], there["low"], there["high"]] == [
+        -back["difference"], -back["high"], -back["low"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("first, second", [([True], []), ([], [])])
+def test_answers_without_a_partner_are_refused(first, second):
+    with pytest.raises(ValueError, match="pairs are needed"):
+        paired(first, second)
+
+
+def share_of_hits(intervals, truth) -> float:
+    found = [low <= truth <= high for low, high in intervals]
+    return sum(found) / len(found)
+
+
+def test_nineteen_in_twenty_intervals_hold_the_truth():
+    rng = random.Random(0)
+    shares, differences = [], []
+    for _ in range(2000):
+        first = [rng.random() < 0.9 for _ in range(60)]
+        second = [a if rng.random() < 0.8 else rng.random() < 0.6 for a in first]
+        single, pair = interval(sum(first), 60), paired(first, second)
+        shares.append((single["low"], single["high"]))
+        differences.append((pair["low"], pair["high"]))
+    assert 0.93 <= share_of_hits(shares, 0.9) <= 0.98
+    # Bonett and Price are on the safe side where few questions split the pair
+    assert 0.94 <= share_of_hits(differences, 0.2 * (0.9 - 0.6)) <= 0.99
+
+
+def test_a_mean_has_the_interval_of_its_standard_error():
+    found = mean_interval([30.0, 34.0, 32.0, 36.0])
+    half = 1.96 * math.sqrt(20 / 3 / 4)
+    assert found == {"of": 4, "mean": 33.0, "low": round(33 - half, 4), "high": round(33 + half, 4)}
+
+
+def test_one_number_has_no_spread():
+    with pytest.raises(ValueError, match="at least 2"):
+        mean_interval([3.0])

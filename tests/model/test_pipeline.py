@@ -1,0 +1,221 @@
+"""The pipeline on the shipped pocket weights: upstream's habits, diffusers' pictures, bad input."""
+
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import QwenImagePipeline
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.checkpoint import CheckpointError
+from qwenimage_ref.sampler import sigmas
+
+POCKET = Path(__file__).parents[2] / "data" / "pocket"
+PROMPT = "a red circle left of a blue star on a white background"
+LONGER = 'a small green ring in the center on a navy background with the text "OK"'
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return QwenImage.from_pretrained(POCKET)
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    loaded = QwenImagePipeline.from_pretrained(POCKET, dtype=torch.float32)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def pixels(picture):
+    return np.asarray(picture).astype(float)
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, "深蓝色背景上，一个大的黄色星形，文字“A7”"])
+def test_diffusers_paints_the_same_picture_from_the_same_folder(pipe, theirs, prompt):
+    ours = pipe(prompt, negative_prompt=" ", num_inference_steps=6, seed=5)[0]
+    reference = theirs(
+        prompt,
+        negative_prompt=" ",
+        true_cfg_scale=4.0,
+        num_inference_steps=6,
+        height=128,
+        width=128,
+        generator=torch.Generator().manual_seed(5),
+    ).images[0]
+    assert np.abs(pixels(ours) - pixels(reference)).mean() <= 1
+
+
+def test_diffusers_finds_every_key_in_the_folder():
+    import diffusers
+    import transformers
+
+    for cls, part in (
+        (diffusers.QwenImageTransformer2DModel, "transformer"),
+        (diffusers.AutoencoderKLQwenImage, "vae"),
+        (transformers.Qwen2_5_VLForConditionalGeneration, "text_encoder"),
+    ):
+        _, info = cls.from_pretrained(POCKET / part, output_loading_info=True)
+        assert not info["missing_keys"], (part, info["missing_keys"])
+        assert not info["unexpected_keys"], (part, info["unexpected_keys"])
+        assert not info["mismatched_keys"], (part, info["mismatched_keys"])
+
+
+def test_text_states_are_those_of_diffusers(pipe, theirs):
+    prompts = [PROMPT, LONGER, ""]
+    states, mask = pipe.encode_prompt(prompts)
+    reference, reference_mask = theirs.encode_prompt(prompts, max_sequence_length=512)
+    assert torch.equal(mask.long(), reference_mask.long())
+    assert (states - reference).abs().max() <= 1e-5 * reference.abs().max()
+
+
+def test_a_batch_of_two_is_two_single_pictures(pipe):
+    def latents(prompts, seeds):
+        cond, uncond = pipe.encode_prompt(prompts), pipe.encode_prompt([" "] * len(prompts))
+        levels = sigmas(4, 64, pipe.scheduler)
+        noise = pipe.noise(len(prompts), 128, 128, seeds)
+        return pipe.denoise(noise, levels, cond, uncond)
+
+    with torch.no_grad():
+        both = latents([PROMPT, LONGER], [1, 2])
+        single = torch.cat([latents([PROMPT], [1]), latents([LONGER], [2])])
+    assert (both - single).abs().max() <= 1e-5 * single.abs().max()
+
+
+def test_a_single_prompt_is_never_padded(pipe):
+    states, mask = pipe.encode_prompt([PROMPT])
+    assert mask is None
+    assert states.shape[1] == len(pipe.tokenizer.encode_prompt(PROMPT)) - 34
+
+
+def test_prompts_of_one_length_need_no_mask(pipe):
+    _, mask = pipe.encode_prompt([PROMPT, PROMPT.replace("red", "pink")])
+    assert mask is None
+
+
+def test_an_empty_prompt_keeps_the_five_tokens_after_the_slot(pipe):
+    assert pipe.encode_prompt([""])[0].shape[1] == 5
+
+
+def test_guidance_without_a_negative_prompt_is_off_and_says_so(pipe):
+    with pytest.warns(UserWarning, match="no effect without a negative_prompt"):
+        plain = pipe(PROMPT, num_inference_steps=2, seed=1)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        off = pipe(PROMPT, true_cfg_scale=1.0, num_inference_steps=2, seed=1)[0]
+        guided = pipe(PROMPT, negative_prompt="", num_inference_steps=2, seed=1)[0]
+    assert np.array_equal(pixels(plain), pixels(off))
+    assert not np.array_equal(pixels(plain), pixels(guided))
+
+
+def test_the_noise_of_a_seed_is_upstream_s(pipe):
+    noise = pipe.noise(2, 64, 96, seed=42)
+    theirs = torch.randn((2, 1, 16, 8, 12), generator=torch.Generator().manual_seed(42))
+    assert torch.equal(noise, theirs[:, 0])
+
+
+def test_the_same_seed_paints_the_same_picture_and_another_seed_another(pipe):
+    def paint(seed):
+        return pixels(pipe(PROMPT, negative_prompt=" ", num_inference_steps=3, seed=seed)[0])
+
+    assert np.array_equal(paint(7), paint(7))
+    assert not np.array_equal(paint(7), paint(8))
+
+
+def test_the_callback_sees_every_step_and_the_last_guess_is_the_picture(pipe):
+    seen = []
+    pipe(
+        PROMPT,
+        negative_prompt=" ",
+        num_inference_steps=5,
+        seed=3,
+        callback=lambda step, sigma, x, v: seen.append((step, sigma, x - sigma * v)),
+    )
+    assert [step for step, *_ in seen] == [0, 1, 2, 3, 4]
+    assert seen[0][1] == 1 and seen[-1][1] == pytest.approx(0.02)
+    last = pipe(PROMPT, negative_prompt=" ", num_inference_steps=5, seed=3)[0]
+    guess = pipe.to_pictures(seen[-1][2])[0]
+    assert np.abs(pixels(last) - pixels(guess)).mean() < 0.01
+
+
+def test_a_picture_need_not_be_square(pipe):
+    picture = pipe(PROMPT, true_cfg_scale=1.0, height=96, width=160, num_inference_steps=2, seed=0)
+    assert picture[0].size == (160, 96)
+
+
+def test_a_guided_picture_takes_at_most_three_seconds_once_loaded(pipe):
+    start = time.process_time()
+    pipe(PROMPT, negative_prompt=" ", num_inference_steps=20, seed=0)
+    assert time.process_time() - start <= 3
+
+
+def test_bf16_paints_nearly_the_same_picture(pipe):
+    half = QwenImage.from_pretrained(POCKET, dtype=torch.bfloat16)
+    a, b = (
+        pixels(p(PROMPT, negative_prompt=" ", num_inference_steps=20, seed=3)[0])
+        for p in (pipe, half)
+    )
+    assert np.abs(a - b).mean() < 12
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"height": 0}, "height 0 is not a positive multiple of 16; try 16 or 32"),
+        ({"width": -16}, "width -16 is not a positive multiple of 16"),
+        ({"height": 1000}, "height 1000 is not a positive multiple of 16; try 992 or 1008"),
+        ({"height": 65536, "width": 65536}, "use smaller sides"),
+        ({"height": 16, "width": 16 * 8192}, "positions end at 4096"),
+        ({"num_inference_steps": 0}, "use 2 or more"),
+        ({"num_inference_steps": 1}, "use 2 or more"),
+        ({"seed": -1}, "seed -1 is not in 0"),
+        ({"height": 64.5}, "height 64.5 is not a positive multiple of 16"),
+        ({"seed": [1, 2]}, "2 seeds for 1 prompts"),
+        ({"max_sequence_length": 2000}, "max_sequence_length 2000 is not in 1 to 1024"),
+        ({"negative_prompt": [" ", " "]}, "2 negative prompts for 1 prompts"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_remedy(pipe, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipe(PROMPT, **{"negative_prompt": " ", "num_inference_steps": 2, **arguments})
+
+
+def test_a_prompt_of_a_megabyte_is_refused_before_any_work(pipe):
+    with pytest.raises(ValueError, match="the prompt has 1,000,000 characters; shorten it"):
+        pipe("a" * 1_000_000, negative_prompt=" ")
+
+
+def test_a_prompt_longer_than_is_read_says_so(pipe):
+    with pytest.warns(UserWarning, match="longer than 16 tokens; its end is not read"):
+        states, _ = pipe.encode_prompt([PROMPT + " and" * 20], max_sequence_length=16)
+    assert states.shape[1] == 16
+
+
+def test_fp16_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match="float16 ends at 65,504; use torch.bfloat16"):
+        QwenImage.from_pretrained(POCKET, dtype=torch.float16)
+
+
+def test_a_missing_folder_is_named_and_nothing_is_downloaded():
+    with pytest.raises(FileNotFoundError, match="neither a folder nor a model in the local"):
+        QwenImage.from_pretrained("nobody/no-such-model")
+
+
+def test_a_half_downloaded_folder_is_named(tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "QwenImagePipeline"}')
+    with pytest.raises(ValueError, match="config.json is missing; is the folder completely"):
+        QwenImage.from_pretrained(tmp_path)
+
+
+def test_a_folder_of_another_pipeline_is_named(tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(CheckpointError, match="is a FluxPipeline"):
+        QwenImage.from_pretrained(tmp_path)
+
+
+def test_untrained_weights_say_so_instead_of_painting_nan(pipe):
+    with pytest.raises(FloatingPointError, match="the latents hold NaN"):
+        pipe.to_pictures(torch.full((1, 16, 8, 8), float("nan")))

@@ -1,0 +1,120 @@
+"""The house rules of the package that can be read off its files: who imports whom, and sizes."""
+
+import ast
+import sys
+import tomllib
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "qwenimage_ref"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+FLOORS = [  # one room a floor; a module imports from its own room and from those below
+    {"files", "free_memory", "repository", "provenance", "pictures"},
+    {"config", "bpe", "tokenizer", "rope", "sampler"},
+    {"text_encoder", "vision", "vae", "mmdit", "controlnet"},
+    {"conditions"},
+    {"checkpoint"},
+    {"adapt"},
+    {"formats"},
+    {"load"},
+    {"pipeline"},
+    {"tasks"},
+    {"train"},
+    {"posters"},
+    {"pocket"},
+    {"evaluate"},
+    {"parity"},
+    {"course"},
+    {"cli"},
+]
+NETWORKS = {"text_encoder", "vision", "vae", "mmdit"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+every_module = pytest.mark.parametrize("module", FILES)
+
+
+def imports(module: str) -> set[str]:
+    """Absolute names of all that the module imports, inside functions too."""
+    path = FILES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            above = parts[: len(parts) + 1 - node.level] if node.level else []
+            base = ".".join(above + ([node.module] if node.module else []))
+            # `from . import draw` names a module, `from .draw import poster` a thing in one
+            inside = {f"{base}.{alias.name}" for alias in node.names} & FILES.keys()
+            found |= inside or {base}
+    return found
+
+
+def own_imports(module: str) -> set[str]:
+    return {name for name in imports(module) if name in FILES and name != PACKAGE.name}
+
+
+def room(module: str) -> str:
+    """The first name under the package: a file of the ground rooms, or a folder."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def floor(module: str) -> int:
+    levels = [level for level, rooms in enumerate(FLOORS) if room(module) in rooms]
+    assert levels, f"{module} has no floor; give it one in FLOORS"
+    return levels[0]
+
+
+modules_in_rooms = pytest.mark.parametrize("module", [name for name in FILES if room(name)])
+
+
+@modules_in_rooms
+def test_a_module_imports_nothing_from_a_floor_above(module):
+    above = {name for name in own_imports(module) if floor(name) > floor(module)}
+    assert above == set()
+
+
+def test_no_two_modules_import_each_other_in_a_circle():
+    try:
+        TopologicalSorter({name: own_imports(name) - {name} for name in FILES}).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if room(name) in NETWORKS])
+def test_a_network_stands_on_config_and_rope_alone(module):
+    assert {room(name) for name in own_imports(module)} <= {"config", "rope"}
+
+
+# distributions whose import has another name
+IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml"}
+EXTRAS_OF_ROOM = {"course": ("notebooks", "dev"), "parity": ("parity",)}
+
+
+@every_module
+def test_a_module_imports_only_what_its_room_may_depend_on(module):
+    lines = list(PROJECT["dependencies"])
+    for extra in EXTRAS_OF_ROOM.get(room(module), ()):
+        lines += PROJECT["optional-dependencies"][extra]
+    names = [canonicalize_name(Requirement(line).name) for line in lines]
+    allowed = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names}
+    used = {name.split(".")[0] for name in imports(module)}
+    assert used - sys.stdlib_module_names - {PACKAGE.name} <= allowed
+
+
+@every_module
+def test_a_file_can_be_read_in_one_sitting(module):
+    assert len(FILES[module].read_text(encoding="utf-8").splitlines()) <= 320

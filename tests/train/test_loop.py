@@ -1,0 +1,350 @@
+"""A training run survives being killed, and flow matching learns the right velocity."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from qwenimage_ref.sampler import euler_step, pack, unpack
+from qwenimage_ref.train import loop
+from qwenimage_ref.train.flow import flow_step, sample_sigma
+from qwenimage_ref.train.loop import Recipe, Run
+
+RECIPE = Recipe(steps=10, batch=4, lr=1e-2, muon_lr=1e-2, warmup=3, weight_decay=0.01)
+
+
+def small_run(folder, recipe=RECIPE):
+    """A network with a convolution, whose weights may lie in memory in another order, and with a
+    matrix that Muon trains."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(16, 2))
+    run = Run(net.to(memory_format=torch.channels_last), recipe, folder, ["3.weight"])
+
+    def loss_at(step):
+        generator = recipe.generator(step)
+        img = torch.randn(recipe.batch, 3, 4, 4, generator=generator)
+        return (net(img) - torch.randn(recipe.batch, 2, generator=generator)).pow(2).mean()
+
+    return run, loss_at
+
+
+def everything(run) -> dict[str, torch.Tensor]:
+    """Weights, average and moments, by name."""
+    state = {"step": torch.tensor(run.step)}
+    for name, weight, average in zip(run.names, run.weights, run.average):
+        state |= {f"{name}": weight.detach(), f"average of {name}": average}
+        for optimiser in run.optimisers:
+            moments = optimiser.state.get(weight, {})
+            state |= {f"{key} of {name}": value for key, value in moments.items()}
+    return state
+
+
+def assert_same_run(ours, theirs):
+    ours, theirs = everything(ours), everything(theirs)
+    # step; of AdamW's weights the average, two moments and a count each, of Muon's one moment
+    assert len(ours) == 1 + 3 * 5 + 3
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def undisturbed(folder, recipe=RECIPE):
+    run, loss_at = small_run(folder, recipe)
+    run.fit(loss_at)
+    return run
+
+
+def logged(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+# -- resuming -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [1, 5, 9, 10])
+def test_a_restarted_run_ends_with_the_same_bits(tmp_path, first):
+    run, loss_at = small_run(tmp_path / "twice")
+    run.fit(loss_at, until=first)
+    resumed, loss_at = small_run(tmp_path / "twice")
+    assert resumed.step == first
+    resumed.fit(loss_at)
+    assert_same_run(resumed, undisturbed(tmp_path / "once"))
+
+
+def test_training_changes_every_weight(tmp_path):
+    before = [p.detach().clone() for p in small_run(tmp_path / "a")[0].weights]
+    after = undisturbed(tmp_path / "b").weights
+    assert not any(torch.equal(a, b) for a, b in zip(before, after))
+
+
+LONG = Recipe(steps=60, batch=4, lr=1e-2, warmup=3)
+CHILD = f"""
+import sys, os, signal, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_loop import LONG, Path, loop, small_run
+loop.LOG_EVERY = 2
+run, loss_at = small_run(sys.argv[1], LONG)
+def slow_loss_at(step):
+    print(step, flush=True)
+    time.sleep(0.2 * (step >= 20))  # a busy machine has time to kill before the end
+    return loss_at(step)
+"""
+HALF_A_STATE = """
+whole = loop.save_file
+def save_file(tensors, path, metadata):
+    whole(tensors, path, metadata)
+    if run.step == 20:
+        os.truncate(path, Path(path).stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+loop.save_file = save_file
+"""
+FIT = "run.fit(slow_loss_at, save_seconds=0)"
+
+
+def child(code, folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD + code, str(folder)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    process = child(FIT, tmp_path / "killed")
+    for line in process.stdout:
+        if int(line) == 20:
+            process.kill()
+    assert process.wait() == -signal.SIGKILL
+    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    run, loss_at = small_run(tmp_path / "killed", LONG)
+    assert 19 <= run.step < LONG.steps  # in the middle: it had not ended by itself
+    run.fit(loss_at)
+    assert_same_run(run, undisturbed(tmp_path / "whole", LONG))
+    assert [line["step"] for line in logged(tmp_path / "killed")] == list(range(2, 61, 2))
+
+
+def test_a_kill_while_the_state_is_written_leaves_the_one_before(tmp_path):
+    process = child(HALF_A_STATE + FIT, tmp_path)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "state.partial").stat().st_size > 0
+    run, loss_at = small_run(tmp_path, LONG)
+    assert run.step == 19
+    run.fit(loss_at, until=21)
+    assert small_run(tmp_path, LONG)[0].step == 21
+
+
+def test_the_state_of_another_network_is_refused(tmp_path):
+    undisturbed(tmp_path)
+    for net in (nn.Linear(3, 2), nn.Sequential(nn.Conv2d(3, 4, 1))):
+        with pytest.raises(ValueError, match="another network") as refused:
+            Run(net, RECIPE, tmp_path)
+        assert str(tmp_path) in str(refused.value)
+
+
+def test_a_damaged_state_is_refused_in_one_line(tmp_path):
+    run = undisturbed(tmp_path)
+    run.state_file.write_bytes(run.state_file.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="damaged.*remove it") as refused:
+        small_run(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+# -- the log --------------------------------------------------------------------------------------
+
+
+def test_steps_that_are_run_again_are_logged_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, until=4)
+    saved = run.state_file.read_bytes()
+    run.fit(loss_at)
+    run.state_file.write_bytes(saved)  # as if killed after step 10, last saved at step 4
+    resumed, loss_at = small_run(tmp_path)
+    resumed.fit(loss_at)
+    assert [line["step"] for line in logged(tmp_path)] == [2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize("torn", ['{"step": 5, "lo', "{", "", '{"step": 5}'])
+def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path, monkeypatch, torn):
+    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, until=4)
+    with run.log_file.open("a") as file:
+        file.write(torn)
+    resumed, loss_at = small_run(tmp_path)
+    resumed.fit(loss_at)
+    assert [line["step"] for line in logged(tmp_path)] == [2, 4, 6, 8, 10]
+
+
+def test_a_logged_loss_is_the_mean_since_the_line_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 5)
+    run, loss_at = small_run(tmp_path)
+    losses = []
+
+    def remember(step):
+        loss = loss_at(step)
+        losses.append(loss.item())
+        return loss
+
+    run.fit(remember)
+    first, second = logged(tmp_path)
+    assert first["loss"] == pytest.approx(sum(losses[:5]) / 5, rel=1e-5)
+    assert second["loss"] == pytest.approx(sum(losses[5:]) / 5, rel=1e-5)
+    assert second["lr"] == pytest.approx(RECIPE.lr_at(9), rel=1e-5)
+
+
+# -- the recipe -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step, share", [(0, 0.1), (4, 0.5), (9, 1), (50, 1), (75, 0.5), (100, 0)])
+def test_the_learning_rate_rises_holds_and_falls_to_zero(step, share):
+    recipe = Recipe(steps=100, batch=1, lr=0.003, warmup=10, decay_from=0.5)
+    assert recipe.lr_at(step) == pytest.approx(0.003 * share, abs=1e-12)
+
+
+def test_a_recipe_without_warmup_starts_at_the_full_rate():
+    assert Recipe(steps=100, batch=1, lr=0.003, warmup=0).lr_at(0) == 0.003
+
+
+def test_the_random_numbers_of_a_step_depend_on_seed_stream_and_step_alone():
+    def draw(seed, step, stream):
+        generator = Recipe(steps=1, batch=1, lr=1, seed=seed).generator(step, stream)
+        return tuple(torch.randn(4, generator=generator).tolist())
+
+    keys = [(seed, step, stream) for seed in (0, 1) for step in (0, 1, 2) for stream in ("", "b")]
+    drawn = [draw(*key) for key in keys]
+    assert drawn == [draw(*key) for key in keys]
+    assert len(set(drawn)) == len(keys)
+
+
+# -- what a run does at each step -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_does_harm(tmp_path, value):
+    run, loss_at = small_run(tmp_path / "stopped")
+    with pytest.raises(FloatingPointError, match="step 3: the gradient is not finite") as stopped:
+        run.fit(lambda step: loss_at(step) * (value if step == 3 else 1))
+    assert "\n" not in str(stopped.value) and "lower the rate 0.01" in str(stopped.value)
+    good, loss_at = small_run(tmp_path / "good")
+    good.fit(loss_at, until=3)
+    assert_same_run(run, good)
+
+
+def test_averaged_swaps_the_weights_and_puts_them_back_even_after_an_error(tmp_path):
+    run = undisturbed(tmp_path)
+    weights = [p.detach().clone() for p in run.weights]
+    average = [p.clone() for p in run.average]
+    assert not any(torch.equal(w, a) for w, a in zip(weights, average))
+    with pytest.raises(ZeroDivisionError), run.averaged():
+        assert all(torch.equal(p, a) for p, a in zip(run.model.parameters(), average))
+        raise ZeroDivisionError
+    assert all(torch.equal(p, w) for p, w in zip(run.model.parameters(), weights))
+    assert all(torch.equal(p, a) for p, a in zip(run.average, average))
+
+
+def test_measurements_are_taken_with_the_averaged_weights(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, measure=lambda: {"bias": run.model[0].bias[0].item()}, measure_every=10)
+    assert logged(tmp_path)[-1]["bias"] == pytest.approx(run.average[1][0].item(), rel=1e-5)
+
+
+def test_the_average_follows_closely_at_first_and_slowly_later(tmp_path):
+    run, loss_at = small_run(tmp_path, Recipe(steps=10, batch=4, lr=1e-2, ema=0.2))
+    expected = [p.detach().clone() for p in run.weights]
+    for step, keep in enumerate([1 / 10, 2 / 11, 0.2, 0.2]):  # (step + 1) / (step + 10), capped
+        run.fit(loss_at, until=step + 1)
+        expected = [keep * e + (1 - keep) * p.detach() for e, p in zip(expected, run.weights)]
+    for average, e in zip(run.average, expected):
+        torch.testing.assert_close(average, e)
+
+
+# -- flow matching --------------------------------------------------------------------------------
+
+
+def point_mass(data):
+    """The exact velocity when every picture is `data`: straight away from it."""
+
+    def velocity(img, txt, sigma, grids, txt_mask=None):
+        return (img - pack(data)) / sigma.view(-1, 1, 1)
+
+    return velocity
+
+
+def latents(seed):
+    return torch.randn(3, 2, 4, 6, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 0.7, 0.3, 0.05])
+def test_the_exact_velocity_has_no_loss_at_any_noise_level(sigma):
+    data, level = latents(0), torch.full((3,), sigma)
+    assert flow_step(point_mass(data), data, latents(1), level, None) < 1e-9
+
+
+def test_the_exact_velocity_has_no_loss_at_mixed_noise_levels():
+    data, level = latents(0), torch.tensor([0.9, 0.5, 0.1])
+    assert flow_step(point_mass(data), data, latents(1), level, None) < 1e-9
+
+
+def test_one_euler_step_along_the_velocity_of_no_loss_turns_noise_into_data():
+    data, noise = latents(0), latents(1)
+    sigma = torch.ones(3)
+    velocity = point_mass(data)(pack(noise), None, sigma, [(1, 2, 3)])
+    painted = unpack(euler_step(pack(noise), velocity, torch.tensor(1.0), torch.tensor(0.0)), 2, 3)
+    torch.testing.assert_close(painted, data)
+
+
+def test_a_velocity_of_the_wrong_sign_has_a_large_loss():
+    data, exact = latents(0), point_mass(latents(0))
+    loss = flow_step(lambda *args: -exact(*args), data, latents(1), torch.full((3,), 0.5), None)
+    assert loss > 4  # (2 (noise - data))^2 is 8 in the mean
+
+
+@pytest.mark.parametrize("sigma", [1.0, 0.4, 0.0])
+def test_a_network_that_says_nothing_loses_the_same_at_every_noise_level(sigma):
+    data, noise, level = latents(0), latents(1), torch.full((3,), sigma)
+    loss = flow_step(lambda img, *_: torch.zeros_like(img), data, noise, level, None)
+    torch.testing.assert_close(loss, (noise - data).pow(2).mean())
+
+
+def test_the_network_is_told_text_mask_level_and_grid():
+    told = {}
+
+    def network(img, txt, sigma, grids, txt_mask):
+        told.update(txt=txt, sigma=sigma, grids=grids, txt_mask=txt_mask)
+        return torch.zeros_like(img)
+
+    txt, mask = torch.ones(3, 5, 7), torch.ones(3, 5, dtype=torch.bool)
+    sigma = torch.tensor([0.1, 0.2, 0.3])
+    flow_step(network, latents(0), latents(1), sigma, txt, mask)
+    assert told["txt"] is txt and told["txt_mask"] is mask
+    assert torch.equal(told["sigma"], sigma) and told["grids"] == [(1, 2, 3)]
+
+
+def sigmas_of(shift, seed=0, count=20_000):
+    return sample_sigma(count, shift, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.3033])
+def test_noise_levels_lie_inside_zero_and_one_around_their_median(shift):
+    sigma = sigmas_of(shift)
+    assert sigma.shape == (20_000,)
+    assert sigma.min() > 0 and sigma.max() < 1
+    assert sigma.median().item() == pytest.approx(shift / (1 + shift), abs=0.01)
+
+
+def test_noise_levels_are_shifted_as_the_sampler_shifts_them():
+    shifted = 3 / (3 + (1 / sigmas_of(1.0) - 1))
+    torch.testing.assert_close(sigmas_of(3.0), shifted)
+
+
+def test_noise_levels_depend_on_the_generator_alone():
+    assert torch.equal(sigmas_of(2.0), sigmas_of(2.0))
+    assert not torch.equal(sigmas_of(2.0), sigmas_of(2.0, seed=1))
