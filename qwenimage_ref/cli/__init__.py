@@ -259,7 +259,3 @@ def _course(options) -> None:
     if not notebooks.is_dir():
         raise UsageError("the notebooks are in the repository, not in the package; clone it")
     os.execvp(sys.executable, [sys.executable, "-m", "jupyter", "lab", str(notebooks)])
-
-
-if __name__ == "__main__":
-    sys.exit(main())
