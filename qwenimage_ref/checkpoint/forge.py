@@ -20,7 +20,7 @@ from torch import nn
 
 from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
-from ..repository import ROOT
+from ..repository import POCKET, ROOT
 from ..text_encoder import TextEncoder
 from ..tokenizer import Tokenizer
 from ..vae import VAE
@@ -29,7 +29,7 @@ from .config_files import Configs, json_text, write_json, write_small_files
 from .model_folder import FORGED, STEMS, StoredTextEncoder
 from .stored_form import SHARD_BYTES, index_json, shard_layout
 
-POCKET_TOKENIZER = ROOT / "data" / "pocket" / "tokenizer"
+POCKET_TOKENIZER = POCKET / "tokenizer"
 DTYPE = torch.bfloat16  # of every released file
 PIECE = 1 << 20  # numbers drawn and written at once
 STD = 0.02

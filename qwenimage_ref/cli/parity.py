@@ -5,7 +5,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from ..repository import MEASUREMENTS
+from ..repository import CHECKOUT, CLONE_HINT, MEASUREMENTS
 
 ABOUT = (
     "Ours and the reference, diffusers and transformers, are built from the files a layer at a "
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options) -> int:
     """Returns the exit status. Raises ValueError for what cannot be validated."""
+    _demand_clone("validate")
     _demand_libraries()
     if (options.image is None) != (options.caption is None):
         raise ValueError("--image and --caption belong together: a picture, and what it shows")
@@ -101,9 +102,8 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_bench(options) -> int:
     """Returns the exit status. Raises ValueError where nothing can be measured or written."""
+    _demand_clone("bench")
     _demand_libraries()
-    if not MEASUREMENTS.is_dir():
-        raise ValueError("bench reads the README and data of the repository; run it in a clone")
     file = options.record or (None if options.quick else MEASUREMENTS / "bench.json")
     if file:
         _demand_writable(file)
@@ -116,6 +116,11 @@ def run_bench(options) -> int:
     if file:
         record(rows, file)
     return int(any(row.missed for row in rows))
+
+
+def _demand_clone(command: str) -> None:
+    if not CHECKOUT:
+        raise ValueError(f"{command}: {CLONE_HINT}")
 
 
 def _demand_libraries() -> None:

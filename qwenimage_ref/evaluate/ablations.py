@@ -28,7 +28,7 @@ from ..pocket.lessons import Lesson, trained_scenes
 from ..pocket.train import CHUNK, Latents, batch, digest
 from ..posters.draw import Scene, Shape, caption, sample_scene
 from ..provenance import write_record
-from ..repository import ROOT
+from ..repository import ROOT, in_a_clone
 from ..train.loop import LOG_EVERY, Run
 from .ablation_variants import GUIDANCE, VARIANTS, Variant, guided_as
 from .intervals import interval, paired
@@ -188,6 +188,7 @@ def compared(results: dict[str, dict]) -> dict[str, dict]:
     return rows
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.ablations")
     parser.add_argument("name", nargs="*", help="of variants; none: all, and the record")

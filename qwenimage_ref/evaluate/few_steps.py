@@ -21,7 +21,7 @@ from ..config import SchedulerConfig
 from ..files import whole_file
 from ..pocket.lightning import FILE
 from ..provenance import write_record
-from ..repository import DATA
+from ..repository import DATA, in_a_clone
 from .score import BATCH, Trial, trials
 from .settings import VARIED, Progress, marks, survey_command, terms_of, variety
 
@@ -192,6 +192,7 @@ def survey(pipe, captions: int, file: Path, runs: Path = RUNS) -> dict:
     return progress.found
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     return survey_command("few_steps", 200, RECORD, terms, survey, arguments)
 

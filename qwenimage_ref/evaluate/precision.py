@@ -23,7 +23,7 @@ from ..formats import gguf_blocks
 from ..formats.fp8 import quantize_fp8, unpack_fp8
 from ..posters.draw import draw
 from ..provenance import write_record
-from ..repository import DATA
+from ..repository import DATA, in_a_clone
 from ..sampler import pack
 from .intervals import interval, paired
 from .score import contact_sheet, paint, trials
@@ -212,6 +212,7 @@ def survey(pipe, captions: int, file: Path) -> dict:
     return progress.found
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     return survey_command("precision", 200, RECORD, terms, survey, arguments)
 

@@ -25,7 +25,7 @@ from ..pocket.lessons import LESSONS
 from ..pocket.train import digest
 from ..posters.draw import Scene, draw
 from ..provenance import provenance
-from ..repository import DATA
+from ..repository import DATA, in_a_clone
 from .frechet import features, frechet, frechet_limit
 from .score import Trial, paint, read_back, trials
 
@@ -263,6 +263,7 @@ def sweep(pipe, captions: int, file: Path) -> dict:
     return progress.found
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     return survey_command("sweeps", 100, RECORD, terms_of, sweep, arguments)
 

@@ -25,7 +25,7 @@ from ..config import MMDiTConfig
 from ..files import whole_file
 from ..mmdit import Block, MMDiT
 from ..provenance import provenance
-from ..repository import MEASUREMENTS
+from ..repository import MEASUREMENTS, in_a_clone
 from .reference import copy_weights, reference_mmdit
 from .tolerances import within
 from .trace import difference
@@ -208,6 +208,7 @@ def peak_bytes() -> int:
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+@in_a_clone
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--blocks", type=int, default=60, metavar="N", help="fewer: no record")

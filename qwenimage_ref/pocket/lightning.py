@@ -18,7 +18,7 @@ from ..adapt import lora
 from ..config import SchedulerConfig
 from ..files import whole_file
 from ..pipeline import QwenImage
-from ..repository import ROOT
+from ..repository import ROOT, in_a_clone
 from ..sampler import sigmas
 from ..train.distill import distill_loss
 from ..train.loop import Recipe, Run
@@ -115,6 +115,7 @@ def train(pipe: QwenImage, distillation: Distillation, folder: Path, quiet: bool
     return adapter.requires_grad_(False)
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.pocket.lightning")
     parser.add_argument("--runs", type=Path, default=Path("runs/lightning"), help="states")

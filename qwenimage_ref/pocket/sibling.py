@@ -18,7 +18,7 @@ import torch
 from ..checkpoint import load_into, save
 from ..pipeline import QwenImage
 from ..provenance import write_record
-from ..repository import DATA
+from ..repository import DATA, in_a_clone
 from ..train.flow import flow_step
 from ..train.loop import Recipe, Run
 from .lessons import Lesson
@@ -141,6 +141,7 @@ def band(tokenizer, latents) -> dict:
     }
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.pocket.sibling")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablate"), help="of ablations.py")

@@ -157,6 +157,6 @@ def test_a_record_that_cannot_be_written_is_refused_before_measuring(capsys, tmp
     assert "cannot be written" in refused(capsys, "--record", tmp_path / "no" / "bench.json")
 
 
-def test_outside_the_repository_one_line_says_where_to_run(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(parity, "MEASUREMENTS", tmp_path / "measurements")
+def test_outside_the_repository_one_line_says_where_to_run(capsys, monkeypatch):
+    monkeypatch.setattr(parity, "CHECKOUT", False)
     assert "run it in a clone" in refused(capsys)

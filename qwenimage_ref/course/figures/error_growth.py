@@ -8,6 +8,7 @@ import json
 import matplotlib.pyplot as plt
 
 from ...files import whole_file
+from ...repository import in_a_clone
 from ..show import PALETTE, ROOT, Shown, data_file, figure
 
 FILE = ROOT / "data" / "pictures" / "depth.png"
@@ -60,6 +61,11 @@ def largest(record: dict, kind: str) -> float:
     return max(max(record[kind][stream]["max"]) for stream in STREAMS)
 
 
-if __name__ == "__main__":
+@in_a_clone
+def main() -> None:
     with whole_file(FILE) as partial:
         partial.write_bytes(growth().data)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ... import __version__
 from ...files import whole_file
+from ...repository import in_a_clone
 from ..show import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -112,6 +113,7 @@ def build(path: Path) -> tuple[Path, float]:
     return target, seconds
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.course.publish.build")
     parser.add_argument("name", nargs="*", help="start of a file name, 00 for one; none: all")

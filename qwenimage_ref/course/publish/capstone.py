@@ -17,7 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from ...repository import ROOT
+from ...repository import ROOT, in_a_clone
 
 PACKAGE = "qwenimage_ref"
 HOME = ROOT / "qwenimage_ref"
@@ -249,6 +249,7 @@ def grade(folder: Path, only: str = "") -> bool:
     return equal == len(rows)
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.course.publish.capstone")
     parser.add_argument("what", choices=("blank", "grade"))

@@ -19,7 +19,7 @@ from ...pocket import first_grid
 from ...posters.draw import SIDE, Scene, Shape, caption, font
 from ...posters.read import read
 from ...provenance import write_record
-from ...repository import DATA
+from ...repository import DATA, in_a_clone
 from ..figures import training_curves
 
 SHOWN = 64  # random pictures on the sheet, never picked by hand
@@ -64,6 +64,7 @@ def misread(trial: Trial, picture: Image.Image) -> str:
     return f"{describe(trial)} | seen: {shapes or 'no shape'}{word}"
 
 
+@in_a_clone
 def main() -> None:
     pipe = QwenImage.from_pretrained(DATA / "pocket")
     showcase = [Trial(scene, "en", caption(scene), seed) for seed, scene in enumerate(SHOWCASE)]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 
+from ...repository import in_a_clone
 from ..show import ROOT
 from . import build
 from .solutions import STAND_IN, STORED, EditionError, plain_check, solved
@@ -155,6 +156,7 @@ def write(kind: str, folder: Path, sources: list[Path] | None = None) -> list[Ex
     return exercises
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.course.publish.editions")
     parser.add_argument("kind", choices=("student", "teacher"))

@@ -13,7 +13,7 @@ import torch
 from ...config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from ...mmdit import MMDiT
 from ...provenance import provenance
-from ...repository import MEASUREMENTS
+from ...repository import MEASUREMENTS, in_a_clone
 from ...text_encoder import TextEncoder
 from ...vae import VAE
 from ...vision import Vision
@@ -98,6 +98,7 @@ def compare(ours, theirs, inputs) -> dict:
     return {"relative": float(f"{apart:.2g}"), "ours_s": a, "reference_s": b, "ratio": a / b}
 
 
+@in_a_clone
 def main() -> None:
     rows = {}
     for name, tolerance, ours, theirs, inputs in cases():

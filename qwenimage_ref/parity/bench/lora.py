@@ -26,7 +26,7 @@ from ...config import MMDiTConfig
 from ...files import read_json
 from ...mmdit import MMDiT
 from ...provenance import provenance
-from ...repository import MEASUREMENTS
+from ...repository import MEASUREMENTS, in_a_clone
 from ...train.recompute import training_bytes
 from ..reference import random_weights
 from ..trace import difference
@@ -238,6 +238,7 @@ def in_folder(folder: Path, file: Path | None) -> list[str]:
     return missed([], [row | {"blocks": 2} for row in result["steps"]])
 
 
+@in_a_clone
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("part", choices=("peft", "formula", "wide"))

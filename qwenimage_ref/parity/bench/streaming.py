@@ -27,7 +27,7 @@ from ...files import read_json
 from ...formats.fp8 import save_fp8
 from ...formats.gguf import save_gguf
 from ...provenance import provenance
-from ...repository import MEASUREMENTS
+from ...repository import MEASUREMENTS, in_a_clone
 from .parts import distance
 from .streaming_tasks import packed, streamed
 
@@ -216,6 +216,7 @@ def make(folder: Path, blocks: int) -> None:
         forge(folder, first_blocks(blocks), tokenizer, progress=show)
 
 
+@in_a_clone
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
