@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import signal
+import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,18 @@ def read_header(file: Path) -> dict[str, Place]:
         ) from None
 
 
+def open_regular(path: str | Path):
+    """A binary file, opened for reading. Raises OSError for a pipe or device: those may wait."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it must be a regular file, not a folder, pipe or device")
+    return open(descriptor, "rb")
+
+
 def read_json(path: Path):
     """The content of a small JSON file. Raises OSError or ValueError, which do not name it."""
-    with Path(path).open("rb") as opened:
+    with open_regular(path) as opened:
         content = opened.read(LONGEST_JSON + 1)
     if len(content) > LONGEST_JSON:
         raise ValueError(f"it is longer than {LONGEST_JSON:,} bytes")

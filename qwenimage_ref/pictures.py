@@ -1,9 +1,150 @@
-"""Small helpers for pictures as arrays and files."""
+"""Pictures: files read with care, arrays to tensors, sheets of many, and how alike two are."""
+
+import io
+import struct
+import warnings
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import torch
+from PIL import Image, ImageCms
 
+from .files import open_regular, shorten
 from .repository import DATA
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # the only decoders that are ever started
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
+MOST_PIXELS = 64_000_000  # full-frame cameras have up to 61 million; decoded 256 MB
+MOST_BYTES = 1_000_000_000  # of a file
+ORIENTATION = 0x0112  # EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MODE_OF_PROFILE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+
+
+class PictureError(ValueError):
+    """A file that is no picture, or none that can be used; one line names it."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path} cannot be used as a picture ({reason})")
+        self.reason = reason
+
+
+# -- files
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """A PNG, JPEG, WebP, BMP or TIFF file -> an RGB picture, upright, in sRGB, on white
+
+    16-bit grey is scaled to 8 bits, and an embedded colour profile is converted. Malformed EXIF
+    counts as none. Raises PictureError, one line, for everything else: pipes, more than MOST_PIXELS
+    (before anything is decoded), 32-bit numbers, and whatever a decoder stumbles over.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
+        return _as_rgb(_decode(content))
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise almost anything on damaged bytes
+        reason = shorten([" ".join(str(error).split()) or type(error).__name__])
+        raise PictureError(path, reason) from None
+
+
+def _decode(content: bytes) -> Image.Image:
+    try:
+        return _loaded(content)
+    except ValueError:
+        # Pillow gives up on a PNG with more than a megabyte of text, which no pixel depends on
+        if not content.startswith(PNG_START):
+            raise
+        return _loaded(_without_text(content))
+
+
+def _loaded(content: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about sizes, which are checked here, and odd metadata
+        try:
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+        except Image.UnidentifiedImageError:
+            raise OSError(f"it is damaged, or none of {', '.join(FORMATS)}") from None
+        except Image.DecompressionBombError:
+            raise OSError(f"it has more than {MOST_PIXELS:,} pixels; shrink it") from None
+        if opened.width * opened.height > MOST_PIXELS:
+            size = f"{opened.width}x{opened.height}"
+            raise OSError(f"it is {size}, more than {MOST_PIXELS:,} pixels; shrink it")
+        opened.load()
+        return opened
+
+
+def _without_text(png: bytes) -> bytes:
+    """A PNG file without its text chunks."""
+    kept, at = [PNG_START], len(PNG_START)
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        if png[at + 4 : at + 8] not in PNG_TEXT:
+            kept.append(png[at : at + 12 + length])
+        at += 12 + length
+    return b"".join(kept)
+
+
+def _as_rgb(opened: Image.Image) -> Image.Image:
+    turn = UPRIGHT.get(_orientation(opened))
+    picture = _eight_bits(opened)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    colours = _in_srgb(picture, opened.info.get("icc_profile"))
+    if picture.mode == "RGBA":
+        white = Image.new("RGB", picture.size, "white")
+        colours = Image.composite(colours, white, picture.getchannel("A"))
+    return colours if turn is None else colours.transpose(turn)
+
+
+def _orientation(opened: Image.Image) -> int | None:
+    try:
+        return opened.getexif().get(ORIENTATION)
+    except Exception:  # the metadata are damaged; the pixels are whole
+        return None
+
+
+def _eight_bits(opened: Image.Image) -> Image.Image:
+    """The same picture in a mode of 8 bits a channel."""
+    if opened.mode in ("I", "F"):
+        raise OSError("its pixels are 32-bit numbers; save it with 8 or 16 bits")
+    if not opened.mode.startswith("I;16"):
+        return opened
+    levels = np.asarray(opened).astype(np.uint16)
+    bits = getattr(opened, "tag_v2", {}).get(258, (16,))[0]  # a TIFF's tag BitsPerSample
+    grey = Image.fromarray(np.round(levels * (255 / (2**bits - 1))).astype(np.uint8))
+    if (clear := opened.info.get("transparency")) is not None:  # the one level that is not drawn
+        grey.putalpha(Image.fromarray(np.where(levels == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _in_srgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
+    """Without its alpha, converted by its profile; by none if that is damaged or does not fit."""
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            mode = MODE_OF_PROFILE[profile.profile.xcolor_space.strip()]
+            if (mode == "CMYK") == (picture.mode == "CMYK"):
+                srgb = ImageCms.createProfile("sRGB")
+                colours = picture.convert(mode)
+                return ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
+        except (ImageCms.PyCMSError, KeyError, OSError, ValueError, TypeError):
+            pass  # viewers ignore such a profile, too
+    return picture.convert("RGB")
 
 
 def write_picture(picture: np.ndarray, name: str) -> None:
@@ -15,3 +156,37 @@ def write_picture(picture: np.ndarray, name: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
     print(file.relative_to(DATA.parent))
+
+
+# -- tensors
+
+
+def to_input(pictures) -> torch.Tensor:
+    """N pictures of one size, (H, W, 3) uint8 arrays or PIL's -> (N, 3, H, W) in [-1, 1]"""
+    pixels = np.stack([np.asarray(picture) for picture in pictures])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def psnr(a, b, span: float = 2.0):
+    """(B, 3, H, W), (B, 3, H, W) -> (B,) peak signal-to-noise ratio in dB, infinite for equals
+
+    span: from black to white; 2 in [-1, 1].
+    """
+    return -10 * torch.log10(((a - b) / span).pow(2).flatten(1).mean(1))
+
+
+# -- sheets
+
+
+def sheet(pictures, columns: int, gap: int = 0, paper="white") -> Image.Image:
+    """N pictures of one size, (H, W, 3) uint8 arrays or PIL's -> one picture of them, row by row
+
+    gap: pixels between them.
+    """
+    tiles = [np.asarray(picture) for picture in pictures]
+    height, width = (side + gap for side in tiles[0].shape[:2])
+    rows = -(-len(tiles) // columns)
+    canvas = Image.new("RGB", (columns * width - gap, rows * height - gap), paper)
+    for i, tile in enumerate(tiles):
+        canvas.paste(Image.fromarray(tile), (i % columns * width, i // columns * height))
+    return canvas

@@ -416,7 +416,7 @@ print("on fresh posters the averaged weights beat the last ones, and those you b
 
 # %%
 wanted = fresh[:4]
-run.averaged().__enter__()
+run.use_average()
 mine, old = (sibling.pipeline(pipe, model) for model in (painter, sibling.load_mid()))
 prompts = [world.caption(scene) for scene in wanted]
 painted = [
@@ -508,7 +508,7 @@ print("backgrounds right, from stage to stage:", found)
 # %%
 x = (1 - 1.0) * data + 1.0 * noise
 assert torch.equal(x - data, noise - data)
-assert 60 * sibling.EXERCISE.recipe.batch / sibling.EXERCISE.POSTERS == 3.75
+assert 60 * sibling.EXERCISE.recipe.batch / sibling.EXERCISE.posters == 3.75
 assert round(0.9**20, 2) == 0.12
 print("0, 3.75 times, 12 %: ok")
 

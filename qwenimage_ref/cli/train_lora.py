@@ -105,7 +105,7 @@ def _train(options, examples) -> None:
         pipe.transformer, encoded, empty, recipe, settings, options.runs, origin,
         measure=measure, measure_every=options.sample_every,
     )  # fmt: skip
-    run.averaged().__enter__()
+    run.use_average()
     lora.save(pipe.transformer, options.to)
     size = options.to.stat().st_size / 1e6
     print(f"{options.to}: {len(run.model.pairs)} layers, rank {options.rank}, {size:.1f} MB")

@@ -72,7 +72,7 @@ class Bench:
         self.folder, self.lesson = folder, lesson
         self.made = trials(lesson, captions)
         recipe = dataclasses.replace(lesson.recipe, batch=MEASURED)
-        after = lesson.first + lesson.POSTERS  # as many posters again, which no variant is shown
+        after = lesson.first + lesson.posters  # as many posters again, which no variant is shown
         self.unseen = dataclasses.replace(lesson, recipe=recipe, first=after)
         self.latents, self.unseen_latents = map(self._latents, (lesson, self.unseen))
 
@@ -90,7 +90,7 @@ class Bench:
         matrices = painter.matrices() if variant.muon else ()
         origin = f"{digest(self.pipe.vae)} {lesson} {name}"
         run = Run(painter, recipe, self.folder / name, matrices, origin)
-        self.latents[range(0, lesson.POSTERS, CHUNK)]  # encoded before the clock starts
+        self.latents[range(0, lesson.posters, CHUNK)]  # encoded before the clock starts
 
         def loss_at(step):
             *drawn, sigma = batch(lesson, self.latents, self.pipe.tokenizer, step, variant.dropout)

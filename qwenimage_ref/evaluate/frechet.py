@@ -7,6 +7,8 @@ sees. The formula, and how it deceives with few pictures, are the same.
 import numpy as np
 import torch
 
+from ..pictures import to_input
+
 BATCH = 8  # pictures encoded at a time
 
 
@@ -15,8 +17,7 @@ def features(vae, pictures) -> torch.Tensor:
     """N pictures -> (N, 2C): mean and deviation of each channel of their normalised latents"""
     found = []
     for start in range(0, len(pictures), BATCH):
-        pixels = np.stack([np.asarray(picture) for picture in pictures[start : start + BATCH]])
-        img = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+        img = to_input(pictures[start : start + BATCH])
         latents = vae.normalize(vae.encode(img)[0])
         found.append(torch.cat([latents.mean((2, 3)), latents.std((2, 3))], 1))
     return torch.cat(found).double()

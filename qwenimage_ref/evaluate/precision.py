@@ -21,6 +21,7 @@ from torch import nn
 
 from ..formats import gguf_blocks
 from ..formats.fp8 import quantize_fp8, unpack_fp8
+from ..pictures import to_input
 from ..posters.draw import draw
 from ..provenance import write_record
 from ..repository import DATA, in_a_clone
@@ -127,8 +128,8 @@ def layer_errors(mmdit, form: Format) -> dict[str, float]:
 def questions(pipe, posters: int = POSTERS) -> dict:
     """Arguments of the transformer: noisy posters at each level, with the captions they are of"""
     made = trials(posters)
-    drawn = np.stack([draw(trial.scene, trial.seed) for trial in made])
-    mean, _ = pipe.vae.encode(torch.from_numpy(drawn).permute(0, 3, 1, 2) / 127.5 - 1)
+    drawn = [draw(trial.scene, trial.seed) for trial in made]
+    mean, _ = pipe.vae.encode(to_input(drawn))
     data = pack(pipe.vae.normalize(mean)).repeat(len(LEVELS), 1, 1)
     noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
     sigma = torch.tensor(LEVELS).repeat_interleave(posters)

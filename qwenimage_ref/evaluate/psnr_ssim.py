@@ -5,6 +5,7 @@ Pictures are in 0 to 1. SSIM is that of Wang, Bovik, Sheikh and Simoncelli (2004
 
 import torch
 
+from .. import pictures
 from ..vae import VAE
 
 WINDOW, SIGMA = 11, 1.5  # pixels: side and spread of the Gaussian that SSIM looks through
@@ -13,7 +14,7 @@ STABLE = (0.01**2, 0.03**2)  # keep the two quotients finite where a window is f
 
 def psnr(a, b):
     """(B, 3, H, W), (B, 3, H, W) -> (B,) peak signal-to-noise ratio in dB, infinite for equals"""
-    return -10 * torch.log10((a - b).pow(2).flatten(1).mean(1))
+    return pictures.psnr(a, b, span=1.0)
 
 
 def ssim(a, b):

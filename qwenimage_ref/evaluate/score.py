@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..pictures import sheet
 from ..pocket.lessons import trained_scenes
 from ..posters.draw import Scene, caption, draw, sample_scene
 from ..posters.read import score
@@ -223,7 +224,4 @@ def table(result: dict) -> str:
 
 def contact_sheet(pictures, columns: int = 8) -> np.ndarray:
     """N pictures of one size -> one picture of them in rows, the last row filled up with white"""
-    tiles = [np.asarray(picture) for picture in pictures]
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)]
-    return np.concatenate(rows, 0)
+    return np.asarray(sheet(pictures, columns))

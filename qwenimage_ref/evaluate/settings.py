@@ -100,7 +100,7 @@ def training_posters() -> dict[tuple, list[tuple[Scene, int]]]:
     """Scene and seed of every poster the painter was taught with, by background and layout"""
     shelves = {}
     for lesson in LESSONS.values():
-        for number in range(lesson.POSTERS):
+        for number in range(lesson.posters):
             scene = lesson.scene(number)
             shelf = shelves.setdefault((scene.background, scene.layout), [])
             shelf.append((scene, lesson.first + number))

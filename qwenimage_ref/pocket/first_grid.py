@@ -2,11 +2,12 @@
 
 from PIL import Image
 
-from ..posters.draw import SIDE, Scene, Shape, caption
+from .. import pictures
+from ..posters.draw import Scene, Shape, caption
 
 STEPS, GUIDANCE, COLUMNS = 20, 4.0, 4
 
-# Each with the language it is asked in. The purple star was never drawn for training.
+# Scenes with the language of their prompts. Training never showed the purple star.
 SCENES = (
     (Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of"), "en"),
     (Scene("navy", (Shape("star", "yellow"),), "large", "HI"), "en"),
@@ -31,10 +32,6 @@ def paint(pipe) -> list[Image.Image]:
     )
 
 
-def sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Pictures of 128x128 -> one picture, four in a row, without gaps."""
-    rows = -(-len(pictures) // COLUMNS)
-    canvas = Image.new("RGB", (COLUMNS * SIDE, rows * SIDE), "white")
-    for i, picture in enumerate(pictures):
-        canvas.paste(picture, (i % COLUMNS * SIDE, i // COLUMNS * SIDE))
-    return canvas
+def sheet(painted: list[Image.Image]) -> Image.Image:
+    """Pictures of one size -> one picture, four in a row, without gaps."""
+    return pictures.sheet(painted, COLUMNS)

@@ -11,19 +11,18 @@ WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the painter is taught, and how. The second lesson goes on from the first one's end."""
-
-    POSTERS = 32_768  # distinct pictures; their captions are worded anew in every epoch
+    """Posters, captions and recipe of one part of the training; the next part continues from it."""
 
     recipe: Recipe
     first: int  # number of its first poster
     word_share: float = WORD_SHARE
     lengths: tuple[int, ...] = (1, 2, 3, 4)  # of the words
     loose: bool = False  # captions as people type them: capitals, full stops, "grey"
+    posters: int = 32_768  # distinct pictures; their captions are worded anew in every epoch
 
     def place(self, number: int) -> int:
         """Number of a poster, counted on and on -> its place among the lesson's posters"""
-        return number % self.POSTERS
+        return number % self.posters
 
     def scene(self, number: int) -> Scene:
         """Number of a poster, counted on and on -> its scene"""
@@ -32,11 +31,11 @@ class Lesson:
 
     def scenes(self) -> frozenset[Scene]:
         """All that its pictures show."""
-        return frozenset(self.scene(number) for number in range(self.POSTERS))
+        return frozenset(self.scene(number) for number in range(self.posters))
 
     def prompt(self, number: int) -> str:
         """The poster's caption in the words of this epoch"""
-        worded = f"{self.first + self.place(number)} {number // self.POSTERS}"
+        worded = f"{self.first + self.place(number)} {number // self.posters}"
         text = reworded(self.scene(number), worded)
         return loosened(text, worded) if self.loose else text
 

@@ -111,7 +111,7 @@ def train(pipe: QwenImage, distillation: Distillation, folder: Path, quiet: bool
             return distill_loss(mmdit, drawn["noise"], drawn["latents"], txt, levels, mask)
 
     run.fit(loss_at, quiet=quiet)
-    run.averaged().__enter__()
+    run.use_average()
     return adapter.requires_grad_(False)
 
 

@@ -47,28 +47,18 @@ MMDIT = dataclasses.replace(
 )
 
 
-class SmallLesson(Lesson):
-    """So few posters that one core encodes them in a minute."""
-
-    POSTERS = 4096
-
-
-class Exercise(Lesson):
-    """So few that they are encoded in seconds."""
-
-    POSTERS = 512
-
-
-LESSON = SmallLesson(
+LESSON = Lesson(
     Recipe(steps=800, batch=32, lr=6e-3, muon_lr=1e-2, warmup=50, decay_from=0.3, ema=0.99),
     first=2_048_000,
     word_share=0.0,  # a word takes an hour to learn, the rest minutes
+    posters=4096,  # one core encodes them in a minute
 )
 # the optimisers begin anew, so that the rate has to rise once more, and not so high
-EXERCISE = Exercise(
+EXERCISE = Lesson(
     Recipe(steps=60, batch=32, lr=1e-3, muon_lr=2e-3, warmup=10, decay_from=1.0, ema=0.9),
     first=LESSON.first,
     word_share=0.0,
+    posters=512,  # encoded in seconds
 )
 
 
@@ -105,7 +95,7 @@ def loss_of(painter: Painter, prefix: int, ids, mask, data, noise, sigma):
 
 def encode(vae) -> torch.Tensor:
     """-> (N, 16, 16, 16): the latents of the exercise's 512 posters"""
-    starts = range(0, EXERCISE.POSTERS, 32)
+    starts = range(0, EXERCISE.posters, 32)
     return torch.cat([encode_posters(vae, EXERCISE, range(i, i + 32)) for i in starts])
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
 from ..files import whole_file
 from ..mmdit import MMDiT, Modulation
+from ..pictures import psnr, to_input
 from ..posters.draw import SIDE, draw, poster
 from ..text_encoder import TextEncoder
 from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
@@ -36,14 +37,7 @@ def pictures(seeds) -> torch.Tensor:
 
 def as_input(drawn: list[np.ndarray]) -> torch.Tensor:
     """N pictures (128, 128, 3) uint8 -> (N, 3, 128, 128) in [-1, 1], channels last in memory"""
-    img = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return img.contiguous(memory_format=torch.channels_last)
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """(B, 3, H, W), (B, 3, H, W) -> mean peak signal-to-noise ratio in dB of pictures in [-1, 1]"""
-    error = (a - b).pow(2).flatten(1).mean(1)
-    return (10 * torch.log10(4 / error)).mean().item()
+    return to_input(drawn).contiguous(memory_format=torch.channels_last)
 
 
 def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
@@ -76,10 +70,10 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
 
     @torch.no_grad()
     def measure():
-        return {"psnr": psnr(vae.decode(vae.encode(test)[0]), test)}
+        return {"psnr": psnr(vae.decode(vae.encode(test)[0]), test).mean().item()}
 
     run.fit(loss_at, measure=measure, **fit)
-    run.averaged().__enter__()
+    run.use_average()
     return with_statistics(vae)
 
 
@@ -264,5 +258,5 @@ def train_painter(
             return fast(*drawn)
 
     run.fit(loss_at, **fit)
-    run.averaged().__enter__()
+    run.use_average()
     return painter

@@ -152,6 +152,12 @@ class Run:
         """Context in which the model holds the averaged weights."""
         return _Swapped(self.weights, self.average)
 
+    def use_average(self) -> None:
+        """Leave the averaged weights in the model for good: what is trained is finished."""
+        with torch.no_grad():
+            for weight, average in zip(self.weights, self.average):
+                weight.copy_(average)
+
     def save(self) -> None:
         """Write the state whole: a kill while writing leaves the previous file in place."""
         tensors = {"step": torch.tensor(self.step)}

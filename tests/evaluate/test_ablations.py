@@ -16,12 +16,8 @@ from qwenimage_ref.train import loop
 STAGES = list(ablations.STAGES)  # as they are: the fixture below shortens them
 
 
-class FewPosters(sibling.SmallLesson):
-    POSTERS = 16
-
-
 RECIPE = dataclasses.replace(sibling.LESSON.recipe, steps=3, batch=4)
-LESSON = FewPosters(RECIPE, first=sibling.LESSON.first, word_share=0.0)
+LESSON = dataclasses.replace(sibling.LESSON, recipe=RECIPE, posters=16)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +48,7 @@ def test_captions_are_of_scenes_that_no_lesson_shows():
 
 
 def test_the_final_loss_is_of_posters_that_no_variant_is_shown(bench):
-    shown = range(LESSON.first, LESSON.first + LESSON.POSTERS)
+    shown = range(LESSON.first, LESSON.first + LESSON.posters)
     assert bench.unseen.first not in shown and bench.unseen.word_share == LESSON.word_share
 
 

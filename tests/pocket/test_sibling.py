@@ -23,7 +23,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def latents():
     """Stand-ins: as many and as large, of unit variance, and quicker than encoding posters."""
-    count = sibling.EXERCISE.POSTERS
+    count = sibling.EXERCISE.posters
     return torch.randn(count, 16, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
@@ -38,11 +38,11 @@ def test_the_sibling_is_the_painter_with_smaller_numbers():
 
 
 def test_its_posters_are_none_of_the_painter_s_and_have_no_word():
-    own = range(sibling.LESSON.first, sibling.LESSON.first + sibling.LESSON.POSTERS)
+    own = range(sibling.LESSON.first, sibling.LESSON.first + sibling.LESSON.posters)
     for lesson in LESSONS.values():
-        assert not {*own} & {*range(lesson.first, lesson.first + lesson.POSTERS)}
+        assert not {*own} & {*range(lesson.first, lesson.first + lesson.posters)}
     assert max(own) < train.TEST_SEED
-    assert not any(sibling.EXERCISE.scene(n).word for n in range(sibling.EXERCISE.POSTERS))
+    assert not any(sibling.EXERCISE.scene(n).word for n in range(sibling.EXERCISE.posters))
 
 
 def test_the_same_seed_takes_the_same_steps_and_another_seed_others(tokenizer, latents):
@@ -58,7 +58,7 @@ def test_the_same_seed_takes_the_same_steps_and_another_seed_others(tokenizer, l
 
 
 def test_the_exercise_s_posters_come_round_again(tokenizer, latents):
-    recipe = dataclasses.replace(sibling.EXERCISE.recipe, batch=sibling.EXERCISE.POSTERS)
+    recipe = dataclasses.replace(sibling.EXERCISE.recipe, batch=sibling.EXERCISE.posters)
     lesson = dataclasses.replace(sibling.EXERCISE, recipe=recipe)
     data = [train.batch(lesson, latents, tokenizer, step)[2] for step in (0, 1)]
     assert torch.equal(*data) and torch.equal(data[0], latents)

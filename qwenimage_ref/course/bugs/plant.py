@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ... import pipeline
+from ... import pictures, pipeline
 from ..show import PALETTE, Markdown, Shown, figure, pocket_folder
 
 PACKAGE = __name__.split(".")[0]
@@ -119,11 +119,10 @@ def paint(
 
 def psnr(a: Image.Image, b: Image.Image) -> float:
     """Peak signal-to-noise ratio in dB: 6 more for half the error, infinite for equal pictures."""
-    a, b = (np.asarray(picture.convert("RGB"), dtype=np.float64) for picture in (a, b))
-    if a.shape != b.shape:
-        raise ValueError(f"pictures of {a.shape} and {b.shape} cannot be compared")
-    error = ((a - b) ** 2).mean()
-    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+    if a.size != b.size:
+        raise ValueError(f"pictures of {a.size} and {b.size} cannot be compared")
+    a, b = (torch.tensor(np.asarray(p.convert("RGB"))).double().unsqueeze(0) for p in (a, b))
+    return pictures.psnr(a, b, span=255).item()
 
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:

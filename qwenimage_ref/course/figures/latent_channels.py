@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ... import pictures as shared
 from ...vae import VAE
 from ..show import PALETTE, Shown, figure, png
 
@@ -21,10 +22,7 @@ def to_pictures(img) -> list[Image.Image]:
 
 def from_pictures(pictures) -> torch.Tensor:
     """B pictures of one size -> (B, 3, H, W) in [-1, 1]"""
-    rows = [
-        torch.tensor(list(p.convert("RGB").tobytes())).view(p.height, p.width, 3) for p in pictures
-    ]
-    return torch.stack(rows).permute(0, 3, 1, 2) / 127.5 - 1
+    return shared.to_input([picture.convert("RGB") for picture in pictures])
 
 
 def channels(latents, alt: str) -> Shown:
@@ -49,8 +47,7 @@ def channels(latents, alt: str) -> Shown:
 
 def psnr(img, other) -> float:
     """(B, 3, H, W) twice, in [-1, 1] -> peak signal-to-noise ratio over all of them, in decibels"""
-    error = ((img - other) / 2).square().mean()
-    return float(-10 * error.log10())
+    return shared.psnr(img.unsqueeze(0), other.unsqueeze(0)).item()
 
 
 def rgb_fit(latents, img) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ...adapt.lora import LoRA
+from ...pictures import sheet as in_rows
 from ...posters import heart
 from ..show import PALETTE, png
 
@@ -78,13 +79,7 @@ def paint_at(pipe, adapter: LoRA, scale: float, prompts: list[str], seeds) -> li
 
 def sheet(pictures: list[Image.Image], columns: int = 8) -> Image.Image:
     """Pictures of one size, row by row, a few pixels apart and without captions."""
-    width, height = (side + 8 for side in pictures[0].size)
-    columns = min(columns, len(pictures))
-    size = columns * width - 8, -(-len(pictures) // columns) * height - 8
-    canvas = Image.new("RGB", size, PALETTE["paper"])
-    for i, picture in enumerate(pictures):
-        canvas.paste(picture, (i % columns * width, i // columns * height))
-    return canvas
+    return in_rows(pictures, min(columns, len(pictures)), gap=8, paper=PALETTE["paper"])
 
 
 def words(scale: float, pictures: list[Image.Image]) -> str:

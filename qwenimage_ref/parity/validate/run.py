@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import diffusers
-import numpy as np
 import torch
 import transformers
 from PIL import Image
 from tqdm import tqdm
 
 from ...checkpoint.model_folder import read_model_index
+from ...pictures import to_input
 from ...posters.draw import Scene, Shape, caption, draw, sample_scene
 from ..tolerances import within
 from . import report
@@ -88,8 +88,7 @@ def to_tensor(picture: Image.Image, side: int) -> torch.Tensor:
     smaller = min(picture.size)
     left, top = ((length - smaller) // 2 for length in picture.size)
     square = picture.convert("RGB").crop((left, top, left + smaller, top + smaller))
-    pixels = np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))
-    return torch.tensor(pixels).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1
+    return to_input([square.resize((side, side), Image.Resampling.LANCZOS)])
 
 
 def run(folder: Path, record: Path, reference=None, dtype="float32", device="cpu", **more) -> bool:
