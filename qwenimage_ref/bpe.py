@@ -22,6 +22,10 @@ _WORD = regex.compile(
 _MANY_MARKS = regex.compile(r"[\P{ccc=0}\u0f73\u0f75\u0f81]{32,}")
 
 
+class TokenizerError(ValueError):
+    """A text or tokenizer files that cannot be used; one line with the remedy."""
+
+
 def split_words(text: str) -> list[str]:
     """Text -> its words after Unicode's NFC; nothing is ever merged across two words."""
     return _WORD.findall(unicodedata.normalize("NFC", _MANY_MARKS.sub(_in_order, text)))

@@ -74,13 +74,18 @@ def open_regular(path: str | Path):
     return open(descriptor, "rb")
 
 
-def read_json(path: Path):
-    """The content of a small JSON file. Raises OSError or ValueError, which do not name it."""
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a small file. Raises OSError or ValueError, which do not name it."""
     with open_regular(path) as opened:
         content = opened.read(LONGEST_JSON + 1)
     if len(content) > LONGEST_JSON:
         raise ValueError(f"it is longer than {LONGEST_JSON:,} bytes")
-    return parse_json(content)
+    return content
+
+
+def read_json(path: Path):
+    """The content of a small JSON file. Raises OSError or ValueError, which do not name it."""
+    return parse_json(read_bytes(path))
 
 
 def parse_json(content: bytes):

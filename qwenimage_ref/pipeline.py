@@ -71,7 +71,7 @@ class QwenImage:
                 demand(file, part)
         tower, mmdit, decoder = empty_networks(folder).values()
         tokenizer = Tokenizer.load(folder / "tokenizer")
-        demand_one_model(folder, tower.config, mmdit.config, len(tokenizer))
+        demand_one_model(folder, tower.config, mmdit.config, tokenizer)
         if text_encoder is not None:
             load_text_encoder(tower, text_encoder, dtype, stream, device)
         elif stream:

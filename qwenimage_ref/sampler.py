@@ -1,6 +1,7 @@
 """From noise to latents: packing, the shifted noise schedule, Euler steps, guidance."""
 
 import math
+from numbers import Integral
 
 import torch
 from einops import rearrange
@@ -19,35 +20,31 @@ def unpack(tokens, rows: int, cols: int):
     return rearrange(tokens, pattern, h=rows, w=cols, dy=2, dx=2)
 
 
+def shift_at(image_tokens: int, config: SchedulerConfig) -> float:
+    """The shift at this image size: e to the mu, or in Layered a square root."""
+    if config.time_shift_type == "linear":
+        return math.sqrt(image_tokens / config.base_image_seq_len)
+    slope = (config.max_shift - config.base_shift) / (
+        config.max_image_seq_len - config.base_image_seq_len
+    )
+    return math.exp(config.base_shift + slope * (image_tokens - config.base_image_seq_len))
+
+
 def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig):
     """-> (steps + 1,) float32 noise levels, falling from 1 to 0
 
-    Larger pictures stay longer at high noise: mu grows with the number of image tokens.
-    Raises ValueError where upstream would answer NaN: one step with a terminal stretch.
+    Larger pictures stay longer at high noise, because `shift` grows with the number of image
+    tokens. Raises ValueError where upstream would return NaN: one step with a terminal stretch.
     """
-    if num_inference_steps < 1:
-        raise ValueError(f"num_inference_steps {num_inference_steps}: use 2 or more")
-    if num_inference_steps > config.num_train_timesteps:
-        raise ValueError(
-            f"num_inference_steps {num_inference_steps}: at most {config.num_train_timesteps}"
-        )
-    if num_inference_steps == 1 and config.shift_terminal:
-        raise ValueError(
-            "num_inference_steps 1: the schedule is stretched to end at "
-            f"{config.shift_terminal}, which one step cannot do; use 2 or more"
-        )
-    if config.time_shift_type == "exponential":
-        slope = (config.max_shift - config.base_shift) / (
-            config.max_image_seq_len - config.base_image_seq_len
-        )
-        shift = math.exp(config.base_shift + slope * (image_tokens - config.base_image_seq_len))
-    else:
-        shift = math.sqrt(image_tokens / config.base_image_seq_len)
-    # careful: float32 and these very operations, or last bits are not upstream's. A tensor, because
-    # torch divides a plain number by a tensor in two roundings.
-    shift = torch.tensor(shift, dtype=torch.float32)
+    _check_steps(num_inference_steps, config)
+    # careful: float32 and these very operations, or last bits are not upstream's
     s = torch.linspace(1, 1 / num_inference_steps, num_inference_steps, dtype=torch.float64).float()
-    s = shift / (shift + (1 / s - 1))
+    if config.use_dynamic_shifting:
+        # a tensor, because torch divides a plain number by a tensor in two roundings
+        shift = torch.tensor(shift_at(image_tokens, config), dtype=torch.float32)
+        s = shift / (shift + (1 / s - 1))
+    else:
+        s = config.shift * s / (1 + (config.shift - 1) * s)
     if config.shift_terminal:
         done = 1 - s
         s = 1 - done / (done[-1] / (1 - config.shift_terminal))
@@ -57,8 +54,22 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
     return s
 
 
+def _check_steps(steps: int, config: SchedulerConfig) -> None:
+    most, end = config.num_train_timesteps, config.shift_terminal
+    if not isinstance(steps, Integral) or not 1 <= steps <= most:
+        raise ValueError(
+            f"num_inference_steps must be a whole number from 1 to {most}, got {steps}; "
+            "use 2 or more"
+        )
+    if steps == 1 and end:
+        raise ValueError(
+            f"num_inference_steps must be at least 2 for a schedule that is stretched to end at "
+            f"{end}, got 1; use 2 or more"
+        )
+
+
 def model_time(sigma, dtype):
-    """() -> (): the sigma that the network is told. In bf16 upstream rounds 1000 sigma first."""
+    """() -> (): the sigma as the network reads it. In bf16 upstream rounds 1000 sigma first."""
     return (1000 * sigma).to(dtype) / 1000
 
 

@@ -530,7 +530,7 @@ def sigmas_by_hand(steps, mu, terminal=0.02):
 # scheduler gave, stored with this repository:
 
 # %%
-from qwenimage_ref.sampler import sigmas
+from qwenimage_ref.sampler import shift_at, sigmas
 
 golden = json.loads((show.ROOT / "tests" / "golden" / "sigmas.json").read_text())["cases"]
 for name, case in golden.items():
@@ -545,7 +545,7 @@ for name, case in golden.items():
     print(f"{case['width']} × {case['height']}, {steps} steps, three ways, under 1e-6: ok")
 
 # %%
-show.source(sigmas)
+show.source(shift_at, sigmas)
 
 # %% [markdown]
 # The first picture shows the five sizes, with even steps for comparison. The second shows what the

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..config import LARGEST, MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..config_checks import LARGEST
 from ..files import CheckpointError, read_json, shorten
 from ..mmdit import MMDiT
 from ..text_encoder import TextEncoder
+from ..tokenizer import Tokenizer
 from ..vae import VAE
 from ..vision import Vision
 
@@ -64,18 +66,19 @@ def stored_networks(folder: Path) -> dict:
     return {part: stored_network(folder, part) for part in NETWORKS}
 
 
-def demand_one_model(folder: Path, text_encoder, transformer, ids: int) -> None:
-    """Raises CheckpointError where text tower, transformer and tokenizer cannot work together."""
+def demand_one_model(folder: Path, text_encoder, transformer, tokenizer: Tokenizer) -> None:
+    """Raises CheckpointError where the configs of text encoder and transformer and the tokenizer
+    cannot work together."""
     width, rows = text_encoder.hidden_size, text_encoder.vocab_size
     if width != transformer.joint_attention_dim:
         raise CheckpointError(
             f"{folder}: text states are {width} wide, the transformer reads "
             f"{transformer.joint_attention_dim}; the parts are of different models"
         )
-    if ids > rows:
+    if tokenizer.largest_id >= rows:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {ids} ids, the text encoder {rows} rows; the parts are "
-            "of different models"
+            f"{folder}: the tokenizer's largest id must be below the text encoder's {rows:,} rows, "
+            f"got {tokenizer.largest_id:,}; the parts are of different models"
         )
 
 

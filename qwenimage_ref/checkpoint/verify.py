@@ -131,8 +131,8 @@ def _layout(folder: Path) -> tuple[set[Path], Findings]:
 def _fit(folder: Path) -> None:
     text_encoder = TextEncoderConfig.from_json(folder / "text_encoder" / "config.json")
     transformer = MMDiTConfig.from_json(folder / "transformer" / "config.json")
-    ids = len(Tokenizer.load(folder / "tokenizer"))
-    demand_one_model(folder, text_encoder, transformer, ids)
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    demand_one_model(folder, text_encoder, transformer, tokenizer)
 
 
 def _problems(path: Path, check, *arguments) -> Findings:

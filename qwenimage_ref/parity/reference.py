@@ -87,7 +87,7 @@ def reference_vision(config: VisionConfig) -> Qwen2_5_VisionTransformerPretraine
 def reference_scheduler(config: SchedulerConfig) -> FlowMatchEulerDiscreteScheduler:
     """diffusers' scheduler with the settings that all releases share."""
     numbers = config.to_dict() | {"shift_terminal": config.shift_terminal or None}
-    return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=1.0, **numbers)
+    return FlowMatchEulerDiscreteScheduler(**numbers)
 
 
 def _text_numbers(config: TextEncoderConfig) -> dict:

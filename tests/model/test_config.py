@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -54,9 +55,9 @@ def test_an_empty_file_gives_the_official_numbers(tmp_path, config):
 
 @pytest.mark.parametrize("config", EVERY)
 def test_what_is_written_is_read_back(tmp_path, config):
-    config.official().to_json(tmp_path / "config.json", _class_name="Anything")
+    config.official().to_json(tmp_path / "config.json", _diffusers_version="Anything")
     assert config.from_json(tmp_path / "config.json") == config.official()
-    assert json.loads((tmp_path / "config.json").read_text())["_class_name"] == "Anything"
+    assert json.loads((tmp_path / "config.json").read_text())["_diffusers_version"] == "Anything"
 
 
 @pytest.mark.parametrize("config", EVERY)
@@ -108,41 +109,47 @@ def test_null_and_false_both_mean_no_terminal_stretch(tmp_path, terminal, read):
     "config, content, message",
     [
         (MMDiTConfig, "{", "config.json: "),
-        (MMDiTConfig, "[1]", "expected a JSON object"),
-        (MMDiTConfig, {"num_layers": "sixty"}, "num_layers must be a number, found 'sixty'"),
-        (MMDiTConfig, {"num_layers": 60.5}, "num_layers must be a whole number, found 60.5"),
-        (TextEncoderConfig, {"num_attention_heads": 0}, "config.json: "),
-        (TextEncoderConfig, {"text_config": [1]}, "config.json: "),
-        (TextEncoderConfig, "[" * 100_000, "config.json: "),
-        (VisionConfig, {"num_hidden_layers": 28}, "there is no vision_config"),
-        (MMDiTConfig, {"axes_dims_rope": [16, 56, 55]}, "must add up to attention_head_dim 128"),
-        (MMDiTConfig, {"in_channels": 16}, "in_channels 16 is not out_channels 16"),
+        (MMDiTConfig, "[1]", r"must be a JSON object, got \[1\]"),
+        (MMDiTConfig, {"num_layers": "sixty"}, "num_layers must be a number, got 'sixty'"),
+        (MMDiTConfig, {"num_layers": 60.5}, "num_layers must be a whole number, got 60.5"),
+        (TextEncoderConfig, {"num_attention_heads": 0}, "must be 1 to 65,536, got 0"),
+        (TextEncoderConfig, {"text_config": [1]}, r"text_config must be a JSON object, got \[1\]"),
+        (TextEncoderConfig, {"rope_scaling": 7}, "rope_scaling must be a JSON object, got 7"),
+        (VisionConfig, {"vision_config": "big"}, "vision_config must be a JSON object, got 'big'"),
+        (TextEncoderConfig, "[" * 100_000, "nested too deeply"),
+        (VisionConfig, {"num_hidden_layers": 28}, "vision_config is missing"),
+        (MMDiTConfig, {"axes_dims_rope": [16, 56, 55]}, "must be attention_head_dim 128, got .16,"),
+        (MMDiTConfig, {"in_channels": 16}, "must be out_channels 16 times .* 4, got 16"),
         (MMDiTConfig, {"guidance_embeds": True}, "no released Qwen-Image model has that layer"),
-        (VAEConfig, {"z_dim": 4}, "must have z_dim 4 entries"),
-        (VAEConfig, {"dim_mult": [1, 2]}, "must be one shorter than dim_mult"),
-        (TextEncoderConfig, {"mrope_section": [1, 2, 3]}, "must add up to half of the head width"),
-        (TextEncoderConfig, {"num_key_value_heads": 3}, "cannot share 3 key-value heads evenly"),
-        (SchedulerConfig, {"use_dynamic_shifting": False}, "use_dynamic_shifting is false"),
-        (SchedulerConfig, {"time_shift_type": "cubic"}, "'cubic' is not exponential or linear"),
-        (SchedulerConfig, {"max_image_seq_len": 256}, "must be larger than base_image_seq_len"),
-        (SchedulerConfig, {"base_shift": 65}, "must be above 0 and at most 10"),
-        (SchedulerConfig, {"shift_terminal": 1}, "must be at least 0, below 1"),
-        (MMDiTConfig, {"num_layers": 10**9}, "num_layers must be 1 to 128, found 1000000000"),
-        (MMDiTConfig, {"num_layers": 0}, "num_layers must be 1 to 128, found 0"),
-        (MMDiTConfig, {"num_layers": True}, "num_layers must be a number, found True"),
+        (VAEConfig, {"z_dim": 4}, "length of latents_mean must be z_dim 4, got 16"),
+        (VAEConfig, {"dim_mult": [1, 2]}, "must be one entry shorter than dim_mult"),
+        (TextEncoderConfig, {"mrope_section": [1, 2, 3]}, "half of the head width, 64, got .1, 2"),
+        (
+            TextEncoderConfig,
+            {"num_key_value_heads": 3},
+            "multiple of num_key_value_heads 3, got 28",
+        ),
+        (SchedulerConfig, {"time_shift_type": "cubic"}, "be exponential or linear, got 'cubic'"),
+        (SchedulerConfig, {"max_image_seq_len": 256}, "must be above base_image_seq_len 256"),
+        (SchedulerConfig, {"base_shift": 65}, "base_shift must be above 0 and at most 10, got 65"),
+        (SchedulerConfig, {"shift": 0}, "shift must be above 0 and at most 100, got 0"),
+        (SchedulerConfig, {"shift_terminal": 1}, "must be at least 0 and below 1, got 1"),
+        (MMDiTConfig, {"num_layers": 10**9}, "num_layers must be 1 to 128, got 1000000000"),
+        (MMDiTConfig, {"num_layers": 0}, "num_layers must be 1 to 128, got 0"),
+        (MMDiTConfig, {"num_layers": True}, "num_layers must be a number, got True"),
         (MMDiTConfig, '{"num_layers": 1' + "0" * 5000 + "}", "config.json: "),
         (MMDiTConfig, '{"num_layers": 2, "num_layers": 60}', "a key is there twice"),
-        (MMDiTConfig, {"zero_cond_t": "yes"}, "zero_cond_t must be true or false, found 'yes'"),
+        (MMDiTConfig, {"zero_cond_t": "yes"}, "zero_cond_t must be true or false, got 'yes'"),
         (MMDiTConfig, {"axes_dims_rope": 128}, "axes_dims_rope must be a list of at most 256"),
         (MMDiTConfig, {"axes_dims_rope": [1] * 10**6}, "must be a list of at most 256"),
         (MMDiTConfig, {"axes_dims_rope": [17, 55, 56]}, "must be three even numbers"),
         (MMDiTConfig, {"num_attention_heads": 65_536}, "must be at most 65,536"),
         (VAEConfig, '{"latents_mean": [NaN]}', "NaN is not JSON"),
-        (VAEConfig, {"latents_std": [0.0] * 16}, "latents_std 0.0 must be above 0"),
+        (VAEConfig, {"latents_std": [0.0] * 16}, "latents_std must be above 0, got .0.0"),
         (VAEConfig, {"base_dim": 60_000}, "widths of at most 65,536"),
         (TextEncoderConfig, '{"rope_theta": 1e999}', "rope_theta must be within 1e\\+12"),
-        (TextEncoderConfig, {"num_attention_heads": 27}, "cannot be cut into 27 heads evenly"),
-        (VisionConfig, {"window_size": 27}, "holds no token of patch_size 14"),
+        (TextEncoderConfig, {"num_attention_heads": 27}, "multiple of num_attention_heads 27"),
+        (VisionConfig, {"window_size": 27}, "spatial_merge_size, 28 pixels, got 27"),
     ],
 )
 def test_an_unusable_file_is_one_line_with_its_name(tmp_path, config, content, message):
@@ -163,7 +170,7 @@ def test_a_value_of_a_million_letters_does_not_flood_the_terminal(tmp_path, conf
 
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
     (tmp_path / "config.json").mkdir()
-    with pytest.raises(ConfigError, match="config.json: .*directory"):
+    with pytest.raises(ConfigError, match="config.json: it must be a regular file, not a folder"):
         VAEConfig.from_json(tmp_path / "config.json")
 
 
@@ -177,3 +184,29 @@ def test_a_file_of_a_gigabyte_is_refused_unread(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="config.json is missing; is the folder completely"):
         VAEConfig.from_json(tmp_path / "config.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(ConfigError, match="it must be a regular file"):
+        VAEConfig.from_json(tmp_path / "config.json")
+
+
+# --- schedules that are not ours
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"_class_name": "UniPCMultistepScheduler"}, "_class_name must be FlowMatchEulerDiscrete"),
+        ({"use_karras_sigmas": True}, "use_karras_sigmas must be false, got True"),
+        ({"use_exponential_sigmas": True}, "use_exponential_sigmas must be false, got True"),
+        ({"use_beta_sigmas": True}, "use_beta_sigmas must be false, got True"),
+        ({"invert_sigmas": 1}, "invert_sigmas must be false, got 1"),
+        ({"stochastic_sampling": "no"}, "stochastic_sampling must be false, got 'no'"),
+    ],
+)
+def test_another_solver_or_spacing_is_refused_by_name(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        SchedulerConfig.from_json(written(tmp_path, change))

@@ -5,9 +5,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from diffusers import QwenImagePipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
 
 from qwenimage_ref.config import SchedulerConfig
 from qwenimage_ref.parity.tolerances import within
@@ -46,19 +47,19 @@ def test_sigmas_are_the_published_ones(name):
 
 
 @every_case
-def test_the_network_is_told_the_published_bf16_time_to_the_last_bit(name):
+def test_the_bf16_time_of_the_network_is_the_published_one_to_the_last_bit(name):
     case, ours = golden(name)
-    told = [model_time(sigma, torch.bfloat16) for sigma in ours[:-1]]
-    assert {time.dtype for time in told} == {torch.bfloat16}
-    assert [time.item() for time in told] == case["timestep_fed_to_model_bf16"]
+    times = [model_time(sigma, torch.bfloat16) for sigma in ours[:-1]]
+    assert {time.dtype for time in times} == {torch.bfloat16}
+    assert [time.item() for time in times] == case["timestep_fed_to_model_bf16"]
 
 
 @every_case
-def test_the_network_is_told_the_sigma_itself_in_float32(name):
+def test_the_float32_time_of_the_network_is_the_sigma_itself(name):
     case, ours = golden(name)
-    told = model_time(ours[:-1], torch.float32)
+    times = model_time(ours[:-1], torch.float32)
     expected = torch.tensor(case["timestep_fed_to_model_fp32"])
-    assert (told - expected).abs().max() <= within("sigmas")
+    assert (times - expected).abs().max() <= within("sigmas")
 
 
 def test_the_official_config_is_that_of_the_golden_file():
@@ -68,9 +69,9 @@ def test_the_official_config_is_that_of_the_golden_file():
 @pytest.mark.parametrize("config", [OFFICIAL, LIGHTNING, LAYERED], ids=["t2i", "4-step", "layers"])
 @pytest.mark.parametrize("steps", [2, 3, 50, 1000])
 def test_sigmas_fall_from_one_to_zero(config, steps):
-    found = sigmas(steps, 64, config)
-    assert len(found) == steps + 1
-    assert found[0] == 1 and found[-1] == 0 and (found.diff() < 0).all()
+    levels = sigmas(steps, 64, config)
+    assert len(levels) == steps + 1
+    assert levels[0] == 1 and levels[-1] == 0 and (levels.diff() < 0).all()
 
 
 def test_the_last_sigma_before_zero_is_the_terminal_one():
@@ -83,7 +84,7 @@ def test_a_larger_picture_stays_longer_at_high_noise():
 
 
 def test_one_step_is_refused_with_the_reason_where_the_schedule_is_stretched():
-    with pytest.raises(ValueError, match="num_inference_steps 1:.*0.02.*use 2 or more"):
+    with pytest.raises(ValueError, match="must be at least 2 .*0.02, got 1; use 2 or more"):
         sigmas(1, 64, OFFICIAL)
 
 
@@ -92,18 +93,38 @@ def test_one_step_is_a_schedule_where_nothing_is_stretched(config):
     assert sigmas(1, 64, config).tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("steps", [0, -3])
-def test_no_steps_are_refused(steps):
-    with pytest.raises(ValueError, match=f"num_inference_steps {steps}: use 2 or more"):
+@pytest.mark.parametrize("steps", [0, -3, 1001, 2.5, 20.0, math.nan, "20"])
+def test_an_impossible_number_of_steps_is_refused(steps):
+    with pytest.raises(ValueError, match=f"a whole number from 1 to 1000, got {steps}"):
         sigmas(steps, 64, OFFICIAL)
+
+
+def test_an_integer_of_numpy_is_a_number_of_steps():
+    assert torch.equal(sigmas(np.int64(8), 64, OFFICIAL), sigmas(8, 64, OFFICIAL))
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 0.7])
+@pytest.mark.parametrize("terminal", [None, 0.02])
+@pytest.mark.parametrize("steps", [2, 8, 50, 333])
+def test_a_static_shift_is_that_of_diffusers_to_the_last_bit(shift, terminal, steps):
+    settings = {"use_dynamic_shifting": False, "shift": shift, "shift_terminal": terminal}
+    theirs = FlowMatchEulerDiscreteScheduler(**settings)
+    theirs.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps))
+    ours = sigmas(steps, 64, SchedulerConfig.from_dict(settings))
+    assert torch.equal(ours, theirs.sigmas)
+
+
+def test_a_static_shift_is_the_same_at_every_size():
+    static = replace(OFFICIAL, use_dynamic_shifting=False, shift=3.0)
+    assert torch.equal(sigmas(8, 64, static), sigmas(8, 6889, static))
 
 
 @pytest.mark.parametrize(
     "change, named",
     [
-        ({"shift_terminal": 1.5}, "shift_terminal 1.5"),
-        ({"shift_terminal": -0.5}, "shift_terminal -0.5"),
-        ({"max_shift": math.nan}, "max_shift nan"),
+        ({"shift_terminal": 1.5}, "shift_terminal must be .*, got 1.5"),
+        ({"shift_terminal": -0.5}, "shift_terminal must be .*, got -0.5"),
+        ({"max_shift": math.nan}, "max_shift must be .*, got nan"),
     ],
 )
 def test_scheduler_numbers_that_make_no_sense_are_named(change, named):

@@ -21,6 +21,7 @@ from qwenimage_ref.tokenizer import Tokenizer, TokenizerError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "tokens.json").read_text("utf-8"))
 FILES = ("vocab.json", "merges.txt", "added_tokens.json")
+CONFIG = "tokenizer_config.json"
 PUBLISHED_SHA256 = {  # first digits, of the files of Qwen-Image-2512
     "vocab.json": "87a257b04b17642a",
     "merges.txt": "8831e4f1a0444713",
@@ -122,7 +123,7 @@ def test_the_prefix_of_a_trained_tokenizer_is_34_tokens(trained):
     assert len(trained.encode_prompt("")) == 34 + 5
 
 
-def test_the_prefix_tells_when_the_template_was_not_learned():
+def test_the_prefix_is_longer_where_the_template_was_not_learned():
     assert Tokenizer.train(["a red circle"] * 9, 400).prefix_length > 34
 
 
@@ -178,7 +179,7 @@ def test_training_learns_nothing_inside_added_tokens():
 
 
 def test_a_vocabulary_smaller_than_the_bytes_is_refused():
-    with pytest.raises(TokenizerError, match="277.* 278"):
+    with pytest.raises(TokenizerError, match="at least 278, .*, got 277"):
         Tokenizer.train(["a"], 277)
 
 
@@ -234,7 +235,7 @@ def test_half_a_character_is_refused(trained):
 
 
 def test_an_id_that_is_not_used_is_refused(trained):
-    with pytest.raises(TokenizerError, match="999999"):
+    with pytest.raises(TokenizerError, match="one of the tokenizer's .*, got 999999"):
         trained.decode([1, 999_999])
 
 
@@ -290,8 +291,40 @@ def test_the_single_file_of_transformers_is_read_too(trained, saved, tmp_path):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(saved, name):
+    (saved / CONFIG).unlink()  # it repeats the added tokens
     (saved / name).unlink()
     assert str(saved / name) in problem(saved)
+
+
+def test_added_tokens_may_be_in_the_config_alone(trained, saved):
+    (saved / "added_tokens.json").unlink()
+    assert Tokenizer.load(saved).added == trained.added
+
+
+def test_added_tokens_of_the_config_complete_those_of_the_single_file(trained, saved, tmp_path):
+    single = tmp_path / "single"
+    reference(saved).save_pretrained(single)
+    content = json.loads((single / "tokenizer.json").read_text("utf-8"))
+    content["added_tokens"] = content["added_tokens"][:3]
+    (single / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    (single / CONFIG).write_bytes((saved / CONFIG).read_bytes())
+    assert Tokenizer.load(single).added == trained.added
+
+
+def test_added_tokens_without_a_needed_one_are_refused(saved):
+    (saved / CONFIG).unlink()
+    added = json.loads((saved / "added_tokens.json").read_text("utf-8"))
+    del added["<|im_end|>"]
+    (saved / "added_tokens.json").write_text(json.dumps(added), "utf-8")
+    assert "the added tokens must include <|im_end|>" in problem(saved)
+
+
+@pytest.mark.parametrize(
+    "tokens", [[], 7, {"x": {"content": "a"}}, {"1_0": {"content": "a"}}, {"700": "a"}, {"700": {}}]
+)
+def test_added_tokens_of_the_config_that_make_no_sense_are_refused(saved, tokens):
+    (saved / CONFIG).write_text(json.dumps({"added_tokens_decoder": tokens or {"-1": {}}}))
+    assert "added_tokens_decoder must map ids to tokens" in problem(saved)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -317,24 +350,27 @@ def test_merges_cut_off_at_the_end_of_a_line_are_counted(saved, trained):
     lines = (saved / "merges.txt").read_text("utf-8").splitlines(keepends=True)
     (saved / "merges.txt").write_text("".join(lines[:-10]), "utf-8")
     count = len(trained.merges)
-    assert f"{count - 10} merges are here, {count} needed" in problem(saved)
+    assert f"{count} merges must be here, got {count - 10}" in problem(saved)
 
 
 @pytest.mark.parametrize(
-    "name, change, said",
+    "name, change, line",
     [
-        ("vocab.json", {"b": 64}, "two tokens have the same id"),
-        ("vocab.json", {"b": "65"}, "not a whole number"),
-        ("vocab.json", {"Ġ": None}, "lacks 1 of the 256 bytes"),
-        ("added_tokens.json", {"<|im_end|>": None}, "lack <|im_end|>"),
-        ("added_tokens.json", {"<|im_end|>": 5}, "two tokens have the same id"),
+        ("vocab.json", {"b": 64}, "two have the same"),
+        ("vocab.json", {"b": "65"}, "every id must be a whole number"),
+        ("vocab.json", {"b": -7}, "every id must be 0 to 1,048,575, got -7"),
+        ("vocab.json", {"b": 10**9}, "every id must be 0 to 1,048,575, got 1000000000"),
+        ("vocab.json", {"Ġ": None}, "must hold all 256 bytes, 1 are missing"),
+        ("vocab.json", {"字": 9999}, "in the letters of the 256 bytes, got 字"),
+        ("added_tokens.json", {"<|im_end|>": 5}, "<|im_end|> must have one id in all files"),
+        ("added_tokens.json", {"": 9999}, "must have 1 to 1,000 characters"),
     ],
 )
-def test_files_at_odds_are_refused(saved, name, change, said):
+def test_files_at_odds_are_refused(saved, name, change, line):
     content = {**json.loads((saved / name).read_text("utf-8")), **change}
     content = {token: id for token, id in content.items() if id is not None}
     (saved / name).write_text(json.dumps(content), "utf-8")
-    assert said in problem(saved)
+    assert line in problem(saved)
 
 
 def test_a_single_file_of_another_kind_is_refused(tmp_path):
@@ -342,13 +378,94 @@ def test_a_single_file_of_another_kind_is_refused(tmp_path):
     assert str(tmp_path / "tokenizer.json") in problem(tmp_path)
 
 
+@pytest.mark.parametrize("merge", ["a b c", "ab", "a zz", ""])
+def test_a_merge_that_joins_no_two_tokens_is_refused(saved, merge):
+    with (saved / "merges.txt").open("a", encoding="utf-8") as file:
+        file.write(merge + "\n")
+    assert "every merge must join two known tokens into a third" in problem(saved)
+
+
+def test_merges_without_end_are_refused_unsplit(saved):
+    (saved / "merges.txt").write_text("#version: 0.2\n" + "a b\n" * (2**20 + 1), "utf-8")
+    assert "must have at most 1,048,576 lines" in problem(saved)
+
+
+def test_a_vocabulary_without_end_is_refused_unparsed(saved):
+    (saved / "vocab.json").write_text('{"":0' + ',"":0' * (2**21 + 1) + "}", "utf-8")
+    assert "must have at most 1,048,576 entries" in problem(saved)
+
+
+def test_a_file_of_forty_megabytes_is_refused_unread(saved):
+    with (saved / "merges.txt").open("r+b") as file:
+        file.truncate(40_000_000)
+    assert "longer than 16,000,000 bytes" in problem(saved)
+
+
 def problem(folder: Path) -> str:
     """The one line with which a folder is refused."""
     with pytest.raises(TokenizerError) as caught:
         Tokenizer.load(folder)
-    said = str(caught.value)
-    assert "\n" not in said and "fetch" in said
-    return said
+    line = str(caught.value)
+    assert line.isprintable() and len(line) < 900 and "fetch" in line
+    return line
+
+
+# --- saving: all files or none
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_interrupted_save_leaves_every_file_as_it_was(saved, monkeypatch):
+    before, other = snapshot(saved), Tokenizer.train(["ab"] * 9, 300)
+    write_text = Path.write_text
+
+    def interrupted(path, *arguments, **keywords):
+        write_text(path, *arguments, **keywords)
+        if "special_tokens_map" in path.name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        other.save(saved)
+    assert snapshot(saved) == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_every_file_as_it_was(saved, monkeypatch):
+    before, other = snapshot(saved), Tokenizer.train(["ab"] * 9, 300)
+
+    def full(path, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(TokenizerError, match="cannot write to .*No space left.*make room there"):
+        other.save(saved)
+    assert snapshot(saved) == before
+
+
+@pytest.mark.parametrize("done", range(5))
+def test_a_save_that_is_killed_while_files_take_their_names_is_no_tokenizer(
+    saved, monkeypatch, done
+):
+    """Of two tokenizers of one size a mixture would have no other fault."""
+    replace, count = os.replace, iter(range(5))
+
+    def killed(*arguments):
+        if next(count) == done:
+            raise MemoryError
+        replace(*arguments)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(MemoryError):
+        Tokenizer.train(["ab"] * 9, 300).save(saved)
+    assert "vocab.json is missing" in problem(saved)
+
+
+def test_a_single_file_of_an_earlier_tokenizer_does_not_outlive_a_save(trained, saved):
+    (saved / "tokenizer.json").write_text("{}")
+    trained.save(saved)
+    assert not (saved / "tokenizer.json").exists()
 
 
 # --- the official vocabulary

@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 FLOORS = [  # one room a floor; a module imports from its own room and from those below
     {"files", "free_memory", "repository", "provenance", "pictures"},
-    {"config", "bpe", "tokenizer", "rope", "sampler"},
+    {"config_checks", "config", "bpe", "tokenizer_files", "tokenizer", "rope", "sampler"},
     {"text_encoder", "vision", "vae", "mmdit", "controlnet"},
     {"conditions"},
     {"checkpoint"},
