@@ -15,10 +15,10 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test paint train notebooks derived student teacher site blank grade clean
+.PHONY: help setup lab test test-slow durations paint train notebooks derived student teacher site blank grade clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## install everything into .venv (a moment if nothing changed)
 
@@ -46,12 +46,19 @@ lab: setup ## open the course in JupyterLab
 	exec $(BIN)/jupyter lab --ServerApp.root_dir=notebooks \
 	    $(if $(FIRST),--LabApp.default_url=/lab/tree/$(FIRST)) $$headless $$root
 
+# The files that take longest, about half of the whole time.
+SLOW := a b
 # A notebook's cells share a kernel, so loadfile keeps each file on one of the two workers.
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 \
-    --nbval-sanitize-with tests/nbval_sanitize.cfg
-test: setup ## run every test, and every notebook against its stored outputs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-	    tests $(if $(NOTEBOOKS),$(NBVAL) $(NOTEBOOKS))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+    --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+test: setup ## run the tests, and the notebooks against their stored outputs, without the slow ones
+	$(PYTEST) tests $(addprefix --ignore=,$(filter tests/%,$(SLOW))) $(filter-out $(SLOW),$(NOTEBOOKS))
+
+test-slow: setup ## run the six files that take longest
+	$(PYTEST) $(wildcard $(SLOW))
+
+durations: setup ## run everything and record how long each file takes, which orders later runs
+	$(PYTEST) tests $(NOTEBOOKS) --durations-record
 
 # careful: the sentence travels through the environment and as it was typed, so that neither a quote
 # nor a dollar in it means anything to make or to the shell

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import speed
 from helpers.small_net import Net, assert_equal, network, on_meta, tensors_of
 from safetensors.torch import load_file, save_file
 
@@ -216,10 +217,10 @@ def test_a_file_that_is_cut_short_is_named(folder, length):
 
 
 @pytest.mark.parametrize("length", [0, 1, 10**6, 2**31, 2**63, 2**64 - 1])
-@pytest.mark.timeout(10)
 def test_a_header_that_lies_about_its_length_is_refused_at_once(folder, length):
     content = (folder / f"{STEM}.safetensors").read_bytes()
-    damaged(folder, struct.pack("<Q", length) + content[8:])
+    with speed.at_most(1):
+        damaged(folder, struct.pack("<Q", length) + content[8:])
 
 
 def test_a_header_with_a_tensor_beyond_the_end_of_the_file_is_refused(folder):

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from helpers import speed
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ("00", "05", "08")  # that have sliders
@@ -50,8 +51,13 @@ MOVED = """([box, src, words]) =>
     box.querySelector(":scope > .widget-image").src !== src
     && box.querySelector(":scope > .widget-label").innerText !== words"""
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.browser
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+
+
+def milliseconds(seconds: float) -> float:
+    """How long the browser waits before it gives up, as playwright counts."""
+    return 1000 * speed.wall_seconds(seconds)
 
 
 def missing(what: str):
@@ -76,7 +82,9 @@ def browser():
 
     root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=executable, args=QUIET + root)
+        yield playwright.chromium.launch(
+            executable_path=executable, args=QUIET + root, timeout=milliseconds(30)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +125,15 @@ def lab(tmp_path_factory):
             yield f"http://127.0.0.1:{port}/lab/tree/{{}}?reset&token={TOKEN}"
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            server.wait(timeout=speed.wall_seconds(20))
 
 
 def wait_until_up(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(300):
+    give_up = time.monotonic() + speed.wall_seconds(60)
+    while time.monotonic() < give_up:
         assert server.poll() is None, log.read_text()[-2000:]
         try:
-            with urllib.request.urlopen(address, timeout=5):
+            with urllib.request.urlopen(address, timeout=speed.wall_seconds(5)):
                 return
         except OSError:
             time.sleep(0.2)
@@ -135,14 +144,15 @@ def wait_until_up(address: str, server: subprocess.Popen, log: Path) -> None:
 def page(browser, lab, chapter):
     """The chapter, open and just run from top to bottom; `page.complaints` are its script's."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(milliseconds(30))
     page.complaints = []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.goto(lab.format(notebook(chapter).name))
     # careful: commands given before the kernel is idle do nothing
-    page.wait_for_function(KERNEL_IDLE, timeout=90_000)
+    page.wait_for_function(KERNEL_IDLE, timeout=milliseconds(90))
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
-    page.wait_for_function(ALL_RUN_OR_ONE_FAILED, timeout=180_000)
+    page.wait_for_function(ALL_RUN_OR_ONE_FAILED, timeout=milliseconds(180))
     yield page
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.close()
@@ -165,7 +175,7 @@ def test_a_notebook_runs_in_a_browser_and_its_slider_changes_the_picture(page, c
     handle.scroll_into_view_if_needed()
     handle.focus()
     handle.press("ArrowRight")
-    page.wait_for_function(MOVED, arg=[box.element_handle(), *before], timeout=60_000)
+    page.wait_for_function(MOVED, arg=[box.element_handle(), *before], timeout=milliseconds(60))
     assert picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 100
     assert page.complaints == []
     if folder := os.environ.get("SCREENSHOTS"):  # to look at what the browser shows

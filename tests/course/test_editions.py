@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import speed
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
@@ -246,7 +247,7 @@ def test_nbgrader_gives_the_teachers_edition_all_points_and_the_blanks_none(tmp_
     config = Config()
     config.CourseDirectory.root = str(tmp_path)
     config.CourseDirectory.db_url = f"sqlite:///{tmp_path}/gradebook.db"
-    config.Execute.timeout = 120
+    config.Execute.timeout = int(speed.wall_seconds(120))
     api = NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
     assert api.generate_assignment("course")["success"]
     for who in ("teacher", "blank"):

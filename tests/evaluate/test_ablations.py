@@ -55,7 +55,7 @@ def test_the_final_loss_is_of_posters_that_no_variant_is_shown(bench):
 def test_a_result_names_loss_cost_and_what_is_right(bench):
     found = bench.result("baseline")
     assert 1.5 < found["loss"] < 2.5  # of untrained weights: noise and data are of variance one
-    assert 0 < found["seconds_per_step"] < 60
+    assert found["seconds_per_step"] > 0
     assert found["parameters"] == sum(p.numel() for p in sibling.new().parameters())
     assert {part: len(bits) for part, bits in found["right"].items()} == dict.fromkeys(
         ablations.PARTS, 2

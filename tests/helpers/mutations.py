@@ -2,15 +2,14 @@
 
 import contextlib
 import copy
-import gc
 import json
 import random
 import struct
-import time
 from pathlib import Path
 
 import pytest
 
+from helpers.speed import at_most, own_garbage
 from qwenimage_ref.checkpoint import CheckpointError
 from qwenimage_ref.config import ConfigError
 from qwenimage_ref.tokenizer import TokenizerError
@@ -132,21 +131,6 @@ def little_memory():
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-@contextlib.contextmanager
-def own_garbage():
-    """What earlier tests of this process left behind is not looked through meanwhile.
-
-    After thousands of tests one pass of the collector takes half a second, which is as much as an
-    attempt may take.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 def count_refused(seed: int, file: Path, mutate, attempt, count: int = MUTANTS) -> int:
     """Write each mutant in the place of `file` and try it; how many were refused."""
     chance, refused, good = random.Random(seed), 0, file.read_bytes()
@@ -155,15 +139,14 @@ def count_refused(seed: int, file: Path, mutate, attempt, count: int = MUTANTS) 
             content = mutate(good, chance)
             file.unlink()  # to write over a file costs ten times as much as to make another
             file.write_bytes(content)
-            start = time.thread_time()
             try:
-                attempt()
+                with at_most(SECONDS):
+                    attempt()
             except (CheckpointError, ConfigError, TokenizerError) as error:
                 message = str(error)
                 assert message.isprintable() and len(message) < 900, f"mutant {number}: {message}"
                 refused += 1
             except Exception as error:
                 raise AssertionError(f"mutant {number}, {content[:300]!r}: {error!r}") from error
-            assert time.thread_time() - start < SECONDS, f"mutant {number}, {content[:300]!r}"
     print(f"{file.name}: {count} mutants, {refused} refused, {count - refused} harmless")
     return refused

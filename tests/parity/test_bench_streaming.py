@@ -37,7 +37,7 @@ def test_a_guided_step_has_the_same_bits_streamed_and_offloaded_by_the_peers(fol
 @pytest.mark.parametrize("task", ["read", "compute", "pass"])
 def test_the_parts_of_a_pass_are_timed_alone(folder, tmp_path, task):
     result = measure(TASKS[task](folder, tmp_path), [folder])
-    assert 0 < result["seconds"] < 60
+    assert result["seconds"] > 0
     assert 0.05 < result["own_gb"] < result["peak_gb"]
 
 

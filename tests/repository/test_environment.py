@@ -160,10 +160,11 @@ def test_the_package_says_the_version_of_the_project():
     assert qwenimage_ref.__version__ == PROJECT["project"]["version"]
 
 
-def make(*words: str) -> str:
-    """stdout of make in the repository, told nothing by a make that may be running the tests."""
+def make(*words: str, folder: Path = ROOT) -> str:
+    """stdout of our make in `folder`, without the variables of a make that runs the tests."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    answer = subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, env=env)
+    command = ["make", "-f", str(ROOT / "Makefile"), *words]
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
@@ -179,9 +180,9 @@ def test_make_paint_hands_over_the_prompt_as_it_was_typed(tmp_path):
     fake.write_text('#!/bin/sh\nprintf "%s" "$2"\n')
     fake.chmod(0o755)
     prompt = 'a "red" circle, it\'s $HOME $(shell echo no) `id` 100% #1 红'
-    done = tmp_path / "made"  # newer than the lock, so that make installs nothing
-    done.touch()
-    answer = make("paint", f"PROMPT={prompt}", f"BIN={tmp_path}", f"STAMP={done}")
+    for name in ("pyproject.toml", "requirements.lock", "made"):  # the last is newer: no install
+        (tmp_path / name).touch()
+    answer = make("paint", f"PROMPT={prompt}", "BIN=.", "STAMP=made", folder=tmp_path)
     assert answer == prompt
 
 
