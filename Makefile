@@ -47,7 +47,9 @@ lab: setup ## open the course in JupyterLab
 	    $(if $(FIRST),--LabApp.default_url=/lab/tree/$(FIRST)) $$headless $$root
 
 # The files that take longest, about half of the whole time.
-SLOW := a b
+SLOW := $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
+    11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb 13_is_it_any_good.ipynb \
+    20_few_steps.ipynb)
 # A notebook's cells share a kernel, so loadfile keeps each file on one of the two workers.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
     --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg

@@ -39,15 +39,16 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     from helpers import order, speed
 
-    if hasattr(config, "workerinput"):  # the controller's options arrive as they are
-        return
-    choose_temporary_folder()
+    # workers inherit the folder and the measured speed through the environment
+    worker = hasattr(config, "workerinput")
+    if not worker:
+        choose_temporary_folder()
     if config.option.timeout is None:
         config.option.timeout = speed.wall_seconds(float(config.getini("timeout")))
     config.option.nbval_cell_timeout = speed.wall_seconds(CELL_SECONDS)
     config.option.nbval_kernel_startup_timeout = speed.wall_seconds(KERNEL_SECONDS)
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests
-    if config.option.durations_record:
+    if config.option.durations_record and not worker:
         config.pluginmanager.register(order.Recorder())
 
 

@@ -1,7 +1,9 @@
 """The suite itself: limits that scale with the machine, long files first, nothing left out."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +11,6 @@ import pytest
 from helpers import order, speed
 
 ROOT = Path(__file__).resolve().parents[2]
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
@@ -59,18 +60,29 @@ def test_long_files_come_first_and_their_tests_stay_in_order(tmp_path, monkeypat
 
 
 def test_every_file_whose_duration_is_recorded_exists():
-    assert [
-        name for name in json.loads(order.RECORD.read_text()) if not (ROOT / name).exists()
-    ] == []
+    recorded = json.loads(order.RECORD.read_text())
+    assert [name for name in recorded if not (ROOT / name).is_file()] == []
 
 
-def slow_files() -> list[str]:
-    return re.search(r"^SLOW :=((?:.*\\\n)*.*)", MAKEFILE, re.M)[1].replace("\\\n", " ").split()
+def dry_run(target: str) -> str:
+    """The last command that `make target` would give, without the installation before it."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--no-print-directory", "-n", "-o", ".venv/.made", target]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True).stdout
 
 
-def test_six_existing_files_are_left_to_make_test_slow():
-    slow = slow_files()
-    assert len(set(slow)) == 6 and all((ROOT / name).is_file() for name in slow)
+def test_make_test_and_make_test_slow_run_every_notebook_once_between_them():
+    quick, slow = (dry_run(target).split() for target in ("test", "test-slow"))
+    names = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "notebooks").glob("*.ipynb"))
+    assert sorted(word for word in quick + slow if word.startswith("notebooks/")) == names
+
+
+def test_what_make_test_leaves_out_are_six_files_that_make_test_slow_runs():
+    quick, slow = (dry_run(target).split() for target in ("test", "test-slow"))
+    files = {word for word in slow if word.startswith(("notebooks/", "tests/"))}
+    files -= {"tests/nbval_sanitize.cfg"}
+    ignored = {word.removeprefix("--ignore=") for word in quick if word.startswith("--ignore=")}
+    assert len(files) == 6 and ignored <= files and not files & set(quick)
 
 
 def test_continuous_integration_runs_the_quick_and_the_slow_tests():
