@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from helpers.tiny_model import TINY
 from safetensors.torch import load_file, save_file
 
 from qwenimage_ref.checkpoint import CheckpointError, verify
-from qwenimage_ref.checkpoint import verify as verify_module
 from qwenimage_ref.checkpoint.config_files import Configs, write_small_files
 from qwenimage_ref.checkpoint.forge import forge
 from qwenimage_ref.checkpoint.model_folder import FORGED, STEMS, stored_network
@@ -23,6 +23,8 @@ from qwenimage_ref.cli import main
 from qwenimage_ref.tokenizer import Tokenizer
 
 POCKET = Path(__file__).parents[2] / "data" / "pocket"
+# the folder's face exports a function of the same name
+verify_module = sys.modules["qwenimage_ref.checkpoint.verify"]
 MMDIT = "transformer/diffusion_pytorch_model.safetensors"
 
 
