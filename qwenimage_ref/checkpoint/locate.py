@@ -1,19 +1,14 @@
-"""Where the official files lie, if they are on this machine at all. Nothing is ever downloaded."""
+"""Where the official files are, if they are on this machine at all. Nothing is ever downloaded."""
 
 import os
 from pathlib import Path
-
-from ..repository import ROOT
-
-# In the project's own checks the small official files lie here, beside the repository.
-BESIDE = ROOT / ".." / "shared" / "spec" / "official" / "Qwen-Image-2512"
 
 
 def find(part: str) -> Path | None:
     """A file or folder of an official model, such as "tokenizer", or None where there is none.
 
-    Looked for in the folder named by $QWENIMAGE_OFFICIAL, then among the models Qwen/Qwen-Image*
-    in the cache of the Hugging Face hub, then beside the repository.
+    The folder named by $QWENIMAGE_OFFICIAL comes first, then the models Qwen/Qwen-Image* in the
+    local hub cache.
     """
     for model in _models():
         if (model / part).exists():
@@ -22,30 +17,38 @@ def find(part: str) -> Path | None:
 
 
 def _models() -> list[Path]:
+    from huggingface_hub import constants  # which reads every environment variable of the cache
+
     named = os.environ.get("QWENIMAGE_OFFICIAL")
-    snapshots = _hub_cache().glob("models--Qwen--Qwen-Image*/snapshots/*")
-    return [*([Path(named).expanduser()] if named else []), *sorted(snapshots), BESIDE]
-
-
-def _hub_cache() -> Path:
-    """The folder in which the hub's own library keeps what it has downloaded."""
-    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub")).expanduser()
+    repositories = sorted(Path(constants.HF_HUB_CACHE).glob("models--Qwen--Qwen-Image*"))
+    ids = [path.name.removeprefix("models--").replace("--", "/") for path in repositories]
+    cached = [snapshot for snapshot in map(_snapshot, ids) if snapshot]
+    return [*([Path(named).expanduser()] if named else []), *cached]
 
 
 def resolve(folder_or_hub_id: str | Path) -> Path:
-    """A folder, or the newest cached snapshot of a hub id such as "Qwen/Qwen-Image-2512".
+    """A folder, or the cached snapshot of a hub id such as "Qwen/Qwen-Image-2512".
 
+    Of several snapshots it is the one that the hub's own library takes, the revision in refs/main.
     Raises FileNotFoundError with the remedy; nothing is downloaded.
     """
-    folder = Path(folder_or_hub_id).expanduser()
-    if folder.is_dir():
-        return folder
-    repository = _hub_cache() / ("models--" + str(folder_or_hub_id).replace("/", "--"))
-    snapshots = sorted(repository.glob("snapshots/*"), key=lambda path: path.stat().st_mtime)
-    if snapshots:
-        return snapshots[-1]
+    # careful: os.path, because Path raises for unknown users and for names that are too long
+    folder = os.path.expanduser(folder_or_hub_id)
+    if os.path.isdir(folder):
+        return Path(folder)
+    if snapshot := _snapshot(str(folder_or_hub_id)):
+        return snapshot
     raise FileNotFoundError(
         f"{folder_or_hub_id} is neither a folder nor a model in the local hub cache; "
         "check the path, or download the model first (nothing is downloaded from here)"
     )
+
+
+def _snapshot(hub_id: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        return None

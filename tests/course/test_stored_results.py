@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from qwenimage_ref.checkpoint import locate
 from qwenimage_ref.course import stored_results
 
 RESULT = {"tokens": [3, 5], "scale": 0.25, "words": "一个", "bias": True}
@@ -15,10 +14,9 @@ RESULT = {"tokens": [3, 5], "scale": 0.25, "words": "一个", "bias": True}
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Path:
     """A folder for stored results, and a machine without any official file."""
-    monkeypatch.delenv("QWENIMAGE_OFFICIAL", raising=False)
+    monkeypatch.setenv("QWENIMAGE_OFFICIAL", str(tmp_path / "official"))
     monkeypatch.delenv("QWENIMAGE_RECORD", raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(locate, "BESIDE", tmp_path / "beside")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(stored_results, "FOLDER", tmp_path / "official_runs")
     return tmp_path
 
@@ -38,13 +36,13 @@ def record(monkeypatch, compute, part="vae/config.json", **settings):
 @pytest.fixture
 def stored(here, monkeypatch) -> Path:
     """RESULT is stored, and the official file is here."""
-    have("vae/config.json", here / "beside")
+    have("vae/config.json", here / "official")
     record(monkeypatch, lambda path: RESULT)
     return here / "official_runs" / "04_words.json"
 
 
 def lose_the_part(here):
-    (here / "beside" / "vae" / "config.json").unlink()
+    (here / "official" / "vae" / "config.json").unlink()
 
 
 def test_with_the_part_it_is_computed_from_its_path(stored, here):
@@ -52,7 +50,7 @@ def test_with_the_part_it_is_computed_from_its_path(stored, here):
     assert stored_results.run(
         "04_words", "vae/config.json", lambda path: seen.append(path) or RESULT
     )
-    assert seen == [here / "beside" / "vae" / "config.json"]
+    assert seen == [here / "official" / "vae" / "config.json"]
 
 
 def test_without_the_part_the_stored_result_is_shown_and_nothing_computed(stored, here):
@@ -72,7 +70,7 @@ def test_both_ways_give_the_same_to_the_last_bit_and_print_the_same(stored, here
 
 def test_what_was_done_can_be_asked_for(stored, here):
     stored_results.run("04_words", "vae/config.json", lambda path: RESULT)
-    assert stored_results.last.startswith("vae/config.json of beside is here: computed")
+    assert stored_results.last.startswith("vae/config.json of official is here: computed")
     lose_the_part(here)
     stored_results.run("04_words", "vae/config.json", lambda path: RESULT)
     assert stored_results.last.startswith(
@@ -109,7 +107,7 @@ def test_floats_are_equal_to_the_last_bit_unless_told(stored):
 @pytest.mark.parametrize("here_too", [True, False])
 def test_a_missing_result_says_how_it_is_made(here, here_too):
     if here_too:
-        have("vae/config.json", here / "beside")
+        have("vae/config.json", here / "official")
     with pytest.raises(
         stored_results.GatedError, match="04_words.json is missing, .*QWENIMAGE_RECORD=1"
     ):
@@ -125,8 +123,10 @@ def test_a_damaged_result_is_one_clear_line(stored, content):
 
 
 def test_a_record_says_where_it_comes_from_and_names_no_path(here, monkeypatch):
-    model = here / "hub" / "models--Qwen--Qwen-Image-2512" / "snapshots" / "1"
-    have("vae/config.json", model)
+    repository = here / "hub" / "models--Qwen--Qwen-Image-2512"
+    have("vae/config.json", repository / "snapshots" / "1")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("1")
     record(monkeypatch, lambda path: RESULT, dtype="bfloat16", device="cpu")
     text = (here / "official_runs" / "04_words.json").read_text(encoding="utf-8")
     content = json.loads(text)
@@ -149,7 +149,7 @@ def test_a_result_that_holds_already_is_not_written_again(stored, monkeypatch):
 
 
 def test_a_result_that_cannot_be_stored_leaves_no_file(here, monkeypatch):
-    have("vae/config.json", here / "beside")
+    have("vae/config.json", here / "official")
     for result in ({"x": float("nan")}, {"x": object()}):
         with pytest.raises(
             stored_results.GatedError, match="04_words cannot be stored .*finite numbers"
@@ -180,16 +180,16 @@ def test_a_check_says_the_same_whether_the_part_is_here_or_not(here, capsys):
     checked = []
     stored_results.check("vae/config.json", "16 latent channels", checked.append)
     assert stored_results.last == "vae/config.json is not here: nothing was checked"
-    path = have("vae/config.json", here / "beside")
+    path = have("vae/config.json", here / "official")
     stored_results.check("vae/config.json", "16 latent channels", checked.append)
-    assert stored_results.last == "vae/config.json of beside is here: checked"
+    assert stored_results.last == "vae/config.json of official is here: checked"
     without, with_it = capsys.readouterr().out.splitlines()
     assert without == with_it and without.endswith("16 latent channels")
     assert checked == [path]
 
 
 def test_a_check_that_fails_is_heard(here):
-    have("vae/config.json", here / "beside")
+    have("vae/config.json", here / "official")
 
     def verify(path):
         assert path.read_text() == "other", "the file says something else"

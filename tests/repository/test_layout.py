@@ -118,3 +118,11 @@ def test_a_module_imports_only_what_its_room_may_depend_on(module):
 @every_module
 def test_a_file_can_be_read_in_one_sitting(module):
     assert len(FILES[module].read_text(encoding="utf-8").splitlines()) <= 320
+
+
+@every_module
+def test_a_module_names_no_path_outside_the_repository(module):
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    parts = {part for text in texts if isinstance(text, str) for part in text.split("/")}
+    assert not {"..", "home", "root", "work", "Users"} & parts
