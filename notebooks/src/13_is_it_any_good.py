@@ -142,7 +142,7 @@ for right, of in ((24, 24), (23, 24), (230, 240)):
     print(f"{right} of {of}: {low:.3f} to {high:.3f}")
 
 # %% [markdown]
-# This is Wilson's interval of 1927; the package solves the same equation with a pen. Many scripts
+# This is Wilson's interval of 1927; the package has SciPy solve the same equation. Many scripts
 # use a simpler one: take the share you *saw* for `p` in the formula of the error. After 24 of 24
 # that says *100 %, give or take nothing*. How often does an interval that claims 95 % hold the
 # truth?
@@ -338,7 +338,7 @@ show.table(["", *columns], rows)
 from dataclasses import replace
 
 few = [replace(trial, seed=seed) for trial in made[:2] for seed in range(4)]
-seeds = paint(pipe, few, *settings.HOME, quiet=True)
+seeds = paint(pipe, few, *settings.DEFAULT, quiet=True)
 show.grid(
     seeds,
     [f"seed {trial.seed}" for trial in few],

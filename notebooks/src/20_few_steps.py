@@ -35,7 +35,7 @@ from qwenimage_ref import QwenImage
 from qwenimage_ref.course import charts, show
 from qwenimage_ref.course.figures import few_steps, flow_on_a_plane
 from qwenimage_ref.evaluate import few_steps
-from qwenimage_ref.evaluate.few_steps import HURRIED, TEACHER, Way
+from qwenimage_ref.evaluate.few_steps import STUDENT, TEACHER, Sampling
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
 record = json.loads(show.data_file("measurements/few_steps.json").read_text())
@@ -48,7 +48,7 @@ record = json.loads(show.data_file("measurements/few_steps.json").read_text())
 # same 200 captions that training never showed. Here are the processor seconds of some:
 
 # %%
-ways = [TEACHER, Way(8), Way(4), Way(2), Way(1)]
+ways = [TEACHER, Sampling(8), Sampling(4), Sampling(2), Sampling(1)]
 rows = [[str(way), way.runs, f"{record[str(way)]['seconds']:.2f}"] for way in ways]
 show.table(["way", "runs", "processor seconds"], rows)
 
@@ -156,7 +156,7 @@ print("the empty prompt bends the way more and leaves the first estimate farther
 
 # %%
 prompts, counts = (full, " "), (1, 2, 4, 8, 50)
-rows = [[few_steps.paint(pipe, prompt, Way(steps)) for steps in counts] for prompt in prompts]
+rows = [[few_steps.paint(pipe, prompt, Sampling(steps)) for steps in counts] for prompt in prompts]
 show.grid(
     [picture for row in rows for picture in row],
     [f"{what}, {n} step{'s' * (n > 1)}" for what in ("full", "empty") for n in counts],
@@ -430,7 +430,7 @@ from qwenimage_ref.evaluate.score import in_english, trials
 made = trials(24)
 shown = (13, 17, 5, 3)
 four_trials = [made[i] for i in shown]
-three = {"teacher, 40 runs": TEACHER, "LoRA, 4 runs": HURRIED, "no LoRA, 4 runs": Way(4)}
+three = {"teacher, 40 runs": TEACHER, "LoRA, 4 runs": STUDENT, "no LoRA, 4 runs": Sampling(4)}
 painted = {name: few_steps.paint(pipe, four_trials, way) for name, way in three.items()}
 show.grid(
     [picture for pictures, _, _ in painted.values() for picture in pictures],
@@ -442,7 +442,8 @@ show.grid(
 # %%
 targets = painted["teacher, 40 runs"][1]
 with_lora, without = (
-    few_steps.off(painted[name][1], targets) for name in ("LoRA, 4 runs", "no LoRA, 4 runs")
+    few_steps.squared_distances(painted[name][1], targets)
+    for name in ("LoRA, 4 runs", "no LoRA, 4 runs")
 )
 assert all(a < b for a, b in zip(with_lora, without))
 assert sum(with_lora) < 0.7 * sum(without)
@@ -459,11 +460,11 @@ print("same noise, same end: with the LoRA all four end nearer to the teacher's 
 # %%
 import numpy as np
 
-HASTY = Way(4)  # the same four steps without the LoRA
-far = {way: np.array(few_steps.distances(record[str(way)])) for way in (HURRIED, HASTY)}
-nearer = int((far[HURRIED] < far[HASTY]).sum())
-assert nearer > 160 and far[HURRIED].mean() < 0.55 * far[HASTY].mean()
-assert all(abs(far[HURRIED][i] - d) < 2e-3 for i, d in zip(shown, with_lora))
+HASTY = Sampling(4)  # the same four steps without the LoRA
+far = {way: np.array(few_steps.distances(record[str(way)])) for way in (STUDENT, HASTY)}
+nearer = int((far[STUDENT] < far[HASTY]).sum())
+assert nearer > 160 and far[STUDENT].mean() < 0.55 * far[HASTY].mean()
+assert all(abs(far[STUDENT][i] - d) < 2e-3 for i, d in zip(shown, with_lora))
 print(f"nearer with the LoRA: {nearer} of 200 ends; in the mean about half as far: ok")
 
 # %% [markdown]
@@ -484,15 +485,23 @@ def right(way, what="scene", letters=None):
 
 
 rows = []
-for way in (TEACHER, HURRIED, HASTY, Way(2, lora=1), Way(2), Way(1, lora=1), Way(1)):
+for way in (
+    TEACHER,
+    STUDENT,
+    HASTY,
+    Sampling(2, lora=1),
+    Sampling(2),
+    Sampling(1, lora=1),
+    Sampling(1),
+):
     counted = [right(way), right(way, "word"), right(way, "word", letters=4)]
     rows.append([str(way), *(f"{sum(marks)} of {len(marks)}" for marks in counted)])
 show.table(["way", "scenes", "words", "words of four letters"], rows)
 
 # %%
 goal = 0.8 * sum(right(TEACHER))
-assert sum(right(HURRIED)) >= goal and sum(right(HASTY)) >= goal
-scenes, words = (paired(right(HURRIED, what), right(HASTY, what)) for what in ("scene", "word"))
+assert sum(right(STUDENT)) >= goal and sum(right(HASTY)) >= goal
+scenes, words = (paired(right(STUDENT, what), right(HASTY, what)) for what in ("scene", "word"))
 assert min(scenes["p"], words["p"]) > 0.05
 print("at 4 steps no difference between with and without is shown, in scenes or in words: ok")
 
@@ -505,13 +514,13 @@ print("at 4 steps no difference between with and without is shown, in scenes or 
 # %%
 for steps in (4, 2, 1):
     for what in ("scene", "word"):
-        found = paired(right(Way(steps, lora=1), what), right(Way(steps), what))
+        found = paired(right(Sampling(steps, lora=1), what), right(Sampling(steps), what))
         low, high = 100 * found["low"], 100 * found["high"]
         print(f"steps {steps}, {what}s: LoRA less none {low:+.1f} to {high:+.1f} points")
 
-one_step = paired(right(Way(1, lora=1), "word"), right(Way(1), "word"))
+one_step = paired(right(Sampling(1, lora=1), "word"), right(Sampling(1), "word"))
 assert one_step["high"] < 0 and one_step["p"] < 0.05
-schedule = paired(right(Way(2)), right(Way(2, lightning=False)))
+schedule = paired(right(Sampling(2)), right(Sampling(2, lightning=False)))
 assert schedule["low"] > 0 and sigmas(2, 64, pipe.scheduler)[1] < 0.021
 print("one step: the LoRA loses words; two plain steps: Lightning's levels beat our own: ok")
 
@@ -523,12 +532,12 @@ print("one step: the LoRA loses words; two plain steps: Lightning's levels beat 
 # The distance to the teacher says where the LoRA belongs: at four steps or more, at scale 1.
 
 # %%
-mean_off = {way: np.mean(few_steps.distances(record[str(way)])) for way in few_steps.WAYS}
+mean_off = {way: np.mean(few_steps.distances(record[str(way)])) for way in few_steps.SAMPLINGS}
 by_steps = {
-    name: [(n, mean_off[Way(n, lora=on)]) for n in (1, 2, 4, 8)]
+    name: [(n, mean_off[Sampling(n, lora=on)]) for n in (1, 2, 4, 8)]
     for name, on in (("no LoRA", 0), ("LoRA", 1))
 }
-by_scale = {"4 steps": [(scale, mean_off[Way(4, lora=scale)]) for scale in (0, 0.5, 1, 1.5)]}
+by_scale = {"4 steps": [(scale, mean_off[Sampling(4, lora=scale)]) for scale in (0, 0.5, 1, 1.5)]}
 panels = [
     {"series": by_steps, "x": "steps", "y": "off the teacher's end", "log": True},
     {"series": by_scale, "x": "scale of the LoRA", "y": "off the teacher's end"},
@@ -537,9 +546,9 @@ alt = "Distances from the teacher's end: with the LoRA higher at 1 step and lowe
 charts.curves(panels, alt + "the scale, a valley at 1")
 
 # %%
-assert mean_off[Way(1, lora=1)] > 1.5 * mean_off[Way(1)]
+assert mean_off[Sampling(1, lora=1)] > 1.5 * mean_off[Sampling(1)]
 assert min(by_scale["4 steps"], key=lambda point: point[1])[0] == 1
-assert mean_off[Way(8)] > 0.8 * mean_off[HASTY]
+assert mean_off[Sampling(8)] > 0.8 * mean_off[HASTY]
 print("one step: farther with the LoRA; four: nearest at scale 1; plain steps stay away: ok")
 
 # %% [markdown]
@@ -570,7 +579,7 @@ for what in ("scene", "word"):
         for n in (2, 4, 8, 20, 50)
     ]
     panels[f"{what}s"] = {"guidance 4, own schedule": guided} | {
-        name: [point(n, right(Way(n, lora=on), what)) for n in (1, 2, 4, 8)]
+        name: [point(n, right(Sampling(n, lora=on), what)) for n in (1, 2, 4, 8)]
         for name, on in (("no guidance, Lightning schedule", 0), ("the same with the LoRA", 1))
     }
 
@@ -595,7 +604,7 @@ print("8 runs: under 70 % of scenes with guidance; 4 runs without it: over 90 %:
 # The record is a promise of somebody else's machine. So a live slice, the first 24 captions:
 
 # %%
-live = {way: few_steps.paint(pipe, made, way)[0] for way in (HURRIED, HASTY)}
+live = {way: few_steps.paint(pipe, made, way)[0] for way in (STUDENT, HASTY)}
 for way, pictures in live.items():
     marks = settings.marks(made, pictures)
     for what in ("scene", "word"):
@@ -656,7 +665,7 @@ print("noise left, a scale of 8, guidance on top, mu for shift: each shows in th
 
 # %%
 counted = {}
-for way in (HURRIED, Way(4, lightning=False, lora=1), Way(4, 4, lora=1)):
+for way in (STUDENT, Sampling(4, lightning=False, lora=1), Sampling(4, 4, lora=1)):
     counted[way] = sum(right(way)), np.mean(few_steps.distances(record[str(way)]))
     print(f"{str(way):52} {counted[way][0]} of 200 scenes")
 good, own, burnt = counted.values()
@@ -673,7 +682,7 @@ print("over 200 captions: guidance on top ruins every second scene, the own sche
 # %%
 spread = {"true posters": swept["variety of true posters"]["between seeds"]}
 spread[str(TEACHER)] = swept["variety at guidance 4"]["between seeds"]
-for way in (HURRIED, HASTY):
+for way in (STUDENT, HASTY):
     spread[str(way)] = record[f"variety, {way}"]["between seeds"]
 show.table(["", "between seeds"], [[name, f"{s:.1f}"] for name, s in spread.items()])
 
@@ -703,7 +712,7 @@ def ink(painted_trials, pictures):
 
 redrawn = [ink(made, [draw(t.scene, 100 * s + i) for i, t in enumerate(made)]) for s in range(10)]
 inked = {way: ink(made, pictures) / np.mean(redrawn) for way, pictures in live.items()}
-assert inked[HURRIED] > 1.015 and abs(inked[HASTY] - 1) < 0.01
+assert inked[STUDENT] > 1.015 and abs(inked[HASTY] - 1) < 0.01
 print("ink: with the LoRA over 1.5 % too much, without it right within 1 %: ok")
 
 # %%
@@ -750,7 +759,7 @@ print("without the LoRA another picture; with it again the same: ok")
 
 # %%
 states = [(steps, on) for on in (True, False) for steps in few_steps.STEPS]
-pictures = [few_steps.paint(pipe, full, Way(steps, lora=float(on))) for steps, on in states]
+pictures = [few_steps.paint(pipe, full, Sampling(steps, lora=float(on))) for steps, on in states]
 names = [f"{n} step{'s' * (n > 1)}, {'LoRA' if on else 'no LoRA'}" for n, on in states]
 show.grid(pictures, names, alt=f"{full}, painted with: {'; '.join(names)}", scale=1)
 
@@ -791,7 +800,7 @@ print("at every number of steps the LoRA changes the picture, by less than 10 / 
 # </details>
 
 # %%
-assert Way(50, 4).runs / Way(4).runs == 25
+assert Sampling(50, 4).runs / Sampling(4).runs == 25
 
 
 def graph(steps):
@@ -825,7 +834,7 @@ print("25 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 #
 # * Train the plane's student with levels of one step only. How near can it come?
 # * Paint the empty prompt with the LoRA and four steps. It was trained on full captions alone.
-# * `few_steps.paint(pipe, full, Way(20, 4, lightning=False, lora=1))`: a student at its teacher's
-#   settings.
+# * `few_steps.paint(pipe, full, Sampling(20, 4, lightning=False, lora=1))`: a student at its
+#   teacher's settings.
 # * In a terminal: `.venv/bin/qwenimage paint "a red ring on a white background" --lightning --lora
 #   data/lora/lightning_4_steps.safetensors`.

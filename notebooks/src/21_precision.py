@@ -268,7 +268,7 @@ rows = []
 for std in (0.1, 0.02, 0.005):
     plain, scaled = (precision.as_fp8(bell * std, how) for how in ("plain", "tensor"))
     flushed = (plain == 0).float().mean().item()
-    errors = [precision.off(found, bell * std) for found in (plain, scaled)]
+    errors = [precision.relative_error(found, bell * std) for found in (plain, scaled)]
     rows.append([std, *(f"{100 * share:.1f} %" for share in (flushed, *errors))])
 assert 0.15 < flushed < 0.16 and 0.11 < errors[0] < 0.115 and 0.026 < errors[1] < 0.027
 show.table(["std of the weights", "flushed", "error plain", "error scaled"], rows)
@@ -407,7 +407,7 @@ alt = "32 weights: Q8_0 hits each, Q4_0 misses by a little, 2 bits turn most int
 number_formats.blocks(before, after, alt)
 
 # %%
-missed = [precision.off(unpacked, before) for unpacked, _ in after.values()]
+missed = [precision.relative_error(unpacked, before) for unpacked, _ in after.values()]
 assert missed[0] < 0.01 < missed[1] < 0.12 < 0.2 < missed[2]
 assert torch.allclose(precision.in_blocks(weight, 4), mine, rtol=0, atol=1e-7)
 print("error of this block: under 1 %, under 12 %, over 20 %: ok")
@@ -453,7 +453,7 @@ import json
 
 record = json.loads(show.data_file("measurements/precision.json").read_text())
 assert precision.terms(pipe, record["captions"]).items() <= record.items(), "other weights"
-asked = precision.questions(pipe)
+asked = precision.noisy_posters(pipe)
 velocity = {name: precision.velocity_error(mmdit, form, asked) for name, form in formats.items()}
 for name in formats:
     stored = record[name]
@@ -486,7 +486,7 @@ show.table(["format", "bits a weight", "million bytes", "error of the velocity"]
 prompt = 'a red star above a green square on a beige background with the text "KEY"'
 pictures = {}
 for name in order:
-    with precision.kept_in(mmdit, formats[name]):
+    with precision.rounded_to(mmdit, formats[name]):
         pictures[name] = pipe(prompt, " ", num_inference_steps=8, seed=3)[0]
 
 # %%
@@ -581,7 +581,7 @@ from qwenimage_ref.evaluate import score, settings
 
 trials, same = score.trials(8), 0
 for name in ("Q4_0", "2 bits, blocks"):
-    with precision.kept_in(mmdit, formats[name]):
+    with precision.rounded_to(mmdit, formats[name]):
         painted = score.paint(pipe, trials, record["steps"], record["guidance"], quiet=True)
     now = settings.marks(trials, painted)
     same += sum(a == b for key in ("scene", "word") for a, b in zip(now[key], record[name][key]))
@@ -612,9 +612,9 @@ with tempfile.TemporaryDirectory() as folder:
     plan = gguf.save_gguf(mmdit, file, "Q4_0")
     small = MMDiT(mmdit.config)
     gguf.load_gguf(small, file, torch.float32)
-with precision.kept_in(mmdit, formats["Q4_0"]):
+with precision.rounded_to(mmdit, formats["Q4_0"]):
     unpacked_before = mmdit(**asked)
-assert precision.off(small(**asked), unpacked_before) < 1e-5
+assert precision.relative_error(small(**asked), unpacked_before) < 1e-5
 print("a .gguf file, run from its blocks: the velocity of the unpacked weights within 1e-5")
 
 # %%

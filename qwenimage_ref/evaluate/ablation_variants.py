@@ -1,6 +1,6 @@
-"""What could have been otherwise: one thing changed at a time, from outside the network's files.
+"""The variants of the ablation study: one design choice changed at a time, from outside the model.
 
-Each variant is trained, or only sampled, as ablations.py does it.
+ablations.py trains each variant, or samples from weights that another one trained.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ from ..rope import positions, rotations
 GUIDANCE = 4.0
 
 
-def as_it_is(thing):
+def unchanged(thing):
     return thing
 
 
-# --- what is changed: a network after it was made, or the noise levels that were drawn
+# -- changes: to an untrained network, or to noise levels after sampling --------------------------
 
 
 def text_at_origin(painter) -> None:
-    """Every text token at (0, 0, 0), the middle of the picture: no order, and no place apart."""
+    """Every text token at (0, 0, 0), the centre of the picture: no order, no separate place."""
     _place_text(painter, lambda pos: torch.zeros_like(pos))
 
 
 def text_in_a_row(painter) -> None:
-    """Text tokens count on along the columns only, as if they were one more row of the picture."""
+    """Text positions advance along the columns only, as if the text were a row of the picture."""
     _place_text(painter, lambda pos: pos * torch.tensor([0, 0, 1]))
 
 
@@ -46,7 +46,7 @@ def _place_text(painter, move: Callable) -> None:
 
 
 def without_qk_norm(painter) -> None:
-    """Queries and keys are compared at whatever length they have."""
+    """Attention without RMSNorm on queries and keys."""
     for block in painter.transformer.transformer_blocks:
         for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
             setattr(block.attn, name, nn.Identity())
@@ -59,46 +59,46 @@ def one_mlp(painter) -> None:
 
 
 def words_alone(painter) -> None:
-    """The text tower has no layers: a token's state is its embedding and knows no neighbour."""
+    """The text tower has no layers: a token's state is its embedding, without context."""
     painter.text_encoder.model.layers = nn.ModuleList()
 
 
-def as_usual(painter) -> None:
-    """Nothing starts at zero: the first velocity is a random one, and so is every gate."""
+def without_zero_init(painter) -> None:
+    """Xavier initialisation in place of zeros: gates and the first velocity are random."""
     for parameter in painter.parameters():
         if parameter.ndim == 2 and not parameter.any():
             nn.init.xavier_uniform_(parameter)
 
 
 def unshifted(sigma):
-    """(B,) -> (B,): the shift taken back, plain logit-normal levels"""
+    """(B,) -> (B,): shifted logit-normal levels without their shift"""
     return sigma / (SIGMA_SHIFT - (SIGMA_SHIFT - 1) * sigma)
 
 
 def uniform(sigma):
-    """(B,) -> (B,): each level becomes the share of plain levels that lie below it"""
+    """(B,) -> (B,): shifted logit-normal levels, transformed to be uniform by their own CDF"""
     return torch.special.ndtr(torch.logit(unshifted(sigma)))
 
 
 def without_rescale(cond, uncond, true_cfg_scale: float):
-    """(B, I, D), (B, I, D) -> (B, I, D): pushed away from the negative prompt, whatever length"""
+    """(B, I, D), (B, I, D) -> (B, I, D): classifier-free guidance without rescaling the norm"""
     return uncond + true_cfg_scale * (cond - uncond)
 
 
-# --- the variants
+# -- variants ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing that is different, in the network, in its training or only when it paints."""
+    """One difference from the baseline, in the network, its training or its sampling."""
 
-    says: str
-    change: Callable = as_it_is  # of the untrained painter
-    recipe: tuple = ()  # pairs, in place of the baseline's
+    description: str
+    change: Callable = unchanged  # applied in place to the untrained network
+    recipe: tuple = ()  # (field, value) pairs that replace the baseline's
     muon: bool = True
     dropout: float = CAPTION_DROPOUT
-    levels: Callable = as_it_is  # of the sigmas that were drawn
-    trained: str = ""  # whose weights are used; "": its own are trained
+    levels: Callable = unchanged  # (B,) -> (B,), applied to the sampled sigmas
+    trained: str = ""  # the variant whose weights are used; "": its own are trained
     guidance: float = GUIDANCE
     rescale: bool = True
     averaged: bool = True
@@ -121,7 +121,7 @@ VARIANTS = {
         "never falls, the last weights themselves", trained="constant rate", averaged=False
     ),
     "another seed": Variant("another beginning, other noise", recipe=(("seed", 1),)),
-    "usual start": Variant("no layer starts at zero", as_usual),
+    "usual start": Variant("no layer starts at zero", without_zero_init),
     "words alone": Variant("a text tower without layers", words_alone),
     "text in a row": Variant("text positions along one axis", text_in_a_row),
     "a third seed": Variant("another beginning, other noise", recipe=(("seed", 2),)),
@@ -130,11 +130,11 @@ VARIANTS = {
 
 @contextlib.contextmanager
 def guided_as(variant: Variant):
-    """While entered, the pipeline guides as the variant says."""
-    kept = pipeline.guide
+    """The pipeline with the guidance of a variant; its own is restored on exit."""
+    own = pipeline.guide
     if not variant.rescale:
         pipeline.guide = without_rescale
     try:
         yield
     finally:
-        pipeline.guide = kept
+        pipeline.guide = own

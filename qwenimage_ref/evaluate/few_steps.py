@@ -1,9 +1,9 @@
-"""Few steps: what they cost, what they still paint, and how near they end to the teacher's end.
+"""Few steps: what they cost, what they still paint, and how near they end to the teacher.
 
-python -m qwenimage_ref.evaluate.few_steps     minutes; killed and called again, it goes on
+python -m qwenimage_ref.evaluate.few_steps     takes minutes; resumes if interrupted
 
-Every way of painting gets the same captions and the same noise. What is found is kept, caption by
-caption, in data/measurements/few_steps.json.
+Every sampling paints the same captions from the same noise. The results, caption by caption, are
+written to data/measurements/few_steps.json.
 """
 
 import contextlib
@@ -21,27 +21,28 @@ from ..config import SchedulerConfig
 from ..files import whole_file
 from ..pocket.lightning import FILE
 from ..provenance import write_record
-from ..repository import DATA, in_a_clone
-from .score import BATCH, Trial, trials
-from .settings import VARIED, Progress, marks, survey_command, terms_of, variety
+from ..repository import MEASUREMENTS, in_a_clone
+from .score import BATCH, Trial, by_length, trials
+from .settings import VARIED, marks, variety
+from .survey import Progress, survey_command, terms_of
 
-RECORD = DATA / "measurements" / "few_steps.json"
-RUNS = Path("runs/few_steps")  # states
-CHUNK = 56  # of the teacher's pictures, painted and kept together
+RECORD = MEASUREMENTS / "few_steps.json"
+RUNS = Path("runs/few_steps")  # the teacher's latents
+CHUNK = 56  # pictures that the teacher paints and stores together
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way from noise to picture. Its name is what the record calls it."""
+class Sampling:
+    """The settings from noise to picture. `str` gives the key of the results in the record."""
 
     steps: int
-    guidance: float = 1  # 1: none, and half the runs
-    lightning: bool = True  # shift 3 and no terminal stretch, else the model's own schedule
-    lora: float = 0  # scale; 0: the model as it is
+    guidance: float = 1  # 1: none, which halves the runs of the transformer
+    lightning: bool = True  # shift 3 and no terminal stretch; else the model's own schedule
+    lora: float = 0  # scale of the Lightning LoRA; 0: without it
 
     @property
     def runs(self) -> int:
-        """How often the transformer runs for a picture."""
+        """How often the transformer runs for one picture."""
         return self.steps * (1 + (self.guidance > 1))
 
     def __str__(self) -> str:
@@ -52,37 +53,37 @@ class Way:
         return f"{steps}, {guidance}, {schedule} schedule, {adapter}"
 
 
-TEACHER = Way(20, 4, lightning=False)
-HURRIED = Way(4, lora=1)  # what the LoRA was trained for
-WAYS = (
-    HURRIED,
-    Way(4),
-    Way(2, lora=1),
-    Way(2),
-    Way(4, lightning=False, lora=1),
-    Way(4, lightning=False),
-    Way(4, 4, lora=1),
-    Way(1, lora=1),
-    Way(1),
-    Way(4, lora=0.5),
-    Way(4, lora=1.5),
-    Way(8, lora=1),
-    Way(8),
-    Way(2, lightning=False),
+TEACHER = Sampling(20, 4, lightning=False)
+STUDENT = Sampling(4, lora=1)  # what the LoRA was trained for
+SAMPLINGS = (
+    STUDENT,
+    Sampling(4),
+    Sampling(2, lora=1),
+    Sampling(2),
+    Sampling(4, lightning=False, lora=1),
+    Sampling(4, lightning=False),
+    Sampling(4, 4, lora=1),
+    Sampling(1, lora=1),
+    Sampling(1),
+    Sampling(4, lora=0.5),
+    Sampling(4, lora=1.5),
+    Sampling(8, lora=1),
+    Sampling(8),
+    Sampling(2, lightning=False),
 )
-VARIED_WAYS = (HURRIED, Way(4))  # the teacher's variety is in the sweeps
+VARIED_SAMPLINGS = (STUDENT, Sampling(4))  # the teacher's variety is in settings.py's record
 
 
 @contextlib.contextmanager
-def going(pipe, way: Way):
-    """The pipeline with the schedule and the LoRA of a way; as it was afterwards."""
+def applied(pipe, sampling: Sampling):
+    """The pipeline with the schedule and the LoRA of a sampling; both are undone on exit."""
     own, report = pipe.scheduler, None
-    if way.lightning:
+    if sampling.lightning:
         pipe.scheduler = SchedulerConfig.lightning()
     try:
-        if way.lora:
-            report = lora.load(pipe.transformer, FILE, way.lora)
-            lora.merge(pipe.transformer)  # so that a run costs what it costs without
+        if sampling.lora:
+            report = lora.load(pipe.transformer, FILE, sampling.lora)
+            lora.merge(pipe.transformer)  # so that a run takes the same time as without a LoRA
         yield pipe
     finally:
         pipe.scheduler = own
@@ -90,64 +91,65 @@ def going(pipe, way: Way):
             report.adapter.remove()
 
 
-def paint(pipe, made: list[Trial], way: Way):
+def paint(pipe, trial_list: list[Trial], sampling: Sampling):
     """Trials -> pictures, the latents they were decoded from (N, C, h, w), processor seconds"""
-    order = sorted(range(len(made)), key=lambda i: len(pipe.tokenizer.encode(made[i].prompt)))
-    pictures, ends, start = [None] * len(made), [None] * len(made), time.process_time()
+    order, count = by_length(pipe, trial_list), len(trial_list)
+    pictures, ends, start = [None] * count, [None] * count, time.process_time()
 
-    def watch(step, sigma, latents, velocity):
-        if step == way.steps - 1:
-            watched.extend(latents - sigma * velocity)  # where the last step leads
+    def keep_end(step, sigma, latents, velocity):
+        if step == sampling.steps - 1:
+            batch_ends.extend(latents - sigma * velocity)  # the last Euler step, to sigma 0
 
-    with going(pipe, way):
-        for first in range(0, len(order), BATCH):
-            batch, watched = order[first : first + BATCH], []
+    with applied(pipe, sampling):
+        for first in range(0, count, BATCH):
+            batch, batch_ends = order[first : first + BATCH], []
             painted = pipe(
-                [made[i].prompt for i in batch],
+                [trial_list[i].prompt for i in batch],
                 negative_prompt=" ",
-                true_cfg_scale=way.guidance,
-                num_inference_steps=way.steps,
-                seed=[made[i].seed for i in batch],
-                callback=watch,
+                true_cfg_scale=sampling.guidance,
+                num_inference_steps=sampling.steps,
+                seed=[trial_list[i].seed for i in batch],
+                callback=keep_end,
             )
-            for i, picture, end in zip(batch, painted, watched):
+            for i, picture, end in zip(batch, painted, batch_ends):
                 pictures[i], ends[i] = picture, end
     return pictures, torch.stack(ends), time.process_time() - start
 
 
-def off(ends, targets) -> list[float]:
+def squared_distances(ends, targets) -> list[float]:
     """(N, C, h, w), (N, C, h, w) -> N mean squared distances"""
     return (ends - targets).pow(2).mean(dim=(1, 2, 3)).tolist()
 
 
-def measure(made: list[Trial], pictures, ends, seconds: float, targets) -> dict:
-    """What the record holds of a way: marks, distances and seconds, caption by caption"""
-    far = " ".join(f"{distance:.4f}" for distance in off(ends, targets))
-    return marks(made, pictures) | {"off": far, "seconds": round(seconds / len(made), 3)}
+def measure(trial_list: list[Trial], pictures, ends, seconds: float, targets) -> dict:
+    """The record's entry for a sampling: marks, distances and seconds, caption by caption"""
+    off = " ".join(f"{distance:.4f}" for distance in squared_distances(ends, targets))
+    seconds_each = round(seconds / len(trial_list), 3)
+    return marks(trial_list, pictures) | {"off": off, "seconds": seconds_each}
 
 
-def distances(found: dict) -> list[float]:
-    """The distances of a way's entry in the record."""
-    return [float(distance) for distance in found["off"].split()]
+def distances(entry: dict) -> list[float]:
+    """The distances in a sampling's entry of the record."""
+    return [float(distance) for distance in entry["off"].split()]
 
 
-def paint_seeds(pipe, way: Way) -> list[list]:
-    """A few prompts, each from the same few seeds -> pictures [prompt][seed]"""
-    made = [replace(trial, seed=seed) for trial in trials(VARIED) for seed in range(VARIED)]
-    pictures, _, _ = paint(pipe, made, way)
+def paint_seeds(pipe, sampling: Sampling) -> list[list]:
+    """A few prompts, each painted from the same few seeds -> pictures [prompt][seed]"""
+    trial_list = [replace(trial, seed=seed) for trial in trials(VARIED) for seed in range(VARIED)]
+    pictures, _, _ = paint(pipe, trial_list, sampling)
     return [pictures[i : i + VARIED] for i in range(0, len(pictures), VARIED)]
 
 
 class Teacher:
-    """Where the teacher ends, chunk by chunk and kept in a folder, with its marks."""
+    """The latents at which the teacher ends, painted in chunks that are stored in a folder."""
 
-    def __init__(self, pipe, made: list[Trial], folder: Path):
-        self.pipe, self.made, self.folder = pipe, made, folder
+    def __init__(self, pipe, trial_list: list[Trial], folder: Path):
+        self.pipe, self.trial_list, self.folder = pipe, trial_list, folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def chunk(self, first: int) -> dict[str, torch.Tensor]:
         """-> "ends" (N, C, h, w) and "seconds" () of the captions from `first` on"""
-        part = self.made[first : first + CHUNK]
+        part = self.trial_list[first : first + CHUNK]
         file = self.folder / f"{first:04d}_{len(part)}.safetensors"
         if not file.exists():
             _, ends, seconds = paint(self.pipe, part, TEACHER)
@@ -157,39 +159,40 @@ class Teacher:
 
     def all(self):
         """-> ends (N, C, h, w), seconds"""
-        chunks = [self.chunk(first) for first in range(0, len(self.made), CHUNK)]
+        chunks = [self.chunk(first) for first in range(0, len(self.trial_list), CHUNK)]
         return torch.cat([c["ends"] for c in chunks]), sum(c["seconds"].item() for c in chunks)
 
 
 def terms(pipe, captions: int) -> dict:
-    """What the record depends on."""
+    """What the record depends on: the pocket weights, the captions and the LoRA."""
     return terms_of(pipe, captions) | {"lora": hashlib.sha256(FILE.read_bytes()).hexdigest()[:12]}
 
 
 def survey(pipe, captions: int, file: Path, runs: Path = RUNS) -> dict:
-    """Measure every way -> the record, which is also written"""
-    told = terms(pipe, captions)
-    progress, made = Progress(file, told), trials(captions)
-    targets, seconds = Teacher(pipe, made, runs / told["weights"].replace(" ", "_")).all()
+    """Measure every sampling and write the record to `file`. Returns the record."""
+    own_terms = terms(pipe, captions)
+    progress, trial_list = Progress(file, own_terms), trials(captions)
+    folder = runs / own_terms["weights"].replace(" ", "_")
+    targets, seconds = Teacher(pipe, trial_list, folder).all()
 
-    def teach():
+    def of_teacher():
         pictures = [p for batch in targets.split(BATCH) for p in pipe.to_pictures(batch)]
-        return measure(made, pictures, targets, seconds, targets)
+        return measure(trial_list, pictures, targets, seconds, targets)
 
-    def go(way):
-        return measure(made, *paint(pipe, made, way), targets)
+    def of_sampling(sampling):
+        return measure(trial_list, *paint(pipe, trial_list, sampling), targets)
 
-    def vary(way):
-        return variety(paint_seeds(pipe, way))
+    def variety_of(sampling):
+        return variety(paint_seeds(pipe, sampling))
 
-    progress.keep(str(TEACHER), teach)
-    for way in WAYS:
-        progress.keep(str(way), go, way)
-    for way in VARIED_WAYS:
-        progress.keep(f"variety, {way}", vary, way)
-    write_record(progress.found, file)
+    progress.measure(str(TEACHER), of_teacher)
+    for sampling in SAMPLINGS:
+        progress.measure(str(sampling), of_sampling, sampling)
+    for sampling in VARIED_SAMPLINGS:
+        progress.measure(f"variety, {sampling}", variety_of, sampling)
+    write_record(progress.results, file)
     progress.file.unlink()
-    return progress.found
+    return progress.results
 
 
 @in_a_clone

@@ -1,7 +1,7 @@
-"""A distance between two heaps of pictures, as FID measures it, on features that are here anyway.
+"""The Fréchet distance between two sets of pictures, as in FID but on features of the VAE.
 
-FID (Heusel and others, 2017) compares what an Inception network sees; here it is what the VAE
-sees. The formula, and how it deceives with few pictures, are the same.
+FID (Heusel and others, 2017) takes its features from an Inception network. The formula here is the
+same, and so is its bias for small sets.
 """
 
 import numpy as np
@@ -15,12 +15,12 @@ BATCH = 8  # pictures encoded at a time
 @torch.no_grad()
 def features(vae, pictures) -> torch.Tensor:
     """N pictures -> (N, 2C): mean and deviation of each channel of their normalised latents"""
-    found = []
+    rows = []
     for start in range(0, len(pictures), BATCH):
         img = to_input(pictures[start : start + BATCH])
         latents = vae.normalize(vae.encode(img)[0])
-        found.append(torch.cat([latents.mean((2, 3)), latents.std((2, 3))], 1))
-    return torch.cat(found).double()
+        rows.append(torch.cat([latents.mean((2, 3)), latents.std((2, 3))], 1))
+    return torch.cat(rows).double()
 
 
 def frechet(a, b) -> float:
@@ -37,15 +37,16 @@ def frechet(a, b) -> float:
 
 
 def _root(matrix):
+    """(D, D) -> (D, D), the square root of a symmetric matrix that may be singular"""
     values, vectors = torch.linalg.eigh(matrix)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
 def frechet_limit(by_size: dict[int, float]) -> float:
-    """Distances by sample size -> where they lead as samples grow: the line over 1/size, at 0
+    """Distances by sample size -> their extrapolation to an infinite sample
 
-    The distance of a finite sample is too large by about a constant over its size. One size alone
-    is taken as it is.
+    The bias of a finite sample falls about as 1 / size, so a line over 1 / size is fitted and read
+    off at 0. A single size is returned as it is.
     """
     sizes, distances = map(list, zip(*by_size.items()))
     if len(sizes) == 1:

@@ -1,57 +1,64 @@
-"""How sure is a share that was counted on few pictures? 95 % intervals, alone and in pairs."""
+"""How certain is a share that was counted on few pictures? 95 % intervals, single and paired."""
 
 import math
 
-Z = 1.96  # standard errors on either side that hold the truth 95 times in 100
+from scipy.stats import binomtest, norm
+
+Z = 1.96  # standard errors on either side of the estimate
+CONFIDENCE = 2 * norm.cdf(Z) - 1  # 95 %, as Z standard errors of a normal distribution
 
 
 def interval(right: int, of: int) -> dict:
-    """A share and its 95 % interval after Wilson, which does not leave 0 to 1 as others do."""
+    """A share and its 95 % interval by Wilson's method, which stays between 0 and 1."""
     if of == 0:
         return {"right": 0, "of": 0, "share": None, "low": 0.0, "high": 1.0}
-    share = right / of
-    middle = (share + Z * Z / (2 * of)) / (1 + Z * Z / of)
-    half = Z / (1 + Z * Z / of) * math.sqrt(share * (1 - share) / of + Z * Z / (4 * of * of))
-    numbers = {"share": share, "low": max(0.0, middle - half), "high": min(1.0, middle + half)}
-    return {"right": right, "of": of} | {key: round(value, 4) for key, value in numbers.items()}
+    bounds = binomtest(right, of).proportion_ci(CONFIDENCE, method="wilson")
+    numbers = {"share": right / of, "low": bounds.low, "high": bounds.high}
+    return {"right": right, "of": of} | _rounded(numbers)
 
 
 def paired(first: list[bool], second: list[bool]) -> dict:
-    """The same questions asked twice -> the difference of the shares, first minus second.
+    """Two answers to each question -> the difference of the shares, first minus second.
 
-    Only questions answered right once and wrong once tell the two apart: the interval is of those
-    (Bonett and Price, who add one of each kind, so that it is honest for few), and so is `p`, the
-    chance that two equals split them as unevenly as this (McNemar's test, exact).
+    Only the questions that exactly one of the two answers right carry information. The interval is
+    that of Bonett and Price (2012), who add one question of each kind to keep it honest for small
+    counts. `p` is McNemar's exact test: the probability that two equally good answerers would split
+    those questions at least as unevenly. Raises ValueError if the lists are empty or differ in
+    length.
     """
     if len(first) != len(second) or not first:
-        raise ValueError(f"{len(first)} and {len(second)} answers; pairs are needed, at least one")
+        raise ValueError(
+            f"answers must come in pairs, at least one, got {len(first)} and {len(second)}"
+        )
     of = len(first)
-    ahead = sum(a and not b for a, b in zip(first, second))
-    behind = sum(b and not a for a, b in zip(first, second))
-    more, less = (ahead + 1) / (of + 2), (behind + 1) / (of + 2)
-    half = Z * math.sqrt((more + less - (more - less) ** 2) / (of + 2))
+    first_only = sum(a and not b for a, b in zip(first, second))
+    second_only = sum(b and not a for a, b in zip(first, second))
+    p, q = (first_only + 1) / (of + 2), (second_only + 1) / (of + 2)
+    half = Z * math.sqrt((p + q - (p - q) ** 2) / (of + 2))
+    split = first_only + second_only
     numbers = {
-        "difference": (ahead - behind) / of,
-        "low": max(-1.0, more - less - half),
-        "high": min(1.0, more - less + half),
-        "p": _even_split(min(ahead, behind), ahead + behind),
+        "difference": (first_only - second_only) / of,
+        "low": max(-1.0, p - q - half),
+        "high": min(1.0, p - q + half),
+        "p": binomtest(first_only, split).pvalue if split else 1.0,
     }
-    counts = {"of": of, "first_only": ahead, "second_only": behind}
-    return counts | {key: round(value, 4) for key, value in numbers.items()}
-
-
-def _even_split(fewer: int, of: int) -> float:
-    """The chance that a fair coin, thrown `of` times, is as lopsided as this or more."""
-    return min(1.0, 2 * sum(math.comb(of, i) for i in range(fewer + 1)) / 2**of)
+    counts = {"of": of, "first_only": first_only, "second_only": second_only}
+    return counts | _rounded(numbers)
 
 
 def mean_interval(numbers: list[float]) -> dict:
-    """A mean and its 95 % interval from the spread of the numbers, as for dB and for SSIM."""
+    """A mean and its 95 % interval, computed from the spread of the numbers.
+
+    Raises ValueError for fewer than two numbers.
+    """
     of = len(numbers)
     if of < 2:
-        raise ValueError(f"{of} numbers have no spread; at least 2 are needed")
+        raise ValueError(f"a mean's interval needs at least 2 numbers, got {of}")
     mean = sum(numbers) / of
-    spread = math.sqrt(sum((x - mean) ** 2 for x in numbers) / (of - 1))
-    half = Z * spread / math.sqrt(of)
-    bounds = {"mean": mean, "low": mean - half, "high": mean + half}
-    return {"of": of} | {key: round(value, 4) for key, value in bounds.items()}
+    deviation = math.sqrt(sum((x - mean) ** 2 for x in numbers) / (of - 1))
+    half = Z * deviation / math.sqrt(of)
+    return {"of": of} | _rounded({"mean": mean, "low": mean - half, "high": mean + half})
+
+
+def _rounded(numbers: dict) -> dict:
+    return {key: round(float(value), 4) for key, value in numbers.items()}

@@ -1,9 +1,9 @@
-"""Fewer bits for each weight: what that costs in error and in pictures, on the pocket model.
+"""Fewer bits for each weight: the cost in error and in pictures, measured on the pocket model.
 
-python -m qwenimage_ref.evaluate.precision     minutes; killed and called again, it goes on
+python -m qwenimage_ref.evaluate.precision     takes minutes; resumes if interrupted
 
-The weights of all blocks are kept in a format and unpacked again, the rest of the transformer stays
-as it is; every format paints the same captions from the same noise. What is found is kept in
+The weights of all blocks are rounded to a format; the rest of the transformer stays as it is. Every
+format paints the same captions from the same noise. The results are written to
 data/measurements/precision.json.
 """
 
@@ -24,33 +24,34 @@ from ..formats.fp8 import quantize_fp8, unpack_fp8
 from ..pictures import to_input
 from ..posters.draw import draw
 from ..provenance import write_record
-from ..repository import DATA, in_a_clone
+from ..repository import MEASUREMENTS, in_a_clone
 from ..sampler import pack
 from .intervals import interval, paired
 from .score import contact_sheet, paint, trials
-from .settings import Progress, distance, marks, survey_command, terms_of
+from .settings import distance, marks
+from .survey import Progress, survey_command, terms_of
 
-RECORD = DATA / "measurements" / "precision.json"
-STEPS, GUIDANCE = 8, 4.0  # of every picture
-LEVELS = (0.9, 0.6, 0.3)  # of noise, at which the velocity is compared
-POSTERS = 4  # noisy posters at each of them
+RECORD = MEASUREMENTS / "precision.json"
+STEPS, GUIDANCE = 8, 4.0  # for every picture
+LEVELS = (0.9, 0.6, 0.3)  # noise levels at which the velocity is compared
+POSTERS = 4  # noisy posters at each level
 
 
 def as_fp8(weight, granularity: str):
-    """(out, in) -> (out, in): through float8_e4m3fn, "plain" or with a scale a "tensor" """
+    """(out, in) -> (out, in): rounded to float8_e4m3fn, "plain" or with one scale a "tensor" """
     return unpack_fp8(*quantize_fp8(weight, granularity), torch.float32)
 
 
 def as_gguf(weight, kind: str):
-    """(out, in) -> (out, in): through the bytes of a GGUF file"""
+    """(out, in) -> (out, in): encoded as in a GGUF file and decoded"""
     return gguf_blocks.decode(gguf_blocks.encode(weight, kind), kind)
 
 
 def in_blocks(weight, bits: int, block: int = 32):
-    """(..., n block) -> the same shape: each block in whole numbers of so many bits, with a scale
+    """(..., n block) -> the same shape, each block rounded to integers of `bits` with a scale
 
-    The recipe of Q4_0 for any number of bits: the number of largest magnitude becomes the lowest
-    whole number, -(2 ** (bits - 1)), and the scale is a float16.
+    This is Q4_0 for any number of bits: the value of largest magnitude becomes the lowest integer,
+    -(2 ** (bits - 1)), and the scale is a float16.
     """
     half = 2 ** (bits - 1)
     blocks = weight.unflatten(-1, (-1, block))
@@ -61,16 +62,16 @@ def in_blocks(weight, bits: int, block: int = 32):
 
 
 def one_scale(weight, bits: int):
-    """(out, in) -> (out, in): the same with one block, the whole layer"""
+    """(out, in) -> (out, in): the same with the whole layer as one block"""
     return in_blocks(weight.flatten(), bits, weight.numel()).view_as(weight)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way to keep the weight of a linear layer."""
+    """A storage format for the weights of linear layers."""
 
-    bits: float  # for each weight, with its share of a block's scale
-    rounded: Callable  # weight -> what is unpacked of it
+    bits: float  # per weight, including its share of a block's scale
+    rounded: Callable  # weight -> the weight after a round trip through the format
     scale: int = 0  # bytes of scales for a whole layer
 
 
@@ -87,21 +88,21 @@ FORMATS = {
 
 
 def linears(mmdit) -> dict[str, nn.Linear]:
-    """The layers whose weights are packed, by official name: all linear ones of the blocks."""
+    """{official name: layer} of the layers whose weights are packed: all linear ones in blocks."""
     named = mmdit.transformer_blocks.named_modules(prefix="transformer_blocks")
     return {name: layer for name, layer in named if isinstance(layer, nn.Linear)}
 
 
 def count_bytes(mmdit, form: Format) -> int:
-    """What the transformer takes in a format, everything that is not packed in bf16."""
+    """The transformer's size in bytes, with everything that is not packed in bf16."""
     packed = [layer.weight.numel() for layer in linears(mmdit).values()]
     others = sum(p.numel() for p in mmdit.parameters()) - sum(packed)
     return math.ceil(sum(packed) * form.bits / 8) + form.scale * len(packed) + 2 * others
 
 
 @contextlib.contextmanager
-def kept_in(mmdit, form: Format):
-    """The transformer with the weights that a format leaves of its own; as it was afterwards."""
+def rounded_to(mmdit, form: Format):
+    """The transformer with its weights rounded to a format; they are restored on exit."""
     layers = linears(mmdit).values()
     own = [layer.weight.data for layer in layers]
     try:
@@ -113,27 +114,27 @@ def kept_in(mmdit, form: Format):
             layer.weight.data = weight
 
 
-def off(found, true) -> float:
-    """Two tensors of one shape -> their distance, as a share of the length of the true one"""
-    return ((found - true).norm() / true.norm()).item()
+def relative_error(approximate, exact) -> float:
+    """Two tensors of one shape -> the norm of their difference over the norm of the exact one"""
+    return ((approximate - exact).norm() / exact.norm()).item()
 
 
 def layer_errors(mmdit, form: Format) -> dict[str, float]:
-    """How far each packed weight is from its own, relative."""
+    """{official name: relative error of the weight} for every packed layer."""
     weights = {name: layer.weight.data for name, layer in linears(mmdit).items()}
-    return {name: off(form.rounded(weight), weight) for name, weight in weights.items()}
+    return {name: relative_error(form.rounded(weight), weight) for name, weight in weights.items()}
 
 
 @torch.no_grad()
-def questions(pipe, posters: int = POSTERS) -> dict:
-    """Arguments of the transformer: noisy posters at each level, with the captions they are of"""
-    made = trials(posters)
-    drawn = [draw(trial.scene, trial.seed) for trial in made]
+def noisy_posters(pipe, posters: int = POSTERS) -> dict:
+    """Arguments of the transformer: true posters with noise of each level, and their captions"""
+    trial_list = trials(posters)
+    drawn = [draw(trial.scene, trial.seed) for trial in trial_list]
     mean, _ = pipe.vae.encode(to_input(drawn))
     data = pack(pipe.vae.normalize(mean)).repeat(len(LEVELS), 1, 1)
     noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
     sigma = torch.tensor(LEVELS).repeat_interleave(posters)
-    states, mask = pipe.encode_prompt([trial.prompt for trial in made] * len(LEVELS))
+    states, mask = pipe.encode_prompt([trial.prompt for trial in trial_list] * len(LEVELS))
     return {
         "img": data + sigma[:, None, None] * (noise - data),
         "txt": states,
@@ -144,42 +145,42 @@ def questions(pipe, posters: int = POSTERS) -> dict:
 
 
 @torch.no_grad()
-def velocity_error(mmdit, form: Format, asked: dict) -> float:
-    """How far the velocity is from that of the model as it is, relative."""
-    true = mmdit(**asked)
-    with kept_in(mmdit, form):
-        return off(mmdit(**asked), true)
+def velocity_error(mmdit, form: Format, inputs: dict) -> float:
+    """Relative error of the velocity, compared with the model's own weights."""
+    exact = mmdit(**inputs)
+    with rounded_to(mmdit, form):
+        return relative_error(mmdit(**inputs), exact)
 
 
-def measure(pipe, made: list, form: Format, base: Path) -> dict:
-    """What the record holds of a format. base: PNG of the pictures of the model as it is"""
-    with kept_in(pipe.transformer, form):
-        pictures = paint(pipe, made, STEPS, GUIDANCE, quiet=True)
+def measure(pipe, trial_list: list, form: Format, base: Path) -> dict:
+    """The record's entry for a format. base: PNG of the pictures that bf16 weights paint"""
+    with rounded_to(pipe.transformer, form):
+        pictures = paint(pipe, trial_list, STEPS, GUIDANCE, quiet=True)
     sheet = contact_sheet(pictures)
-    if not base.exists():  # the first format is bf16, as the files are
+    if not base.exists():  # bf16 is the first format
         base.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(sheet).save(base, "PNG")
-    true = cut(np.asarray(Image.open(base)), len(made))
-    far = [distance(a, b) for a, b in zip(pictures, true)]
-    return marks(made, pictures) | {
+    exact = cut(np.asarray(Image.open(base)), len(trial_list))
+    pixels = [distance(a, b) for a, b in zip(pictures, exact)]
+    return marks(trial_list, pictures) | {
         "bits": form.bits,
         "bytes": count_bytes(pipe.transformer, form),
         "layers": {n: round(e, 5) for n, e in layer_errors(pipe.transformer, form).items()},
-        "velocity": round(velocity_error(pipe.transformer, form, questions(pipe)), 5),
-        "pixels": " ".join(f"{d:.3f}" for d in far),
+        "velocity": round(velocity_error(pipe.transformer, form, noisy_posters(pipe)), 5),
+        "pixels": " ".join(f"{d:.3f}" for d in pixels),
     }
 
 
-def scores(found: dict) -> dict[str, dict]:
+def scores(entry: dict) -> dict[str, dict]:
     """A format's entry -> {"scene", "word": {"right", "of", "share", "low", "high"}}"""
-    asked = {name: found[name].replace("-", "") for name in ("scene", "word")}
-    return {name: interval(given.count("1"), len(given)) for name, given in asked.items()}
+    counted = {name: entry[name].replace("-", "") for name in ("scene", "word")}
+    return {name: interval(each.count("1"), len(each)) for name, each in counted.items()}
 
 
-def lost(found: dict, base: dict) -> dict[str, dict]:
-    """Two formats' entries -> {"scene", "word": of `paired`}: what the first loses"""
+def lost(entry: dict, base: dict) -> dict[str, dict]:
+    """Two formats' entries -> {"scene", "word": from `paired`}: base minus entry, what is lost"""
     pairs = {
-        name: [(b == "1", a == "1") for a, b in zip(found[name], base[name]) if a != "-"]
+        name: [(b == "1", a == "1") for a, b in zip(entry[name], base[name]) if a != "-"]
         for name in ("scene", "word")
     }
     return {name: paired(*map(list, zip(*both))) for name, both in pairs.items()}
@@ -193,24 +194,24 @@ def cut(sheet: np.ndarray, count: int, columns: int = 8) -> list[np.ndarray]:
 
 
 def terms(pipe, captions: int) -> dict:
-    """What the record depends on."""
+    """What the record depends on: the pocket weights, the captions and the sampler."""
     return terms_of(pipe, captions) | {"steps": STEPS, "guidance": GUIDANCE}
 
 
 def survey(pipe, captions: int, file: Path) -> dict:
-    """Measure every format -> the record, which is also written"""
-    made, base = trials(captions), file.with_suffix(".base.progress")
-    if not base.exists():  # then nothing that was found can be gone on with
+    """Measure every format and write the record to `file`. Returns the record."""
+    trial_list, base = trials(captions), file.with_suffix(".base.progress")
+    if not base.exists():  # without the pictures to compare with, earlier results are of no use
         file.with_suffix(".progress").unlink(missing_ok=True)
     progress = Progress(file, terms(pipe, captions))
-    if "bf16" not in progress.found:
+    if "bf16" not in progress.results:
         base.unlink(missing_ok=True)
     for name, form in FORMATS.items():
-        progress.keep(name, measure, pipe, made, form, base)
-    write_record(progress.found, file)
+        progress.measure(name, measure, pipe, trial_list, form, base)
+    write_record(progress.results, file)
     progress.file.unlink()
     base.unlink()
-    return progress.found
+    return progress.results
 
 
 @in_a_clone

@@ -1,4 +1,4 @@
-"""How like its original is a copy? PSNR and SSIM, as the technical report measures its VAE.
+"""PSNR and SSIM, the two measures by which the technical report judges its VAE.
 
 Pictures are in 0 to 1. SSIM is that of Wang, Bovik, Sheikh and Simoncelli (2004).
 """
@@ -8,8 +8,8 @@ import torch
 from .. import pictures
 from ..vae import VAE
 
-WINDOW, SIGMA = 11, 1.5  # pixels: side and spread of the Gaussian that SSIM looks through
-STABLE = (0.01**2, 0.03**2)  # keep the two quotients finite where a window is flat
+WINDOW, SIGMA = 11, 1.5  # pixels: side and standard deviation of SSIM's Gaussian window
+STABLE = (0.01**2, 0.03**2)  # constants that keep both quotients finite where a window is flat
 
 
 def psnr(a, b):
@@ -18,18 +18,19 @@ def psnr(a, b):
 
 
 def ssim(a, b):
-    """(B, 3, H, W), (B, 3, H, W) -> (B,) structural similarity: 1 for equals, 0 for strangers
+    """(B, 3, H, W), (B, 3, H, W) -> (B,) structural similarity, 1 for equal pictures
 
-    Means, variances and covariance under a Gaussian window, at every place where it fits.
+    Means, variances and covariance are taken under a Gaussian window at every place where it fits.
+    Raises ValueError for pictures smaller than the window.
     """
     if min(a.shape[2:]) < WINDOW:
-        raise ValueError(f"pictures of {tuple(a.shape[2:])} pixels; SSIM needs {WINDOW} a side")
-    a, b = a.double(), b.double()  # the square of a mean eats float32's digits of a small variance
+        raise ValueError(f"SSIM needs {WINDOW} pixels a side, got {tuple(a.shape[2:])}")
+    a, b = a.double(), b.double()  # in float32 the difference of squares loses a small variance
     mean_a, mean_b = _blur(a), _blur(b)
-    spread_a, spread_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
-    shared = _blur(a * b) - mean_a * mean_b
+    var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
+    covariance = _blur(a * b) - mean_a * mean_b
     light = (2 * mean_a * mean_b + STABLE[0]) / (mean_a**2 + mean_b**2 + STABLE[0])
-    structure = (2 * shared + STABLE[1]) / (spread_a + spread_b + STABLE[1])
+    structure = (2 * covariance + STABLE[1]) / (var_a + var_b + STABLE[1])
     return (light * structure).flatten(1).mean(1)
 
 
@@ -39,7 +40,7 @@ def _blur(x):
 
 
 def _windows(side: int):
-    """-> (side - 10, side): every row is the Gaussian at its own place, zero elsewhere"""
+    """-> (side - 10, side), each row a Gaussian window one place further on, zero elsewhere"""
     place = torch.arange(side) - torch.arange(side - WINDOW + 1).unsqueeze(1) - WINDOW // 2
     weights = torch.exp(-(place.double() ** 2) / (2 * SIGMA**2)) * (place.abs() <= WINDOW // 2)
     return weights / weights.sum(1, keepdim=True)

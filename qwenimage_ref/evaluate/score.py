@@ -1,4 +1,4 @@
-"""How good is the pocket model? It paints captions, the reader reads them back."""
+"""The pocket model's score: it paints held-out captions, and a program reads the pictures back."""
 
 import dataclasses
 import random
@@ -17,8 +17,8 @@ from ..posters.read import score
 from .intervals import interval, mean_interval, paired
 from .psnr_ssim import psnr, reconstruct, ssim
 
-TEST_SEED = 20_000_000  # where the held-out scenes are looked for
-COPIED_SEED = 30_000_000  # and from here on the posters that the VAE is measured on
+TEST_SEED = 20_000_000  # first seed of the search for held-out scenes
+COPIED_SEED = 30_000_000  # first seed of the posters on which the VAE is measured
 COPIED = 100  # posters of each kind, at most
 BATCH = 8  # pictures painted at a time
 
@@ -30,43 +30,50 @@ class Trial:
     scene: Scene
     language: str  # en or zh
     prompt: str
-    seed: int  # of the noise
+    seed: int  # the noise starts from it
 
 
 def trials(count: int) -> list[Trial]:
-    """Captions of scenes that no training picture shows: two thirds with a word, a third Chinese.
+    """Captions of scenes that are in no training picture: two thirds with a word, a third Chinese.
 
-    Nearly a third of them hold a combination of colour and shape, or of two shapes, that training
-    never shows in any scene.
+    Nearly a third of them combine a colour and a shape, or two shapes, that never meet in training.
     """
-    made, trained = [], trained_scenes()
+    trial_list, trained = [], trained_scenes()
     for i in range(count):
-        # careful: scenes without a word are few, so another seed alone does not make them new
+        # careful: there are few scenes without a word, so a new seed may draw a trained one
         tries = (sample_scene(TEST_SEED + 1000 * i + j, unseen=None) for j in range(1000))
         scene = next(scene for scene in tries if scene not in trained)
         language = "zh" if random.Random(TEST_SEED + i).random() < 1 / 3 else "en"
-        made.append(Trial(scene, language, caption(scene, language), i))
-    return made
+        trial_list.append(Trial(scene, language, caption(scene, language), i))
+    return trial_list
 
 
 def in_english(trial: Trial) -> Trial:
-    """The same scene, asked in English, from the same noise."""
+    """The same scene and noise with an English caption."""
     return dataclasses.replace(trial, language="en", prompt=caption(trial.scene, "en"))
 
 
-def paint(pipe, made: list[Trial], steps: int = 20, cfg: float = 4.0, quiet: bool = False) -> list:
-    """Trials -> their pictures, painted in batches of like length, returned in order."""
-    order = sorted(range(len(made)), key=lambda i: len(pipe.tokenizer.encode(made[i].prompt)))
-    painted = [None] * len(made)
-    with tqdm(total=len(made), unit="picture", disable=quiet) as bar:
+def by_length(pipe, trial_list: list[Trial]) -> list[int]:
+    """The indices of the trials, sorted by the length of their prompts in tokens."""
+    lengths = [len(pipe.tokenizer.encode(trial.prompt)) for trial in trial_list]
+    return sorted(range(len(trial_list)), key=lengths.__getitem__)
+
+
+def paint(
+    pipe, trial_list: list[Trial], steps: int = 20, cfg: float = 4.0, quiet: bool = False
+) -> list:
+    """Trials -> their pictures in the same order, painted in batches of similar length."""
+    order = by_length(pipe, trial_list)
+    painted = [None] * len(trial_list)
+    with tqdm(total=len(trial_list), unit="picture", disable=quiet) as bar:
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             pictures = pipe(
-                [made[i].prompt for i in batch],
+                [trial_list[i].prompt for i in batch],
                 negative_prompt=" ",
                 true_cfg_scale=cfg,
                 num_inference_steps=steps,
-                seed=[made[i].seed for i in batch],
+                seed=[trial_list[i].seed for i in batch],
             )
             for i, picture in zip(batch, pictures):
                 painted[i] = picture
@@ -74,19 +81,19 @@ def paint(pipe, made: list[Trial], steps: int = 20, cfg: float = 4.0, quiet: boo
     return painted
 
 
-def read_back(made: list[Trial], pictures) -> list[dict]:
-    """What holds of each picture: the scores of read.py"""
-    return [score(trial.scene, picture) for trial, picture in zip(made, pictures)]
+def read_back(trial_list: list[Trial], pictures) -> list[dict]:
+    """-> for each picture, which parts of its scene are right: the dictionaries of read.score"""
+    return [score(trial.scene, picture) for trial, picture in zip(trial_list, pictures)]
 
 
-# --- the questions
+# -- questions -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Question:
-    """A row of the table: which captions it counts, and what has to be right of their pictures."""
+    """A row of the table: the captions it counts, and what must be right in their pictures."""
 
-    right: tuple[str, ...]  # keys of a score
+    right: tuple[str, ...]  # keys of a score, all of which must be true
     of: Callable[[Trial], bool] = lambda trial: True
 
 
@@ -115,7 +122,7 @@ QUESTIONS = {
     "scene, combinations never trained": Question(("scene",), lambda trial: trial.scene.unseen),
     "scene, English": Question(("scene",), _in("en")),
     "scene, Chinese": Question(("scene",), _in("zh")),
-    # as GenEval asks, which finds its objects in photographs
+    # the six questions of GenEval, which detects its objects in photographs
     "single object": Question(("count", "shapes"), _one),
     "two objects": Question(("count", "shapes"), _two),
     "counting": Question(("count",)),
@@ -131,36 +138,38 @@ QUESTIONS = {
 }
 
 
-def answers(made: list[Trial], scores: list[dict]) -> dict:
+def answers(trial_list: list[Trial], scores: list[dict]) -> dict:
     """-> {question: {"right", "of", "share", "low", "high"}}, 95 % intervals"""
     rows = {}
     for name, question in QUESTIONS.items():
-        asked = [found for trial, found in zip(made, scores) if question.of(trial)]
-        right = sum(all(found[key] for key in question.right) for found in asked)
-        rows[name] = interval(right, len(asked))
+        counted = [result for trial, result in zip(trial_list, scores) if question.of(trial)]
+        right = sum(all(result[key] for key in question.right) for result in counted)
+        rows[name] = interval(right, len(counted))
     return rows
 
 
-def languages(pipe, made, scores, steps: int, cfg: float, quiet: bool = False) -> dict:
-    """Chinese against English, paired: each Chinese caption is asked again in English.
+def languages(pipe, trial_list, scores, steps: int, cfg: float, quiet: bool = False) -> dict:
+    """Chinese against English in pairs: each Chinese caption is painted again in English.
 
-    Scene and noise stay the same, so that nothing but the language can make a difference.
+    Scene and noise stay the same, so that only the language can make a difference.
     """
-    chinese = [(trial, found) for trial, found in zip(made, scores) if trial.language == "zh"]
-    twins = [in_english(trial) for trial, _ in chinese]
-    english = read_back(twins, paint(pipe, twins, steps, cfg, quiet))
-    pairs = [(found, twin) for (_, found), twin in zip(chinese, english)]
-    worded = [pair for pair, trial in zip(pairs, twins) if trial.scene.word]
+    chinese = [
+        (trial, result) for trial, result in zip(trial_list, scores) if trial.language == "zh"
+    ]
+    translated = [in_english(trial) for trial, _ in chinese]
+    english = read_back(translated, paint(pipe, translated, steps, cfg, quiet))
+    pairs = [(zh, en) for (_, zh), en in zip(chinese, english)]
+    worded = [pair for pair, trial in zip(pairs, translated) if trial.scene.word]
     groups = {"scene": pairs, "word": worded}
     return {
-        key: paired(*([bool(found[key]) for found in side] for side in zip(*group)))
+        key: paired(*([bool(result[key]) for result in side] for side in zip(*group)))
         for key, group in groups.items()
         if group
     }
 
 
 def fidelity(vae, count: int = COPIED) -> dict:
-    """PSNR and SSIM of the VAE on true posters, those with much text apart, means and intervals"""
+    """PSNR and SSIM of the VAE on true posters, with and without text: means and intervals"""
     rows = {}
     for kind, share in {"four-letter words": 1.0, "no word": 0.0}.items():
         seeds = range(COPIED_SEED, COPIED_SEED + count)
@@ -177,30 +186,30 @@ def fidelity(vae, count: int = COPIED) -> dict:
 def evaluate(
     pipe, count: int = 200, steps: int = 20, cfg: float = 4.0, quiet: bool = False
 ) -> dict:
-    """-> {"rows": of `answers`, "paired": of `languages`, "vae": of `fidelity`, ...}
+    """-> {"rows": from `answers`, "paired": from `languages`, "vae": from `fidelity`, ...}
 
-    "wrong": the numbers of the captions whose picture, scene or word, is not what was asked for
+    "wrong" lists the numbers of the captions whose scene or word came out wrong.
     """
-    made, start = trials(count), time.monotonic()
-    scores = read_back(made, paint(pipe, made, steps, cfg, quiet))
+    trial_list, start = trials(count), time.monotonic()
+    scores = read_back(trial_list, paint(pipe, trial_list, steps, cfg, quiet))
     seconds = (time.monotonic() - start) / count
     return {
         "captions": count,
         "steps": steps,
         "cfg": cfg,
         "seconds_per_picture": round(seconds, 2),
-        "rows": answers(made, scores),
-        "wrong": [i for i, found in enumerate(scores) if not (found["scene"] and found["word"])],
-        "paired": languages(pipe, made, scores, steps, cfg, quiet),
+        "rows": answers(trial_list, scores),
+        "wrong": [i for i, s in enumerate(scores) if not (s["scene"] and s["word"])],
+        "paired": languages(pipe, trial_list, scores, steps, cfg, quiet),
         "vae": fidelity(pipe.vae, max(2, min(count, COPIED))),
     }
 
 
 def table(result: dict) -> str:
-    """The result as lines for the screen."""
-    how = f"{result['steps']} steps, guidance {result['cfg']}"
+    """The result of `evaluate` as lines of text."""
+    settings = f"{result['steps']} steps, guidance {result['cfg']}"
     lines = [
-        f"{result['captions']} held-out captions, {how}",
+        f"{result['captions']} held-out captions, {settings}",
         f"{'':36} right    of    share   95 % interval",
     ]
     for name, row in result["rows"].items():
@@ -213,15 +222,15 @@ def table(result: dict) -> str:
         lines.append(f"{key:36}       {row['of']:5}   {100 * row['difference']:+5.1f}    {bounds}")
     lines += ["", f"{'VAE on true posters':42}    of    PSNR in dB              SSIM"]
     for kind, row in result["vae"].items():
-        decibels, alike = row["psnr"], row["ssim"]
+        decibels, similarity = row["psnr"], row["ssim"]
         lines.append(
             f"{kind:36}       {decibels['of']:5}   {decibels['mean']:5.1f}"
-            f" ({decibels['low']:.1f} to {decibels['high']:.1f})    {alike['mean']:.4f}"
-            f" ({alike['low']:.4f} to {alike['high']:.4f})"
+            f" ({decibels['low']:.1f} to {decibels['high']:.1f})    {similarity['mean']:.4f}"
+            f" ({similarity['low']:.4f} to {similarity['high']:.4f})"
         )
     return "\n".join(lines)
 
 
 def contact_sheet(pictures, columns: int = 8) -> np.ndarray:
-    """N pictures of one size -> one picture of them in rows, the last row filled up with white"""
+    """N pictures of one size -> one picture of them in rows, the last row padded with white"""
     return np.asarray(sheet(pictures, columns))

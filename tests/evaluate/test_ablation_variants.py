@@ -42,13 +42,13 @@ def rotations(change):
 def test_text_at_the_origin_is_turned_by_nothing():
     img, txt = rotations(ablation_variants.text_at_origin)
     assert torch.equal(txt, torch.ones_like(txt))
-    assert torch.equal(img, rotations(ablation_variants.as_it_is)[0])
+    assert torch.equal(img, rotations(ablation_variants.unchanged)[0])
 
 
 def test_text_in_a_row_is_turned_along_the_columns_only():
     frame, row, col = (dim // 2 for dim in sibling.MMDIT.axes_dims_rope)
     img, txt = rotations(ablation_variants.text_in_a_row)
-    diagonal = rotations(ablation_variants.as_it_is)[1]
+    diagonal = rotations(ablation_variants.unchanged)[1]
     still = torch.ones_like(txt)
     assert torch.equal(txt[:, : frame + row], still[:, : frame + row])
     assert torch.equal(txt[:, frame + row :], diagonal[:, frame + row :])
@@ -59,7 +59,7 @@ def test_text_in_a_row_is_turned_along_the_columns_only():
     "change", [ablation_variants.text_at_origin, ablation_variants.text_in_a_row]
 )
 def test_moved_text_gives_another_velocity(change):
-    plain = velocity(awake(ablation_variants.as_it_is))
+    plain = velocity(awake(ablation_variants.unchanged))
     assert not torch.allclose(velocity(awake(change)), plain, atol=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_without_qk_norm_longer_queries_make_sharper_attention():
                     module.to_q.weight.mul_(30)
         return (velocity(painter) - plain).abs().max().item()
 
-    assert 10 * spread(ablation_variants.as_it_is) < spread(ablation_variants.without_qk_norm)
+    assert 10 * spread(ablation_variants.unchanged) < spread(ablation_variants.without_qk_norm)
 
 
 def test_one_mlp_saves_the_other_s_parameters_and_trains_it_once():
@@ -102,7 +102,7 @@ def test_the_usual_start_predicts_something_at_once():
             )
 
     assert not first_velocity(sibling.new()).any()
-    assert first_velocity(changed(ablation_variants.as_usual)).abs().max() > 0.1
+    assert first_velocity(changed(ablation_variants.without_zero_init)).abs().max() > 0.1
 
 
 def test_the_shift_is_taken_back_from_the_very_numbers_that_were_drawn():

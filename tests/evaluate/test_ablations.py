@@ -125,7 +125,7 @@ def test_variants_are_compared_caption_by_caption():
 def test_a_variant_that_nobody_knows_is_one_line(capsys):
     with pytest.raises(SystemExit):
         ablations.main(["no norms"])
-    assert "no variant is called 'no norms'; there are baseline, " in capsys.readouterr().err
+    assert "NAME must be one of baseline, " in capsys.readouterr().err
 
 
 # ---- what is recorded

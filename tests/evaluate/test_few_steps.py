@@ -11,7 +11,7 @@ from qwenimage_ref.course import show
 from qwenimage_ref.course.figures import few_steps as figures
 from qwenimage_ref.course.figures import flow_on_a_plane
 from qwenimage_ref.evaluate import few_steps, score
-from qwenimage_ref.evaluate.few_steps import HURRIED, TEACHER, Way
+from qwenimage_ref.evaluate.few_steps import STUDENT, TEACHER, Sampling
 from qwenimage_ref.evaluate.score import trials
 from qwenimage_ref.pipeline import QwenImage
 from qwenimage_ref.posters.draw import draw
@@ -28,16 +28,16 @@ def pipe():
 
 
 def test_a_way_says_everything_that_it_differs_in():
-    ways = [TEACHER, *few_steps.WAYS]
+    ways = [TEACHER, *few_steps.SAMPLINGS]
     assert len({str(way) for way in ways}) == len({*ways}) == len(ways)
-    assert str(Way(1)) == "1 step, no guidance, Lightning schedule, no LoRA"
+    assert str(Sampling(1)) == "1 step, no guidance, Lightning schedule, no LoRA"
     assert str(TEACHER) == "20 steps, guidance 4, own schedule, no LoRA"
 
 
 def test_guidance_doubles_the_runs(pipe):
     calls = []
     hook = pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
-    for way in (Way(3), Way(3, 2.0)):
+    for way in (Sampling(3), Sampling(3, 2.0)):
         calls.clear()
         figures.paint(pipe, PROMPT, way)
         assert len(calls) == way.runs
@@ -47,7 +47,7 @@ def test_guidance_doubles_the_runs(pipe):
 def test_a_way_leaves_the_pipeline_as_it_was_even_if_it_fails(pipe):
     scheduler = pipe.scheduler
     before = {k: v.clone() for k, v in pipe.transformer.state_dict().items()}
-    with pytest.raises(KeyboardInterrupt), few_steps.going(pipe, HURRIED):
+    with pytest.raises(KeyboardInterrupt), few_steps.applied(pipe, STUDENT):
         changed = [k for k, v in pipe.transformer.state_dict().items() if not v.equal(before[k])]
         assert len(changed) > 50 and pipe.scheduler.shift_terminal == 0
         raise KeyboardInterrupt
@@ -57,7 +57,7 @@ def test_a_way_leaves_the_pipeline_as_it_was_even_if_it_fails(pipe):
 
 def test_pictures_come_in_the_order_of_their_captions_with_the_latents_they_were_decoded_from(pipe):
     made = [trials(4)[i] for i in (3, 1)]  # of different lengths
-    pictures, ends, seconds = few_steps.paint(pipe, made, Way(2, 4, lightning=False))
+    pictures, ends, seconds = few_steps.paint(pipe, made, Sampling(2, 4, lightning=False))
     expected = score.paint(pipe, made, 2, 4, quiet=True)
     for picture, again, other in zip(pictures, pipe.to_pictures(ends), expected):
         assert show.difference(picture, again) < 0.1 and show.difference(picture, other) < 0.1
@@ -67,7 +67,7 @@ def test_pictures_come_in_the_order_of_their_captions_with_the_latents_they_were
 def test_the_distance_is_the_mean_square_of_each_picture():
     a = torch.zeros(2, 3, 4, 5)
     b = torch.stack([torch.full((3, 4, 5), 2.0), torch.full((3, 4, 5), -1.0)])
-    assert few_steps.off(a, b) == [4, 1]
+    assert few_steps.squared_distances(a, b) == [4, 1]
 
 
 # --- the record
@@ -100,28 +100,28 @@ def test_a_survey_that_was_stopped_goes_on_and_finds_the_same(pipe, tmp_path, mo
     assert few_steps.survey(pipe, 3, file, tmp_path / "b") == expected
     assert len(second.ways) == len(whole.ways) - 4 and TEACHER not in second.ways
     stored = json.loads(file.read_text())
-    assert stored[str(HURRIED)]["seconds"] == 2
-    assert few_steps.distances(stored[str(HURRIED)]) == pytest.approx([(0.1 * 16) ** 2] * 3)
+    assert stored[str(STUDENT)]["seconds"] == 2
+    assert few_steps.distances(stored[str(STUDENT)]) == pytest.approx([(0.1 * 16) ** 2] * 3)
     assert stored["commit"]
 
 
 def test_a_survey_needs_captions(capsys):
     assert few_steps.main(["--captions", "1"]) == 2
-    assert "at least 2" in capsys.readouterr().err
+    assert "must be at least 2" in capsys.readouterr().err
 
 
 def test_the_stored_record_is_of_the_shipped_weights_and_is_not_measured_again(capsys, monkeypatch):
     monkeypatch.setattr(few_steps, "paint", None)
     assert few_steps.main([]) == 0
-    assert "remove it to measure anew" in capsys.readouterr().out
+    assert "delete it to measure again" in capsys.readouterr().out
 
 
 def test_four_steps_with_the_shipped_lora_hold_their_promise():
     record = json.loads(few_steps.RECORD.read_text())
-    scenes = {way: record[str(way)]["scene"].count("1") for way in (TEACHER, HURRIED)}
-    assert scenes[HURRIED] >= 0.8 * scenes[TEACHER]
-    far = {way: np.mean(few_steps.distances(record[str(way)])) for way in (HURRIED, Way(4))}
-    assert far[HURRIED] < 0.55 * far[Way(4)]
+    scenes = {way: record[str(way)]["scene"].count("1") for way in (TEACHER, STUDENT)}
+    assert scenes[STUDENT] >= 0.8 * scenes[TEACHER]
+    far = {way: np.mean(few_steps.distances(record[str(way)])) for way in (STUDENT, Sampling(4))}
+    assert far[STUDENT] < 0.55 * far[Sampling(4)]
 
 
 # --- what the chapter shows
@@ -150,7 +150,7 @@ def test_a_walk_ends_where_the_pipeline_ends_and_so_does_its_last_estimate(pipe)
 def test_levels_of_ones_own_paint_what_the_schedule_paints(pipe):
     picture, end = figures.paint_levels(pipe, PROMPT, torch.tensor([1, 0.9, 0.75, 0.5, 0]), seed=2)
     assert end.shape == (1, 16, 16, 16)
-    assert show.difference(picture, figures.paint(pipe, PROMPT, HURRIED, seed=2)) < 0.1
+    assert show.difference(picture, figures.paint(pipe, PROMPT, STUDENT, seed=2)) < 0.1
 
 
 def test_a_student_comes_nearer_to_the_ends_and_its_teacher_stays():
@@ -189,7 +189,7 @@ def test_the_slider_follows_steps_and_lora_and_paints_each_state_once(monkeypatc
     slider.steps.value = 2
     slider.steps.value, slider.lora.value = 4, True
     assert slider.picture.value == at_home
-    assert ways == [Way(4, lora=1), Way(4), Way(2)]
+    assert ways == [Sampling(4, lora=1), Sampling(4), Sampling(2)]
     assert "run the notebook" in repr(slider)
 
 

@@ -17,6 +17,16 @@ def test_the_interval_is_wilson_s(right, of, low, high):
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=2e-4)
 
 
+@pytest.mark.parametrize("right, of", [(0, 7), (3, 7), (193, 200), (972, 1000)])
+def test_the_interval_solves_wilson_s_equation_at_both_ends(right, of):
+    bounds = interval(right, of)
+    for p in (bounds["low"], bounds["high"]):
+        if 0 < p < 1:  # |right / of - p| is 1.96 standard errors of p
+            assert abs(right / of - p) / math.sqrt(p * (1 - p) / of) == pytest.approx(
+                1.96, rel=0.02
+            )
+
+
 def test_no_trials_no_claim():
     assert interval(0, 0) == {"right": 0, "of": 0, "share": None, "low": 0.0, "high": 1.0}
 
@@ -52,7 +62,7 @@ def test_a_swapped_pair_has_the_opposite_difference():
 
 @pytest.mark.parametrize("first, second", [([True], []), ([], [])])
 def test_answers_without_a_partner_are_refused(first, second):
-    with pytest.raises(ValueError, match="pairs are needed"):
+    with pytest.raises(ValueError, match="in pairs"):
         paired(first, second)
 
 

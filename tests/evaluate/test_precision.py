@@ -46,14 +46,17 @@ def test_an_outlier_spoils_its_block_or_the_whole_layer():
     weight = WEIGHT.clone()
     weight[0, 0] = 10
     rest = slice(1, None)
-    one = precision.off(precision.one_scale(weight, 4)[rest], weight[rest])
-    blocks = precision.off(precision.in_blocks(weight, 4)[rest], weight[rest])
+    one = precision.relative_error(precision.one_scale(weight, 4)[rest], weight[rest])
+    blocks = precision.relative_error(precision.in_blocks(weight, 4)[rest], weight[rest])
     assert one > 0.9 and blocks < 0.12
 
 
 def test_scaled_fp8_does_not_care_how_large_weights_are_and_plain_does():
     errors = {
-        how: [precision.off(precision.as_fp8(WEIGHT * s, how), WEIGHT * s) for s in (1, 0.05)]
+        how: [
+            precision.relative_error(precision.as_fp8(WEIGHT * s, how), WEIGHT * s)
+            for s in (1, 0.05)
+        ]
         for how in ("plain", "tensor")
     }
     assert errors["tensor"][0] == pytest.approx(errors["tensor"][1], rel=1e-3)
@@ -64,7 +67,7 @@ def test_scaled_fp8_does_not_care_how_large_weights_are_and_plain_does():
 def test_a_format_keeps_the_shape_and_comes_near(name):
     rounded = FORMATS[name].rounded(WEIGHT)
     assert rounded.shape == WEIGHT.shape and rounded.dtype == torch.float32
-    assert precision.off(rounded, WEIGHT) < 0.6
+    assert precision.relative_error(rounded, WEIGHT) < 0.6
 
 
 def test_only_linear_layers_of_blocks_are_packed(small):
@@ -86,7 +89,7 @@ def test_bytes_are_those_of_packed_weights_and_of_the_rest_in_bf16(small):
 def test_the_model_has_its_own_weights_again_even_after_an_error(small):
     before = {name: p.clone() for name, p in small.named_parameters()}
     with pytest.raises(RuntimeError, match="stop"):
-        with precision.kept_in(small, FORMATS["2 bits, blocks"]):
+        with precision.rounded_to(small, FORMATS["2 bits, blocks"]):
             name, layer = next(iter(precision.linears(small).items()))
             assert not torch.equal(layer.weight, before[f"{name}.weight"])
             raise RuntimeError("stop")
@@ -163,7 +166,7 @@ def test_without_the_pictures_to_compare_with_it_begins_anew(tmp_path, monkeypat
 
 def test_too_few_captions_are_refused_in_one_line(capsys):
     assert precision.main(["--captions", "1"]) == 2
-    assert capsys.readouterr().err == "--captions 1: at least 2 are needed\n"
+    assert capsys.readouterr().err == "--captions must be at least 2, got 1\n"
 
 
 def test_the_shipped_record_holds_every_format_on_200_captions():

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from PIL import Image
 
-from qwenimage_ref.evaluate import settings
+from qwenimage_ref.evaluate import settings, survey
 from qwenimage_ref.evaluate.frechet import features, frechet, frechet_limit
 from qwenimage_ref.evaluate.score import trials
 from qwenimage_ref.pocket.lessons import LESSONS
@@ -62,7 +63,7 @@ def flat(value):
 
 def test_home_is_swept_once_and_every_value_is_there():
     points = settings.settings()
-    assert points[0] == settings.HOME and len(set(points)) == len(points) == 13
+    assert points[0] == settings.DEFAULT and len(set(points)) == len(points) == 13
     assert {cfg for steps, cfg in points if steps == 20} == {*settings.GUIDANCES}
     assert {steps for steps, cfg in points if cfg == 4} == {*settings.STEPS}
 
@@ -143,11 +144,11 @@ def test_a_stretch_counts_as_the_difference_of_the_deviations_squared():
     assert frechet(sample(50), stretched) == pytest.approx((3 - 1) ** 2, abs=1e-9)
 
 
-def test_covariances_that_lie_across_each_other_follow_the_formula():
+def test_covariances_with_different_axes_follow_the_formula_with_scipy_s_matrix_root():
     rng = torch.Generator().manual_seed(3)
     a, b = (sample(50, mix=torch.randn(4, 4, generator=rng).double()) for _ in range(2))
     A, B = (np.cov(x.T) for x in (a, b))
-    mixed = np.sqrt(np.linalg.eigvals(A @ B).real).sum()
+    mixed = np.trace(scipy.linalg.sqrtm(A @ B)).real
     assert frechet(a, b) == pytest.approx(A.trace() + B.trace() - 2 * mixed, rel=1e-9)
 
 
@@ -177,8 +178,8 @@ def test_features_are_mean_and_deviation_of_each_channel():
 @pytest.fixture
 def small(monkeypatch, shelves, tmp_path):
     """A world in which a whole sweep takes a second -> the file to write"""
-    monkeypatch.setattr(settings, "TRUE", 30)
-    monkeypatch.setattr(settings, "REFERENCE", 60)
+    monkeypatch.setattr(settings, "TRUE_POSTERS", 30)
+    monkeypatch.setattr(settings, "REFERENCE_POSTERS", 60)
     monkeypatch.setattr(settings, "VARIED", 3)
     monkeypatch.setattr(settings, "training_posters", lambda: shelves)
     monkeypatch.setattr(settings, "paint", paint_one_by_one)
@@ -230,14 +231,14 @@ def test_a_perfect_painter_is_right_at_every_setting_and_no_copy(small):
 
 def test_a_record_of_these_weights_is_not_measured_again(small, capsys, monkeypatch):
     pipe = Painter()
-    monkeypatch.setattr(settings.QwenImage, "from_pretrained", lambda folder: pipe)
+    monkeypatch.setattr(survey.QwenImage, "from_pretrained", lambda folder: pipe)
     assert settings.main(["--captions", "4", "--to", str(small)]) == 0
     painted = pipe.painted
     assert settings.main(["--captions", "4", "--to", str(small)]) == 0
     assert pipe.painted == painted
-    assert "remove it to measure anew" in capsys.readouterr().out
+    assert "delete it to measure again" in capsys.readouterr().out
 
 
 def test_a_sweep_needs_captions(capsys):
     assert settings.main(["--captions", "1"]) == 2
-    assert "at least 2" in capsys.readouterr().err
+    assert "must be at least 2" in capsys.readouterr().err

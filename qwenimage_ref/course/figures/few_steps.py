@@ -7,7 +7,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import torch
 
-from ...evaluate.few_steps import Way, going
+from ...evaluate.few_steps import Sampling, applied
 from ...posters.read import read
 from ..charts import COLOURS
 from ..show import PALETTE, Shown, describe, figure, png
@@ -93,9 +93,9 @@ def _descend(optimizer, loss) -> None:
 # ---- pictures
 
 
-def paint(pipe, prompt: str, way: Way, seed: int = 0):
+def paint(pipe, prompt: str, way: Sampling, seed: int = 0):
     """One picture, the way it says."""
-    with going(pipe, way):
+    with applied(pipe, way):
         return pipe(
             prompt,
             negative_prompt=" ",
@@ -109,7 +109,7 @@ def paint(pipe, prompt: str, way: Way, seed: int = 0):
 def paint_levels(pipe, prompt: str, levels, seed: int = 0, guidance: float = 1, scale: float = 1):
     """One picture along levels of one's own, with the LoRA at a scale -> it, its latents"""
     groups = [[prompt], [" "]] if guidance > 1 else [[prompt]]
-    with going(pipe, Way(4, lora=scale)):
+    with applied(pipe, Sampling(4, lora=scale)):
         noise = pipe.noise(1, 128, 128, seed)
         encoded = pipe.encode_prompts(groups)
         end = pipe.denoise(noise, levels, *encoded, true_cfg_scale=guidance)
@@ -162,7 +162,7 @@ class StepSlider(ipywidgets.VBox):
         state = self.steps.value, self.lora.value
         if state not in self._painted:
             steps, on = state
-            painted = paint(self.pipe, self.prompt, Way(steps, lora=float(on)), self.seed)
+            painted = paint(self.pipe, self.prompt, Sampling(steps, lora=float(on)), self.seed)
             words = f"steps {steps}, LoRA {'on' if on else 'off'}: {describe(read(painted))}"
             self._painted[state] = png(painted), words
         self.picture.value, self.words.value = self._painted[state]
