@@ -156,7 +156,7 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys)
     "options, complaint",
     [
         (["--captions", "0"], "--captions 0: at least 1 is needed"),
-        (["--steps", "0"], "num_inference_steps 0"),
+        (["--steps", "0"], "num_inference_steps must be"),
         (["--record", "nowhere/score.json"], "name a file in a folder that exists"),
     ],
 )
