@@ -1,33 +1,38 @@
-"""LoRA: a small pair of matrices beside each of some linear layers, put on from outside.
+"""LoRA: a small pair of matrices beside each of some linear layers, attached from outside.
 
     y = W x + b + scale * alpha / r * B (A x)        A (r, in), B (out, r)
 
-An adapter hangs on its model by hooks: no class is exchanged and no parameter of the model gets
-another name, so a model with adapters is loaded, saved and streamed as one without. Files of every
-dialect are read by lora_dialects.py.
+An adapter acts through forward hooks: no class is exchanged and no parameter is renamed, so a model
+with adapters is loaded, saved and streamed like one without. Files of every dialect are read by
+lora_files.py; some of them change whole weights, biases and norms besides.
 """
 
-import json
+import functools
 import math
-import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from ..files import shorten, whole_file
-from .lora_dialects import LoRAError, read_pairs
-from .streaming import named_linears
+from ..files import shorten
+from ..mmdit import RMSNorm
+from .lora_dialects import LoRAError
+from .lora_files import Report, read_adapter, write_adapter
+from .lora_layers import Difference, Pair
+from .lora_settings import number
+from .streaming import named_layers, named_linears
 
-PREFIX = "transformer."  # under which diffusers keeps the keys of the MMDiT
+__all__ = [
+    "TARGETS", "Difference", "LoRA", "LoRAError", "Pair", "Report", "adapters", "inject", "load",
+    "merge", "named_linears", "save", "unmerge",
+]  # fmt: skip
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj",
              "to_add_out")  # fmt: skip
 BLOCK = "transformer_blocks.*."
-# which linears the public trainers adapt, of each block
+# linear layers of each block that the public trainers adapt
 TARGETS = {
     "diffusers": tuple(f"{BLOCK}attn.{name}" for name in ATTENTION[:4]),
     "Lightning": (*(f"{BLOCK}attn.{name}" for name in ATTENTION), f"{BLOCK}*_mlp.net.*"),
@@ -38,103 +43,68 @@ TARGETS = {
     "musubi": (f"{BLOCK}*",),
 }
 
-# careful: weak, so that an adapter lives no longer than the model that it hangs on
-_ADAPTERS: "weakref.WeakKeyDictionary[nn.Module, list[LoRA]]" = weakref.WeakKeyDictionary()
-# of models whose adapters are merged: the weights as they were before
-_BEFORE: "weakref.WeakKeyDictionary[nn.Module, dict]" = weakref.WeakKeyDictionary()
 
+@dataclass(eq=False)
+class _Attached:
+    """The adapters of one model, and the parameters that merging them has replaced."""
 
-class Pair(nn.Module):
-    """A and B of one linear layer; alpha says how strongly they count."""
-
-    def __init__(self, lora_A: torch.Tensor, lora_B: torch.Tensor, alpha: float):
-        super().__init__()
-        self.lora_A, self.lora_B = nn.Parameter(lora_A), nn.Parameter(lora_B)
-        self.alpha = float(alpha)
-
-    @property
-    def rank(self) -> int:
-        return len(self.lora_A)
-
-    def delta(self) -> torch.Tensor:
-        """-> (out, in) what it adds to the weight at scale 1, in float32"""
-        A, B = self.lora_A.detach().float(), self.lora_B.detach().float()
-        return self.alpha / self.rank * (B @ A)
-
-    def forward(self, x, y, scale: float = 1.0):
-        """(..., in), (..., out) -> (..., out): y with the pair's share added, in y's dtype"""
-        down = x.to(y.dtype) @ self.lora_A.to(y.dtype).T
-        added = torch.addmm(
-            y.flatten(0, -2), down.flatten(0, -2), self.lora_B.to(y.dtype).T,
-            alpha=scale * self.alpha / self.rank,
-        )  # fmt: skip
-        return added.view_as(y)
+    adapters: list["LoRA"] = field(default_factory=list)
+    # layer, name of its parameter, the parameter's value before
+    originals: list[tuple[nn.Module, str, torch.Tensor]] = field(default_factory=list)
 
 
 class LoRA(nn.Module):
     """One adapter on one model. `scale` may be changed at any time; 0 is the model itself."""
 
-    def __init__(self, model: nn.Module, pairs: dict[str, Pair], scale: float = 1.0):
+    def __init__(
+        self,
+        model: nn.Module,
+        pairs: dict[str, Pair],
+        differences: dict[str, Difference] | None = None,
+        scale: float = 1.0,
+    ):
         super().__init__()
-        linears = named_linears(model)
-        self.names = {_flat(name): name for name in pairs}
+        differences = differences or {}
+        self.names = {_flat(name): name for name in pairs | differences}
         self.pairs = nn.ModuleDict({_flat(name): pair for name, pair in pairs.items()})
+        self.differences = nn.ModuleDict({_flat(name): d for name, d in differences.items()})
         self.scale = float(scale)
-        self.merged = False  # then the weights hold it, and the hooks rest
+        layers = named_layers(model)
         self._hooks = [
-            linears[name].register_forward_hook(self._hook(pair)) for name, pair in pairs.items()
+            layers[name].register_forward_hook(functools.partial(self._hook, part))
+            for name, part in self.named_parts()
         ]
+        self._attached = _attached(model)
+        self._attached.adapters.append(self)
 
-    def _hook(self, pair: Pair):
-        def add(_linear, inputs, output):
-            if self.scale == 0 or self.merged:
-                return output
-            return pair(inputs[0], output, self.scale)
+    def _hook(self, part: Pair | Difference, layer, inputs, output):
+        if self.scale == 0 or self.merged:
+            return output
+        return part(inputs[0], output, self.scale)
 
-        return add
+    @property
+    def merged(self) -> bool:
+        """Whether the weights contain the adapter now; the hooks then do nothing."""
+        return bool(self._attached.originals)
 
     def named_pairs(self) -> dict[str, Pair]:
         """{official name of the linear layer: its pair}"""
         return {self.names[key]: pair for key, pair in self.pairs.items()}
 
+    def named_parts(self) -> list[tuple[str, Pair | Difference]]:
+        """[(official name of the layer, what is added to it), ...]; a name may come twice."""
+        both = [*self.pairs.items(), *self.differences.items()]
+        return [(self.names[key], part) for key, part in both]
+
     def remove(self) -> None:
-        """Take the adapter off its model, which is then what it was."""
+        """Take the adapter off its model, which is then as it was before."""
+        if self not in self._attached.adapters:
+            return
+        if self.merged:
+            _restore(self._attached)
         for hook in self._hooks:
             hook.remove()
-        for model, held in _ADAPTERS.items():
-            if self in held:
-                if self.merged:
-                    unmerge(model)
-                held.remove(self)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was loaded, and onto what."""
-
-    source: str
-    dialect: str
-    matched: int  # linear layers of the model that have a pair now
-    linears: int  # that the model has
-    ranks: tuple[int, ...]
-    alphas: tuple[float, ...]
-    alpha_given: bool  # False: the file has none, and alpha = rank was taken
-    scale: float
-    adapter: LoRA
-
-    def __str__(self) -> str:
-        factors = sorted({pair.alpha / pair.rank for pair in self.adapter.pairs.values()})
-        alpha = _few(self.alphas) if self.alpha_given else "not given, so as large as the rank"
-        return (
-            f"{self.source}: {self.dialect}, {self.matched} of {self.linears} linear layers, "
-            f"rank {_few(self.ranks)}, alpha {alpha}: B A counts {_few(factors)} times, "
-            f"at scale {self.scale:g}"
-        )
-
-
-def _few(numbers) -> str:
-    texts = [f"{number:g}" for number in numbers]
-    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
+        self._attached.adapters.remove(self)
 
 
 def _flat(name: str) -> str:
@@ -142,28 +112,28 @@ def _flat(name: str) -> str:
 
 
 def adapters(model: nn.Module) -> list[LoRA]:
-    """All that hang on the model, in the order in which they came."""
-    return list(_ADAPTERS.get(model, ()))
+    """All adapters on the model, in the order in which they were added."""
+    return list(_attached(model).adapters)
 
 
 def inject(
     model: nn.Module, patterns, rank: int, alpha: float | None = None, seed: int = 0
 ) -> LoRA:
-    """Hang an untrained adapter on all linear layers whose names fit one of the patterns.
+    """Attach an untrained adapter to all linear layers whose names fit one of the patterns.
 
-    patterns: as for file names, `*` for anything; TARGETS holds those of the public trainers.
-    alpha None: the rank, so that B A counts once. A is drawn as PEFT draws it, B is zero, so that
-    nothing changes at first. Only the adapter is trained from now on: the model's own parameters
-    ask for no gradient any more. Raises LoRAError for a pattern that nothing fits.
+    patterns: as for file names, `*` for anything; TARGETS has those of the public trainers. alpha
+    None is the rank, so that B A counts once. A is drawn as PEFT draws it, B is zero, so that the
+    model computes what it did. From now on only the adapter requires gradients, no longer the
+    model. Raises LoRAError for a pattern that fits no layer, for rank 0 and for alpha 0.
     """
+    _demand_unmerged(model)
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    linears = named_linears(model)
-    if rank < 1:
-        raise LoRAError(f"a rank of {rank} holds nothing; give at least 1")
+    linears, alpha = named_linears(model), demand_strength(rank, alpha)
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in linears):
             raise LoRAError(
-                f"no linear layer is called {pattern}; there are {shorten(list(linears))}"
+                f"a pattern must fit a linear layer, got {pattern}; the model has "
+                f"{shorten(list(linears))}"
             )
     generator = torch.Generator().manual_seed(seed)
     pairs = {}
@@ -171,120 +141,137 @@ def inject(
         if any(fnmatchcase(name, pattern) for pattern in patterns):
             bound = 1 / math.sqrt(linear.in_features)
             device = _device(model)
-            # careful: in float32 whatever the model holds, or small updates would be rounded away
+            # careful: float32 whatever the model's type, or small updates would be rounded away
             A = torch.empty(rank, linear.in_features).uniform_(-bound, bound, generator=generator)
             B = torch.zeros(linear.out_features, rank)
-            pairs[name] = Pair(A.to(device), B.to(device), rank if alpha is None else alpha)
+            pairs[name] = Pair(A.to(device), B.to(device), alpha)
     model.requires_grad_(False)
-    return _hang(model, pairs, 1.0)
+    return LoRA(model, pairs)
 
 
-def load(model: nn.Module, file_or_folder: str | Path, scale: float = 1.0) -> Report:
-    """Hang the adapter of a file, or of PEFT's folder, on the model. Any dialect.
+def demand_strength(rank: int, alpha: float | None) -> float:
+    """-> alpha, which is the rank if None. Raises LoRAError for a rank or alpha of no effect."""
+    if rank < 1:
+        raise LoRAError(f"rank must be at least 1, got {rank}")
+    try:
+        return float(rank) if alpha is None else number(alpha, "alpha")
+    except ValueError as error:
+        raise LoRAError(str(error)) from None
 
-    Raises LoRAError, one line, unless every key of the file belongs to a linear layer of this model
-    and fits it; the model is then unchanged. Several adapters add up.
+
+def load(
+    model: nn.Module, file_or_folder: str | Path, scale: float = 1.0, partial: bool = False
+) -> Report:
+    """Attach the adapter of a file of any dialect, or of PEFT's folder, to the model.
+
+    Raises LoRAError, one line, unless every key of the file belongs to a layer of this model and
+    fits it; the model is then unchanged. partial: keys of other layers and of other methods are
+    left out, and listed in the report. Several adapters add up.
     """
-    path, linears = Path(file_or_folder), named_linears(model)
-    sizes = {name: (linear.out_features, linear.in_features) for name, linear in linears.items()}
-    found = read_pairs(path, sizes)
-    device = _device(model)
+    _demand_unmerged(model)
+    if not math.isfinite(scale):
+        raise LoRAError(f"scale must be finite, got {scale}")
+    path, device, linears = Path(file_or_folder), _device(model), named_linears(model)
+    content = read_adapter(path, _shapes(model), partial)
+
+    def placed(tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else tensor.to(device)
+
     pairs = {
-        name: Pair(A.to(device), B.to(device), alpha) for name, (A, B, alpha) in found.pairs.items()
+        name: Pair(placed(A), placed(B), alpha) for name, (A, B, alpha) in content.pairs.items()
     }
-    adapter = _hang(model, pairs, scale)
-    adapter.requires_grad_(False)
-    ranks = tuple(sorted({pair.rank for pair in pairs.values()}))
-    alphas = tuple(sorted({pair.alpha for pair in pairs.values()}))
+    differences = {
+        name: Difference(*map(placed, both)) for name, both in content.differences.items()
+    }
+    adapter = LoRA(model, pairs, differences, scale).requires_grad_(False)
     return Report(
-        path.name, found.dialect, len(pairs), len(sizes), ranks, alphas, found.alpha_given,
-        float(scale), adapter,
+        path.name, content.dialect, len(pairs), len(linears), len(differences),
+        tuple(sorted({pair.rank for pair in pairs.values()})),
+        tuple(sorted({pair.alpha for pair in pairs.values()})),
+        content.alpha_given, float(scale), tuple(content.left_out), tuple(content.idle_patterns),
+        adapter,
     )  # fmt: skip
 
 
 def save(model: nn.Module, file: str | Path) -> None:
-    """Write the model's one adapter as PEFT and diffusers do: a .safetensors file, whole or not.
+    """Write the model's one adapter as a .safetensors file, whole or not at all.
 
-    The scale is not in it: it belongs to whoever uses the file.
+    Keys are ComfyUI's, with alpha as a tensor beside each pair: diffusers, DiffSynth and musubi
+    read these at the right strength, too. The scale is not in the file. Raises LoRAError.
     """
-    held = adapters(model)
-    if len(held) != 1:
-        raise LoRAError(f"the model has {len(held)} adapters; a file holds one: remove the others")
-    file, pairs, tensors = Path(file), held[0].named_pairs(), {}
-    if file.suffix != ".safetensors":
-        raise LoRAError(f"{file} must end in .safetensors")
-    for name, pair in pairs.items():
-        for part in ("lora_A", "lora_B"):
-            weight = getattr(pair, part).detach().cpu().contiguous()
-            tensors[f"{PREFIX}{name}.{part}.weight"] = weight
-    first = next(iter(pairs.values()))
-    settings = {
-        "r": first.rank,
-        "lora_alpha": first.alpha,
-        "target_modules": sorted(pairs),
-        "rank_pattern": {n: p.rank for n, p in pairs.items() if p.rank != first.rank},
-        "alpha_pattern": {n: p.alpha for n, p in pairs.items() if p.alpha != first.alpha},
-    }
-    told = {f"{PREFIX}{key}": value for key, value in settings.items()}
-    metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(told, sort_keys=True)}
-    with whole_file(file) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    if len(found := adapters(model)) != 1:
+        raise LoRAError(f"the model must have one adapter to save, got {len(found)}")
+    content: dict[str, dict[str, torch.Tensor]] = {}
+    for name, part in found[0].named_parts():
+        content.setdefault(name, {}).update(part.stored())
+    write_adapter(Path(file), content)
 
 
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
-    """Put every adapter into the weights: summed in float32, rounded once. `unmerge` undoes it.
+    """Add every adapter to the weights: summed in float32, rounded once. `unmerge` undoes it.
 
-    The weights as they were are kept for that. Scales are those of this moment.
+    The weights as they were are kept for that. The scales are those of this moment.
     """
     _demand_unmerged(model)
-    held, linears, sums = adapters(model), named_linears(model), {}
-    for adapter in held:
-        for name, pair in adapter.named_pairs().items():
-            weight = _plain_weight(name, linears[name])
-            sums.setdefault(name, weight.detach().float())
-            sums[name] = sums[name] + adapter.scale * pair.delta()
-    _BEFORE[model] = {name: linears[name].weight.detach().clone() for name in sums}
-    for name, total in sums.items():
-        linears[name].weight.copy_(total)
-    for adapter in held:
-        adapter.merged = True
+    attached, layers, sums = _attached(model), named_layers(model), {}
+    for adapter in attached.adapters:
+        for name, part in adapter.named_parts():
+            for kind, change in part.changes().items():
+                before = _plain(name, layers[name], kind).detach().float()
+                sums[name, kind] = sums.get((name, kind), before) + adapter.scale * change
+    for name, kind in sums:
+        original = getattr(layers[name], kind).detach().clone()
+        attached.originals.append((layers[name], kind, original))
+    for (name, kind), total in sums.items():
+        getattr(layers[name], kind).copy_(total)
+
+
+def unmerge(model: nn.Module) -> None:
+    """Give the weights back as they were before `merge`, to the last bit."""
+    if not _attached(model).originals:
+        raise LoRAError("the model must have merged adapters to unmerge, got none")
+    _restore(_attached(model))
 
 
 @torch.no_grad()
-def unmerge(model: nn.Module) -> None:
-    """Give the weights back as they were before `merge`, to the last bit."""
-    if model not in _BEFORE:
-        raise LoRAError("no adapter is merged")
-    linears = named_linears(model)
-    for name, weight in _BEFORE.pop(model).items():
-        linears[name].weight.copy_(weight)
-    for adapter in adapters(model):
-        adapter.merged = False
+def _restore(attached: _Attached) -> None:
+    for layer, kind, original in attached.originals:
+        getattr(layer, kind).copy_(original)
+    attached.originals.clear()
 
 
-def _plain_weight(name: str, linear: nn.Module) -> torch.Tensor:
-    weight = getattr(linear, "weight", None)
-    if weight is None or weight.is_meta or weight.dtype.itemsize < 2:
+def _plain(name: str, layer: nn.Module, kind: str) -> torch.Tensor:
+    """The parameter that a change is merged into."""
+    parameter = getattr(layer, kind, None)
+    if parameter is None or parameter.is_meta or parameter.dtype.itemsize < 2:
         raise LoRAError(
-            f"{name} holds no plain weights to merge into (they are streamed or quantised); "
+            f"{name} has no plain {kind} to merge into (it is streamed or quantised); "
             "the adapter works unmerged"
         )
-    return weight
+    return parameter
+
+
+def _attached(model: nn.Module) -> _Attached:
+    # careful: past nn.Module's own bookkeeping, so that nothing of it is in the state dict
+    return vars(model).setdefault("_lora", _Attached())
 
 
 def _demand_unmerged(model: nn.Module) -> None:
-    if model in _BEFORE:
+    if _attached(model).originals:
         raise LoRAError("the model's adapters are merged into its weights; unmerge them first")
 
 
-def _hang(model: nn.Module, pairs: dict[str, Pair], scale: float) -> LoRA:
-    _demand_unmerged(model)
-    adapter = LoRA(model, pairs, scale)
-    _ADAPTERS.setdefault(model, []).append(adapter)
-    return adapter
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    """{official name: shape of the weight} of all layers that an adapter may change."""
+    norms = {n: layer for n, layer in named_layers(model).items() if isinstance(layer, RMSNorm)}
+    shapes = {name: norm.weight.shape for name, norm in norms.items()}
+    # careful: the weight of a packed layer has another shape
+    for name, linear in named_linears(model).items():
+        shapes[name] = torch.Size([linear.out_features, linear.in_features])
+    return shapes
 
 
 def _device(model: nn.Module) -> torch.device:
-    """Where the model computes: a streamed one keeps some layers, of no block, in memory."""
+    """Where the model computes: a streamed one keeps the layers outside its blocks in memory."""
     return next(model.parameters()).device

@@ -112,19 +112,21 @@ def stream_text_encoder(
     tower.layers, tower.embed_tokens = layers, rows
 
 
+def named_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """{official name: module}, those of streamed blocks too."""
+    layers = {}
+    for name, module in network.named_modules():
+        layers[name] = module
+        if isinstance(module, _Blocks):
+            for i, block in enumerate(module.blocks):
+                layers |= block.named_modules(prefix=f"{name}.{i}")
+    return layers
+
+
 def named_linears(network: nn.Module) -> dict[str, nn.Module]:
     """{official name: linear layer}, those of streamed blocks and quantised ones too."""
-    found = {}
-    for name, module in network.named_modules():
-        if isinstance(module, _Blocks):
-            inner = ((f"{name}.{i}", block) for i, block in enumerate(module.blocks))
-        else:
-            inner = [(name, module)] if hasattr(module, "in_features") else []
-        for path, block in inner:
-            for rest, layer in block.named_modules(prefix=path):
-                if hasattr(layer, "in_features"):
-                    found[rest] = layer
-    return found
+    layers = named_layers(network)
+    return {name: layer for name, layer in layers.items() if hasattr(layer, "in_features")}
 
 
 def _official_places(

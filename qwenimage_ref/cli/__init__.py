@@ -1,6 +1,7 @@
 """The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -82,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         help="an adapter of any dialect; may be given several times",
     )
     paint.add_argument(
+        "--lora-partial",
+        action="store_true",
+        help="leave out what a LoRA has for other networks, and list it",
+    )
+    paint.add_argument(
         "--lightning",
         action="store_true",
         help="the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says",
@@ -144,7 +150,7 @@ def _paint(options) -> None:
     files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
     pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
     for file, scale in adapters:
-        _say(f"note: {lora.load(pipe.transformer, file, scale)}")
+        _say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
     steps, cfg = options.steps, options.cfg
     if options.lightning:
         pipe.scheduler, cfg = SchedulerConfig.lightning(), 1.0
@@ -167,11 +173,21 @@ def _paint(options) -> None:
 
 
 def _adapter(text: str) -> tuple[str, float]:
-    file, equals, scale = text.rpartition("=")
+    """FILE or FILE=SCALE -> file, scale; the name of a file may contain "=" itself."""
+    if Path(text).exists():
+        return text, 1.0
+    file, _, scale = text.rpartition("=")
     try:
-        return (file, float(scale)) if equals else (text, 1.0)
+        number = float(scale) if file else 1.0
     except ValueError:
-        raise UsageError(f"--lora {text} is not FILE or FILE=SCALE, for example my=0.8") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(
+            f"--lora must be FILE or FILE=SCALE with a finite scale, for example my=0.8, got {text}"
+        )
+    if not Path(file or text).exists():
+        raise UsageError(f"--lora {file or text} does not exist")
+    return file or text, number
 
 
 def _size(text: str) -> tuple[int, int]:

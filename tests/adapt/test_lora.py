@@ -1,7 +1,12 @@
 """LoRA on a model: what is added, where, how it is trained, merged, saved and taken off."""
 
+import copy
+import errno
 import gc
+import json
+import os
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,13 +127,52 @@ def test_the_last_block_has_modules_that_no_gradient_reaches():
 
 
 def test_a_pattern_that_nothing_fits_is_refused():
-    with pytest.raises(lora.LoRAError, match=r"no linear layer is called blocks\.\*; there are"):
+    with pytest.raises(
+        lora.LoRAError, match=r"must fit a linear layer, got blocks\.\*; the model has"
+    ):
         lora.inject(model(), "blocks.*", rank=2)
 
 
 def test_a_rank_of_nothing_is_refused():
-    with pytest.raises(lora.LoRAError, match="a rank of 0 holds nothing"):
+    with pytest.raises(lora.LoRAError, match="rank must be at least 1, got 0"):
         lora.inject(model(), "*", rank=0)
+
+
+@pytest.mark.parametrize("alpha", [0, float("nan"), float("inf"), 1e-40, 10**400])
+def test_an_alpha_that_no_file_could_hold_is_refused(alpha):
+    with pytest.raises(lora.LoRAError, match="alpha must be finite and non-zero, got"):
+        lora.inject(model(), "*", rank=1, alpha=alpha)
+
+
+def test_a_new_adapter_is_drawn_from_seed_zero_unless_another_is_given():
+    drawn = {}
+    for name, seed in (("default", {}), ("zero", {"seed": 0}), ("one", {"seed": 1})):
+        adapter = lora.inject(model(), "transformer_blocks.0.attn.to_q", rank=2, **seed)
+        (drawn[name],) = adapter.pairs.values()
+    assert torch.equal(drawn["default"].lora_A, drawn["zero"].lora_A)
+    assert not torch.equal(drawn["default"].lora_A, drawn["one"].lora_A)
+
+
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
+def test_a_pair_in_half_precision_computes_in_the_type_of_the_layer(stored):
+    generator = torch.Generator().manual_seed(0)
+    x, y, A, B = (
+        torch.randn(size, generator=generator) for size in ((2, 3, 8), (2, 3, 6), (4, 8), (6, 4))
+    )
+    small = lora.Pair(A.to(stored), B.to(stored), alpha=2)
+    rounded = lora.Pair(A.to(stored).float(), B.to(stored).float(), alpha=2)
+    assert small(x, y).dtype == torch.float32 and torch.equal(small(x, y), rounded(x, y))
+
+
+def test_a_copied_model_has_an_adapter_of_its_own():
+    mmdit, plain = model(), velocity(model())
+    filled(lora.inject(mmdit, "transformer_blocks.0.attn.to_v", rank=2))
+    adapted, copied = velocity(mmdit), copy.deepcopy(mmdit)
+    (its_own,) = lora.adapters(copied)
+    its_own.scale = 0
+    assert torch.equal(velocity(copied), plain) and torch.equal(velocity(mmdit), adapted)
+    its_own.remove()
+    assert lora.adapters(copied) == [] and len(lora.adapters(mmdit)) == 1
 
 
 def test_an_adapter_does_not_keep_its_model_alive():
@@ -172,7 +216,7 @@ def test_two_adapters_are_summed_in_float32_and_rounded_once():
 def test_merging_twice_and_unmerging_nothing_are_refused():
     mmdit = model()
     lora.inject(mmdit, "*", rank=1)
-    with pytest.raises(lora.LoRAError, match="no adapter is merged"):
+    with pytest.raises(lora.LoRAError, match="must have merged adapters to unmerge, got none"):
         lora.unmerge(mmdit)
     lora.merge(mmdit)
     with pytest.raises(lora.LoRAError, match="unmerge them first"):
@@ -193,7 +237,7 @@ def test_a_streamed_model_is_adapted_as_a_resident_one_and_is_not_merged(tmp_pat
     for mmdit in (resident, streamed):
         filled(lora.inject(mmdit, lora.TARGETS["musubi"], rank=2))
     assert torch.equal(velocity(streamed), velocity(resident))
-    with pytest.raises(lora.LoRAError, match="they are streamed or quantised"):
+    with pytest.raises(lora.LoRAError, match="it is streamed or quantised"):
         lora.merge(streamed)
 
 
@@ -207,8 +251,8 @@ def test_a_saved_adapter_comes_back_bit_for_bit(tmp_path):
     report = lora.load(other, tmp_path / "mine.safetensors")
     assert torch.equal(velocity(other), velocity(mmdit))
     assert str(report) == (
-        "mine.safetensors: PEFT/diffusers, 24 of 34 linear layers, rank 3, alpha 1.5: "
-        "B A counts 0.5 times, at scale 1"
+        "mine.safetensors: ComfyUI, 24 of 34 linear layers, rank 3, alpha 1.5 (alpha/rank 0.5), "
+        "scale 1"
     )
 
 
@@ -228,7 +272,7 @@ def test_a_model_without_an_adapter_or_with_two_has_no_file(tmp_path):
     mmdit = model()
     for count in (0, 1, 2):
         if count != 1:
-            with pytest.raises(lora.LoRAError, match=f"the model has {count} adapters"):
+            with pytest.raises(lora.LoRAError, match=f"must have one adapter to save, got {count}"):
                 lora.save(mmdit, tmp_path / "mine.safetensors")
         lora.inject(mmdit, "*", rank=1)
     assert list(tmp_path.iterdir()) == []
@@ -239,3 +283,43 @@ def test_a_file_of_another_kind_is_not_written(tmp_path):
     lora.inject(mmdit, "*", rank=1)
     with pytest.raises(lora.LoRAError, match="must end in .safetensors"):
         lora.save(mmdit, tmp_path / "mine.pt")
+
+
+def test_equal_adapters_are_written_with_equal_bytes_whatever_the_process(tmp_path):
+    written = []
+    for number in range(3):
+        mmdit = model()
+        filled(lora.inject(mmdit, lora.TARGETS["musubi"], rank=2))
+        lora.save(mmdit, tmp_path / f"{number}.safetensors")
+        written.append((tmp_path / f"{number}.safetensors").read_bytes())
+    assert written[0] == written[1] == written[2]
+    # several entries would stand in another order each time
+    length = int.from_bytes(written[0][:8], "little")
+    assert json.loads(written[0][8 : 8 + length])["__metadata__"] == {"format": "pt"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="only Unix has a umask")
+def test_a_saved_adapter_may_be_read_by_whoever_the_umask_allows(tmp_path):
+    mmdit = model()
+    lora.inject(mmdit, "*", rank=1)
+    before = os.umask(0o022)
+    try:
+        lora.save(mmdit, tmp_path / "mine.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "mine.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_on_a_full_disk_an_adapter_is_not_written_and_the_old_file_stays(tmp_path, monkeypatch):
+    mmdit, file = model(), tmp_path / "mine.safetensors"
+    lora.inject(mmdit, "*", rank=1)
+    file.write_bytes(b"old")
+
+    def full(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(lora.LoRAError, match="cannot write .*: No space left on device; make room"):
+        lora.save(mmdit, file)
+    assert file.read_bytes() == b"old" and list(tmp_path.iterdir()) == [file]

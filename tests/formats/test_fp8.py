@@ -590,7 +590,7 @@ def test_an_adapter_is_not_merged_into_fp8(file):
     mmdit = empty()
     load_fp8(mmdit, file, BF16)
     lora.inject(mmdit, lora.TARGETS["diffusers"], rank=2)
-    with pytest.raises(lora.LoRAError, match="no plain weights .* the adapter works unmerged"):
+    with pytest.raises(lora.LoRAError, match="no plain weight .* the adapter works unmerged"):
         lora.merge(mmdit)
 
 

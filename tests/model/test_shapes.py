@@ -88,6 +88,7 @@ def still(x):
 
 packed = gguf.GGUFLinear(torch.ones(10, 34, dtype=torch.uint8), "Q8_0", None)
 pair = lora.Pair(torch.ones(4, 24), torch.ones(10, 4), alpha=2.0)
+difference = lora.Difference(torch.ones(10, 24), torch.ones(10))
 
 
 in_fp8 = fp8.Fp8Linear(torch.nn.Linear(128, 10), scale=(10, 2, 1))
@@ -107,8 +108,9 @@ CASES = {
     "formats.gguf.GGUFLinear": case(packed, {"in": 32, "out": 10}),
     "formats.gguf_blocks.decode": case(lambda x: gguf_blocks.decode(x.byte(), "Q8_0"), n=3),
     "formats.gguf_blocks.encode": case(lambda x: gguf_blocks.encode(x, "Q8_0"), n=3),
-    "adapt.lora.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
-    "adapt.lora.Pair.forward": case(pair, {"in": 24, "out": 10}),
+    "adapt.lora_layers.Difference.forward": case(difference, {"in": 24, "out": 10}),
+    "adapt.lora_layers.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
+    "adapt.lora_layers.Pair.forward": case(pair, {"in": 24, "out": 10}),
     "formats.fp8.Fp8Linear": case(in_fp8, {"in": 128, "out": 10}),
     "formats.fp8.quantize_fp8": case(
         lambda w: fp8.quantize_fp8(w, "row")[0], {"in": 128, "out": 10}

@@ -116,4 +116,4 @@ def test_the_command_paints_with_it_in_four_steps(tmp_path, capsys, monkeypatch)
     assert asked == [(4, 1.0, SchedulerConfig.lightning())]
     assert "96 of 118 linear layers" in capsys.readouterr().err
     assert cli.main([*told, "--lora", f"{lightning.FILE}=much"]) == 2
-    assert "is not FILE or FILE=SCALE" in capsys.readouterr().err
+    assert "must be FILE or FILE=SCALE" in capsys.readouterr().err
