@@ -12,7 +12,6 @@ import io
 import re
 import shutil
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from PIL import Image
 from sphinx.cmd.build import build_main
 
 from qwenimage_ref.course.publish import editions
+from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -179,12 +179,12 @@ def student_edition(listed: list[Chapter], file: Path) -> None:
 
 
 def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
-    """Write the site to `target`, which is replaced as a whole."""
+    """Write the site to `target`; the old one there goes only when the new one is whole."""
     listed = chapters(notebooks)
     if not listed:
         raise SiteError(f"there is no notebook in {notebooks}; run make notebooks")
-    with tempfile.TemporaryDirectory() as scratch:
-        source, built = Path(scratch) / "source", Path(scratch) / "html"
+    with folder_beside(target) as scratch:
+        source, built = scratch / "source", scratch / "html"
         static = source / "static"
         (source / "notebooks").mkdir(parents=True)
         shutil.copytree(HERE / "static", static)
@@ -196,16 +196,14 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
         template = (HERE / "index.md").read_text(encoding="utf-8")
         (source / "index.md").write_text(front_page(listed, template, static), encoding="utf-8")
         # every warning is an error: a link that leads nowhere, a language without colours
-        options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(Path(scratch) / "doctrees")]
+        options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(scratch / "doctrees")]
         if build_main([*options, str(source), str(built)]):
             raise SiteError("Sphinx could not build the site; what it said stands above")
         for chapter in listed:  # the button "download" gives the notebook and not the page's copy
             shutil.copy(chapter.path, built / "_sources" / "notebooks")
         for left_over in (built / "_static").glob("*.html"):  # the theme's templates are no pages
             left_over.unlink()
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(built, target)
+        replace_folder(built, target)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -216,6 +214,12 @@ def main(arguments: list[str] | None = None) -> int:
         build(target)
     except (SiteError, editions.EditionError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"{target} could not be written ({error.strerror}); make room. The old site stays",
+            file=sys.stderr,
+        )
         return 1
     print(f"open {target / 'index.html'} in a browser")
     return 0

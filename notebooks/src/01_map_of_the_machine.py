@@ -537,7 +537,7 @@ print(f"napkin: {guess:.1f} seconds; measured on one core: {measured[512]:.1f}")
 # multiplying to fetching?
 
 # %%
-knobs = cost_slider.Napkin()
+knobs = cost_slider.CostPanel()
 knobs
 
 # %%

@@ -362,7 +362,7 @@ token_strips.Strip(real["Chinese"])
 # The strip of the pocket tokenizer, while you type. Try a cat, a number, your name, an emoji.
 
 # %%
-typing = token_strips.Typing(pocket, "a blue circle")
+typing = token_strips.TokenField(pocket, "a blue circle")
 typing
 
 # %%

@@ -462,15 +462,15 @@ print("five of six: ok")
 # Choose a layer and a token, and see what it reads:
 
 # %%
-book = text_attention.Reader(tokens, maps)
+book = text_attention.TextAttentionSliders(tokens, maps)
 book
 
 # %%
-at_home = book.pages.value
+at_home = book.strips.value
 book.token.value = tokens.index(" star")
-assert book.pages.value != at_home and "background" not in book.pages.value.split("star")[-1]
+assert book.strips.value != at_home and "background" not in book.strips.value.split("star")[-1]
 book.token.value = len(tokens) - 1
-assert book.pages.value == at_home
+assert book.strips.value == at_home
 print("another token reads other words, and none after itself; back again: ok")
 
 # %% [markdown]

@@ -141,7 +141,7 @@ print("no channel is flat, and the two shapes differ in some by more than 1: ok"
 # carry? Multiply it by something and decode:
 
 # %%
-mixer = course.Channels(vae, z[:1])
+mixer = course.ChannelSliders(vae, z[:1])
 mixer
 
 # %%

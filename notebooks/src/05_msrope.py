@@ -353,7 +353,7 @@ show.source(positions)
 # text starts when only one side grows.
 
 # %%
-sliders = drawn.Grid(5, 8)
+sliders = drawn.GridSliders(5, 8)
 sliders
 
 # %%

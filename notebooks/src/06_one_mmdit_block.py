@@ -630,7 +630,7 @@ print("some blocks look at the text more than its share, some less: ok")
 # Move the sliders. In thin noise the image can see itself, and asks the text less.
 
 # %%
-sliders = joint_attention.Looking(weights_at, T, block=3, sigma=0.7)
+sliders = joint_attention.AttentionSliders(weights_at, T, block=3, sigma=0.7)
 sliders
 
 # %%

@@ -149,7 +149,7 @@ print("the error of the velocity falls with each of the last three blocks, to un
 # %%
 from qwenimage_ref.course.figures import through_the_stack
 
-exits = through_the_stack.Exits(pictures, errors)
+exits = through_the_stack.DepthSlider(pictures, errors)
 exits
 
 # %%

@@ -365,14 +365,14 @@ check.ex_09_img2img(image_to_image)
 # A drawn poster, a red circle and a blue star, is painted over with another wish. Move the slider:
 
 # %%
-from qwenimage_ref.course.figures import image_to_image
+from qwenimage_ref.course.figures.image_to_image import STRENGTHS, StrengthSlider, start_latents
 from qwenimage_ref.pocket.train import as_input
 from qwenimage_ref.posters import draw as world
 
 scene = world.Scene("white", (world.Shape("circle", "red"), world.Shape("star", "blue")), "left of")
 start = Image.fromarray(world.draw(scene))
 wish = "a purple diamond above an orange square on a white background"
-slider = image_to_image.Repainter(pipe, start, wish)
+slider = StrengthSlider(pipe, start, wish)
 slider
 
 # %%
@@ -384,8 +384,8 @@ assert slider.picture.value == at_home
 print("another strength, another picture; the same strength, the same picture: ok")
 
 # %%
-overs = [slider.paint(strength) for strength in image_to_image.STRENGTHS]
-captions = ["the start", *(f"strength {strength}" for strength in image_to_image.STRENGTHS)]
+overs = [slider.paint(strength) for strength in STRENGTHS]
+captions = ["the start", *(f"strength {strength}" for strength in STRENGTHS)]
 alt = "A circle and a star melt into a two-coloured block and end as a diamond above a square"
 show.grid([start, *overs], captions, alt=alt, columns=6, scale=1)
 
@@ -393,7 +393,7 @@ show.grid([start, *overs], captions, alt=alt, columns=6, scale=1)
 kept = [show.difference(over, start) for over in overs]
 assert kept[0] < kept[2] < kept[4] and read(overs[4]).scene.layout == "above"
 both = pipe.encode_prompts([[wish], [" "]])
-noise = pipe.noise(1, side, side, 0)
+_, noise = start_latents(pipe, start, seed=0)
 with torch.no_grad():
     painted = image_to_image(pipe, as_input([start]), noise, levels, 0.6, *both)
 assert show.difference(pipe.to_pictures(painted)[0], overs[2]) < 1
@@ -478,8 +478,8 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 #
 # * It paints 1328 × 1328 in 50 steps and bfloat16, on a GPU; noise drawn on a GPU is another noise
 #   for the same seed.
-# * Its image to image *samples* the latents of the start picture instead of taking their mean, and
-#   so uses up random numbers before the noise: the same seed gives another noise.
+# * Its image to image *samples* the latents of the start picture, as the slider here does, instead
+#   of taking their mean as yours does; the sample is drawn before the noise, by the same generator.
 # * It rounds sides down to multiples of 16 where this package refuses.
 # * A wrapper rewrites short prompts into long ones before anything else happens.
 #

@@ -499,7 +499,7 @@ print("read right without the LoRA: 5 of 5; with it: fewer: ok")
 
 # %%
 shown = [prompts[0], prompts[5]]
-slider = lora_scales.Scale(pipe, adapter, shown, seeds=(0, 5))
+slider = lora_scales.ScaleSlider(pipe, adapter, shown, seeds=(0, 5))
 slider
 
 # %%

@@ -491,7 +491,7 @@ for name in order:
 
 # %%
 words = {name: f"{name}: {record[name]['bytes'] / 1e6:.1f} million bytes" for name in order}
-shelf = number_formats.Shelf(pictures, words)
+shelf = number_formats.FormatSlider(pictures, words)
 shelf
 
 # %%

@@ -10,6 +10,7 @@ import ipywidgets
 from PIL import Image
 
 from ..posters.read import read
+from .panel import Panel, picture_box, slider
 from .show import describe, png
 
 SEEDS = (0, 1, 2, 3)
@@ -53,55 +54,28 @@ def one_by_one(home: Setting) -> list[Setting]:
     return moved + [replace(home, guidance=guidance) for guidance in GUIDANCES]
 
 
-class Sliders(ipywidgets.VBox):
+class Sliders(Panel):
     """A prompt and three sliders over the picture they make. `picture.value` holds its PNG."""
 
-    def __init__(self, pipe, home: Setting):
+    summary = "sliders for seed, steps and guidance over one picture; run the notebook to move"
+
+    def __init__(self, pipe, first: Setting):
         self.pipe = pipe
-        self._painted: dict[Setting, tuple[bytes, str]] = {}
         layout = ipywidgets.Layout(width="36em")
         self.prompt = ipywidgets.Text(
-            home.prompt, description="prompt", continuous_update=False, layout=layout
+            first.prompt, description="prompt", continuous_update=False, layout=layout
         )
-        self.seed = _slider("seed", SEEDS, home.seed)
-        self.steps = _slider("steps", STEPS, home.steps)
-        self.guidance = _slider("guidance", GUIDANCES, home.guidance)
-        self.picture = ipywidgets.Image(format="png", width=256, height=256)
-        self.words = ipywidgets.Label()
-        for control in self.controls:
-            control.observe(self._repaint, "value")
-        super().__init__([*self.controls, self.picture, self.words])
-        self._repaint()
+        self.seed = slider("seed", SEEDS, first.seed)
+        self.steps = slider("steps", STEPS, first.steps)
+        self.guidance = slider("guidance", GUIDANCES, first.guidance)
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        controls = [self.prompt, self.seed, self.steps, self.guidance]
+        super().__init__(controls, [self.picture, self.words])
 
-    @property
-    def controls(self):
-        return self.prompt, self.seed, self.steps, self.guidance
-
-    @property
-    def setting(self) -> Setting:
-        return Setting(*(control.value for control in self.controls))
-
-    def _repaint(self, _change=None) -> None:
-        setting = self.setting
+    def state(self, *values) -> tuple[bytes | None, str]:
+        setting = Setting(*values)
         try:
-            self.picture.value, self.words.value = self._look_up(setting)
-        except ValueError as error:  # a prompt too long, say: the old picture stays
-            self.words.value = f"{error}"
-
-    def _look_up(self, setting: Setting) -> tuple[bytes, str]:
-        if setting not in self._painted:
-            picture = paint(self.pipe, setting)
-            words = f"{setting}: {describe(read(picture))}"
-            self._painted[setting] = png(picture), words
-        return self._painted[setting]
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "sliders for seed, steps and guidance over one picture; run the notebook to move"
-
-
-def _slider(name: str, options: tuple, value) -> ipywidgets.SelectionSlider:
-    # careful: not while dragging; every value passed on the way would be painted
-    return ipywidgets.SelectionSlider(
-        options=options, value=value, description=name, continuous_update=False
-    )
+            painted = paint(self.pipe, setting)
+        except ValueError as error:  # a prompt that is too long; the old picture stays
+            return None, str(error)
+        return png(painted), f"{setting}: {describe(read(painted))}"

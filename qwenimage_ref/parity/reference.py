@@ -24,7 +24,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 
 from ..checkpoint.stored_form import stored_form, stored_tensor
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
-from ..vae import VAE
+from .record import official_name
 
 # -- building -------------------------------------------------------------------------------------
 
@@ -119,14 +119,6 @@ def random_weights(network: nn.Module, seed: int) -> nn.Module:
     return network.eval()
 
 
-def official_name(name: str) -> str:
-    """The name on disk of a module or tensor that transformers >= 5 renames in memory."""
-    for renamed, official in (("model.language_model.", "model."), ("model.visual.", "visual.")):
-        if name.startswith(renamed):
-            return official + name.removeprefix(renamed)
-    return name
-
-
 def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.Module:
     """Lend the twin our weights by official name, in their stored form. Returns the twin.
 
@@ -147,13 +139,6 @@ def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.M
 
 
 # -- running --------------------------------------------------------------------------------------
-
-
-def run_ours(ours: nn.Module, inputs: dict):
-    """Our network called with its own arguments; a VAE encodes an `img` and decodes a `z`."""
-    if isinstance(ours, VAE):
-        return ours.encode(**inputs) if "img" in inputs else ours.decode(**inputs)
-    return ours(**inputs)
 
 
 def run(theirs: nn.Module, inputs: dict):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from .reference import official_name, run, run_ours
+from .record import record, run_ours, tensors
+from .reference import run
 from .tolerances import TOLERANCES
 
 SHOWN = 20  # rows before the parting that a printed trace shows
@@ -60,14 +61,22 @@ def trace(ours: nn.Module, theirs: nn.Module, inputs: dict, tolerance: float = 1
     Modules are matched by official name; a module that only one of the two has, or that returns
     the same numbers in another layout, is passed over. The last row is the network's output.
     """
-    mine = _record(ours, run_ours, inputs)
-    reference = _record(theirs, run, inputs)
+    return compare(
+        record(ours, run_ours, inputs), record(theirs, run, inputs), tolerance, inputs.get("mask")
+    )
+
+
+def compare(mine: dict, reference: dict, tolerance: float = 1e-5, mask=None) -> Trace:
+    """Two results of `record`, module by module, in the order of `mine`.
+
+    mask (B, T): where it is False the tensors are padding and are not compared.
+    """
     rows = []
-    for name, tensors in mine.items():
-        for tensor in tensors:
+    for name, outputs in mine.items():
+        for tensor in outputs:
             # libraries return their pairs in either order, so take the nearest of equal shape
             pairs = [
-                Row(name, tuple(tensor.shape), *difference(tensor, other, inputs.get("mask")))
+                Row(name, tuple(tensor.shape), *difference(tensor, other, mask))
                 for other in reference.get(name, [])
                 if tensor.squeeze().shape == other.squeeze().shape
             ]
@@ -80,7 +89,7 @@ def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str
     """Both outputs agree within the tolerance called `name`; if not, say where they part."""
     tolerance = TOLERANCES[name]
     with torch.no_grad():
-        a, b = _tensors(run_ours(ours, inputs)), _tensors(run(theirs, inputs))
+        a, b = tensors(run_ours(ours, inputs)), tensors(run(theirs, inputs))
     assert [x.shape for x in a] == [x.shape for x in b], f"{name}: shapes differ"
     apart = [difference(x, y, inputs.get("mask"))[1] for x, y in zip(a, b)]
     if not all(gap <= tolerance.value for gap in apart):  # careful: NaN is not <= anything
@@ -107,39 +116,3 @@ def difference(ours, theirs, mask=None) -> tuple[float, float]:
     if gap == 0:
         return 0.0, 0.0
     return gap, gap / largest if largest else float("inf")
-
-
-def _tensors(output) -> list[torch.Tensor]:
-    """The tensors of whatever a module returns, in order."""
-    if isinstance(output, torch.Tensor):
-        return [output]
-    if isinstance(output, dict):
-        output = output.values()
-    if not isinstance(output, (tuple, list)) and not hasattr(output, "__iter__"):
-        return []
-    return [tensor for part in output for tensor in _tensors(part)]
-
-
-def _record(network, call, inputs) -> dict[str, list[torch.Tensor]]:
-    """Official module name -> the tensors it returned when it was first called."""
-    found: dict[str, list[torch.Tensor]] = {}
-
-    def hook_for(name):
-        def hook(module, args, output):
-            if name not in found:
-                found[name] = [tensor.detach().clone() for tensor in _tensors(output)]
-
-        return hook
-
-    hooks = [
-        module.register_forward_hook(hook_for(official_name(name)))
-        for name, module in network.named_modules()
-        if name
-    ]
-    try:
-        with torch.no_grad():
-            output = call(network, inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found | {"output": [tensor.detach() for tensor in _tensors(output)]}

@@ -158,7 +158,7 @@ def test_the_napkin_says_what_a_picture_waits_for():
 
 
 def test_each_knob_of_the_napkin_changes_its_line():
-    knobs = cost_slider.Napkin()
+    knobs = cost_slider.CostPanel()
     lines = {knobs.line.value}
     knobs.size.value = (1664, 928)
     lines.add(knobs.line.value)
@@ -172,5 +172,5 @@ def test_each_knob_of_the_napkin_changes_its_line():
 
 
 def test_where_no_widget_can_be_the_napkin_is_words():
-    bundle = cost_slider.Napkin()._repr_mimebundle_()
+    bundle = cost_slider.CostPanel()._repr_mimebundle_()
     assert bundle["text/plain"].startswith("choices of size, steps, guidance and machine")

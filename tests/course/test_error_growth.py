@@ -82,7 +82,7 @@ def test_every_region_of_a_file_has_its_colour_and_a_row_has_sixteen_bytes():
 
 
 def test_the_exit_slider_shows_the_picture_and_the_error_of_its_depth():
-    exits = through_the_stack.Exits(PICTURES, [1.5, 0.5, 0.25])
+    exits = through_the_stack.DepthSlider(PICTURES, [1.5, 0.5, 0.25])
     assert exits.picture.value == show.png(PICTURES[2])
     exits.blocks.value = 1
     assert exits.picture.value == show.png(PICTURES[1])
@@ -90,9 +90,11 @@ def test_the_exit_slider_shows_the_picture_and_the_error_of_its_depth():
 
 
 def test_pictures_and_errors_of_other_numbers_are_refused():
-    with pytest.raises(ValueError, match="3 pictures, but 2 errors"):
-        through_the_stack.Exits(PICTURES, [1, 2])
+    with pytest.raises(ValueError, match="as many, got 3 and 2"):
+        through_the_stack.DepthSlider(PICTURES, [1, 2])
 
 
 def test_where_no_widget_can_be_the_exit_slider_is_words():
-    assert "slider for the number of blocks" in repr(through_the_stack.Exits(PICTURES, [1, 2, 3]))
+    assert "slider for the number of blocks" in repr(
+        through_the_stack.DepthSlider(PICTURES, [1, 2, 3])
+    )

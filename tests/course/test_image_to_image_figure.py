@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import QwenImageImg2ImgPipeline
 from PIL import Image
 
 from qwenimage_ref import QwenImage
@@ -21,16 +22,16 @@ def pipe():
     return QwenImage.from_pretrained(show.pocket_folder())
 
 
-def test_strength_one_forgets_the_picture_and_paints_the_wish_from_noise(pipe):
-    over = image_to_image.repaint(pipe, START, WISH, 1.0, steps=4, seed=3)
-    plain = pipe(WISH, negative_prompt=" ", num_inference_steps=4, seed=3)[0]
-    assert show.difference(over, plain) < 0.01
+def test_at_strength_one_nothing_of_the_picture_is_left(pipe):
+    other = Image.fromarray(draw(Scene("navy", (Shape("star", "yellow"),), "small left")))
+    over = [image_to_image.repaint(pipe, one, WISH, 1.0, steps=2, seed=3) for one in (START, other)]
+    assert np.array_equal(*map(np.asarray, over))
 
 
 def test_strength_zero_gives_the_picture_back_as_the_vae_sees_it(pipe):
     over = image_to_image.repaint(pipe, START, WISH, 0.0, steps=4)
     with torch.no_grad():
-        clean = pipe.vae.normalize(pipe.vae.encode(as_input([START]))[0])
+        clean, _ = image_to_image.start_latents(pipe, START, seed=0)
     assert show.difference(over, pipe.to_pictures(clean)[0]) < 0.01
     assert show.difference(over, START) < 5
 
@@ -43,14 +44,46 @@ def test_more_strength_leaves_less_of_the_picture(pipe):
     assert kept == sorted(kept) and kept[2] > 2 * kept[0]
 
 
+def test_the_sample_of_the_posterior_is_drawn_before_the_noise(pipe):
+    clean, noise = image_to_image.start_latents(pipe, START, seed=3)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        mean, logvar = pipe.vae.encode(as_input([START]))
+        first, second = (torch.randn(mean.shape, generator=generator) for _ in range(2))
+    assert torch.equal(noise, second)
+    assert torch.allclose(pipe.vae.denormalize(clean), mean + (logvar / 2).exp() * first, atol=1e-5)
+
+
 def test_the_answer_of_chapter_09_paints_what_the_slider_paints(pipe):
+    """But for the sample of the posterior, which the exercise replaces by its mean."""
     levels = sigmas(5, 64, pipe.scheduler)
+    _, noise = image_to_image.start_latents(pipe, START, seed=0)
     with torch.no_grad():
         encoded = pipe.encode_prompts([[WISH], [" "]])
-        noise = pipe.noise(1, 128, 128, 0)
-        found = answers.EX_09_IMG2IMG(pipe, as_input([START]), noise, levels, 0.5, *encoded)
-    over = image_to_image.repaint(pipe, START, WISH, 0.5, steps=5)
-    assert np.array_equal(np.asarray(pipe.to_pictures(found)[0]), np.asarray(over))
+        found = answers.EX_09_IMG2IMG(pipe, as_input([START]), noise, levels, 0.6, *encoded)
+    over = image_to_image.repaint(pipe, START, WISH, 0.6, steps=5)
+    assert show.difference(pipe.to_pictures(found)[0], over) < 1
+
+
+@pytest.mark.parametrize("strength", [0.4, 0.8])
+def test_diffusers_image_to_image_paints_the_same(pipe, strength):
+    folder = show.pocket_folder()
+    theirs = QwenImageImg2ImgPipeline.from_pretrained(folder, dtype=torch.float32)
+    theirs.set_progress_bar_config(disable=True)
+    [expected] = theirs(
+        WISH,
+        negative_prompt=" ",
+        true_cfg_scale=4.0,
+        image=START,
+        height=128,
+        width=128,
+        strength=strength,
+        num_inference_steps=5,
+        generator=torch.Generator().manual_seed(3),
+    ).images
+    ours = image_to_image.repaint(pipe, START, WISH, strength, steps=5, seed=3)
+    assert show.difference(ours, expected) < 0.01
+    assert np.abs(np.asarray(ours, int) - np.asarray(expected, int)).max() <= 1
 
 
 def test_a_strength_is_painted_once(pipe, monkeypatch):
@@ -61,7 +94,7 @@ def test_a_strength_is_painted_once(pipe, monkeypatch):
         return Image.fromarray(draw(Scene("navy", (Shape("star", "red"),), "large"), len(calls)))
 
     monkeypatch.setattr(image_to_image, "repaint", counted)
-    slider = image_to_image.Repainter(pipe, START, WISH)
+    slider = image_to_image.StrengthSlider(pipe, START, WISH)
     before = slider.picture.value
     slider.strength.value = 0.2
     assert slider.picture.value != before

@@ -81,7 +81,7 @@ def test_a_moved_slider_shows_the_attention_of_another_block_or_level():
     weights = {
         sigma: [torch.eye(4).roll(n + int(10 * sigma), 0) for n in range(2)] for sigma in (0.9, 0.5)
     }
-    looking = joint_attention.Looking(weights, 1, block=0, sigma=0.9)
+    looking = joint_attention.AttentionSliders(weights, 1, block=0, sigma=0.9)
     before = looking.picture.value
     looking.block.value = 1
     assert looking.picture.value != before
@@ -93,7 +93,7 @@ def test_a_moved_slider_shows_the_attention_of_another_block_or_level():
 
 
 def test_where_no_widget_can_be_the_sliders_are_words():
-    looking = joint_attention.Looking({0.5: [torch.eye(3)]}, 1, block=0, sigma=0.5)
+    looking = joint_attention.AttentionSliders({0.5: [torch.eye(3)]}, 1, block=0, sigma=0.5)
     assert repr(looking).startswith("sliders for block and sigma over the attention map")
 
 

@@ -52,7 +52,7 @@ def test_only_the_chosen_channel_is_scaled():
 
 
 def test_a_moved_slider_changes_the_picture_and_back_again(vae):
-    mixer = course.Channels(vae, random(1, 16, 4, 4))
+    mixer = course.ChannelSliders(vae, random(1, 16, 4, 4))
     whole = mixer.picture.value
     assert Image.open(io.BytesIO(whole)).size == (32, 32)
     assert mixer.words.value == "all channels as they are"
@@ -63,7 +63,7 @@ def test_a_moved_slider_changes_the_picture_and_back_again(vae):
 
 
 def test_where_no_widget_can_be_the_sliders_are_words(vae):
-    bundle = course.Channels(vae, random(1, 16, 2, 2))._repr_mimebundle_()
+    bundle = course.ChannelSliders(vae, random(1, 16, 2, 2))._repr_mimebundle_()
     assert bundle["text/plain"].startswith("sliders for a latent channel")
 
 

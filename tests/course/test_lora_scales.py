@@ -79,7 +79,7 @@ def test_a_scale_is_kept_only_while_pictures_are_painted(adapter):
 
 def test_the_slider_shows_each_scale_and_paints_it_once(adapter):
     pipe = Hearts(adapter)
-    slider = lora_scales.Scale(pipe, adapter, ["one", "two"], seeds=(0, 1))
+    slider = lora_scales.ScaleSlider(pipe, adapter, ["one", "two"], seeds=(0, 1))
     at_zero = slider.picture.value
     assert slider.words.value == "scale 0: circle, circle"
     slider.scale.value = 1

@@ -68,9 +68,9 @@ def test_every_figure_is_drawn_and_described():
         assert shown.data.startswith(b"\x89PNG") and len(shown.alt) >= 10
 
 
-def shelf() -> number_formats.Shelf:
+def shelf() -> number_formats.FormatSlider:
     pictures = {n: Image.new("RGB", (8, 8), colour) for n, colour in (("a", "red"), ("b", "blue"))}
-    return number_formats.Shelf(pictures, {"a": "first words", "b": "second words"})
+    return number_formats.FormatSlider(pictures, {"a": "first words", "b": "second words"})
 
 
 def test_the_shelf_shows_picture_and_words_of_the_chosen_format():
@@ -83,9 +83,9 @@ def test_the_shelf_shows_picture_and_words_of_the_chosen_format():
     assert made.picture.value == first
 
 
-def test_a_shelf_without_words_for_a_picture_is_refused():
-    with pytest.raises(ValueError, match="words for"):
-        number_formats.Shelf({"a": Image.new("RGB", (8, 8))}, {})
+def test_a_format_slider_without_words_for_a_picture_is_refused():
+    with pytest.raises(ValueError, match="must be of the same formats"):
+        number_formats.FormatSlider({"a": Image.new("RGB", (8, 8))}, {})
 
 
 def test_where_no_widget_can_be_the_shelf_is_words():

@@ -65,7 +65,7 @@ def test_maps_of_all_grids_have_one_size_and_lie_over_each_other():
 
 
 def test_a_moved_slider_draws_another_map_and_says_so():
-    grid = position_map.Grid(5, 8)
+    grid = position_map.GridSliders(5, 8)
     before = grid.picture.value
     grid.cols.value = 9
     assert grid.words.value == "grid 5 x 9, text starts at 4"
@@ -75,7 +75,7 @@ def test_a_moved_slider_draws_another_map_and_says_so():
 
 
 def test_where_no_widget_can_be_the_sliders_are_words():
-    assert repr(position_map.Grid(2, 2)).startswith("sliders for rows and columns")
+    assert repr(position_map.GridSliders(2, 2)).startswith("sliders for rows and columns")
 
 
 def test_hands_point_where_their_angles_say():

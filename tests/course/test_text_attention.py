@@ -30,27 +30,27 @@ def test_a_larger_share_stands_on_a_darker_ground_and_next_to_none_on_none():
 
 
 def test_the_sliders_show_one_strip_a_head_up_to_the_reading_token():
-    book = text_attention.Reader(TOKENS, maps())
-    assert book.pages.value.count("head ") == 2
-    assert book.pages.value.count("<span") == 2 * len(TOKENS)
+    book = text_attention.TextAttentionSliders(TOKENS, maps())
+    assert book.strips.value.count("head ") == 2
+    assert book.strips.value.count("<span") == 2 * len(TOKENS)
     book.token.value = 1
-    assert book.pages.value.startswith("<b>a</b> reads")
-    assert book.pages.value.count("<span") == 2 * 2
+    assert book.strips.value.startswith("<b>a</b> reads")
+    assert book.strips.value.count("<span") == 2 * 2
 
 
 def test_another_layer_shows_other_shares():
     shares = maps().clone()
     shares[2] = torch.eye(len(TOKENS))
-    book = text_attention.Reader(TOKENS, shares)
-    before = book.pages.value
+    book = text_attention.TextAttentionSliders(TOKENS, shares)
+    before = book.strips.value
     book.layer.value = 2
-    assert book.pages.value != before
+    assert book.strips.value != before
     book.layer.value = 1
-    assert book.pages.value == before
+    assert book.strips.value == before
 
 
 def test_where_no_widget_can_be_the_sliders_are_words():
-    bundle = text_attention.Reader(TOKENS, maps())._repr_mimebundle_()
+    bundle = text_attention.TextAttentionSliders(TOKENS, maps())._repr_mimebundle_()
     assert bundle["text/plain"].startswith("sliders for layer and token")
 
 

@@ -73,7 +73,7 @@ def test_a_summary_counts_characters_bytes_and_tokens(pocket):
 
 
 def test_typing_changes_the_strip_and_its_count(pocket):
-    typing = token_strips.Typing(pocket, "a blue circle")
+    typing = token_strips.TokenField(pocket, "a blue circle")
     before = typing.strip.value
     typing.text.value = "a blue cat"
     assert typing.strip.value != before
@@ -81,14 +81,14 @@ def test_typing_changes_the_strip_and_its_count(pocket):
 
 
 def test_half_a_character_is_said_and_leaves_the_strip(pocket):
-    typing = token_strips.Typing(pocket, "a blue circle")
+    typing = token_strips.TokenField(pocket, "a blue circle")
     before = typing.strip.value
     typing.text.value = "\ud83d"
     assert "half a character" in typing.count.value and typing.strip.value == before
 
 
 def test_where_no_widget_can_be_the_field_is_words(pocket):
-    bundle = token_strips.Typing(pocket, "a")._repr_mimebundle_()
+    bundle = token_strips.TokenField(pocket, "a")._repr_mimebundle_()
     assert bundle["text/plain"].startswith("a text field over the strip of its tokens")
 
 

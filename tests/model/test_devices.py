@@ -21,7 +21,7 @@ from qwenimage_ref.config import (
     VisionConfig,
 )
 from qwenimage_ref.mmdit import MMDiT
-from qwenimage_ref.parity.grade.networks import TEXT
+from qwenimage_ref.parity.grade.cases import TEXT
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision

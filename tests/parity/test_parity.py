@@ -15,7 +15,7 @@ from qwenimage_ref.config import (
     VAEConfig,
 )
 from qwenimage_ref.mmdit import FinalNorm, MMDiT, modulate
-from qwenimage_ref.parity.grade import networks
+from qwenimage_ref.parity.grade import cases
 from qwenimage_ref.parity.reference import (
     copy_weights,
     random_weights,
@@ -31,10 +31,10 @@ from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
 
-MMDIT = replace(networks.MMDIT, num_layers=3)
-TEXT = replace(networks.TEXT, num_hidden_layers=3)
-VISION = replace(networks.VISION, depth=2, fullatt_block_indexes=(1,))
-SMALL_VAE, noise = networks.SMALL_VAE, networks.noise
+MMDIT = replace(cases.MMDIT, num_layers=3)
+TEXT = replace(cases.TEXT, num_hidden_layers=3)
+VISION = replace(cases.VISION, depth=2, fullatt_block_indexes=(1,))
+SMALL_VAE, noise = cases.SMALL_VAE, cases.noise
 
 
 def network(kind, config, seed=1):

@@ -3,6 +3,7 @@
 import ipywidgets
 
 from ...posters.draw import Scene, Shape
+from ..panel import Panel
 from ..show import png
 from .plant import paint
 from .visible import CORNERS
@@ -35,7 +36,7 @@ def verdict(given, causes) -> str:
     return f"{words}, {open_ones} still open" if open_ones else words
 
 
-class Quiz(ipywidgets.VBox):
+class Quiz(Panel):
     """Pictures in a row, under each its choice, and below how many are right, but not which."""
 
     def __init__(self, pictures, causes=None):
@@ -49,15 +50,11 @@ class Quiz(ipywidgets.VBox):
             ipywidgets.Dropdown(options=(ASKED, *CAUSES), layout=layout) for _ in pictures
         ]
         self.words = ipywidgets.Label()
-        for choice in self.choices:
-            choice.observe(self._judge, "value")
+        self.summary = (
+            f"{len(images)} pictures, each with a list of causes; run the notebook to play"
+        )
         columns = [ipywidgets.VBox(column) for column in zip(images, self.choices)]
-        super().__init__([ipywidgets.HBox(columns), self.words])
-        self._judge()
+        super().__init__(self.choices, [self.words], [ipywidgets.HBox(columns), self.words])
 
-    def _judge(self, _change=None) -> None:
-        self.words.value = verdict([choice.value for choice in self.choices], self._causes)
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be."""
-        return f"{len(self.choices)} pictures, each with a list of causes; run the notebook to play"
+    def state(self, *given) -> tuple[str]:
+        return (verdict(given, self._causes),)

@@ -1,8 +1,9 @@
-"""The ledger in pictures, and a napkin whose knobs a reader turns."""
+"""What a picture costs, drawn, and controls over the estimate."""
 
 import ipywidgets
 import matplotlib.pyplot as plt
 
+from ..panel import Panel
 from ..show import PALETTE, Shown, figure
 from . import costs
 from .costs import DATA_SHEET, SIZES, MMDiTConfig, Work
@@ -71,8 +72,13 @@ def words(size: tuple[int, int], steps: int, guided: bool, machine: costs.Machin
     )
 
 
-class Napkin(ipywidgets.VBox):
+class CostPanel(Panel):
     """Size, steps, guidance and machine over the line that they lead to, `line.value`."""
+
+    summary = (
+        "choices of size, steps, guidance and machine over a line with operations, bytes and "
+        "seconds; run the notebook to turn them"
+    )
 
     def __init__(self):
         machines = {machine.name: machine for machine in (costs.measured(), DATA_SHEET)}
@@ -84,21 +90,7 @@ class Napkin(ipywidgets.VBox):
             options=machines, description="machine", layout=ipywidgets.Layout(width="28em")
         )
         self.line = ipywidgets.Label()
-        for control in self.controls:
-            control.observe(self._write, "value")
-        super().__init__([*self.controls, self.line])
-        self._write()
+        super().__init__([self.size, self.steps, self.guided, self.machine], [self.line])
 
-    @property
-    def controls(self):
-        return self.size, self.steps, self.guided, self.machine
-
-    def _write(self, _change=None) -> None:
-        self.line.value = words(*(control.value for control in self.controls))
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return (
-            "choices of size, steps, guidance and machine over a line with operations, bytes and "
-            "seconds; run the notebook to turn them"
-        )
+    def state(self, size, steps, guided, machine) -> tuple[str]:
+        return (words(size, steps, guided, machine),)

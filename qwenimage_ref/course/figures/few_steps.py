@@ -10,6 +10,7 @@ import torch
 from ...evaluate.few_steps import Sampling, applied
 from ...posters.read import read
 from ..charts import COLOURS
+from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, describe, figure, png
 from .flow_on_a_plane import STAR, Field, batch
 
@@ -140,33 +141,19 @@ def cost_and_quality(panels: dict[str, dict[str, list]], alt: str) -> Shown:
 # ---- the slider
 
 
-class StepSlider(ipywidgets.VBox):
+class StepSlider(Panel):
     """Steps, and the LoRA on or off, over one unguided picture. `picture.value` holds its PNG."""
+
+    summary = "a slider for steps and a box for the LoRA; run the notebook to move them"
 
     def __init__(self, pipe, prompt: str, seed: int = 0):
         self.pipe, self.prompt, self.seed = pipe, prompt, seed
-        self._painted: dict[tuple, tuple[bytes, str]] = {}
-        self.steps = ipywidgets.SelectionSlider(
-            # careful: not while dragging; every value passed on the way would be painted
-            options=STEPS, value=4, description="steps", continuous_update=False
-        )  # fmt: skip
+        self.steps = slider("steps", STEPS, 4)
         self.lora = ipywidgets.Checkbox(True, description="LoRA")
-        self.picture = ipywidgets.Image(format="png", width=256, height=256)
-        self.words = ipywidgets.Label()
-        for control in (self.steps, self.lora):
-            control.observe(self._repaint, "value")
-        super().__init__([self.steps, self.lora, self.picture, self.words])
-        self._repaint()
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        super().__init__([self.steps, self.lora], [self.picture, self.words])
 
-    def _repaint(self, _change=None) -> None:
-        state = self.steps.value, self.lora.value
-        if state not in self._painted:
-            steps, on = state
-            painted = paint(self.pipe, self.prompt, Sampling(steps, lora=float(on)), self.seed)
-            words = f"steps {steps}, LoRA {'on' if on else 'off'}: {describe(read(painted))}"
-            self._painted[state] = png(painted), words
-        self.picture.value, self.words.value = self._painted[state]
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "a slider for steps and a box for the LoRA; run the notebook to move them"
+    def state(self, steps: int, lora: bool) -> tuple[bytes, str]:
+        painted = paint(self.pipe, self.prompt, Sampling(steps, lora=float(lora)), self.seed)
+        words = f"steps {steps}, LoRA {'on' if lora else 'off'}: {describe(read(painted))}"
+        return png(painted), words

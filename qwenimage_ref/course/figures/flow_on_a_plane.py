@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ...sampler import euler_step
+from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, figure
 
 NO_LABEL, STAR, RING = 0, 1, 2  # what a field is asked for; no label: either shape
@@ -174,22 +175,19 @@ def _frame(ax) -> None:
 # ---- sliders
 
 
-class FlowSliders(ipywidgets.VBox):
+class FlowSliders(Panel):
     """Two sliders over particles that flow to the star. `picture.value` holds their PNG."""
+
+    summary = "sliders for steps and shift over flowing particles; run the notebook to move"
 
     def __init__(self, field: Field, steps: int = 8, shift: float = 1):
         self.field = field
         self.start = noise(400, seed=0)
         self.shape = star(2000, torch.Generator().manual_seed(0))
-        self._drawn: dict[tuple, tuple[bytes, str]] = {}
-        self.steps = _slider("steps", STEPS, steps)
-        self.shift = _slider("shift", SHIFTS, shift)
-        self.picture = ipywidgets.Image(format="png")
-        self.words = ipywidgets.Label()
-        for slider in (self.steps, self.shift):
-            slider.observe(self._redraw, "value")
-        super().__init__([self.steps, self.shift, self.picture, self.words])
-        self._redraw()
+        self.steps = slider("steps", STEPS, steps)
+        self.shift = slider("shift", SHIFTS, shift)
+        self.picture, self.words = picture_box(None, None), ipywidgets.Label()
+        super().__init__([self.steps, self.shift], [self.picture, self.words])
 
     def states(self, steps: int, shift: float) -> list[torch.Tensor]:
         """Where the particles stand after each step."""
@@ -199,13 +197,7 @@ class FlowSliders(ipywidgets.VBox):
         """Mean distance from the star at the end."""
         return distance(self.states(steps, shift)[-1], self.shape)
 
-    def _redraw(self, _change=None) -> None:
-        setting = self.steps.value, self.shift.value
-        if setting not in self._drawn:
-            self._drawn[setting] = self._draw(*setting)
-        self.picture.value, self.words.value = self._drawn[setting]
-
-    def _draw(self, steps: int, shift: float) -> tuple[bytes, str]:
+    def state(self, steps: int, shift: float) -> tuple[bytes, str]:
         fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.6), layout="constrained")
         left.plot(shifted(steps, shift), "o-", color=PALETTE["text"])
         left.set(xlabel="step", ylabel="sigma", ylim=(-0.02, 1.02))
@@ -213,14 +205,3 @@ class FlowSliders(ipywidgets.VBox):
         trails(right, self.states(steps, shift), self.shape)
         words = f"{steps} steps, shift {shift:g}: {self.off(steps, shift):.3f} from the star"
         return figure(fig, words).data, words
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "sliders for steps and shift over flowing particles; run the notebook to move"
-
-
-def _slider(name: str, options: tuple, value) -> ipywidgets.SelectionSlider:
-    # careful: not while dragging; every value passed on the way would be drawn
-    return ipywidgets.SelectionSlider(
-        options=options, value=value, description=name, continuous_update=False
-    )

@@ -9,6 +9,7 @@ from torch import nn
 from ...mmdit import Block, modulate
 from ...rope import rotate
 from ..heat_maps import heat
+from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown
 
 SIGMAS = (0.9, 0.7, 0.5, 0.3)  # noise levels that the slider offers
@@ -83,36 +84,22 @@ def overlay(picture: Image.Image, amounts: torch.Tensor) -> Image.Image:
     return Image.composite(Image.new("RGB", picture.size, PALETTE["image"]), pale, mask)
 
 
-class Looking(ipywidgets.VBox):
+class AttentionSliders(Panel):
     """Sliders for block and sigma over the attention map. `picture.value` holds its PNG."""
+
+    summary = "sliders for block and sigma over the attention map; run the notebook to move them"
 
     def __init__(self, weights_at: dict, text_length: int, block: int, sigma: float):
         """weights_at[sigma][block]: (S, S), the mean over the heads"""
         self.weights_at, self.text_length = weights_at, text_length
-        self.block = _slider("block", tuple(range(len(weights_at[sigma]))), block)
-        self.sigma = _slider("sigma", tuple(weights_at), sigma)
-        self.picture = ipywidgets.Image(format="png", width=480)
-        self.words = ipywidgets.Label()
-        for control in (self.block, self.sigma):
-            control.observe(self._redraw, "value")
-        super().__init__([self.block, self.sigma, self.picture, self.words])
-        self._redraw()
+        self.block = slider("block", tuple(range(len(weights_at[sigma]))), block)
+        self.sigma = slider("sigma", tuple(weights_at), sigma)
+        self.picture, self.words = picture_box(480, None), ipywidgets.Label()
+        super().__init__([self.block, self.sigma], [self.picture, self.words])
 
-    def _redraw(self, _change=None) -> None:
-        block, sigma = self.block.value, self.sigma.value
-        weights, state = self.weights_at[sigma][block], f"block {block}, sigma {sigma}"
-        self.picture.value = attention_map(
-            weights, self.text_length, state, f"the attention of {state}"
-        ).data
+    def state(self, block: int, sigma: float) -> tuple[bytes, str]:
+        weights, title = self.weights_at[sigma][block], f"block {block}, sigma {sigma}"
+        alt = f"the attention of {title}"
+        drawn = attention_map(weights, self.text_length, title, alt).data
         shares = quarters(weights, self.text_length).items()
-        self.words.value = f"{state}: {', '.join(f'{name} {x:.0%}' for name, x in shares)}"
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "sliders for block and sigma over the attention map; run the notebook to move them"
-
-
-def _slider(name: str, options: tuple, value) -> ipywidgets.SelectionSlider:
-    return ipywidgets.SelectionSlider(
-        options=options, value=value, description=name, continuous_update=False
-    )
+        return drawn, f"{title}: {', '.join(f'{name} {x:.0%}' for name, x in shares)}"

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ... import pictures as shared
 from ...vae import VAE
+from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, figure, png
 
 NONE = "none"  # of the channels
@@ -75,46 +76,30 @@ def scaled(latents, channel: int | str, factor: float) -> torch.Tensor:
     return out
 
 
-class Channels(ipywidgets.VBox):
+class ChannelSliders(Panel):
     """Sliders for a channel and the factor that it is multiplied by, over the decoded picture."""
+
+    summary = "sliders for a latent channel and a factor over the picture; run the notebook to move"
 
     def __init__(self, vae: VAE, latents):
         self.vae, self.latents = vae, latents
-        self.channel = _slider("channel", (NONE, *range(latents.shape[1])), NONE)
-        self.factor = _slider("times", FACTORS, 0)
-        self.picture = ipywidgets.Image(format="png", width=256, height=256)
-        self.words = ipywidgets.Label()
-        for slider in (self.channel, self.factor):
-            slider.observe(self._decode, "value")
-        super().__init__([self.channel, self.factor, self.picture, self.words])
-        self._decode()
+        self.channel = slider("channel", (NONE, *range(latents.shape[1])), NONE)
+        self.factor = slider("times", FACTORS, 0)
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        super().__init__([self.channel, self.factor], [self.picture, self.words])
 
-    def _decode(self, _change=None) -> None:
-        channel, factor = self.channel.value, self.factor.value
-        with torch.no_grad():
-            whole, other = (
-                self.vae.decode(self.vae.denormalize(z))
-                for z in (self.latents, scaled(self.latents, channel, factor))
-            )
-        self.picture.value = png(to_pictures(other)[0])
-        if torch.equal(whole, other):
-            self.words.value = "all channels as they are"
-        else:
-            self.words.value = f"channel {channel} times {factor}: {psnr(other, whole):.1f} dB"
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return (
-            "sliders for a latent channel and a factor over the picture; run the notebook to move"
+    @torch.no_grad()
+    def state(self, channel: int | str, factor: float) -> tuple[bytes, str]:
+        untouched, other = (
+            self.vae.decode(self.vae.denormalize(z))
+            for z in (self.latents, scaled(self.latents, channel, factor))
         )
+        words = "all channels as they are"
+        if not torch.equal(untouched, other):
+            words = f"channel {channel} times {factor}: {psnr(other, untouched):.1f} dB"
+        return png(to_pictures(other)[0]), words
 
 
 def _places(x) -> torch.Tensor:
     """(B, C, h, w) -> (B h w, C)"""
     return x.permute(0, 2, 3, 1).flatten(0, 2)
-
-
-def _slider(name: str, options, value) -> ipywidgets.SelectionSlider:
-    return ipywidgets.SelectionSlider(
-        options=options, value=value, description=name, continuous_update=False
-    )

@@ -1,6 +1,7 @@
 """A LoRA at several scales, and the same LoRA in the spelling of every trainer."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import ipywidgets
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from ...adapt.lora import LoRA
 from ...pictures import sheet as in_rows
 from ...posters import heart
+from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, png
 
 SCALES = (-1, 0, 0.5, 1, 1.5)
@@ -87,32 +89,18 @@ def words(scale: float, pictures: list[Image.Image]) -> str:
     return f"scale {scale:g}: " + ", ".join(heart.found(p) or "nothing known" for p in pictures)
 
 
-class Scale(ipywidgets.VBox):
+class ScaleSlider(Panel):
     """One slider over the pictures of some prompts: how much of the adapter is added."""
 
+    summary = "a slider for the scale of a LoRA over its pictures; run the notebook to move it"
+
     def __init__(self, pipe, adapter: LoRA, prompts: list[str], seeds, start: float = 0):
-        self._painted: dict[float, list[Image.Image]] = {}
-        self._paint = lambda scale: paint_at(pipe, adapter, scale, prompts, seeds)
-        self.scale = ipywidgets.SelectionSlider(
-            options=SCALES, value=start, description="scale", continuous_update=False
-        )
-        self.picture = ipywidgets.Image(format="png")
-        self.words = ipywidgets.Label()
-        self.scale.observe(self._show, "value")
-        super().__init__([self.scale, self.picture, self.words])
-        self._show()
+        # each scale is painted when it is first asked for
+        self.pictures = cache(lambda scale: paint_at(pipe, adapter, scale, prompts, seeds))
+        self.scale = slider("scale", SCALES, start)
+        self.picture, self.words = picture_box(None, None), ipywidgets.Label()
+        super().__init__([self.scale], [self.picture, self.words])
 
-    def pictures(self, scale: float) -> list[Image.Image]:
-        """What is shown at a scale, painted when it is first asked for."""
-        if scale not in self._painted:
-            self._painted[scale] = self._paint(scale)
-        return self._painted[scale]
-
-    def _show(self, _change=None) -> None:
-        pictures = self.pictures(self.scale.value)
-        self.picture.value = png(sheet(pictures))
-        self.words.value = words(self.scale.value, pictures)
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "a slider for the scale of a LoRA over its pictures; run the notebook to move it"
+    def state(self, scale: float) -> tuple[bytes, str]:
+        pictures = self.pictures(scale)
+        return png(sheet(pictures)), words(scale, pictures)

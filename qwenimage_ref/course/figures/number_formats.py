@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.patches import Rectangle
 
+from ..panel import Panel, picture_box
 from ..show import PALETTE, Shown, figure, png
 
 
@@ -197,23 +198,21 @@ def quality(rows: dict[str, dict], alt: str) -> Shown:
     return figure(fig, alt)
 
 
-class Shelf(ipywidgets.VBox):
+class FormatSlider(Panel):
     """A slider over the formats of the weights, above one prompt's picture in each."""
+
+    summary = "a slider for the format of the weights over the picture that they paint"
 
     def __init__(self, pictures: dict, words: dict[str, str]):
         if pictures.keys() != words.keys():
-            raise ValueError(f"pictures of {list(pictures)}, but words for {list(words)}")
-        self._states = {name: (png(picture), words[name]) for name, picture in pictures.items()}
+            raise ValueError(
+                f"pictures and words must be of the same formats, got {list(pictures)} and "
+                f"{list(words)}"
+            )
+        self._shown = {name: (png(pictures[name]), words[name]) for name in pictures}
         self.format = ipywidgets.SelectionSlider(options=list(pictures), description="format")
-        self.picture = ipywidgets.Image(format="png", width=256, height=256)
-        self.words = ipywidgets.Label()
-        self.format.observe(self._show, names="value")
-        self._show()
-        super().__init__([self.format, self.picture, self.words])
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        super().__init__([self.format], [self.picture, self.words])
 
-    def _show(self, _=None) -> None:
-        self.picture.value, self.words.value = self._states[self.format.value]
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "a slider for the format of the weights over the picture that they paint"
+    def state(self, name: str) -> tuple[bytes, str]:
+        return self._shown[name]

@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from ...rope import positions
+from ..panel import Panel, picture_box, slider
 from ..show import DPI, PALETTE, Shown, figure, shown
 
 SIDES = tuple(range(1, 10))  # rows or columns that the sliders offer
@@ -72,32 +73,18 @@ def clocks(angles, pairs: list[str], alt: str) -> Shown:
     return figure(fig, alt)
 
 
-class Grid(ipywidgets.VBox):
+class GridSliders(Panel):
     """Sliders for rows and columns over the position map. `picture.value` holds its PNG."""
 
+    summary = "sliders for rows and columns over the position map; run the notebook to move them"
+
     def __init__(self, rows: int, cols: int):
-        self.rows = _slider("rows", rows)
-        self.cols = _slider("columns", cols)
-        self.picture = ipywidgets.Image(format="png", width=460, height=460)
-        self.words = ipywidgets.Label()
-        for control in (self.rows, self.cols):
-            control.observe(self._redraw, "value")
-        super().__init__([self.rows, self.cols, self.picture, self.words])
-        self._redraw()
+        self.rows, self.cols = slider("rows", SIDES, rows), slider("columns", SIDES, cols)
+        self.picture, self.words = picture_box(460, 460), ipywidgets.Label()
+        super().__init__([self.rows, self.cols], [self.picture, self.words])
 
-    def _redraw(self, _change=None) -> None:
-        state = self.rows.value, self.cols.value
-        self.picture.value, self.words.value = position_map(*state).data, say(*state)
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "sliders for rows and columns over the position map; run the notebook to move them"
-
-
-def _slider(name: str, value: int) -> ipywidgets.SelectionSlider:
-    return ipywidgets.SelectionSlider(
-        options=SIDES, value=value, description=name, continuous_update=False
-    )
+    def state(self, rows: int, cols: int) -> tuple[bytes, str]:
+        return position_map(rows, cols).data, say(rows, cols)
 
 
 def _cell(ax, row: int, col: int, colour: str) -> None:

@@ -6,6 +6,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 
 from ..heat_maps import shade
+from ..panel import Panel
 from ..show import PALETTE, Shown, figure
 
 SPELLED = {"\n": "↵", "<|im_start|>": "‹start›", "<|im_end|>": "‹end›"}
@@ -67,27 +68,21 @@ def strip(tokens: list[str], shares) -> str:
     return " ".join(words)
 
 
-class Reader(ipywidgets.VBox):
-    """Sliders for the token that reads and the layer; `pages.value` holds a strip for each head."""
+class TextAttentionSliders(Panel):
+    """Sliders for layer and query token; `strips.value` holds a strip of tokens for each head."""
+
+    summary = "sliders for layer and token over the words it reads; run the notebook to move"
 
     def __init__(self, tokens: list[str], maps):
         self.tokens, self.maps = tokens, maps
         L, _, T, _ = maps.shape
         self.layer = ipywidgets.IntSlider(L - 2, 0, L - 1, description="layer")
         self.token = ipywidgets.IntSlider(T - 1, 0, T - 1, description="token")
-        self.pages = ipywidgets.HTML()
-        for slider in (self.layer, self.token):
-            slider.observe(self._turn, "value")
-        super().__init__([self.layer, self.token, self.pages])
-        self._turn()
+        self.strips = ipywidgets.HTML()
+        super().__init__([self.layer, self.token], [self.strips])
 
-    def _turn(self, _change=None) -> None:
-        reading = self.token.value
-        lines = [f"<b>{html.escape(spelled(self.tokens[reading]))}</b> reads:"]
-        for head, shares in enumerate(self.maps[self.layer.value, :, reading].tolist()):
-            lines.append(f"head {head}: {strip(self.tokens[: reading + 1], shares)}")
-        self.pages.value = "<br>".join(lines)
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "sliders for layer and token over the words it reads; run the notebook to move"
+    def state(self, layer: int, token: int) -> tuple[str]:
+        lines = [f"<b>{html.escape(spelled(self.tokens[token]))}</b> reads:"]
+        for head, shares in enumerate(self.maps[layer, :, token].tolist()):
+            lines.append(f"head {head}: {strip(self.tokens[: token + 1], shares)}")
+        return ("<br>".join(lines),)

@@ -6,6 +6,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
+from ..panel import Panel, picture_box
 from ..show import PALETTE, Shown, figure, png
 
 STREAMS = {"img": ("image", "image"), "txt": ("text", "text")}  # name in words, colour
@@ -99,27 +100,22 @@ def file_bytes(content: bytes, regions: dict[str, tuple[int, int, str]], alt: st
     return figure(fig, alt)
 
 
-class Exits(ipywidgets.VBox):
-    """A slider over the depth: what the machine would paint if it left after that many blocks."""
+class DepthSlider(Panel):
+    """A slider over the depth: the picture if the network ended after that many blocks."""
+
+    summary = "a slider for the number of blocks over the picture that they would paint"
 
     def __init__(self, pictures: list, errors: list[float]):
         if len(pictures) != len(errors):
-            raise ValueError(f"{len(pictures)} pictures, but {len(errors)} errors")
-        self._states = [
-            (png(picture), f"after {blocks} blocks the velocity is off by {error:.2f}")
-            for blocks, (picture, error) in enumerate(zip(pictures, errors))
-        ]
+            raise ValueError(
+                f"pictures and errors must be as many, got {len(pictures)} and {len(errors)}"
+            )
+        self._pngs, self._errors = list(map(png, pictures)), errors
         last = len(pictures) - 1
         self.blocks = ipywidgets.IntSlider(last, 0, last, description="blocks")
-        self.picture = ipywidgets.Image(format="png", width=256, height=256)
-        self.words = ipywidgets.Label()
-        self.blocks.observe(self._show, names="value")
-        self._show()
-        super().__init__([self.blocks, self.picture, self.words])
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        super().__init__([self.blocks], [self.picture, self.words])
 
-    def _show(self, _=None) -> None:
-        self.picture.value, self.words.value = self._states[self.blocks.value]
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "a slider for the number of blocks over the picture that they would paint"
+    def state(self, blocks: int) -> tuple[bytes, str]:
+        words = f"after {blocks} blocks the velocity is off by {self._errors[blocks]:.2f}"
+        return self._pngs[blocks], words

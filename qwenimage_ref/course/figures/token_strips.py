@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from ... import bpe
 from ...tokenizer import Tokenizer, TokenizerError
+from ..panel import Panel
 from ..show import PALETTE, Shown, figure
 
 ROLES = ("light", "image", "joint", "accent")  # of neighbours, in turn
@@ -116,8 +117,10 @@ def _characters(ax, data: bytes, top: float) -> None:
         at += count
 
 
-class Typing(ipywidgets.VBox):
+class TokenField(Panel):
     """A text field over the strip of what is typed; `strip.value` holds its HTML."""
+
+    summary = "a text field over the strip of its tokens; run the notebook to type"
 
     def __init__(self, tokenizer: Tokenizer, text: str):
         self.tokenizer = tokenizer
@@ -125,22 +128,14 @@ class Typing(ipywidgets.VBox):
             text, description="text", layout=ipywidgets.Layout(width="40em")
         )
         self.strip, self.count = ipywidgets.HTML(), ipywidgets.Label()
-        self.text.observe(self._cut, "value")
-        super().__init__([self.text, self.strip, self.count])
-        self._cut()
+        super().__init__([self.text], [self.strip, self.count])
 
-    def _cut(self, _change=None) -> None:
+    def state(self, text: str) -> tuple[str | None, str]:
         try:
-            cut = pieces(self.tokenizer, self.text.value)
+            cut = pieces(self.tokenizer, text)
         except TokenizerError as error:  # half a character; the old strip stays
-            self.count.value = str(error)
-            return
-        self.strip.value = Strip(cut)._repr_html_()
-        self.count.value = summary(self.text.value, cut)
-
-    def __repr__(self) -> str:
-        """What readers see where no widget can be: on GitHub, in print."""
-        return "a text field over the strip of its tokens; run the notebook to type"
+            return None, str(error)
+        return Strip(cut)._repr_html_(), summary(text, cut)
 
 
 def summary(text: str, cut: list[list]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from tqdm import tqdm
 
 from ... import __version__
@@ -102,14 +102,21 @@ def build(path: Path) -> tuple[Path, float]:
     try:
         run(notebook, folder)
         tidy(notebook)
+    except CellTimeoutError as error:
+        raise BuildError(f"{path.name}: {str(error).splitlines()[0]}") from None
     except (CellExecutionError, BuildError) as error:
         plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))  # tracebacks come in colours
         raise BuildError(f"{path.name}: {plain}") from None
     seconds = time.perf_counter() - start
     target = folder / path.with_suffix(".ipynb").name
     nbformat.validate(notebook)
-    with whole_file(target) as partial:
-        nbformat.write(notebook, partial)
+    try:
+        with whole_file(target) as partial:
+            nbformat.write(notebook, partial)
+    except OSError as error:
+        raise BuildError(
+            f"{target} could not be written ({error.strerror}); make room. The old one stays"
+        ) from None
     return target, seconds
 
 

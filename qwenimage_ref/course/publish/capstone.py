@@ -10,18 +10,15 @@ stands around them, the comparisons first of all, is the package's own and not t
 
 import argparse
 import ast
-import contextlib
-import importlib.abc
-import importlib.util
 import sys
-import traceback
 from pathlib import Path
 
 from ...repository import ROOT, in_a_clone
+from .grading import grade
+from .learners_package import HOME, MODULES, PACKAGE, CapstoneError
+from .whole import write_files
 
-PACKAGE = "qwenimage_ref"
-HOME = ROOT / "qwenimage_ref"
-BLANK = HOME.parent / "blank"
+BLANK = ROOT / "blank"
 
 # The files of the model path, in the order of the course, and what stays in them: constructors,
 # which name the parameters, and what is about files, speed and good manners.
@@ -44,15 +41,8 @@ FILES = {
         *("QwenImage.__call__", "QwenImage._check_size", "QwenImage._bytes_needed"),
     },
 }
-CHAPTERS = dict(zip(FILES, ("02", "02", "03", "04", "05", "06", "08", "09")))
+CHAPTERS = dict(zip(MODULES, ("02", "02", "03", "04", "05", "06", "08", "09")))
 EMPTY = "raise NotImplementedError"
-
-
-class CapstoneError(ValueError):
-    """A folder that cannot be written or graded; one line with the remedy."""
-
-
-# ---- blank
 
 
 def functions(text: str) -> dict[str, ast.FunctionDef]:
@@ -66,7 +56,7 @@ def functions(text: str) -> dict[str, ast.FunctionDef]:
 
 
 def to_write(module: str, text: str) -> dict[str, ast.FunctionDef]:
-    """The functions of a file that are left to the reader."""
+    """The functions of a file that are left to the learner."""
     return {
         name: node
         for name, node in functions(text).items()
@@ -75,7 +65,7 @@ def to_write(module: str, text: str) -> dict[str, ast.FunctionDef]:
 
 
 def blanked(module: str, text: str) -> str:
-    """The file with signatures and docstrings, and nothing in the bodies left to the reader."""
+    """The file with signatures and docstrings, and nothing in the bodies left to the learner."""
     lines = text.splitlines()
     for node in reversed(to_write(module, text).values()):
         documented = ast.get_docstring(node) is not None
@@ -110,12 +100,15 @@ taken from the course's package, whatever you do to it here.
 
 
 def write_blank(folder: Path) -> int:
-    """A copy of the package without the bodies -> how many functions wait there to be written."""
+    """A copy of the package without the bodies -> the number of functions to be written.
+
+    The folder is written as a whole or not at all. Raises CapstoneError, or OSError.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CapstoneError(
             f"{folder} is there already, and may hold your work; name another: make blank TO=folder"
         )
-    rows, count = [], 0
+    files = {}
     for source in sorted(HOME.rglob("*.py")):
         place = source.relative_to(HOME)
         if place.parts[0] == "course":  # its answers and checkers stay where the course is
@@ -123,9 +116,15 @@ def write_blank(folder: Path) -> int:
         text = source.read_text(encoding="utf-8")
         if place.stem in FILES and len(place.parts) == 1:
             text = blanked(place.stem, text)
-        target = folder / PACKAGE / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8", newline="\n")
+        files[f"{PACKAGE}/{place.as_posix()}"] = text
+    files["README.md"], count = _readme()
+    write_files(folder, files)
+    return count
+
+
+def _readme() -> tuple[str, int]:
+    """The blank's README.md, and the number of functions that it lists."""
+    rows, count = [], 0
     for module in FILES:
         text = (HOME / f"{module}.py").read_text(encoding="utf-8")
         names = to_write(module, text)
@@ -134,118 +133,7 @@ def write_blank(folder: Path) -> int:
         rows.append(f"| `{module}.py` | {CHAPTERS[module]} | {gone} | {listed} |")
         count += len(names)
     words = {"package": PACKAGE, "count": count, "files": len(FILES), "blank": BLANK.name}
-    (folder / "README.md").write_text(
-        README.format(rows="\n".join(rows), **words), encoding="utf-8", newline="\n"
-    )
-    return count
-
-
-# ---- grade
-
-
-class Finder(importlib.abc.MetaPathFinder):
-    """The reader's files of the model path, and those beside them that the package has not."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def find_spec(self, name, path=None, target=None):
-        if name == PACKAGE:
-            places = {"submodule_search_locations": [str(HOME)]}
-            return importlib.util.spec_from_file_location(name, HOME / "__init__.py", **places)
-        package, _, module = name.rpartition(".")
-        file = self.folder / f"{module}.py"
-        own = file.is_file() and not (HOME / file.name).exists() and not (HOME / module).exists()
-        if package != PACKAGE or not (module in FILES or own):
-            return None
-        return importlib.util.spec_from_file_location(name, file)
-
-
-def package_of(folder: Path) -> Path:
-    """The reader's package in a folder. Raises CapstoneError where a file of it is missing."""
-    package = folder / PACKAGE
-    if not package.is_dir():
-        raise CapstoneError(
-            f"{folder} holds no {PACKAGE}/; write one with `make blank`, or name another: "
-            "make grade OF=folder"
-        )
-    missing = [f"{module}.py" for module in FILES if not (package / f"{module}.py").is_file()]
-    if missing:
-        raise CapstoneError(f"{package} lacks {', '.join(missing)}; copy it from a new blank")
-    return package
-
-
-@contextlib.contextmanager
-def readers_package(folder: Path):
-    """Inside, the package's modules of the model path are those of the folder, imported anew."""
-    package = package_of(folder).resolve()
-    finder, cached = Finder(package), sys.dont_write_bytecode
-    before = _modules()
-    for name in before:
-        del sys.modules[name]
-    sys.meta_path.insert(0, finder)
-    sys.dont_write_bytecode = True  # nothing is left behind in the reader's folder
-    try:
-        _import_all(package)
-        yield package
-        demand_readers(package)
-    finally:
-        sys.meta_path.remove(finder)
-        sys.dont_write_bytecode = cached
-        for name in _modules():
-            del sys.modules[name]
-        sys.modules.update(before)
-
-
-def _modules() -> dict:
-    return {
-        name: sys.modules[name] for name in [*sys.modules] if f"{name}.".startswith(f"{PACKAGE}.")
-    }
-
-
-def _import_all(package: Path) -> None:
-    for module in FILES:
-        try:
-            importlib.import_module(f"{PACKAGE}.{module}")
-        except Exception as error:
-            if isinstance(error, SyntaxError):
-                line, what = error.lineno, error.msg
-            else:
-                line, what = _line(package, error), f"{type(error).__name__}: {error}"
-            raise CapstoneError(f"{module}.py cannot be imported, line {line}: {what}") from None
-    demand_readers(package)
-
-
-def _line(package: Path, error: Exception) -> int | str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return next(
-        (one.lineno for one in reversed(frames) if package in Path(one.filename).parents), "?"
-    )
-
-
-def demand_readers(package: Path) -> None:
-    """Raises CapstoneError unless every module of the model path was loaded from the folder."""
-    for module in FILES:
-        found = Path(sys.modules[f"{PACKAGE}.{module}"].__file__).resolve()
-        if found != package / f"{module}.py":
-            raise CapstoneError(f"{module} was loaded from {found}, which is not yours; not graded")
-
-
-def grade(folder: Path, only: str = "") -> bool:
-    """Print a row for each part -> whether all are equal. Raises CapstoneError, or ValueError.
-
-    only: how the names of the parts begin.
-    """
-    with readers_package(folder) as package:
-        compare = importlib.import_module(f"{PACKAGE}.parity.grade.run")
-        print(f"graded: {len(FILES)} files of {package}")
-        rows = []
-        for row in compare.rows(package, HOME.parent / "data" / "pocket", only):
-            print(row, flush=True)
-            rows.append(row)
-    equal = sum(row.equal for row in rows)
-    print(f"{equal} of {len(rows)} parts: equal")
-    return equal == len(rows)
+    return README.format(rows="\n".join(rows), **words), count
 
 
 @in_a_clone
@@ -262,6 +150,13 @@ def main(arguments: list[str] | None = None) -> int:
         count = write_blank(folder)
     except ValueError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"{folder} could not be written ({error.strerror}), and nothing was; make room, or "
+            "name another: make blank TO=folder",
+            file=sys.stderr,
+        )
         return 2
     print(f"{folder}: {count} functions to write; its README.md lists them")
     return 0

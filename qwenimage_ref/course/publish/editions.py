@@ -20,6 +20,7 @@ from ...repository import in_a_clone
 from ..show import ROOT
 from . import build
 from .solutions import STAND_IN, STORED, EditionError, plain_check, solved
+from .whole import write_files
 
 DIFFICULTY = re.compile(r"(★+)☆* · (\d+) minutes")
 FOLD = re.compile(r"<details><summary>([^<]+)</summary>.*?</details>\n*", re.S)
@@ -150,9 +151,13 @@ def write(kind: str, folder: Path, sources: list[Path] | None = None) -> list[Ex
                 f"{path} is there already and has changed; move {folder} away, or name another "
                 f"folder: make {kind} TO=folder"
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    try:
+        write_files(folder, files)
+    except OSError as error:
+        raise EditionError(
+            f"{folder} could not be written ({error.strerror}), and nothing was; make room, or "
+            f"name another folder: make {kind} TO=folder"
+        ) from None
     return exercises
 
 

@@ -17,6 +17,7 @@ from ...repository import MEASUREMENTS, in_a_clone
 from ...text_encoder import TextEncoder
 from ...vae import VAE
 from ...vision import Vision
+from ..record import run_ours
 from ..reference import (
     copy_weights,
     random_weights,
@@ -25,7 +26,6 @@ from ..reference import (
     reference_vae,
     reference_vision,
     run,
-    run_ours,
 )
 from ..tolerances import within
 from ..trace import difference

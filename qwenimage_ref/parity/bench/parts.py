@@ -26,7 +26,8 @@ from ...provenance import provenance
 from ...repository import ROOT
 from ...tokenizer import Tokenizer
 from ...vae import VAE
-from ..reference import copy_weights, random_weights, reference_mmdit, reference_vae, run, run_ours
+from ..record import run_ours
+from ..reference import copy_weights, random_weights, reference_mmdit, reference_vae, run
 from ..tolerances import within
 from ..trace import difference
 from .fresh_process import can_measure_memory, measure_call, measure_import

@@ -1,42 +1,30 @@
 """Every part of the model path beside the reference, whoever wrote it: the rows of `make grade`.
 
-Small networks with random weights say where numbers first part; the pocket weights join the parts.
-A part that is not written, or that stops, leaves the others to be compared.
+Small networks with random weights show where numbers first part; the pocket weights join the parts.
+The graded code computes its values in a process of its own (ours.py); here they are compared.
 """
 
-import traceback
-from collections.abc import Callable, Iterator
+import functools
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import diffusers
 import torch
 
-from .networks import (
-    mmdit,
-    noise,
-    positions,
-    rotate,
-    rotations,
-    statistics,
-    text_encoder,
-    vae,
-    whole,
-)
-from .pipeline import (
-    euler,
-    guidance,
-    ids,
-    levels,
-    packing,
-    picture,
-    prompts,
-    start,
-    states,
-    texts,
-    times,
-)
+from . import their_networks, their_pipeline
+from .cases import NETWORKS, PARTS
+from .findings import Comparison
+
+LONGEST = 300  # characters of a finding; an exception of the graded code may say anything
+GIVEN = {  # inputs that only the reference can compute
+    "texts": their_pipeline.ids_of_texts,
+    "rotate": lambda pocket: their_networks.rotation(),
+    "packing": lambda pocket: their_pipeline.packed(),
+    "times": lambda pocket: their_pipeline.levels_of_times(),
+    "euler": lambda pocket: their_pipeline.levels_of_steps(),
+}
+
+diffusers.utils.logging.set_verbosity_error()
 
 
 @dataclass(frozen=True)
@@ -51,73 +39,52 @@ class Row:
         return f"{self.part:44} {self.finding}"
 
 
-def rows(package: Path, pocket: Path, only: str = "") -> Iterator[Row]:
-    """A row for each part of the model path, in the order of the model's own data flow.
+def chosen(only: str = "") -> list[str]:
+    """The parts whose names begin with `only`. Raises ValueError where none does."""
+    names = [part for part in PARTS if part.startswith(only)]
+    if not names:
+        known = ", ".join(dict.fromkeys(part.partition(":")[0] for part in PARTS))
+        raise ValueError(f"no part is called {only!r}; there are {known}")
+    return names
 
-    package: where the compared code lies. pocket: weights in the official layout. only: how the
-    names of the parts begin. Raises ValueError where none does.
+
+def given(part: str, pocket: Path):
+    """What a part gets besides the inputs in cases.py: weights, or inputs of the reference's."""
+    if part in NETWORKS:
+        return their_networks.weights(part)
+    return GIVEN.get(PARTS[part], lambda pocket: None)(pocket)
+
+
+@functools.cache
+@torch.no_grad()
+def comparisons(part: str, pocket: Path) -> list[Comparison]:
+    """One comparison for each value that ours.py yields of this part."""
+    module = their_networks if hasattr(their_networks, PARTS[part]) else their_pipeline
+    return list(getattr(module, PARTS[part])(part, pocket))
+
+
+def row(part: str, answer: dict, pocket: Path) -> Row:
+    """An answer of ours.py beside the reference's values.
+
+    It comes from a process in which anything may have run, so its form is not trusted either.
     """
-    parts = _parts(pocket)
-    chosen = [part for part in parts if part.startswith(only)]
-    if not chosen:
-        names = ", ".join(dict.fromkeys(part.partition(":")[0] for part in parts))
-        raise ValueError(f"no part is called {only!r}; there are {names}")
-    diffusers.utils.logging.set_verbosity_error()
-    for part in chosen:
-        with torch.no_grad():
-            yield _row(package, part, parts[part])
-
-
-def _row(package: Path, part: str, compare: Callable) -> Row:
     try:
-        finding = next(filter(None, compare()), "")
-    except Exception as error:
-        return Row(part, False, _stopped(package, error))
-    return Row(part, not finding, finding or "equal")
+        finding = _finding(comparisons(part, pocket), answer["values"], answer["stopped"])
+    except (TypeError, KeyError, AttributeError, RuntimeError, ValueError) as error:
+        finding = f"gives an answer that cannot be compared ({type(error).__name__}: {error})"
+    return Row(part, finding == "", one_line(finding) or "equal")
 
 
-def _stopped(package: Path, error: Exception) -> str:
-    """Which function is not written, or which line stopped."""
-    frames = [
-        (Path(frame.f_code.co_filename), frame.f_code.co_qualname, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    own = [one for one in frames if one[0].parent == package]
-    if isinstance(error, NotImplementedError) and own and own[-1] == frames[-1]:
-        return f"not yet written: {own[-1][0].stem}.{own[-1][1]}"
-    place = f" at {own[-1][0].name}, line {own[-1][2]}, {own[-1][1]}" if own else ""
-    words = " ".join(str(error).split())
-    return f"stops{place}: {type(error).__name__}: {words[:160]}"
+def _finding(compared: list[Comparison], values: list, stopped: str) -> str:
+    for compare, value in zip(compared, values):
+        if finding := compare(value):
+            return finding
+    if stopped or len(values) != len(compared):
+        return stopped or f"gives {len(values)} values, not {len(compared)}"
+    return ""
 
 
-def _parts(pocket: Path) -> dict[str, Callable]:
-    """Name of a part -> what compares it: findings, empty where there is nothing to find."""
-    return {
-        "tokenizer: text to ids": partial(ids, pocket),
-        "tokenizer: ids to text": partial(texts, pocket),
-        "tokenizer: a prompt in its letter": partial(prompts, pocket),
-        "text encoder: a prompt": partial(text_encoder, ids=whole(2, 9)),
-        "text encoder: shorter prompts, padded": partial(text_encoder, ids=whole(3, 11), pad=True),
-        "text encoder: quiet states": partial(text_encoder, ids=whole(2, 7), quiet=True),
-        "vae: picture to latents": partial(vae, {"img": noise(2, 3, 24, 56).clamp(-1, 1)}),
-        "vae: latents to picture": partial(vae, {"z": noise(2, 5, 3, 7)}),
-        "vae: the scale of latents": statistics,
-        "rope: angles of positions": rotations,
-        "rope: positions of grids": positions,
-        "rope: pairs turned": rotate,
-        "mmdit: a picture of odd size": partial(mmdit, [(1, 5, 7)]),
-        "mmdit: shorter prompts, padded": partial(mmdit, [(1, 4, 3)], pad=True),
-        "mmdit: quiet streams": partial(mmdit, [(1, 4, 6)], quiet=True),
-        "mmdit: condition pictures": partial(mmdit, [(1, 5, 7), (1, 3, 8)], zero_cond_t=True),
-        "mmdit: layers": partial(
-            mmdit, [(3, 4, 2), (1, 4, 2)], use_layer3d_rope=True, use_additional_t_cond=True
-        ),
-        "sampler: tokens of latents": packing,
-        "sampler: noise levels": levels,
-        "sampler: the time that is told": times,
-        "sampler: Euler steps": euler,
-        "sampler: guidance": guidance,
-        "pipeline: states of prompts": partial(states, pocket),
-        "pipeline: noise": partial(start, pocket),
-        "pipeline: a picture from end to end": partial(picture, pocket),
-    }
+def one_line(text: str) -> str:
+    """Printable characters of a text of any origin, on one line of bounded length."""
+    line = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

@@ -22,12 +22,11 @@ from ...files import CheckpointError, find_tensors, open_file, shorten
 from ...mmdit import Block, MMDiT
 from ...text_encoder import Layer, TextEncoder
 from ...vae import VAE
+from ..record import official_name, run_ours
 from ..reference import (
     build_text_encoder,
-    official_name,
     reference_mmdit,
     reference_vae,
-    run_ours,
     told_to_block,
     told_to_layer,
 )
