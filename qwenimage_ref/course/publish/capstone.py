@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...repository import ROOT, in_a_clone
 from .grading import grade
-from .learners_package import HOME, MODULES, PACKAGE, CapstoneError
+from .learners_package import MODULES, PACKAGE, PACKAGE_FOLDER, CapstoneError
 from .whole import write_files
 
 BLANK = ROOT / "blank"
@@ -109,8 +109,8 @@ def write_blank(folder: Path) -> int:
             f"{folder} is there already, and may hold your work; name another: make blank TO=folder"
         )
     files = {}
-    for source in sorted(HOME.rglob("*.py")):
-        place = source.relative_to(HOME)
+    for source in sorted(PACKAGE_FOLDER.rglob("*.py")):
+        place = source.relative_to(PACKAGE_FOLDER)
         if place.parts[0] == "course":  # its answers and checkers stay where the course is
             continue
         text = source.read_text(encoding="utf-8")
@@ -126,7 +126,7 @@ def _readme() -> tuple[str, int]:
     """The blank's README.md, and the number of functions that it lists."""
     rows, count = [], 0
     for module in FILES:
-        text = (HOME / f"{module}.py").read_text(encoding="utf-8")
+        text = (PACKAGE_FOLDER / f"{module}.py").read_text(encoding="utf-8")
         names = to_write(module, text)
         gone = len(text.splitlines()) - len(blanked(module, text).splitlines()) + len(names)
         listed = ", ".join(f"`{name}`" for name in names)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from ...repository import POCKET, ROOT
+from ...repository import PACKAGE as PACKAGE_FOLDER
+from ...repository import POCKET
 
 PACKAGE = "qwenimage_ref"
-HOME = ROOT / PACKAGE
 MODULES = ("bpe", "tokenizer", "text_encoder", "vae", "rope", "mmdit", "sampler", "pipeline")
 
 
@@ -37,11 +37,17 @@ class Finder(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         if name == PACKAGE:
-            places = {"submodule_search_locations": [str(HOME)]}
-            return importlib.util.spec_from_file_location(name, HOME / "__init__.py", **places)
+            places = {"submodule_search_locations": [str(PACKAGE_FOLDER)]}
+            return importlib.util.spec_from_file_location(
+                name, PACKAGE_FOLDER / "__init__.py", **places
+            )
         package, _, module = name.rpartition(".")
         file = self.folder / f"{module}.py"
-        own = file.is_file() and not (HOME / file.name).exists() and not (HOME / module).exists()
+        own = (
+            file.is_file()
+            and not (PACKAGE_FOLDER / file.name).exists()
+            and not (PACKAGE_FOLDER / module).exists()
+        )
         if package != PACKAGE or not (module in MODULES or own):
             return None
         return importlib.util.spec_from_file_location(name, file)
