@@ -1,6 +1,8 @@
 """The diffusion transformer: two streams, image and text, that meet in joint attention."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -191,6 +193,27 @@ class FinalNorm(nn.Module):
         return modulate(img, shift, scale)
 
 
+def visible(txt_mask, mask, image_tokens: int):
+    """(B, T) or None, (B, 1, S, S) or None -> what attention may see; None: all tokens see all"""
+    if txt_mask is None:
+        return mask
+    real = F.pad(txt_mask, (0, image_tokens), value=True)[:, None, None]  # (B, 1, 1, S)
+    return real if mask is None else real & mask
+
+
+class Call(NamedTuple):
+    """The arguments of one forward pass of the MMDiT."""
+
+    img: torch.Tensor
+    txt: torch.Tensor
+    sigma: torch.Tensor
+    grids: list[tuple]
+    txt_mask: torch.Tensor | None = None
+    after_block: Callable | None = None
+    mask: torch.Tensor | None = None
+    txt_positions: torch.Tensor | None = None
+
+
 class MMDiT(nn.Module):
     """Packed noisy latents, text states and noise level to the velocity noise - data."""
 
@@ -207,40 +230,60 @@ class MMDiT(nn.Module):
         self.norm_out = FinalNorm(dim)
         self.proj_out = nn.Linear(dim, config.in_channels)
 
-    def forward(self, img, txt, sigma, grids, txt_mask=None, after_block=None):
+    def forward(
+        self, img, txt, sigma, grids, txt_mask=None, after_block=None, mask=None, txt_positions=None
+    ):
         """(B, I, 64), (B, T, Dt), (B,) -> (B, I_target, 64)
 
         img: packed latents of the target grid, then of the condition images.
         txt: text states; txt_mask (B, T), true where a token is real, only if some are padding.
         sigma: noise level in [0, 1], 1 is pure noise. grids: [(frames, rows, cols), ...] in tokens.
         after_block(i, img_target) -> img_target sees and may change the target after block i.
+        mask: (B, 1, S, S), true where a token (row) may see another (column), text first.
+        txt_positions: (T, 3), in place of the positions that MSRoPE gives the text.
+        """
+        call = Call(img, txt, sigma, grids, txt_mask, after_block, mask, txt_positions)
+        return self.many([call])[0]
+
+    def many(self, calls: list) -> list[torch.Tensor]:
+        """Answers to several calls, tuples of forward's arguments, from one pass over the blocks
+
+        Texts and grids may differ in length from call to call.
+        """
+        calls = [Call(*call) for call in calls]
+        embedded = [self.embed(*call[:5], call.mask, call.txt_positions) for call in calls]
+        streams, shared = [(img, txt) for img, txt, _ in embedded], [each for *_, each in embedded]
+        targets = [math.prod(call.grids[0]) for call in calls]
+        for i, block in enumerate(self.transformer_blocks):
+            for n, call in enumerate(calls):
+                img, txt = block(*streams[n], *shared[n])
+                if call.after_block is not None:
+                    changed = call.after_block(i, img[:, : targets[n]])
+                    img = torch.cat([changed, img[:, targets[n] :]], dim=1)
+                streams[n] = img, txt
+        images = [img[:, :target] for (img, _), target in zip(streams, targets)]
+        return [self.velocity(img, each) for img, each in zip(images, shared)]
+
+    def embed(self, img, txt, sigma, grids, txt_mask=None, mask=None, txt_positions=None):
+        """Both streams embedded, and what all blocks share: temb, rotations, mask, times
+
+        -> img (B, I, D), txt (B, T, D), (temb (B, R, D), (I, K/2), (T, K/2), mask or None, times)
         """
         target = math.prod(grids[0])
-        img, txt, told = self.enter(img, txt, sigma, grids, txt_mask)
-        for i, block in enumerate(self.transformer_blocks):
-            img, txt = block(img, txt, *told)
-            if after_block is not None:
-                img = torch.cat([after_block(i, img[:, :target]), img[:, target:]], dim=1)
-        return self.leave(img[:, :target], told)
-
-    def enter(self, img, txt, sigma, grids, txt_mask=None):
-        """What comes before the blocks -> img (B, I, D), txt (B, T, D), what every block is told"""
-        target = math.prod(grids[0])
-        img_rotation, txt_rotation = self.rotations(grids, txt.shape[1], img.device)
-        mask = None if txt_mask is None else F.pad(txt_mask, (0, img.shape[1]), value=True)
-        mask = None if mask is None else mask[:, None, None]  # (B, 1, 1, T + I)
+        img_rotation, txt_rotation = self.rotations(grids, txt.shape[1], img.device, txt_positions)
         times, temb = self.times(sigma.to(img.dtype), target, img.shape[1])
-        told = (temb, img_rotation, txt_rotation, mask, times)
-        return self.img_in(img), self.txt_in(self.txt_norm(txt)), told
+        shared = (temb, img_rotation, txt_rotation, visible(txt_mask, mask, img.shape[1]), times)
+        return self.img_in(img), self.txt_in(self.txt_norm(txt)), shared
 
-    def leave(self, img, told):
-        """What comes after them: the target's tokens (B, I, D) -> their velocity (B, I, 64)"""
-        temb, *_ = told
+    def velocity(self, img, shared):
+        """The target's tokens behind the blocks (B, I, D) -> their velocity (B, I, 64)"""
+        temb, *_ = shared
         return self.proj_out(self.norm_out(img, temb[:, :1]))
 
-    def rotations(self, grids, text_length, device="cpu"):
+    def rotations(self, grids, text_length, device="cpu", txt_positions=None):
         """Grids, T -> (I, K/2), (T, K/2) complex"""
         img, txt = positions(grids, text_length, self.config.use_layer3d_rope)
+        txt = txt if txt_positions is None else txt_positions
         axes = self.config.axes_dims_rope
         return rotations(img.to(device), axes), rotations(txt.to(device), axes)
 
@@ -248,7 +291,7 @@ class MMDiT(nn.Module):
         """(B,) -> (I,) or None, (B, R, D): the time row of each image token, and the rows"""
         if not self.config.zero_cond_t:
             return None, self.time_text_embed(sigma.unsqueeze(1))
-        # Edit-2511: condition images are clean, so their tokens are told time 0
+        # Edit-2511: condition images are clean, so their tokens have time 0
         rows = torch.stack([sigma, torch.zeros_like(sigma)], dim=1)
         times = (torch.arange(total, device=sigma.device) >= target).long()
         return times, self.time_text_embed(rows)

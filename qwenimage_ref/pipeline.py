@@ -6,14 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .adapt.streaming import stream_mmdit, stream_text_encoder, text_states, velocities
-from .checkpoint import load_into, locate
-from .checkpoint.model_folder import demand_one_model, empty_networks, read_model_index
+from .conditions import Branch
 from .config import SchedulerConfig
-from .formats.recognise import demand
-from .formats.single_file import load_text_encoder, load_transformer, load_vae
 from .free_memory import free_memory
-from .mmdit import MMDiT
+from .mmdit import Call, MMDiT
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
@@ -55,43 +51,10 @@ class QwenImage:
         Raises CheckpointError, ConfigError or TokenizerError with one line that names what is
         missing or damaged.
         """
-        folder = locate.resolve(folder_or_hub_id)
-        device = torch.device(device)
-        exact = device.type == "cpu" and not stream
-        dtype = dtype or (torch.float32 if exact else torch.bfloat16)
-        if dtype == torch.float16:
-            raise ValueError(
-                "dtype float16: the image stream of the released weights reaches 200,000 and "
-                "float16 ends at 65,504; use torch.bfloat16"
-            )
-        recommended = read_model_index(folder)
+        from .load import load  # careful: not at the top, the model stands without its loaders
+
         files = {"transformer": transformer, "vae": vae, "text_encoder": text_encoder}
-        for part, file in files.items():  # a wrong one is told before gigabytes are read
-            if file is not None:
-                demand(file, part)
-        tower, mmdit, decoder = empty_networks(folder).values()
-        tokenizer = Tokenizer.load(folder / "tokenizer")
-        demand_one_model(folder, tower.config, mmdit.config, tokenizer)
-        if text_encoder is not None:
-            load_text_encoder(tower, text_encoder, dtype, stream, device)
-        elif stream:
-            stream_text_encoder(tower, folder / "text_encoder", dtype, device)
-        else:
-            load_into(tower, folder / "text_encoder", dtype, unused=("visual.", "lm_head."))
-        if transformer is not None:
-            load_transformer(mmdit, transformer, dtype, stream, device)
-        elif stream:
-            stream_mmdit(mmdit, folder / "transformer", dtype, device)
-        else:
-            load_into(mmdit, folder / "transformer", dtype)
-        if vae is not None:
-            load_vae(decoder, vae, dtype)
-        else:
-            load_into(decoder, folder / "vae", dtype)
-        for module in (tower, mmdit, decoder):
-            module.to(device).eval().requires_grad_(False)
-        scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
-        return cls(tokenizer, tower, mmdit, decoder, scheduler, recommended)
+        return cls(*load(folder_or_hub_id, dtype, torch.device(device), stream, files))
 
     @property
     def device(self) -> torch.device:
@@ -152,20 +115,23 @@ class QwenImage:
 
         The template's states are dropped after encoding. A single prompt is never padded.
         """
-        return self.encode_prompts([prompts], max_sequence_length)[0]
+        (branch,) = self.encode_prompts([prompts], max_sequence_length)
+        return branch.txt, branch.txt_mask
 
-    def encode_prompts(self, groups: list[list[str]], max_sequence_length: int = 512) -> list:
-        """The same for several groups of prompts, from one pass over the text tower."""
+    def encode_prompts(
+        self, groups: list[list[str]], max_sequence_length: int = 512
+    ) -> list[Branch]:
+        """The same for several groups of prompts, a Branch each, from one pass of the encoder."""
         if not 1 <= max_sequence_length <= 1024:
             raise ValueError(f"max_sequence_length {max_sequence_length} is not in 1 to 1024")
         start = self.tokenizer.prefix_length
         tokens = [self._tokens(prompts, max_sequence_length) for prompts in groups]
         calls = [(ids, None if mask.all() else mask) for ids, mask in tokens]
         encoded = []
-        for states, (_, mask) in zip(text_states(self.text_encoder, calls), tokens):
+        for states, (_, mask) in zip(self.text_encoder.many(calls), tokens):
             states = states * mask.unsqueeze(-1)  # padding is zero, as upstream
             states, mask = (x[:, start : start + max_sequence_length] for x in (states, mask))
-            encoded.append((states, None if mask.all() else mask))
+            encoded.append(Branch(states, None if mask.all() else mask))
         return encoded
 
     def _tokens(self, prompts: list[str], max_sequence_length: int):
@@ -207,23 +173,35 @@ class QwenImage:
         generator.manual_seed(seed) if seed is not None else generator.seed()
         return torch.randn(shape, generator=generator, dtype=self.dtype)
 
-    def denoise(self, latents, levels, cond, uncond=None, true_cfg_scale=4.0, callback=None):
+    def denoise(
+        self,
+        latents,
+        levels,
+        cond: Branch,
+        uncond: Branch | None = None,
+        true_cfg_scale: float = 4.0,
+        keep=None,
+        callback=None,
+    ):
         """(B, C, h, w) at levels[0] -> (B, C, h, w) at levels[-1], one Euler step for each pair
 
-        cond, uncond: what `encode_prompt` returns; uncond None: no guidance, half the time.
+        uncond None: no guidance, half the time. keep(sigma, latents) -> latents is called behind
+        each step with the level that it reached, (B, C, h, w) both: inpainting puts back the noised
+        original outside its mask. callback: as in `__call__`.
         """
         rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
-        x, grids = pack(latents), [(1, rows, cols)]
-        branches = [cond] if uncond is None else [cond, uncond]
+        x, branches = pack(latents), [cond] if uncond is None else [cond, uncond]
         for step, (sigma, sigma_next) in enumerate(zip(levels, levels[1:])):
             time = model_time(sigma, x.dtype).to(x.device).expand(len(x))
-            calls = [(x, states, time, grids, mask) for states, mask in branches]
-            velocity, *negative = velocities(self.transformer, calls)
+            calls = [_call(branch, x, time, (1, rows, cols)) for branch in branches]
+            velocity, *negative = self.transformer.many(calls)
             if negative:
                 velocity = guide(velocity, *negative, true_cfg_scale)
             if callback is not None:
                 callback(step, sigma.item(), unpack(x, rows, cols), unpack(velocity, rows, cols))
             x = euler_step(x, velocity, sigma.to(x.device), sigma_next.to(x.device))
+            if keep is not None:
+                x = pack(keep(sigma_next.item(), unpack(x, rows, cols)))
         return unpack(x, rows, cols)
 
     @torch.no_grad()
@@ -262,3 +240,12 @@ class QwenImage:
         decoder = 6 * height * width * self.vae.config.base_dim * size
         tokens = (height // TOKEN) * (width // TOKEN)
         return max(decoder, 12 * tokens * self.transformer.config.inner_dim * size)
+
+
+def _call(branch: Branch, x, time, grid: tuple) -> Call:
+    """A branch, the target (B, I, 64), its time (B,) and grid -> a call of the transformer"""
+    img = x if branch.img is None else torch.cat([x, branch.img.to(x.dtype)], dim=1)
+    return Call(
+        img, branch.txt, time, [grid, *branch.grids],
+        branch.txt_mask, branch.after_block, branch.mask, branch.txt_positions,
+    )  # fmt: skip

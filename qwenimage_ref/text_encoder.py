@@ -123,13 +123,17 @@ class TextEncoder(nn.Module):
         positions: (3, B, T) time, row and column of each token; None: 0, 1, 2, ... on all three.
         image_states: (N, D), taken in order by the N tokens with the id `image_token_id`.
         """
-        x, told = self.enter(ids, mask, positions, image_states)
-        for layer in self.model.layers:
-            x = layer(x, *told)
-        return self.model.norm(x)
+        return self.many([(ids, mask, positions, image_states)])[0]
 
-    def enter(self, ids, mask=None, positions=None, image_states=None):
-        """What comes before the layers -> x (B, T, D), what every layer is told: cos, sin, mask"""
+    def many(self, calls: list[tuple]) -> list[torch.Tensor]:
+        """Answers to several calls, tuples of forward's arguments, from one pass over the layers"""
+        states = [self.embed(*call) for call in calls]
+        for layer in self.model.layers:
+            states = [(layer(x, *shared), shared) for x, shared in states]
+        return [self.model.norm(x) for x, _ in states]
+
+    def embed(self, ids, mask=None, positions=None, image_states=None):
+        """Embedded tokens x (B, T, D), and what all layers share: cos, sin, mask"""
         B, T = ids.shape
         x = self.model.embed_tokens(ids)  # (B, T, D)
         if image_states is not None:

@@ -389,7 +389,7 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 
 # %%
 calls = []
-hook = pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+hook = pipe.transformer.proj_out.register_forward_hook(lambda *_: calls.append(1))
 picture = pipe(home.prompt, " ", true_cfg_scale=4, num_inference_steps=20, seed=0)[0]
 hook.remove()
 latents = pipe.noise(1, 128, 128, seed=0)

@@ -331,7 +331,7 @@ print(f"a block: {by_hand:,}; sixty and {before_and_after:,} more are {count:,}:
 # %%
 import hashlib
 
-from qwenimage_ref.checkpoint.stored_form import index_json
+from qwenimage_ref.checkpoint import index_json
 
 index = index_json(transformer, 5_000_000_000, dtype=torch.bfloat16)
 print(index[:178].decode(), "...")

@@ -528,9 +528,9 @@ print(f"read for text to image: {read / listed['total_parameters']:.0%} of all n
 # everybody adds what they like; the norm makes them comparable.
 
 # %%
-x, told = tower.enter(ids)
+x, shared = tower.embed(ids)
 for layer in tower.model.layers:
-    x = layer(x, *told)
+    x = layer(x, *shared)
 before, after = x[0].norm(dim=-1), states[0].norm(dim=-1)
 assert before.max() > 15 * before.min() and after.max() < 1.1 * after.min()
 print("longest to shortest: over 15 before the norm, under 1.1 after: ok")
@@ -645,14 +645,17 @@ print("half of the states change by less than 30 %, two by about their whole len
 # token too early; not cut at all; and not cut, but with a mask that hides the letter.
 
 # %%
+from qwenimage_ref.conditions import Branch
 from qwenimage_ref.sampler import sigmas
 
-empty = pipe.encode_prompt([" "])
+empty = Branch(*pipe.encode_prompt([" "]))
 levels = sigmas(20, 64, pipe.scheduler)
 
 
 def paint(text_states, mask=None):
-    latents = pipe.denoise(pipe.noise(1, 128, 128, seed=0), levels, (text_states, mask), empty)
+    latents = pipe.denoise(
+        pipe.noise(1, 128, 128, seed=0), levels, Branch(text_states, mask), empty
+    )
     return pipe.to_pictures(latents)[0]
 
 
@@ -755,7 +758,7 @@ print(f"same scene {same.mean():.2f}, another scene {rest.mean():.2f}; each find
 # at a time from disk:
 
 # %%
-from qwenimage_ref.adapt.streaming import stream_text_encoder
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.tokenizer import Tokenizer
 
 
@@ -763,7 +766,7 @@ def verify(shard):
     folder = shard.parent
     with torch.device("meta"):
         big = TextEncoder(TextEncoderConfig.from_json(folder / "config.json"))
-    stream_text_encoder(big, folder, torch.float32)
+    load_weights(big, folder, torch.float32, streamed=True)
     encode = Tokenizer.load(folder.parent / "tokenizer").encode_prompt
     one, two = (big(torch.tensor([encode(text)]))[0, :35] for text in ("a cat", "一只红色的狗"))
     change = (one - two).norm(dim=-1) / one.norm(dim=-1)

@@ -128,11 +128,11 @@ print(f"by hand: every bit; diffusers: within {within('mmdit'):.0e}: ok")
 # 08](08_the_shifted_sampler.ipynb)).
 
 # %%
-img, txt, told = mmdit.enter(x, txt_states, sigma, grids)
+img, txt, shared = mmdit.embed(x, txt_states, sigma, grids)
 streams = [(img, txt)]
 for block in mmdit.transformer_blocks:
-    streams.append(block(*streams[-1], *told))
-velocities = [mmdit.leave(img, told) for img, _ in streams]
+    streams.append(block(*streams[-1], *shared))
+velocities = [mmdit.velocity(img, shared) for img, _ in streams]
 assert torch.equal(velocities[-1], velocity)
 print(len(streams), "places to leave from, the last one as before: ok")
 
@@ -230,10 +230,10 @@ print("random: squares on a line; trained: the image doubles in the last four bl
 import copy
 
 half = copy.deepcopy(mmdit).bfloat16()  # the files hold bf16, so no weight changes
-img, txt, told = half.enter(x.bfloat16(), txt_states.bfloat16(), sigma.bfloat16(), grids)
+img, txt, shared = half.embed(x.bfloat16(), txt_states.bfloat16(), sigma.bfloat16(), grids)
 off = []
 for block, (exact, _) in zip(half.transformer_blocks, streams[1:]):
-    img, txt = block(img, txt, *told)
+    img, txt = block(img, txt, *shared)
     off.append(rms(img.float() - exact) / rms(exact))
 assert all(0.001 < error < 0.02 for error in off)
 print("after each of 8 blocks, bf16 is between 0.1 % and 2 % away from float32: ok")
@@ -424,14 +424,14 @@ from qwenimage_ref.mmdit import Block
 
 
 def stream_by_hand(x, txt_states, sigma, grids):
-    img, txt, told = mmdit.enter(x, txt_states, sigma, grids)
+    img, txt, shared = mmdit.embed(x, txt_states, sigma, grids)
     block = Block(D, mmdit.config.num_attention_heads)
     for i in range(mmdit.config.num_layers):
         for name, parameter in block.named_parameters():
             weight = load_tensor(file, f"transformer_blocks.{i}.{name}")
             parameter.copy_(torch.tensor(weight))
-        img, txt = block(img, txt, *told)
-    return mmdit.leave(img, told)
+        img, txt = block(img, txt, *shared)
+    return mmdit.velocity(img, shared)
 
 
 # %%
@@ -439,17 +439,18 @@ assert torch.equal(stream_by_hand(x, txt_states, sigma, grids), velocity)
 print("one block in memory, eight from disk, the same bits: ok")
 
 # %% [markdown]
-# The package does this with three refinements. It does not copy: a block's weights are *mapped*,
-# memory that is the file. It reads the next block ahead while this one computes. And it reads into
-# the system's own cache, which gives way when somebody else needs the room.
+# The package does this with two refinements. It reads the next block ahead while this one computes.
+# And it reads ahead into the system's own cache, which gives way when somebody else needs the room:
+# the process itself holds one block and no more.
 
 # %%
 from qwenimage_ref.adapt import streaming
 from qwenimage_ref.checkpoint.model_folder import empty_network
+from qwenimage_ref.load import load_weights
 
 folder = show.pocket_folder()
 streamed = empty_network(folder, "transformer")
-streaming.stream_mmdit(streamed, folder / "transformer", torch.float32)
+load_weights(streamed, folder / "transformer", torch.float32, streamed=True)
 assert torch.equal(streamed(x, txt_states, sigma, grids), velocity)
 print("streamed by the package, the same bits: ok")
 
@@ -472,14 +473,14 @@ print(f"doors and one block of eight, {resident / 1e6:.1f} million bytes at a ti
 # twice. So a streamed machine walks both branches through block 0, then both through block 1.
 
 # %%
-show.source(streaming.velocities)
+show.source(type(mmdit).many)
 
 # %%
 empty_states, _ = pipe.encode_prompt([" "])
 branches = [(x, states, sigma, grids, None) for states in (txt_states, empty_states)]
 reads, read_through = [], streaming.read_through
 streaming.read_through = lambda place: reads.append(place) or read_through(place)
-cond, uncond = streaming.velocities(streamed, branches)
+cond, uncond = streamed.many(branches)
 together = len(reads)
 one_by_one = [streamed(*branch) for branch in branches]
 streaming.read_through = read_through
@@ -566,7 +567,7 @@ show.table(["in millions of bytes", *holders], rows)
 
 # %%
 from qwenimage_ref.checkpoint.published_hashes import TRANSFORMER_2512
-from qwenimage_ref.checkpoint.stored_form import SHARD_BYTES, shard_layout
+from qwenimage_ref.checkpoint.shards import SHARD_BYTES, shard_layout
 
 layout = shard_layout(official["transformer"], SHARD_BYTES, dtype=torch.bfloat16)
 computed = [max(stop for _, stop in places.values()) for _, places in layout.values()]

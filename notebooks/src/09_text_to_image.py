@@ -204,7 +204,7 @@ show.grid(guided, [f"scale {s}" for s in scales], alt=alt, columns=5, scale=1)
 
 # %%
 calls = []
-hook = pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+hook = pipe.transformer.proj_out.register_forward_hook(lambda *_: calls.append(1))
 without = pipe(plain, None, true_cfg_scale=1, num_inference_steps=steps, seed=1)[0]
 hook.remove()
 assert len(calls) == steps and show.difference(without, guided[0]) == 0
@@ -457,7 +457,8 @@ stored_results.check(
 
 # %%
 runs = {"text_encoder": 0, "transformer": 0, "decoder": 0}
-parts = {"text_encoder": pipe.text_encoder, "transformer": pipe.transformer}
+# the last module of each: it runs once for each prompt and each velocity
+parts = {"text_encoder": pipe.text_encoder.model.norm, "transformer": pipe.transformer.proj_out}
 parts["decoder"] = pipe.vae.decoder
 
 

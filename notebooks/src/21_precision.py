@@ -605,13 +605,14 @@ import tempfile
 from pathlib import Path
 
 from qwenimage_ref.formats import gguf
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.mmdit import MMDiT
 
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / "pocket.gguf"
     plan = gguf.save_gguf(mmdit, file, "Q4_0")
     small = MMDiT(mmdit.config)
-    gguf.load_gguf(small, file, torch.float32)
+    load_weights(small, file, torch.float32)
 with precision.rounded_to(mmdit, formats["Q4_0"]):
     unpacked_before = mmdit(**asked)
 assert precision.relative_error(small(**asked), unpacked_before) < 1e-5

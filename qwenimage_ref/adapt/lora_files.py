@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from ..files import PICKLES, open_file, read_header, shorten, whole_file
+from ..checkpoint.headers import PICKLES, open_file, read_header
+from ..files import shorten, whole_file
 from .lora_dialects import LONGEST_KEY, Key, LoRAError, both_spellings, owners, why_unused
 from .lora_settings import Settings, number, settings_of_config, settings_of_header
 

@@ -27,7 +27,7 @@ from ..vae import VAE
 from ..vision import Vision
 from .config_files import Configs, json_text, write_json, write_small_files
 from .model_folder import FORGED, STEMS, StoredTextEncoder
-from .stored_form import SHARD_BYTES, index_json, shard_layout
+from .shards import SHARD_BYTES, index_json, shard_layout
 
 POCKET_TOKENIZER = POCKET / "tokenizer"
 DTYPE = torch.bfloat16  # of every released file

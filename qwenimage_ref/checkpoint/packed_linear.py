@@ -1,6 +1,6 @@
 """Linear layers whose weight is kept packed, in a byte a number or less, and unpacked when used.
 
-What packing there is says who derives from PackedLinear: fp8 files and GGUF files.
+The formats that derive from PackedLinear are in formats/: fp8 and GGUF.
 """
 
 import copy
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..files import CheckpointError, shorten
+BLOCKS = ("transformer_blocks.", "model.layers.")  # whose linear layers hold nearly all numbers
 
 
 class PackedLinear(nn.Module):
@@ -21,7 +21,7 @@ class PackedLinear(nn.Module):
 
     def unpacked(self, dtype: torch.dtype) -> torch.Tensor:
         """-> (out, in) the weight, in the type that is computed in"""
-        raise TypeError(f"{type(self).__name__} does not say how it is unpacked")
+        raise NotImplementedError(f"{type(self).__name__} must define unpacked")
 
     def forward(self, x):
         bias = None if self.bias is None else self.bias.to(x.dtype)
@@ -31,7 +31,7 @@ class PackedLinear(nn.Module):
 
 
 class _UnpackTwice(torch.autograd.Function):
-    """The same for training: what is kept for the way back is packed, and is unpacked once more."""
+    """The same for training: packed tensors are saved, and unpacked again in the backward pass."""
 
     @staticmethod
     def forward(ctx, x, bias, layer, *packed):
@@ -47,22 +47,6 @@ class _UnpackTwice(torch.autograd.Function):
         to_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         to_x = gradient @ layer.unpacked(gradient.dtype)
         return to_x, to_bias, None, *(None for _ in layer._parameters)
-
-
-# of keys, in files that hold the transformer alone; longest first, one may begin another
-PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.")
-
-
-def strip_prefix(keys, prefixes=PREFIXES) -> dict[str, str]:
-    """Keys -> {name without the prefix that some of them have: key}; others stay as they are."""
-    keys = list(keys)
-    prefix = next((p for p in prefixes if any(key.startswith(p) for key in keys)), "")
-    names = {key.removeprefix(prefix): key for key in keys}
-    if twice := sorted(key for key in keys if names[key.removeprefix(prefix)] != key):
-        raise CheckpointError(
-            f"{shorten(twice)} is there with {prefix} before it and without; keep one of the two"
-        )
-    return names
 
 
 def put(network: nn.Module, name: str, packed: PackedLinear) -> None:

@@ -5,7 +5,7 @@ bytes, and the manifests of other releases that have some of the same files. Of 
 list no size is published.
 """
 
-from .stored_form import shard_name
+from .shards import shard_name
 
 TEXT_ENCODER = [  # in every release
     (4_968_243_304, "d725335e4ea2399be706469e4b8807716a8fa64bd03468252e9f7acf2415fee4"),

@@ -1,92 +1,17 @@
-"""The official directory layout: strict loading and saving.
-
-What the files hold, tensor by tensor, is told by stored_form.py; how a file is found and read, by
-files.py.
-"""
+"""A network written in the official directory layout, all of it or nothing."""
 
 import contextlib
 import os
 import re
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from ..files import CheckpointError, find_tensors, interrupts_wait, open_file, partial_file, shorten
-from .stored_form import (
-    SHARD_BYTES,
-    cut,
-    fingerprint,
-    index_json,
-    other_forms,
-    other_keys,
-    shard_name,
-    stored_form,
-    stored_tensor,
-)
-from .verify import verify
-
-__all__ = ["CheckpointError", "fingerprint", "index_json", "load_into", "save", "verify"]
-
-# --- loading
-
-
-def load_into(
-    module: nn.Module,
-    source,
-    dtype: torch.dtype | None = None,
-    unused=(),
-    names: dict[str, str] | None = None,
-) -> None:
-    """Fill a module, on the meta device or not, from a folder or from a list of .safetensors files.
-
-    Strict: every stored key must be there with its shape, and no other, except below the prefixes
-    in `unused`, which are left on disk on purpose. Files may be bf16, fp16 or fp32; `dtype` None
-    keeps what they hold. names: {official key: key in the files}, for files that spell theirs
-    otherwise. Raises CheckpointError; the module is then unchanged.
-    """
-    where = find_tensors(source)
-    names = {key: key for key in where} if names is None else names
-    where = {key: where[name] for key, name in names.items()}
-    where = {key: place for key, place in where.items() if not key.startswith(tuple(unused))}
-    wanted = stored_form(module)
-    # headers first: a wrong shape is told before gigabytes are read
-    for problem in [*other_keys(wanted, where), *other_forms(wanted, where)]:
-        raise CheckpointError(f"{_name(source)}: {problem}")
-    owners = dict(module.named_modules())
-    state = {}
-    with contextlib.ExitStack() as stack:
-        used = sorted({where[key].file for key in wanted})
-        files = {file: stack.enter_context(open_file(file)) for file in used}
-        for key in wanted:
-            path, _, name = key.rpartition(".")
-            owner = owners[path]
-            if name not in owner._parameters:
-                continue  # stored for other libraries only: the VAE's convolutions over time
-            file = where[key].file
-            tensor = files[file].get_tensor(names[key])
-            if not torch.isfinite(tensor).all():
-                raise CheckpointError(
-                    f"{file}: {key} holds NaN or infinity; the file is damaged, fetch it again"
-                )
-            if hasattr(owner, "from_stored"):
-                tensor = owner.from_stored(name, tensor)
-            state[key] = tensor.to(dtype or tensor.dtype, copy=True).contiguous()
-            if dtype == torch.float16 and not torch.isfinite(state[key]).all():
-                raise CheckpointError(
-                    f"{file}: {key} is too large for float16 (65504); use bfloat16"
-                )
-    module.load_state_dict(state, strict=True, assign=True)
-
-
-def _name(source) -> str:
-    single = isinstance(source, (str, Path))
-    return str(source) if single else shorten(Path(file).name for file in source)
-
-
-# --- saving
+from ..files import CheckpointError, interrupts_wait, partial_file
+from .shards import SHARD_BYTES, cut, index_json, shard_name
+from .stored_form import stored_tensor
 
 
 def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype=None) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig
-from ..files import CheckpointError, read_json, shorten, survey
+from ..files import CheckpointError, read_json, shorten
 from ..tokenizer import Tokenizer
 from . import locate
+from .headers import survey
 from .model_folder import FORGED, STEMS, demand_one_model, read_model_index, stored_network
 from .published_hashes import NAMES, OPTIONAL, QWEN_IMAGE_2512, TELLING
 from .stored_form import other_forms, other_keys, stored_form

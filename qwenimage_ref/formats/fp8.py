@@ -5,28 +5,30 @@ float8_e4m3fn has a sign, four bits of exponent and three of mantissa: 448 is th
 number any more, and most weights of std 0.02 are below it. Divided by a scale, so that the largest
 becomes 448, nearly none is.
 
-What the files look like is told by fp8_dialects.py.
+The layouts of the files are in fp8_dialects.py.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from ..adapt.streaming import DTYPES, named_linears, stream_mmdit
-from ..checkpoint.packed_linear import PackedLinear, put
-from ..checkpoint.stored_form import stored_form
-from ..files import CheckpointError, shorten, whole_file
+from ..adapt.streaming import named_linears
+from ..checkpoint.fill import Weights, is_finite
+from ..checkpoint.headers import DTYPES, Place, Places, read_tensor
+from ..checkpoint.packed_linear import BLOCKS, PackedLinear
+from ..checkpoint.stored_form import FLOATS, stored_form
+from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
-from .fp8_dialects import ENDINGS, FP8, METADATA, MIXED, MUSUBI, PLAIN, Layout, read_layout, reader
+from .fp8_dialects import ENDINGS, FP8, METADATA, MIXED, MUSUBI, PLAIN, read_layout
 
 MAX = 448.0  # of float8_e4m3fn
 BLOCK = 64  # inputs that share a scale, as musubi has it
-BLOCKS = "transformer_blocks."  # only their linear layers stay packed: 99.8 % of the numbers
 WRITTEN = {"plain": PLAIN, "tensor": MIXED, "row": MUSUBI, "block": MUSUBI}
 
 
@@ -131,110 +133,79 @@ class Fp8Linear(PackedLinear):
 # --- loading
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was loaded."""
+@dataclass
+class Fp8Weights(Weights):
+    """fp8 files of any dialect: linear layers of blocks stay packed, the rest is unpacked."""
 
-    source: str
-    dialect: str
-    packed: int  # linear layers that stay in fp8
-    plain: int  # linear layers in high precision
-    fast: int  # of the packed: those that may be multiplied in fp8
-    bytes: int  # of all tensors, as they lie in the files
+    scales: dict[str, Place] = field(default_factory=dict)  # {layer: place of its weight's scale}
+    inputs: dict[str, Place] = field(default_factory=dict)  # {layer: place of its input's scale}
+    exact: set[str] = field(default_factory=set)  # layers that are never multiplied in fp8
+    fast: bool = False  # see Fp8Linear
+    types: ClassVar = {*FLOATS, "F8_E4M3"}
 
     def __str__(self) -> str:
-        fast = f" ({self.fast} multiplied in fp8 where the device can)" if self.fast else ""
-        large = self.bytes >= 1e9
-        size = f"{self.bytes / 1e9:.2f} GB" if large else f"{self.bytes / 1e6:.2f} MB"
-        return (
-            f"{self.source}: fp8, {self.dialect}, {self.packed} linear layers stay packed{fast}, "
-            f"{self.plain} in high precision, {size}"
-        )
+        return f"{self.source}: fp8, {self.layout}, {len(self.packed)} linear layers stay packed"
+
+    def numbers(self, name: str) -> torch.Tensor:
+        tensor = super().numbers(name)
+        if not self.scaled(name):
+            return tensor
+        return unpack_fp8(tensor, self.scale(name.removesuffix(".weight")), torch.float32)
+
+    def scaled(self, name: str) -> bool:
+        layer = name.removesuffix(".weight")
+        return layer != name and layer in self.scales and layer not in self.packed
+
+    def layer(self, name: str, linear: nn.Linear) -> "Fp8Linear":
+        place, fast = self.scales.get(name), self.fast and name not in self.exact
+        shape = None if place is None else place.shape
+        layer = Fp8Linear(linear, shape, None if place is None else DTYPES[place.dtype], fast)
+        if layer.fast and name in self.inputs:
+            layer.input_scale = _positive(self.inputs[name], f"the input scale of {name}").item()
+        return layer
+
+    def packed_tensors(self, name: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        tensors = {"weight": super().numbers(f"{name}.weight")}
+        if not is_finite(tensors["weight"]):
+            raise self.damaged(f"{name}.weight")
+        return tensors | ({"scale": self.scale(name)} if name in self.scales else {})
+
+    def scale(self, layer: str) -> torch.Tensor:
+        return _positive(self.scales[layer], f"the scale of {layer}")
 
 
-def load_fp8(
-    mmdit: MMDiT, source, dtype: torch.dtype, stream=False, device="cpu", fast=False
-) -> Report:
-    """Fill an MMDiT on the meta device from fp8 files of any dialect; its class stays, and names.
+def fp8_weights(
+    source: str, places: Places, names: dict[str, str], network: nn.Module, fast: bool = False
+) -> Fp8Weights:
+    """fp8 files -> where the tensors of a network lie. Raises CheckpointError, one line.
 
-    The linear layers of blocks stay packed and everything else is unpacked to `dtype`, whatever the
-    files hold it in. stream: blocks stay on disk. fast: see Fp8Linear; layers of which the file
-    says otherwise stay exact. Raises CheckpointError; the model is then unchanged.
+    names: {official name: name in the files}. fast: see Fp8Linear.
     """
-    wanted = stored_form(mmdit)
-    layout = read_layout(source, wanted, mmdit.config.zero_cond_t)
-    left = BLOCKS if stream else ()
-    with reader(layout.where, layout.keys) as read:
-        layers = {
-            name: _empty_layer(mmdit.get_submodule(name), name, layout, fast, read)
-            for name in sorted(layout.packed)
-            if name.startswith(BLOCKS)
-        }
-        state = {}
-        for key in wanted:
-            if not key.startswith(left):
-                state |= _read(key, layout, layers, dtype, device, read)
-    for name, layer in layers.items():
-        put(mmdit, name, layer)
-    mmdit.load_state_dict(state, strict=not stream, assign=True)
-    if stream:
-        where = {key: layout.where[key] for key in wanted if key.startswith(BLOCKS)}
-        scaled = layers.keys() & layout.scales.keys()
-        where |= {f"{name}.scale": layout.where[layout.scales[name]] for name in scaled}
-        stream_mmdit(mmdit, source, dtype, device, where=where)
-    return Report(
-        Path(source).name if isinstance(source, (str, Path)) else shorten(map(str, source)),
-        layout.dialect,
-        len(layers),
-        len(named_linears(mmdit)) - len(layers),
-        sum(layer.fast for layer in layers.values()),
-        sum(place.stop - place.start for place in layout.where.values()),
-    )
+    try:
+        layout = read_layout(places, names, stored_form(network))
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    weights = Fp8Weights(
+        source, layout.tensors, layout.dialect,
+        scales=layout.scales, inputs=layout.inputs, exact=layout.exact, fast=fast,
+    )  # fmt: skip
+    for layer in sorted(layout.packed):
+        if layer.startswith(BLOCKS):
+            weights.packed[layer] = {"weight": layout.tensors[f"{layer}.weight"]}
+            if layer in layout.scales:
+                weights.packed[layer]["scale"] = layout.scales[layer]
+    return weights
 
 
-def _empty_layer(linear: nn.Linear, name: str, layout: Layout, fast: bool, read) -> Fp8Linear:
-    fast = fast and name not in layout.exact
-    if name not in layout.scales:
-        return Fp8Linear(linear, None, fast=fast)
-    place = layout.where[layout.scales[name]]
-    layer = Fp8Linear(linear, place.shape, DTYPES[place.dtype], fast)
-    if layer.fast and name in layout.inputs:
-        layer.input_scale = _positive(layout, layout.inputs[name], read).item()
-    return layer
-
-
-def _read(key: str, layout: Layout, layers, dtype, device, read) -> dict[str, torch.Tensor]:
-    """The tensor of an official key, unpacked; or packed, and with its scale."""
-    tensor, layer = read(key), key.removesuffix(".weight")
-    if not _finite(tensor):
+def _positive(place: Place, name: str) -> torch.Tensor:
+    scale = read_tensor(place)
+    # 448 times the scale is the largest weight there can be, and has to be a number in bf16
+    if not (scale > 0).all() or not is_finite((MAX * scale.float()).bfloat16()):
         raise CheckpointError(
-            f"{layout.where[key].file}: {key} holds NaN or infinity; the file is damaged, "
+            f"{place.file}: {name} must be above zero and at most 7e35; the file is damaged, "
             "fetch it again"
         )
-    scale = _positive(layout, layout.scales[layer], read) if layer in layout.scales else None
-    if layer in layers:
-        held = {key: tensor} if scale is None else {key: tensor, f"{layer}.scale": scale}
-        return {name: part.to(device, copy=True) for name, part in held.items()}
-    unpacked = unpack_fp8(tensor, scale, dtype)
-    if not _finite(unpacked):
-        raise CheckpointError(f"{layout.where[key].file}: {key} is too large for {dtype}")
-    return {key: unpacked.to(device, copy=True)}
-
-
-def _positive(layout: Layout, name: str, read) -> torch.Tensor:
-    scale = read(name)
-    if not (_finite(scale) and (scale > 0).all()):
-        raise CheckpointError(
-            f"{layout.where[name].file}: {name} holds a scale that is not above zero; the file is "
-            "damaged, fetch it again"
-        )
     return scale
-
-
-def _finite(numbers: torch.Tensor) -> bool:
-    if numbers.dtype == torch.float8_e4m3fn:  # it has no infinity, and torch no isfinite for it
-        return not numbers.isnan().any()
-    return bool(numbers.isfinite().all())
 
 
 # --- saving

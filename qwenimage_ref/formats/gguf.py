@@ -6,26 +6,25 @@ gguf_blocks.py the blocks of bytes in them.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ..adapt.lora import adapters
-from ..adapt.streaming import stream_mmdit
-from ..checkpoint.packed_linear import PackedLinear, put, strip_prefix
-from ..checkpoint.stored_form import other_forms, other_keys, stored_form
-from ..files import CheckpointError, Place, shorten, whole_file
+from ..checkpoint.fill import Weights
+from ..checkpoint.headers import Place, read_tensor
+from ..checkpoint.packed_linear import BLOCKS, PackedLinear
+from ..checkpoint.stored_form import stored_form
+from ..files import CheckpointError, shorten, whole_file
 from ..mmdit import MMDiT
-from .gguf_blocks import CHUNK, LAYOUTS, PLAIN, decode, encode, scales
-from .gguf_container import GGUF, GGUFPlan, plan_file, read_gguf
+from .gguf_blocks import CHUNK, LAYOUTS, PLAIN, decode, encode, row_bytes, scales
+from .gguf_container import ARCHITECTURE, GGUF, ZERO_COND, GGUFPlan, plan_file
 
-ARCHITECTURE = "qwen_image"
-BLOCKS = "transformer_blocks."
 FILE_TYPES = {"Q8_0": 7, "Q4_0": 2}  # llama.cpp's numbers for the kinds that are written here
-# of Edit-2511: the key is written here; other programs leave a tensor of this name
-ZERO_COND, ZERO_COND_MARKER = f"{ARCHITECTURE}.zero_cond_t", "__index_timestep_zero__"
 
 
 # --- loading
@@ -51,125 +50,85 @@ class GGUFLinear(PackedLinear):
         dtype = torch.float32 if self.bias is None else self.bias.dtype
         return decode(tensor, self.kind, dtype) if name == "weight" else tensor
 
-    def from_stored(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        raise CheckpointError("the model is quantised; load the files into a new one")
-
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.kind}"
 
 
-@dataclass(frozen=True)
-class GGUFReport:
-    """What was loaded."""
+@dataclass
+class GGUFWeights(Weights):
+    """A .gguf file: quantised linear layers of blocks stay as they are, the rest is decoded."""
 
-    source: str
-    architecture: str
-    kinds: dict[str, int]  # tensors of each
-    bytes: int  # of all tensors
-    packed: int  # linear layers that stay packed
+    types: ClassVar = LAYOUTS
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """{kind: how many tensors are of it}, the most frequent first"""
+        return dict(Counter(place.dtype for place in self.places.values()).most_common())
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
-        unit, size = ("GiB", 2**30) if self.bytes >= 2**30 else ("MiB", 2**20)
+        return f"{self.source}: GGUF, {kinds}; {len(self.packed)} linear layers stay packed"
+
+    def numbers(self, name: str) -> torch.Tensor:
+        place = self.places[name]
+        return read_tensor(place) if place.dtype in PLAIN else decode(self.rows(name), place.dtype)
+
+    def rows(self, name: str) -> torch.Tensor:
+        """The blocks of a quantised tensor, row by row. Raises CheckpointError for bad scales."""
+        place = self.places[name]
+        rows = read_tensor(as_rows(place))
+        if not torch.isfinite(scales(rows, place.dtype)).all():
+            raise CheckpointError(f"{place.file}: {name} has scales that are NaN or infinity")
+        return rows
+
+    def scaled(self, name: str) -> bool:
         return (
-            f"{self.source}: {self.architecture}, {kinds}, {self.bytes / size:.2f} {unit}; "
-            f"{self.packed} linear layers stay packed"
+            self.places[name].dtype not in PLAIN and name.removesuffix(".weight") not in self.packed
         )
 
+    def layer(self, name: str, linear: nn.Linear) -> GGUFLinear:
+        rows = torch.empty(self.packed[name]["weight"].shape, dtype=torch.uint8, device="meta")
+        return GGUFLinear(rows, self.places[f"{name}.weight"].dtype, linear.bias)
 
-def load_gguf(
-    mmdit: MMDiT, file: str | Path, dtype: torch.dtype, stream: bool = False, device="cpu"
-) -> GGUFReport:
-    """Fill an MMDiT, on the meta device or not, from a .gguf file; its blocks stay packed.
+    def packed_tensors(self, name: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        return {"weight": self.rows(f"{name}.weight")}
 
-    dtype: of all that is not packed, and of what is computed. stream: the blocks stay on disk.
-    Strict: every stored key must be there with its shape, and no other. Raises CheckpointError;
-    the MMDiT is then unchanged.
+
+def gguf_weights(
+    source: str, header: GGUF, names: dict[str, str], network: nn.Module
+) -> GGUFWeights:
+    """A .gguf file -> where the tensors of a network lie. Raises CheckpointError, one line.
+
+    names: {official name: name in the file}
     """
-    if adapters(mmdit) or _is_changed(mmdit):
+    # careful: converters leave it out or write names of their own; the tensors' names decide
+    architecture = header.metadata.get("general.architecture", ARCHITECTURE)
+    if architecture not in (ARCHITECTURE, "pig"):
         raise CheckpointError(
-            f"{file} is loaded into a new model, not into one that is streamed, quantised or "
-            "has a LoRA; make one, then load the LoRA"
-        )
-    held = read_gguf(file)
-    where = _fitting(mmdit, held, file)
-    packed = _packed_layers(mmdit, where, file)
-    state = {}
-    for name, place in where.items():
-        if not (stream and name.startswith(BLOCKS)):
-            tensor = _tensor(name, held.rows(place), place, None if name in packed else dtype)
-            state[name] = tensor.to(device)
-    for name, (path, linear) in packed.items():
-        place = where[name]
-        rows = torch.empty_like(held.rows(place), device="meta")
-        put(mmdit, path, GGUFLinear(rows, place.dtype, linear.bias))
-        where[name] = replace(place, dtype="U8", shape=tuple(rows.shape))
-    mmdit.load_state_dict(state, strict=not stream, assign=True)
-    if stream:
-        blocks = {name: place for name, place in where.items() if name.startswith(BLOCKS)}
-        stream_mmdit(mmdit, Path(file), dtype, device, where=blocks)
-    size = sum(place.stop - place.start for place in held.places.values())
-    return GGUFReport(Path(file).name, ARCHITECTURE, held.kinds, size, len(packed))
-
-
-def _fitting(mmdit: MMDiT, held: GGUF, file) -> dict[str, Place]:
-    """{official name: place}, if the file is of this very network."""
-    architecture = held.metadata.get("general.architecture", "none")
-    if architecture != ARCHITECTURE:
-        raise CheckpointError(
-            f"{file}: its architecture is {shorten([architecture])}, not {ARCHITECTURE}; "
+            f"{source}: its architecture is {shorten([architecture])}, not {ARCHITECTURE}; "
             "it is of another model"
         )
-    if (version := held.metadata.get("general.quantization_version", 2)) != 2:
-        raise CheckpointError(f"{file}: its blocks are of version {shorten([version])}, not 2")
-    where = {name: held.places[key] for name, key in strip_prefix(held.places).items()}
-    if len(where) != len(held.places):
-        raise CheckpointError(f"{file} holds a tensor with a prefix and without; fetch it again")
-    marked = where.pop(ZERO_COND_MARKER, None) is not None
-    zero_cond = held.metadata.get(ZERO_COND, True if marked else mmdit.config.zero_cond_t)
-    if zero_cond != mmdit.config.zero_cond_t:
-        raise CheckpointError(
-            f"{file}: zero_cond_t is {shorten([zero_cond])} there and "
-            f"{mmdit.config.zero_cond_t} in config.json; take the config.json of the same model"
-        )
-    wanted = stored_form(mmdit)
-    spelled = {name: replace(place, dtype="F32") for name, place in where.items()}  # all are read
-    for problem in [*other_keys(wanted, where), *other_forms(wanted, spelled)]:
-        raise CheckpointError(f"{file}: {problem}")
-    return {name: where[name] for name in wanted}
+    if (version := header.metadata.get("general.quantization_version", 2)) != 2:
+        raise CheckpointError(f"{source}: its blocks are of version {shorten([version])}, not 2")
+    places = {name: header.places[key] for name, key in names.items()}
+    weights, modules = GGUFWeights(source, places, "GGUF"), dict(network.named_modules())
+    for name, place in places.items():
+        path, _, last = name.rpartition(".")
+        if place.dtype in PLAIN or not name.startswith(BLOCKS) or path not in modules:
+            continue
+        if last != "weight" or not hasattr(modules[path], "in_features"):
+            raise CheckpointError(
+                f"{source}: {shorten([name])} is stored as {place.dtype}, but only weights of "
+                "linear layers can be; fetch another file"
+            )
+        weights.packed[path] = {"weight": as_rows(place)}
+    return weights
 
 
-def _packed_layers(mmdit: MMDiT, where: dict[str, Place], file) -> dict[str, tuple]:
-    """{name of a quantised weight: (name of its linear layer, the layer)}, of all blocks.
-
-    The few outside the blocks, if any, are decoded once: they are small, and much is asked of them.
-    """
-    packed = {}
-    for name, place in where.items():
-        if name.startswith(BLOCKS) and place.dtype not in PLAIN:
-            path, _, last = name.rpartition(".")
-            layer = mmdit.get_submodule(path)
-            if last != "weight" or not isinstance(layer, nn.Linear):
-                raise CheckpointError(
-                    f"{file}: {name} is stored as {place.dtype}, but only weights of linear "
-                    "layers can be; fetch another file"
-                )
-            packed[name] = (path, layer)
-    return packed
-
-
-def _tensor(name: str, rows: torch.Tensor, place: Place, dtype: torch.dtype | None):
-    """A copy of the rows as they are, for dtype None, else the numbers they stand for."""
-    if place.dtype not in PLAIN and not torch.isfinite(scales(rows, place.dtype)).all():
-        raise CheckpointError(f"{place.file}: {name} has scales that are NaN or infinity")
-    if dtype is None:
-        return rows.clone()
-    tensor = decode(rows, place.dtype, dtype)
-    if not torch.isfinite(tensor).all():
-        raise CheckpointError(
-            f"{place.file}: {name} holds NaN, infinity, or a number too large for {dtype}"
-        )
-    return tensor
+def as_rows(place: Place) -> Place:
+    """The place of a tensor's bytes, row by row"""
+    size = row_bytes(place.shape[-1], place.dtype)
+    return replace(place, dtype="U8", shape=(*place.shape[:-1], size))
 
 
 def _is_changed(mmdit: MMDiT) -> bool:

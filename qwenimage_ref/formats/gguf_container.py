@@ -1,21 +1,22 @@
-"""The .gguf format: headers read and mistrusted, and written.
+"""The .gguf format: headers, read with every number checked, and written.
 
 A .gguf file is a header with metadata and the place of each tensor, then the tensors in the same
 order. Sizes of a tensor stand there fastest first: a weight that is (out, in) here is [in, out].
 """
 
 import math
-import mmap
+import os
 import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from ..files import CheckpointError, Place, shorten
+from ..checkpoint.headers import Place
+from ..files import CheckpointError, shorten
 from .gguf_blocks import LAYOUTS, row_bytes
 
+ARCHITECTURE = "qwen_image"
+ZERO_COND = f"{ARCHITECTURE}.zero_cond_t"  # written here; other programs leave an empty tensor
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
            12: "d"}  # fmt: skip
@@ -23,6 +24,12 @@ U32, BOOL, TEXT, ARRAY = 4, 7, 8, 9  # of the types of metadata
 MOST = 100_000  # tensors, or entries of metadata; the official model has 1,933 and 3
 MOST_ENTRIES = 1_000_000  # of an array; vocabularies of language models have 150,000
 LONGEST_NAME, LONGEST_TEXT = 1_000, 1_000_000  # bytes
+LONGEST_HEADER = 16_000_000  # bytes; those of language models, with a vocabulary, have 6,000,000
+NOT_READ = {  # ggml's numbers of kinds that other files have
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
+    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+    29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
+}  # fmt: skip
 KINDS = {layout.number: kind for kind, layout in LAYOUTS.items()}
 
 
@@ -43,13 +50,11 @@ class GGUF(_Places):
     """What the header of a file says."""
 
     metadata: dict
-    bytes: mmap.mmap  # of the whole file, read when looked at
 
-    def rows(self, place: Place) -> torch.Tensor:
-        """The bytes of a tensor, row by row, where they lie in the file"""
-        size = place.stop - place.start
-        rows = torch.frombuffer(self.bytes, dtype=torch.uint8, count=size, offset=place.start)
-        return rows.view(*place.shape[:-1], row_bytes(place.shape[-1], place.dtype))
+    @property
+    def zero_cond_t(self) -> bool | None:
+        """What the file says of Edit-2511's rule of times; None: nothing"""
+        return self.metadata.get(ZERO_COND)
 
 
 @dataclass(frozen=True)
@@ -73,34 +78,41 @@ def read_gguf(file: str | Path) -> GGUF:
         raise CheckpointError(f"{file} is missing; is it downloaded?")
     try:
         with file.open("rb") as opened:
-            # private, as torch wants it to lend its bytes; nothing is written
-            reader = _Reader(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
-        metadata, infos = _header(reader)
+            reader = _Reader(opened)
+            metadata, infos = _header(reader)
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if type(alignment) is not int or alignment not in (8, 16, 32, 64, 128, 256, 512, 1024):
             raise ValueError(f"its alignment is {shorten([repr(alignment)])}")
-        places = _places(file, infos, reader.at, len(reader.bytes), alignment)
+        if type(metadata.get(ZERO_COND, True)) is not bool:
+            raise ValueError(f"{ZERO_COND} must be true or false")
+        places = _places(file, infos, reader.at, reader.size, alignment)
     except CheckpointError:
         raise
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = shorten([" ".join(str(error).split())], longest=300)
         raise CheckpointError(
             f"{file} is cut short or damaged ({reason}); fetch it again"
         ) from None
-    return GGUF(places, metadata, reader.bytes)
+    return GGUF(places, metadata)
 
 
 class _Reader:
     """Takes one thing after the other from the header; each only if the file is long enough."""
 
-    def __init__(self, mapped: mmap.mmap):
-        self.bytes, self.at = mapped, 0
+    def __init__(self, file):
+        self.file, self.at = file, 0
+        self.size = os.fstat(file.fileno()).st_size
 
     def take(self, length: int) -> bytes:
-        if length > len(self.bytes) - self.at:
-            raise ValueError(f"its header ends behind the file's {len(self.bytes):,} bytes")
+        if length > self.size - self.at:
+            raise ValueError(f"its header ends behind the file's {self.size:,} bytes")
         self.at += length
-        return self.bytes[self.at - length : self.at]
+        if self.at > LONGEST_HEADER:
+            raise ValueError(f"its header is longer than {LONGEST_HEADER:,} bytes")
+        taken = self.file.read(length)
+        if len(taken) < length:
+            raise ValueError("it was cut short while it was read")
+        return taken
 
     def numbers(self, code: str, count: int) -> tuple:
         return struct.unpack(f"<{count}{code}", self.take(count * struct.calcsize(f"<{code}")))
@@ -167,7 +179,8 @@ def _places(file: Path, infos: dict, header: int, size: int, alignment: int) -> 
         shown = shorten([name])
         if number not in KINDS:
             raise CheckpointError(
-                f"{file}: {shown} is stored as type {number}; choose a file of {', '.join(LAYOUTS)}"
+                f"{file}: {shown} is stored as {NOT_READ.get(number, f'type {number}')}; choose a "
+                f"file of {', '.join(LAYOUTS)}"
             )
         kind = KINDS[number]
         try:

@@ -1,23 +1,45 @@
 """What a single file is: a part of Qwen-Image and in which layout, or something else.
 
-Told from its header alone, by the names and types of its tensors. The layouts of fp8 and GGUF files
-are told by fp8_dialects.py and gguf_container.py.
+Read from its header alone: from the names and types of its tensors. The layouts of fp8 and GGUF
+files are in fp8_dialects.py and gguf_container.py.
 """
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import PICKLES, SHARD_NAME, CheckpointError, Place, read_header, shorten
+from ..checkpoint.headers import PICKLES, SHARD_NAME, Place, Places, read_header
+from ..files import CheckpointError, shorten
 from .fp8_dialects import ENDINGS, MARK, MIXED, MUSUBI, PLAIN, SCALED
-from .gguf import ZERO_COND
+from .gguf_container import GGUF as GGUFHeader
 from .gguf_container import read_gguf
 
 ZERO_COND_T = "__index_timestep_zero__"  # an empty tensor that marks Edit-2511 (zero_cond_t)
 PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # first bytes
 HEADER = re.compile(rb".{4}\0{4}\{", re.DOTALL)  # those of .safetensors: its length, its begin
 EIGHT_BITS = ("F8_E4M3", "F8_E5M2", "I8", "U8")
+
+# segments that compilers and parallel wrappers put into names; no official name has one
+WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+WRAPPED = re.compile(rf"(?<![^.])(?:{'|'.join(WRAPPERS)})\.")
+# put before all names of a part; longest first, one may begin another
+PREFIXES = {
+    "transformer": ("model.diffusion_model.", "diffusion_model.", "transformer.", "model."),
+    "vae": ("first_stage_model.", "vae.", "model."),
+    "text_encoder": (
+        "text_encoders.qwen25_7b.transformer.", "qwen25_7b.transformer.", "text_encoder.",
+    ),
+}  # fmt: skip
+# no name of another part begins so: where a file holds several parts, these are left to the others
+OWN = {
+    "transformer": ("model.diffusion_model.", "diffusion_model.", "transformer."),
+    "vae": ("first_stage_model.", "vae."),
+    "text_encoder": ("text_encoders.", "text_encoder.", "qwen25_7b."),
+}
+# what a text encoder's files also hold, and is left on disk
+NOT_LANGUAGE = re.compile(r"visual\.|lm_head\.|(text_encoders\.)?(qwen25_7b\.)?logit_scale$")
 
 # the first that some name in an fp8 file ends in tells the dialect
 FP8_MARKS = {".comfy_quant": MIXED, ".weight_scale": MIXED, MARK: SCALED, ".scale_weight": MUSUBI}
@@ -29,7 +51,7 @@ OFFICIAL_NAMES, WAN_NAMES = "official names", "the names of Wan"
 LATER_NAMES = "the names of transformers from 4.52 on"
 GGUF, OTHER_8_BITS = "GGUF", "8-bit numbers of a kind of their own"
 FP8 = (*ENDINGS, OTHER_8_BITS)  # layouts that are told apart by fp8_dialects.py
-KINDS = {  # what some name in a file tells that it is; the first that fits counts
+KINDS = {  # {pattern of some name: what the file is}; the first that fits counts
     r"lora_|\.lora\.|lokr_|hada_": LORA,
     r"\.qweight$": "of Nunchaku's 4-bit kind (SVDQuant)",
     r"\.quant_state\.": "of bitsandbytes' 4-bit kind",
@@ -39,12 +61,13 @@ KINDS = {  # what some name in a file tells that it is; the first that fits coun
     r"double_blocks\.\d+\.img_attn\.qkv|single_transformer_blocks\.": "a FLUX model",
     r"individual_token_refiner": "a HunyuanVideo model",
     r"joint_blocks\.\d": "a Stable Diffusion 3 model",
+    r"txt_in\.text_norm\.": "the transformer of Qwen-Image-2.1, another architecture",
     r"noise_refiner\.|cap_embedder\.": "a Z-Image or Lumina model",
     r"blocks\.\d+\.cross_attn\.|condition_embedder\.": "the transformer of a Wan model",
     r"transformer_blocks\.\d+\.img_mod\.1\.": TRANSFORMER,
     r"decoder\.upsamples\.\d+\.upsamples\.": "the VAE of Wan 2.2",
-    r"decoder\.upsamples\.\d+\.residual\.|decoder\.up_blocks\..*\.norm1\.gamma": VAE_,
-    r"decoder\.up\.\d|decoder\.up_blocks\..*\.norm1\.weight": "the VAE of another model",
+    r"decoder\.upsamples\.\d+\.residual\.|decoder\.up_blocks\.\d+\.resnets\.0\.norm1\.gamma": VAE_,
+    r"decoder\.up\.\d|up_blocks\.\d+\.resnets\.0\.norm1\.weight": "the VAE of another model",
     r"layers\.\d+\.self_attn\.q_norm\.": "a language model, Qwen3 by its names",
     r"layers\.\d+\.self_attn\.q_proj\.bias": TEXT,
     r"layers\.\d+\.self_attn\.q_proj\.": "a language model other than Qwen2.5-VL",
@@ -54,29 +77,28 @@ KINDS = {  # what some name in a file tells that it is; the first that fits coun
 }
 PARTS = {"transformer": TRANSFORMER, "vae": VAE_, "text_encoder": TEXT}
 BELONGS = {what: f"--{part.replace('_', '-')}" for part, what in PARTS.items()} | {LORA: "--lora"}
-REMEDIES = {what: f"it goes with {option}" for what, option in BELONGS.items()} | {
-    SEVERAL: "save each as a file of its own"
-}
 
 
 @dataclass(frozen=True)
 class SingleFile:
-    """What a file says that it is. `str` of it is what `qwenimage info FILE` prints."""
+    """What a file is. `str` of it is what `qwenimage info FILE` prints."""
 
     file: Path
     what: str  # one of KINDS
+    parts: tuple[str, ...]  # of Qwen-Image that it holds; several in a whole checkpoint
     layout: str
-    where: dict[str, Place]  # under the names of the file
-    zero_cond_t: bool  # marked as one of Edit-2511
+    where: Places  # under the names of the file
+    zero_cond_t: bool | None  # marked as one of Edit-2511; None: nothing is said
+    gguf: GGUFHeader | None = None
 
     @property
     def types(self) -> dict[str, tuple[int, int]]:
         """{type: (numbers, tensors)} of what is stored, the largest first"""
-        found = {}
+        counts = {}
         for place in self.where.values():
-            numbers, tensors = found.get(place.dtype, (0, 0))
-            found[place.dtype] = numbers + math.prod(place.shape), tensors + 1
-        return dict(sorted(found.items(), key=lambda item: -item[1][0]))
+            numbers, tensors = counts.get(place.dtype, (0, 0))
+            counts[place.dtype] = numbers + math.prod(place.shape), tensors + 1
+        return dict(sorted(counts.items(), key=lambda item: -item[1][0]))
 
     def __str__(self) -> str:
         layout = f"fp8, {self.layout}" if self.layout in ENDINGS else self.layout
@@ -87,8 +109,8 @@ class SingleFile:
             lines.append(f"  {name:13} {numbers:>14,} numbers in {tensors:,} tensors")
         if self.zero_cond_t:
             lines.append("  marked as Edit-2511, whose condition pictures see time 0")
-        if self.what in BELONGS:
-            lines.append(f"  used with: qwenimage paint {BELONGS[self.what]} FILE")
+        options = [BELONGS[PARTS[part]] for part in self.parts] or [BELONGS.get(self.what)]
+        lines += [f"  used with: qwenimage paint {option} FILE" for option in options if option]
         return "\n".join(lines)
 
 
@@ -108,33 +130,44 @@ def describe(file: str | Path) -> SingleFile:
             "ask for a .safetensors or .gguf file"
         )
     if file.suffix == ".gguf" or first.startswith(b"GGUF"):
-        held = read_gguf(file)
-        where, marked = held.places, bool(held.metadata.get(ZERO_COND))
-    else:
-        held, where, marked = None, read_header(file), False
+        header = read_gguf(file)
+        return recognise(file, Places(header.places), header)
+    return recognise(file, read_header(file))
+
+
+def recognise(source: Path, where: Places, header: GGUFHeader | None = None) -> SingleFile:
+    """The tensors of a file or folder, under its own names -> what it is"""
     kinds = [what for mark, what in KINDS.items() if any(re.search(mark, key) for key in where)]
-    what = SEVERAL if len({*kinds} & {*PARTS.values()}) > 1 else next(iter(kinds), UNKNOWN)
-    marked = marked or any(key.endswith(ZERO_COND_T) for key in where)
-    return SingleFile(file, what, GGUF if held else _layout(what, where), where, marked)
+    parts = tuple(part for part, what in PARTS.items() if what in kinds)
+    what = SEVERAL if len(parts) > 1 else next(iter(kinds), UNKNOWN)
+    marked = True if any(key.endswith(ZERO_COND_T) for key in where) else None
+    marked = header.zero_cond_t if header and header.zero_cond_t is not None else marked
+    layout = GGUF if header else layout_of(where)
+    return SingleFile(source, what, parts, layout, where, marked, header)
 
 
-def _layout(what: str, where: dict[str, Place]) -> str:
+def layout_of(where: dict[str, Place]) -> str:
+    """How the tensors of safetensors files are spelled and stored"""
     if types := {place.dtype for place in where.values()}.intersection(EIGHT_BITS):
         if "F8_E4M3" not in types:
             return OTHER_8_BITS
         ends = [end for end in FP8_MARKS if any(key.endswith(end) for key in where)]
         return FP8_MARKS[ends[0]] if ends else PLAIN
-    if what == VAE_ and any("decoder.upsamples." in key for key in where):
+    if has_wan_names(where):
         return WAN_NAMES
-    if what == TEXT and any("model.language_model." in key for key in where):
+    if any("model.language_model." in key for key in where):
         return LATER_NAMES
     return OFFICIAL_NAMES
 
 
+def has_wan_names(keys: Iterable[str]) -> bool:
+    return any("decoder.upsamples." in key for key in keys)
+
+
 def demand(file: str | Path, part: str) -> SingleFile:
-    """A file of this part, by its header. Raises CheckpointError that says what it is instead."""
+    """A file that holds this part, by its header. Raises CheckpointError that says what it is."""
     single, wanted = describe(file), PARTS[part]
-    if single.what == wanted:
+    if part in single.parts and single.what in (wanted, SEVERAL):
         if SHARD_NAME.search(single.file.name):
             raise CheckpointError(
                 f"{file} is one shard of several; give the folder that holds them all instead"
@@ -143,5 +176,37 @@ def demand(file: str | Path, part: str) -> SingleFile:
     if single.what == UNKNOWN:
         names = shorten(list(single.where)) or "none"
         raise CheckpointError(f"{file} is not {wanted}: no tensor has a name of it ({names})")
-    remedy = REMEDIES.get(single.what, "only parts of Qwen-Image are read here")
+    option = BELONGS.get(single.what)
+    remedy = f"it goes with {option}" if option else "only parts of Qwen-Image are read here"
     raise CheckpointError(f"{file} is {single.what}, not {wanted}; {remedy}")
+
+
+def official_names(
+    keys: Iterable[str], part: str, rename: Callable[[str], str] = str
+) -> dict[str, str]:
+    """Names in a file -> {official name: name in the file}, of what belongs to this part
+
+    Wrappers' segments and the prefix of the part are taken off, then `rename` is called. Raises
+    CheckpointError where two tensors get one name.
+    """
+    bare = {key: WRAPPED.sub("", key) for key in keys}
+    prefix = next((p for p in PREFIXES[part] if any(n.startswith(p) for n in bare.values())), "")
+    others = tuple(p for other, own in OWN.items() if other != part for p in own)
+    names, whole = {}, {}
+    for key, name in bare.items():
+        if prefix and not name.startswith(prefix) and name.startswith(others):
+            continue
+        official = rename(name.removeprefix(prefix))
+        if part == "text_encoder" and NOT_LANGUAGE.match(official):
+            continue
+        if (other := names.setdefault(official, key)) != key:
+            raise CheckpointError(_twice(whole[official], name, prefix, other, key))
+        whole[official] = name
+    return names
+
+
+def _twice(first: str, second: str, prefix: str, key: str, other: str) -> str:
+    if prefix and first.removeprefix(prefix) == second.removeprefix(prefix) and first != second:
+        name = shorten([first.removeprefix(prefix)])
+        return f"{name} is there with {prefix} before it and without; keep one of the two"
+    return f"{shorten([key, other])} are the same tensor; keep one"

@@ -1,13 +1,13 @@
-"""Single files, as ComfyUI and others ship them: what a file is, its weights put in their place.
+"""Open weights of any layout: a folder, or single files as ComfyUI and others ship them.
 
-    part            layouts                                             read by
+    part            layouts                                             class
 
-    transformer     official names, with or without a prefix            checkpoint.load_into
-                    the same in fp8, any dialect                        quantize.load_fp8
-                    GGUF                                                gguf.load_gguf
-    vae             official names, or those of the video model Wan     load_into, renamed
-    text_encoder    official names, or those of later transformers      load_into, renamed
-                    the same in fp8                                     fp8_tower.load_fp8_tower
+    transformer     official names, with or without a prefix            Weights
+                    the same in fp8, any dialect                        Fp8Weights
+                    GGUF                                                GGUFWeights
+    vae             official names, or those of the video model Wan     Weights
+    text_encoder    official names, or those of later transformers      Weights
+                    the same in fp8                                     Fp8Weights
 
 A file holds weights only: what they are the weights of is said by the configs of an official folder
 (a few hundred bytes each). Nothing is guessed: a file is what the names in it say, and every tensor
@@ -15,29 +15,36 @@ has to have its place.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from ..adapt.streaming import stream_mmdit, stream_text_encoder
-from ..checkpoint import load_into
-from ..checkpoint.packed_linear import PREFIXES, strip_prefix
+from ..checkpoint.fill import Weights, name_of
+from ..checkpoint.headers import find_tensors
+from ..checkpoint.model_folder import NETWORKS
 from ..checkpoint.stored_form import stored_form
-from ..files import CheckpointError, shorten
-from ..mmdit import MMDiT
-from ..text_encoder import TextEncoder
+from ..files import CheckpointError
 from ..vae import VAE
-from .fp8 import load_fp8
-from .fp8_text_encoder import load_fp8_tower
-from .gguf import load_gguf
-from .recognise import FP8, GGUF, WAN_NAMES, ZERO_COND_T, SingleFile, demand
+from .fp8 import fp8_weights
+from .gguf import gguf_weights
+from .recognise import (
+    FP8,
+    GGUF,
+    ZERO_COND_T,
+    SingleFile,
+    demand,
+    has_wan_names,
+    layout_of,
+    official_names,
+    recognise,
+)  # fmt: skip
 
-VAE_PREFIXES = ("first_stage_model.", "vae.", "model.")
-TEXT_PREFIXES = ("text_encoders.qwen25_7b.transformer.", "text_encoder.")
-LANGUAGE_ONLY = ("visual.", "lm_head.")  # what the text encoder leaves on disk
-
+# the tensor whose first size is the width of a network
+WIDTHS = {
+    "transformer": "img_in.weight",
+    "vae": "encoder.conv_in.weight",
+    "text_encoder": "model.norm.weight",
+}
 # official names of the VAE, and the pieces that stand for them in files of Wan, whose layers have
 # numbers instead of names. In this order: conv1 means another layer on the right than on the left.
 WAN = (
@@ -52,78 +59,48 @@ WAN = (
 LATER = (("model.language_model.", "model."), ("model.visual.", "visual."))
 
 
-def load_transformer(
-    mmdit: MMDiT, file: str | Path, dtype: torch.dtype, stream: bool = False, device="cpu"
-):
-    """Fill an MMDiT on the meta device from a single file of any layout -> what was loaded
+def open_weights(source, network: nn.Module, fast: bool = False) -> Weights:
+    """A folder, a list of files or a single file of any layout -> where a network's tensors lie.
 
-    stream: its blocks stay on disk. A file that is marked as one of Edit-2511 sets zero_cond_t.
-    Raises CheckpointError, one line, that says what the file is if it is something else.
+    fast: multiply in fp8 where file and device allow it, see Fp8Linear. Raises CheckpointError, one
+    line, that says what a single file is if it is something else.
     """
-    single, before = demand(file, "transformer"), mmdit.config
-    names = _names(single, PREFIXES)
-    _demand_width(mmdit, single, names, "img_in.weight")
-    if single.zero_cond_t:
-        mmdit.config = replace(before, zero_cond_t=True)
-    try:
-        if single.layout == GGUF:
-            return load_gguf(mmdit, single.file, dtype, stream, device)
-        if single.layout in FP8:
-            return load_fp8(mmdit, single.file, dtype, stream, device)
-        names.pop(ZERO_COND_T, None)
-        if stream:
-            stream_mmdit(mmdit, single.file, dtype, device, names=names)
-        else:
-            load_into(mmdit, single.file, dtype, names=names)
-            mmdit.to(device)
-    except CheckpointError:
-        mmdit.config = before
-        raise
-    return single
-
-
-def load_vae(vae: VAE, file: str | Path, dtype: torch.dtype) -> SingleFile:
-    """The same for the VAE, under official names or under those of Wan."""
-    single = demand(file, "vae")
-    if single.layout in FP8 or single.layout == GGUF:
-        raise CheckpointError(f"{file} is quantised; a VAE is read in bfloat16 or finer alone")
-    rename = _from_wan(vae) if single.layout == WAN_NAMES else str
-    names = _names(single, VAE_PREFIXES, rename)
-    _demand_width(vae, single, names, "encoder.conv_in.weight")
-    load_into(vae, single.file, dtype, names=names)
-    return single
-
-
-def load_text_encoder(
-    text_encoder: TextEncoder,
-    file: str | Path,
-    dtype: torch.dtype,
-    stream: bool = False,
-    device="cpu",
-) -> SingleFile:
-    """The same for the text tower; a vision tower and lm_head may be there and are not read."""
-    single = demand(file, "text_encoder")
-    names = _names(single, TEXT_PREFIXES, _earlier_name)
-    _demand_width(text_encoder, single, names, "model.norm.weight")
-    if single.layout == GGUF:
-        raise CheckpointError(f"{file}: a text encoder is not read from GGUF, only transformers")
-    if single.layout in FP8:
-        _load_fp8(text_encoder, single, names, dtype, stream, device)
-    elif stream:
-        stream_text_encoder(text_encoder, single.file, dtype, device, names)
+    part = next(part for part, (kind, _) in NETWORKS.items() if isinstance(network, kind))
+    if isinstance(source, (str, Path)) and not Path(source).is_dir():
+        single = demand(source, part)
     else:
-        load_into(text_encoder, single.file, dtype, LANGUAGE_ONLY, names)
-        text_encoder.to(device)
-    return single
+        single = recognise(Path(name_of(source)), find_tensors(source))
+    return _weights(name_of(source), single, part, network, fast)
 
 
-def _load_fp8(text_encoder, single: SingleFile, names: dict, dtype, stream, device) -> None:
-    keys = {name: key for name, key in names.items() if not name.startswith(LANGUAGE_ONLY)}
-    where = {name: single.where[key] for name, key in keys.items()}
+def _weights(source: str, single: SingleFile, part: str, network, fast: bool) -> Weights:
     try:
-        load_fp8_tower(text_encoder, where, keys, dtype, stream, device)
+        names = official_names(single.where, part, _rename(single, part, network))
     except CheckpointError as error:
-        raise CheckpointError(f"{single.file}: {error}") from None
+        raise CheckpointError(f"{source}: {error}") from None
+    names.pop(ZERO_COND_T, None)
+    layout = GGUF if single.gguf else layout_of({key: single.where[key] for key in names.values()})
+    if layout == GGUF and part != "transformer":
+        raise CheckpointError(f"{source} is a GGUF file; only transformers are read from GGUF")
+    if layout in FP8 and part == "vae":
+        raise CheckpointError(f"{source} is quantised; a VAE is read in bfloat16 or finer alone")
+    if single.file.is_file():
+        _demand_width(source, network, single, names, WIDTHS[part])
+    if layout == GGUF:
+        weights = gguf_weights(source, single.gguf, names, network)
+    elif layout in FP8:
+        weights = fp8_weights(source, single.where, names, network, fast)
+    else:
+        weights = Weights(source, {name: single.where[key] for name, key in names.items()}, layout)
+    weights.zero_cond_t = single.zero_cond_t if part == "transformer" else None
+    return weights
+
+
+def _rename(single: SingleFile, part: str, network: nn.Module) -> Callable[[str], str]:
+    """What makes official names of the file's"""
+    if part == "text_encoder":
+        return _earlier_name
+    return _from_wan(network) if part == "vae" and has_wan_names(single.where) else str
 
 
 def wan_names(vae: VAE) -> dict[str, str]:
@@ -148,26 +125,14 @@ def _from_wan(vae: VAE) -> Callable[[str], str]:
     return lambda wan: official.get(wan, f"{wan} (a name of Wan)")
 
 
-def _demand_width(network: nn.Module, single: SingleFile, names: dict[str, str], key: str) -> None:
+def _demand_width(source: str, network, single: SingleFile, names: dict[str, str], key) -> None:
     """Raises CheckpointError for a file of a model of another size than the configs say."""
     shape = single.where[names[key]].shape if key in names else ()
     if shape and shape[0] != (width := stored_form(network)[key][0]):
         raise CheckpointError(
-            f"{single.file} is of a model that is {shape[0]} wide, by config.json it is {width}; "
+            f"{source} is of a model that is {shape[0]} wide, by config.json it is {width}; "
             "take the folder of configs of this very model (--weights)"
         )
-
-
-def _names(single: SingleFile, prefixes, rename: Callable[[str], str] = str) -> dict[str, str]:
-    """-> {official name: key in the file}. Raises CheckpointError where two keys have one name."""
-    names = {}
-    try:
-        for name, key in strip_prefix(single.where, prefixes).items():
-            if (other := names.setdefault(rename(name), key)) != key:
-                raise CheckpointError(f"{shorten([other, key])} are the same tensor; keep one")
-    except CheckpointError as error:
-        raise CheckpointError(f"{single.file}: {error}") from None
-    return names
 
 
 def _earlier_name(name: str) -> str:

@@ -87,13 +87,13 @@ class Race:
 
     ours: Streams
     theirs: Streams
-    told: tuple  # what every block is told: temb, the rotations, no mask, no times
+    shared: tuple  # what all blocks share: temb, the rotations, no mask, no times
 
     def step(self, block: Block, config: MMDiTConfig) -> tuple[dict, dict]:
         """Both through one block -> how far apart they are, and how far this block puts them"""
-        forced = Streams(*block(*self.theirs, *self.told))  # fed what the reference is fed
-        self.ours = Streams(*block(*self.ours, *self.told))
-        temb, img_rotation, txt_rotation, *_ = self.told
+        forced = Streams(*block(*self.theirs, *self.shared))  # fed what the reference is fed
+        self.ours = Streams(*block(*self.ours, *self.shared))
+        temb, img_rotation, txt_rotation, *_ = self.shared
         txt, img = twin_of(block, config)(
             hidden_states=self.theirs.img,
             encoder_hidden_states=self.theirs.txt,
@@ -123,7 +123,7 @@ def walk(config: MMDiTConfig, image_tokens: int, text_tokens: int) -> Iterator[d
     for i in range(config.num_layers):
         block = drawn(Block, *sizes, prefix=f"transformer_blocks.{i}.")
         row = {"block": i}
-        nudged = Streams(*block(*(nudge(x, seed=i) for x in nudged), *full.told))
+        nudged = Streams(*block(*(nudge(x, seed=i) for x in nudged), *full.shared))
         row["float32 free"], row["float32 forced"] = full.step(block, config)
         row["bf16 free"], row["bf16 forced"] = half.step(block.bfloat16(), config)
         del block  # careful: before the next is drawn, or two would be in memory
@@ -138,8 +138,8 @@ def enter(door: MMDiT, img, txt) -> Race:
     dtype, image_tokens = door.proj_out.weight.dtype, img.shape[1]
     rows = next(n for n in range(math.isqrt(image_tokens), 0, -1) if image_tokens % n == 0)
     grids = [(1, rows, image_tokens // rows)]
-    img, txt, told = door.enter(img.to(dtype), txt.to(dtype), torch.tensor([SIGMA]), grids)
-    return Race(Streams(img, txt), Streams(img, txt), told)
+    img, txt, shared = door.embed(img.to(dtype), txt.to(dtype), torch.tensor([SIGMA]), grids)
+    return Race(Streams(img, txt), Streams(img, txt), shared)
 
 
 def nudge(x, seed: int):

@@ -13,9 +13,9 @@ import torch
 from helpers.nets import SMALL, filled, model, velocity
 
 from qwenimage_ref.adapt import lora
-from qwenimage_ref.adapt.streaming import stream_mmdit
 from qwenimage_ref.checkpoint import fingerprint, save
 from qwenimage_ref.config import MMDiTConfig
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.mmdit import MMDiT
 
 LINEARS_A_BLOCK = 14
@@ -233,7 +233,7 @@ def test_a_streamed_model_is_adapted_as_a_resident_one_and_is_not_merged(tmp_pat
     save(resident, tmp_path / "mmdit")
     with torch.device("meta"):
         streamed = MMDiT(SMALL)
-    stream_mmdit(streamed, tmp_path / "mmdit", torch.float32)
+    load_weights(streamed, tmp_path / "mmdit", torch.float32, streamed=True)
     for mmdit in (resident, streamed):
         filled(lora.inject(mmdit, lora.TARGETS["musubi"], rank=2))
     assert torch.equal(velocity(streamed), velocity(resident))

@@ -10,18 +10,16 @@ from safetensors.torch import save_file
 
 from qwenimage_ref import QwenImage, cli
 from qwenimage_ref.adapt import streaming
-from qwenimage_ref.adapt.streaming import (
-    stream_mmdit,
-    stream_text_encoder,
-    text_states,
-    velocities,
-)
+from qwenimage_ref.adapt.streaming import stream
 from qwenimage_ref.checkpoint import forge as forge_module
 from qwenimage_ref.checkpoint import load_into, save
+from qwenimage_ref.checkpoint.fill import Weights, fill
 from qwenimage_ref.checkpoint.forge import forge
+from qwenimage_ref.checkpoint.headers import find_tensors
 from qwenimage_ref.checkpoint.model_folder import empty_network
-from qwenimage_ref.checkpoint.packed_linear import PackedLinear, put
-from qwenimage_ref.files import CheckpointError, find_tensors
+from qwenimage_ref.checkpoint.packed_linear import PackedLinear
+from qwenimage_ref.files import CheckpointError
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.parity.reference import random_weights
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["bf16", "float32"])
@@ -47,7 +45,7 @@ def model(forged, tmp_path):
 def mmdits(folder, dtype):
     resident, streamed = (empty_network(folder, "transformer") for _ in range(2))
     load_into(resident, folder / "transformer", dtype)
-    stream_mmdit(streamed, folder / "transformer", dtype)
+    load_weights(streamed, folder / "transformer", dtype, streamed=True)
     return resident, streamed
 
 
@@ -59,7 +57,7 @@ def empty_mmdit():
 def towers(folder, dtype):
     resident, streamed = (empty_network(folder, "text_encoder") for _ in range(2))
     load_into(resident, folder / "text_encoder", dtype, unused=LANGUAGE)
-    stream_text_encoder(streamed, folder / "text_encoder", dtype)
+    load_weights(streamed, folder / "text_encoder", dtype, streamed=True)
     return resident, streamed
 
 
@@ -96,8 +94,8 @@ def test_eight_streamed_blocks_are_the_resident_ones_bit_for_bit_in_both_branche
     resident, streamed = mmdits(forged, dtype)
     assert len(streamed.transformer_blocks) == 8
     expected = [resident(*call) for call in branches(dtype)]
-    assert_equal(velocities(streamed, branches(dtype)), expected)
-    assert_equal(velocities(resident, branches(dtype)), expected)
+    assert_equal(streamed.many(branches(dtype)), expected)
+    assert_equal(resident.many(branches(dtype)), expected)
 
 
 class Bytes(PackedLinear):
@@ -113,26 +111,38 @@ class Bytes(PackedLinear):
         return ((self.weight.float() - 128) / 1000).to(dtype)
 
 
+class ByteWeights(Weights):
+    """The smallest format: what it packs and as what."""
+
+    types = {*Weights.types, "U8"}
+
+    def layer(self, name, linear):
+        return Bytes(linear)
+
+
 @DTYPES
+@pytest.mark.parametrize("fill_or_stream", [fill, stream])
 @torch.no_grad()
-def test_packed_layers_are_streamed_from_where_they_lie_and_are_not_cast(forged, tmp_path, dtype):
-    resident, streamed = empty_mmdit(), empty_mmdit()
+def test_packed_layers_are_read_from_where_they_lie_and_are_not_cast(
+    forged, tmp_path, dtype, fill_or_stream
+):
+    resident, packed = empty_mmdit(), empty_mmdit()
     load_into(resident, forged / "transformer", dtype)
-    load_into(streamed, forged / "transformer", dtype)
-    where, packed = find_tensors(forged / "transformer"), {}
+    weights, in_bytes = ByteWeights("bytes", find_tensors(forged / "transformer")), {}
     for i, block in enumerate(resident.transformer_blocks):
         for path in ("attn.to_q", "img_mlp.net.2"):
             linear, name = block.get_submodule(path), f"transformer_blocks.{i}.{path}"
-            in_bytes = (linear.weight.float() * 1000 + 128).round().clamp(0, 255)
-            packed[f"{name}.weight"] = in_bytes.to(torch.uint8)
-            linear.weight.copy_((packed[f"{name}.weight"].float() - 128) / 1000)
-            with torch.device("meta"):
-                put(streamed, name, Bytes(streamed.get_submodule(name)))
-    save_file(packed, tmp_path / "bytes.safetensors")
-    where |= find_tensors(tmp_path / "bytes.safetensors")
-    stream_mmdit(streamed, tmp_path, dtype, where=where)
+            numbers = (linear.weight.float() * 1000 + 128).round().clamp(0, 255)
+            in_bytes[f"{name}.weight"] = numbers.to(torch.uint8)
+            linear.weight.copy_((in_bytes[f"{name}.weight"].float() - 128) / 1000)
+    save_file(in_bytes, tmp_path / "bytes.safetensors")
+    weights.places |= find_tensors(tmp_path / "bytes.safetensors")
+    weights.packed = {
+        key.removesuffix(".weight"): {"weight": weights.places[key]} for key in in_bytes
+    }
+    fill_or_stream(packed, weights, dtype)
     call = branches(dtype)[1]
-    assert_equal([streamed(*call)], [resident(*call)])
+    assert_equal([packed(*call)], [resident(*call)])
 
 
 @DTYPES
@@ -140,29 +150,25 @@ def test_packed_layers_are_streamed_from_where_they_lie_and_are_not_cast(forged,
 def test_the_streamed_text_tower_is_the_resident_one_bit_for_bit(forged, dtype):
     resident, streamed = towers(forged, dtype)
     expected = [resident(*call) for call in prompts()]
-    assert_equal(text_states(streamed, prompts()), expected)
-    assert_equal(text_states(resident, prompts()), expected)
+    assert_equal(streamed.many(prompts()), expected)
+    assert_equal(resident.many(prompts()), expected)
 
 
 @torch.no_grad()
 def test_weights_in_float32_files_are_streamed_as_they_lie_there(tmp_path):
     resident, streamed = random_weights(forge_module.MMDiT(TINY.transformer), 0), empty_mmdit()
     save(resident, tmp_path)
-    stream_mmdit(streamed, tmp_path, torch.float32)
+    load_weights(streamed, tmp_path, torch.float32, streamed=True)
     call = branches(torch.float32)[1]
     assert_equal([streamed(*call)], [resident(*call)])
 
 
 @torch.no_grad()
-def test_float32_weights_are_aligned_as_in_memory_and_bf16_weights_are_not_copied(tmp_path):
-    for dtype, copied in ((torch.float32, True), (torch.bfloat16, False)):
-        save(random_weights(forge_module.MMDiT(TINY.transformer), 0), tmp_path, dtype=dtype)
-        streamed = empty_mmdit()
-        stream_mmdit(streamed, tmp_path, dtype)
-        for block in streamed.transformer_blocks:
-            _, weights = block.args
-            odd = [weight.data_ptr() % 64 for weight in weights.values()]  # as the header is long
-            assert any(odd) != copied
+def test_streamed_weights_are_aligned_as_torch_aligns_its_own_memory(forged):
+    _, streamed = mmdits(forged, torch.bfloat16)
+    for block in streamed.transformer_blocks:
+        _, weights = block.args
+        assert not any(weight.data_ptr() % 64 for weight in weights.values())
 
 
 @torch.no_grad()
@@ -184,10 +190,10 @@ def test_all_calls_ride_on_one_pass_over_the_weights(forged, monkeypatch):
     _, tower = towers(forged, torch.bfloat16)
     read, whole = [], streaming.read_through
     monkeypatch.setattr(streaming, "read_through", lambda place: (read.append(place), whole(place)))
-    velocities(mmdit, branches(torch.bfloat16))
+    mmdit.many(branches(torch.bfloat16))
     assert len(read) == len(set(read)) == 8 * 32
     read.clear()
-    text_states(tower, prompts())
+    tower.many(prompts())
     assert len(read) == len(set(read)) == 3 * 12
 
 
@@ -240,16 +246,15 @@ def test_a_block_holds_no_memory_when_the_next_is_there(forged):
         kept.append(weights)
 
 
-def test_a_mapping_is_gone_with_its_block(forged):
+@torch.no_grad()
+def test_no_file_is_mapped_so_that_none_can_kill_the_process_by_shrinking(forged):
     _, mmdit = mmdits(forged, torch.bfloat16)
     maps = "/proc/self/maps"
     if not os.path.exists(maps):
         pytest.skip("only Linux tells what is mapped")
     for _ in mmdit.transformer_blocks:
         with open(maps) as file:
-            assert str(forged) in file.read()
-    with open(maps) as file:
-        assert str(forged) not in file.read()
+            assert str(forged) not in file.read()
 
 
 def spoil(kind: str, shard):
@@ -284,10 +289,10 @@ def test_a_file_that_changes_under_a_stream_is_named(model, kind):
 @torch.no_grad()
 def test_an_embedding_that_changes_under_a_stream_is_named(model):
     _, tower = towers(model, torch.bfloat16)
-    place = tower.model.embed_tokens.places["weight"]
+    place = tower.model.embed_tokens.place
     os.truncate(place.file, place.start + 100)
     with pytest.raises(CheckpointError, match=f"{place.file.name} changed while it was in use"):
-        text_states(tower, prompts())
+        tower.many(prompts())
 
 
 def test_a_missing_shard_and_a_foreign_tensor_are_told_when_the_stream_is_opened(model):
@@ -295,10 +300,15 @@ def test_a_missing_shard_and_a_foreign_tensor_are_told_when_the_stream_is_opened
     other = empty_network(model, "transformer")
     other.transformer_blocks[7].attn.to_q.bias = None
     with pytest.raises(CheckpointError, match="1 are not known .*7.attn.to_q.bias"):
-        stream_mmdit(other, model / "transformer", torch.bfloat16)
+        load_weights(other, model / "transformer", torch.bfloat16, streamed=True)
     shards[0].unlink()
     with pytest.raises(CheckpointError, match="1 of [0-9]+ shards"):
-        stream_mmdit(empty_network(model, "transformer"), model / "transformer", torch.bfloat16)
+        load_weights(
+            empty_network(model, "transformer"),
+            model / "transformer",
+            torch.bfloat16,
+            streamed=True,
+        )
 
 
 def test_a_network_of_another_shape_is_told_when_the_stream_is_opened(forged):
@@ -306,18 +316,18 @@ def test_a_network_of_another_shape_is_told_when_the_stream_is_opened(forged):
         other = forge_module.MMDiT(TINY.transformer)
         other.transformer_blocks[3].img_mlp.net[2] = torch.nn.Linear(96, 48)
     with pytest.raises(CheckpointError, match="transformer_blocks.3.img_mlp.net.2.weight is"):
-        stream_mmdit(other, forged / "transformer", torch.bfloat16)
+        load_weights(other, forged / "transformer", torch.bfloat16, streamed=True)
 
 
 @torch.no_grad()
 def test_streamed_blocks_compute_on_the_device_that_was_asked_for(forged):
     mmdit = empty_network(forged, "transformer")
-    stream_mmdit(mmdit, forged / "transformer", torch.bfloat16, "meta")
+    load_weights(mmdit, forged / "transformer", torch.bfloat16, "meta", streamed=True)
     calls = [
         tuple(x.to("meta") if isinstance(x, torch.Tensor) else x for x in call)
         for call in branches(torch.bfloat16)
     ]
-    assert [x.device.type for x in velocities(mmdit, calls)] == ["meta", "meta"]
+    assert [x.device.type for x in mmdit.many(calls)] == ["meta", "meta"]
 
 
 def test_a_streamed_pipeline_paints_the_picture_of_the_resident_one(forged):

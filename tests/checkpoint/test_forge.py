@@ -16,9 +16,10 @@ from safetensors import safe_open
 
 from qwenimage_ref.checkpoint import forge as forge_module
 from qwenimage_ref.checkpoint.forge import PIECE, forge, piece
+from qwenimage_ref.checkpoint.headers import find_tensors
 from qwenimage_ref.checkpoint.model_folder import FORGED, STEMS, stored_networks
 from qwenimage_ref.checkpoint.stored_form import stored_form
-from qwenimage_ref.files import CheckpointError, find_tensors
+from qwenimage_ref.files import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 

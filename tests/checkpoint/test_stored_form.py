@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from qwenimage_ref.checkpoint import fingerprint, index_json, save
 from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
-from qwenimage_ref.checkpoint.stored_form import shard_layout
+from qwenimage_ref.checkpoint.shards import shard_layout
 from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.text_encoder import TextEncoder

@@ -18,7 +18,7 @@ from qwenimage_ref.checkpoint.config_files import Configs, write_small_files
 from qwenimage_ref.checkpoint.forge import forge
 from qwenimage_ref.checkpoint.model_folder import FORGED, STEMS, stored_network
 from qwenimage_ref.checkpoint.published_hashes import QWEN_IMAGE_2512
-from qwenimage_ref.checkpoint.stored_form import SHARD_BYTES, index_json, shard_layout
+from qwenimage_ref.checkpoint.shards import SHARD_BYTES, index_json, shard_layout
 from qwenimage_ref.cli import main
 from qwenimage_ref.tokenizer import Tokenizer
 

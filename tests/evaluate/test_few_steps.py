@@ -36,7 +36,7 @@ def test_a_way_says_everything_that_it_differs_in():
 
 def test_guidance_doubles_the_runs(pipe):
     calls = []
-    hook = pipe.transformer.register_forward_hook(lambda *_: calls.append(1))
+    hook = pipe.transformer.proj_out.register_forward_hook(lambda *_: calls.append(1))
     for way in (Sampling(3), Sampling(3, 2.0)):
         calls.clear()
         figures.paint(pipe, PROMPT, way)
@@ -141,7 +141,7 @@ def test_a_walk_ends_where_the_pipeline_ends_and_so_does_its_last_estimate(pipe)
     levels = torch.tensor([1.0, 0.6, 0.0])
     states, clean = figures.walk(pipe, [PROMPT, " "], levels, seed=3)
     with torch.no_grad():
-        end = pipe.denoise(pipe.noise(1, 128, 128, 4), levels, pipe.encode_prompt([" "]))
+        end = pipe.denoise(pipe.noise(1, 128, 128, 4), levels, *pipe.encode_prompts([[" "]]))
     assert states.shape == (3, 2, 16, 16, 16) and clean.shape == (2, 2, 16, 16, 16)
     torch.testing.assert_close(states[-1, 1:], end, atol=1e-3, rtol=0)
     torch.testing.assert_close(clean[-1], states[-1])

@@ -16,28 +16,23 @@ from helpers.tiny_model import TINY
 from safetensors.torch import load_file, save_file
 
 from qwenimage_ref import QwenImage
-from qwenimage_ref.adapt.streaming import text_states, velocities
-from qwenimage_ref.checkpoint import load_into, save
+from qwenimage_ref.checkpoint import headers, load_into, save
 from qwenimage_ref.checkpoint.config_files import Configs
 from qwenimage_ref.checkpoint.forge import forge
 from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder, empty_network
-from qwenimage_ref.checkpoint.packed_linear import PREFIXES
 from qwenimage_ref.checkpoint.stored_form import stored_form
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.files import CheckpointError
-from qwenimage_ref.formats import fp8, gguf
-from qwenimage_ref.formats.recognise import ZERO_COND_T, describe
-from qwenimage_ref.formats.single_file import (
-    VAE_PREFIXES,
-    load_text_encoder,
-    load_transformer,
-    load_vae,
-    wan_names,
-)
+from qwenimage_ref.formats import fp8, gguf, gguf_container
+from qwenimage_ref.formats.recognise import PREFIXES as ALL_PREFIXES
+from qwenimage_ref.formats.recognise import ZERO_COND_T, demand, describe
+from qwenimage_ref.formats.single_file import wan_names
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
 from qwenimage_ref.vision import Vision
 
+PREFIXES, VAE_PREFIXES = ALL_PREFIXES["transformer"], ALL_PREFIXES["vae"]
 POCKET = Path(__file__).parents[2] / "data" / "pocket"
 LATER = {"model.": "model.language_model.", "visual.": "model.visual."}  # official: later
 EITHER = pytest.mark.parametrize("stream", [False, True], ids=["resident", "streamed"])
@@ -95,16 +90,16 @@ def test_a_transformer_under_any_prefix_is_that_of_the_folder(forged, tmp_path, 
     tensors = official(forged, "transformer")
     file = written(tmp_path / "one.safetensors", tensors, prefixed(prefix), dtype)
     mmdit = empty_network(forged, "transformer")
-    single = load_transformer(mmdit, file, torch.float32)
+    single = load_weights(mmdit, file, torch.float32)
     assert_equal(tensors_of(mmdit), tensors_of(loaded(forged, "transformer")))
-    assert single.layout == "official names" and len(single.where) == len(tensors)
+    assert single.layout == "official names" and len(single.places) == len(tensors)
 
 
 def test_a_float16_file_is_read_number_by_number(forged, tmp_path):
     tensors = official(forged, "transformer")
     file = written(tmp_path / "half.safetensors", tensors, dtype=torch.float16)
     mmdit = empty_network(forged, "transformer")
-    load_transformer(mmdit, file, torch.float32)
+    load_weights(mmdit, file, torch.float32)
     assert_equal(tensors_of(mmdit), {key: t.half().float() for key, t in tensors.items()})
 
 
@@ -113,8 +108,8 @@ def test_a_streamed_transformer_under_a_prefix_answers_as_the_resident_one(forge
     tensors = official(forged, "transformer")
     file = written(tmp_path / "one.safetensors", tensors, prefixed(PREFIXES[0]))
     mmdit = empty_network(forged, "transformer")
-    load_transformer(mmdit, file, torch.float32, stream=True)
-    (ours,), (theirs,) = (velocities(m, calls()) for m in (mmdit, loaded(forged, "transformer")))
+    load_weights(mmdit, file, torch.float32, streamed=True)
+    (ours,), (theirs,) = (m.many(calls()) for m in (mmdit, loaded(forged, "transformer")))
     assert len(list(mmdit.parameters())) < len(tensors) / 2  # the blocks stayed on disk
     assert torch.equal(ours, theirs) and ours.std() > 0.01
 
@@ -128,9 +123,9 @@ def test_an_fp8_file_is_read_as_fp8(forged, tmp_path, stream, prefix):
     tensors = load_file(tmp_path / "bare.safetensors")
     file = written(tmp_path / "fp8.safetensors", tensors, prefixed(prefix))
     mmdit = empty_network(forged, "transformer")
-    report = load_transformer(mmdit, file, torch.float32, stream)
-    assert report.dialect == "musubi"
-    (ours,), (theirs,) = velocities(mmdit, calls()), velocities(network, calls())
+    report = load_weights(mmdit, file, torch.float32, streamed=stream)
+    assert report.layout == "musubi"
+    (ours,), (theirs,) = mmdit.many(calls()), network.many(calls())
     assert 0 < (ours - theirs).norm() / theirs.norm() < 0.2  # packed, and the same model
 
 
@@ -144,8 +139,8 @@ def gguf_file(tmp_path_factory) -> Path:
 @EITHER
 def test_a_gguf_file_is_read_as_gguf(gguf_file, stream):
     mmdit = empty_network(POCKET, "transformer")
-    report = load_transformer(mmdit, gguf_file, torch.float32, stream)
-    assert report.architecture == "qwen_image" and report.packed == 14 * 8
+    report = load_weights(mmdit, gguf_file, torch.float32, streamed=stream)
+    assert report.layout == "GGUF" and len(report.packed) == 14 * 8
     assert describe(gguf_file).layout == "GGUF" and "Q8_0" in describe(gguf_file).types
 
 
@@ -156,7 +151,7 @@ def test_the_mark_of_edit_2511_sets_zero_cond_t(forged, tmp_path, stream, prefix
     file = written(tmp_path / "edit.safetensors", tensors, prefixed(prefix))
     mmdit = empty_network(forged, "transformer")
     assert not mmdit.config.zero_cond_t
-    assert load_transformer(mmdit, file, torch.float32, stream).zero_cond_t
+    assert load_weights(mmdit, file, torch.float32, streamed=stream).zero_cond_t
     assert mmdit.config.zero_cond_t
     assert "Edit-2511" in str(describe(file))
 
@@ -165,7 +160,7 @@ def test_the_mark_counts_in_an_fp8_file_too(forged, tmp_path):
     fp8.save_fp8(loaded(forged, "transformer"), tmp_path / "bare.safetensors", "plain")
     tensors = load_file(tmp_path / "bare.safetensors") | {ZERO_COND_T: torch.tensor([])}
     mmdit = empty_network(forged, "transformer")
-    load_transformer(mmdit, written(tmp_path / "edit.safetensors", tensors), torch.float32)
+    load_weights(mmdit, written(tmp_path / "edit.safetensors", tensors), torch.float32)
     assert mmdit.config.zero_cond_t
 
 
@@ -174,7 +169,7 @@ def test_a_file_that_is_refused_leaves_the_transformer_as_it_was(forged, tmp_pat
     del tensors["proj_out.bias"]
     mmdit = empty_network(forged, "transformer")
     with pytest.raises(CheckpointError, match=r"1 tensors are missing \(proj_out.bias\)"):
-        load_transformer(mmdit, written(tmp_path / "half.safetensors", tensors), torch.float32)
+        load_weights(mmdit, written(tmp_path / "half.safetensors", tensors), torch.float32)
     assert all(p.is_meta for p in mmdit.parameters()) and not mmdit.config.zero_cond_t
 
 
@@ -201,7 +196,7 @@ def test_a_vae_to_wan_and_back_is_bit_for_bit_the_file_that_it_was(tmp_path, pre
     tensors, names = official(POCKET, "vae"), wan_names(empty_network(POCKET, "vae"))
     file = written(tmp_path / "wan.safetensors", tensors, lambda key: prefix + names[key])
     vae = empty_network(POCKET, "vae")
-    assert load_vae(vae, file, torch.bfloat16).layout == "the names of Wan"
+    assert load_weights(vae, file, torch.bfloat16).layout == "the names of Wan"
     save(vae, tmp_path / "back")
     back = load_file(tmp_path / "back" / "diffusion_pytorch_model.safetensors")
     assert len(back) == 194
@@ -211,7 +206,7 @@ def test_a_vae_to_wan_and_back_is_bit_for_bit_the_file_that_it_was(tmp_path, pre
 def test_a_vae_under_official_names_is_that_of_the_folder(tmp_path):
     vae = empty_network(POCKET, "vae")
     file = written(tmp_path / "vae.safetensors", official(POCKET, "vae"), dtype=torch.float32)
-    assert load_vae(vae, file, torch.float32).layout == "official names"
+    assert load_weights(vae, file, torch.float32).layout == "official names"
     assert_equal(tensors_of(vae), tensors_of(loaded(POCKET, "vae")))
 
 
@@ -221,7 +216,7 @@ def test_a_name_that_is_not_wan_s_is_refused_among_those_that_are(tmp_path, extr
     tensors = {names[key]: tensor for key, tensor in official(POCKET, "vae").items()}
     file = written(tmp_path / "wan.safetensors", tensors | {extra: torch.zeros(3)})
     with pytest.raises(CheckpointError, match=f"1 are not known .{extra}"):
-        load_vae(empty_network(POCKET, "vae"), file, torch.float32)
+        load_weights(empty_network(POCKET, "vae"), file, torch.float32)
 
 
 # -- text encoder
@@ -238,9 +233,9 @@ def test_a_text_encoder_under_either_names_reads_a_prompt_as_the_folder_s(
     assert {"visual.patch_embed.proj.weight", "lm_head.weight"} <= tensors.keys()
     file = written(tmp_path / "qwen.safetensors", tensors, lambda key: prefix + rename(key))
     tower = empty_network(forged, "text_encoder")
-    load_text_encoder(tower, file, torch.float32, stream)
+    load_weights(tower, file, torch.float32, streamed=stream)
     prompt = [(torch.arange(11).unsqueeze(0), None)]
-    (ours,), (theirs,) = (text_states(t, prompt) for t in (tower, loaded(forged, "text_encoder")))
+    (ours,), (theirs,) = (t.many(prompt) for t in (tower, loaded(forged, "text_encoder")))
     assert torch.equal(ours, theirs) and ours.std() > 0.1
 
 
@@ -248,7 +243,7 @@ def test_a_language_tower_alone_is_enough(forged, tmp_path):
     tensors = official(forged, "text_encoder")
     tensors = {key: tensor for key, tensor in tensors.items() if key.startswith("model.")}
     tower = empty_network(forged, "text_encoder")
-    load_text_encoder(tower, written(tmp_path / "llm.safetensors", tensors), torch.float32)
+    load_weights(tower, written(tmp_path / "llm.safetensors", tensors), torch.float32)
     assert_equal(tensors_of(tower), tensors_of(loaded(forged, "text_encoder")))
 
 
@@ -257,7 +252,7 @@ def test_a_tensor_under_both_names_is_refused(forged, tmp_path):
     both = tensors | {later(key): t.clone() for key, t in tensors.items()}
     with pytest.raises(CheckpointError, match="both.safetensors: .* are the same tensor; keep one"):
         file = written(tmp_path / "both.safetensors", both)
-        load_text_encoder(empty_network(forged, "text_encoder"), file, torch.float32)
+        load_weights(empty_network(forged, "text_encoder"), file, torch.float32)
 
 
 def fp8_tower(tensors: dict, how: str) -> dict[str, torch.Tensor]:
@@ -280,10 +275,10 @@ def test_an_fp8_text_encoder_stays_packed_and_reads_a_prompt(forged, tmp_path, h
     tensors = fp8_tower(official(forged, "text_encoder"), how)
     file = written(tmp_path / "fp8.safetensors", tensors, rename)
     tower, prompt = empty_network(forged, "text_encoder"), [(torch.arange(11).unsqueeze(0), None)]
-    assert load_text_encoder(tower, file, torch.float32).layout == layout
+    assert load_weights(tower, file, torch.float32).layout == layout
     packed = [m for m in tower.modules() if isinstance(m, fp8.Fp8Linear)]
     assert len(packed) == 7 * 3 and all(not p.is_meta for p in tower.parameters())
-    (ours,), (theirs,) = (text_states(t, prompt) for t in (tower, loaded(forged, "text_encoder")))
+    (ours,), (theirs,) = (t.many(prompt) for t in (tower, loaded(forged, "text_encoder")))
     assert 0 < (ours - theirs).norm() / theirs.norm() < 0.2
 
 
@@ -293,10 +288,10 @@ def test_a_streamed_fp8_text_encoder_answers_as_the_resident_one(forged, tmp_pat
     tensors = fp8_tower(official(forged, "text_encoder"), how)
     file = written(tmp_path / "fp8.safetensors", tensors, later)
     resident, streamed = (empty_network(forged, "text_encoder") for _ in range(2))
-    load_text_encoder(resident, file, torch.float32)
-    load_text_encoder(streamed, file, torch.float32, stream=True)
+    load_weights(resident, file, torch.float32)
+    load_weights(streamed, file, torch.float32, streamed=True)
     prompt = [(torch.arange(11).unsqueeze(0), None)]
-    (ours,), (theirs,) = text_states(streamed, prompt), text_states(resident, prompt)
+    (ours,), (theirs,) = streamed.many(prompt), resident.many(prompt)
     assert [name for name, _ in streamed.named_parameters()] == ["model.norm.weight"]
     assert torch.equal(ours, theirs)
 
@@ -309,9 +304,11 @@ def test_an_fp8_embedding_is_unpacked_and_not_streamed(forged, tmp_path):
     quantised[key.replace("weight", "scale_weight")] = scale
     file, tower = tmp_path / "fp8.safetensors", empty_network(forged, "text_encoder")
     written(file, quantised)
-    with pytest.raises(CheckpointError, match="embed_tokens is fp8 and cannot stay on disk"):
-        load_text_encoder(tower, file, torch.float32, stream=True)
-    load_text_encoder(tower, file, torch.float32)
+    with pytest.raises(
+        CheckpointError, match="embed_tokens.weight is quantised and cannot stay on disk"
+    ):
+        load_weights(tower, file, torch.float32, streamed=True)
+    load_weights(tower, file, torch.float32)
     embedding = tower.model.embed_tokens.weight
     assert torch.equal(embedding, quantised[key].float() * scale)
 
@@ -329,12 +326,12 @@ def test_the_official_text_encoder_has_the_358_linear_layers_that_comfyui_scales
 @pytest.mark.parametrize(
     "how, line",
     [
-        ("no scale", "1 layers have fp8 numbers and no scale"),
-        ("a scale too many", "1 layers have fp8 numbers and no scale, or a scale and no such"),
-        ("zero", "q_proj.scale_weight is not above zero"),
+        ("no scale", "1 fp8 weights have no scale .*q_proj"),
+        ("a scale too many", "input_layernorm.scale_weight belongs to no fp8 weight"),
+        ("zero", "the scale of .*q_proj must be above zero"),
         ("NaN", "q_proj.weight holds NaN or infinity"),
         ("wide", r"is F32 \[3\]; a scale is a float of shape \[\] or \[1\]"),
-        ("nvfp4", "1 are not known .model.layers.0.self_attn.q_proj.weight_scale_2"),
+        ("nvfp4", "q_proj.weight_scale_2 is nvfp4, which is not read"),
     ],
 )
 def test_a_damaged_fp8_text_encoder_is_refused_and_nothing_is_loaded(forged, tmp_path, how, line):
@@ -357,7 +354,7 @@ def test_a_damaged_fp8_text_encoder_is_refused_and_nothing_is_loaded(forged, tmp
         empty_network(forged, "text_encoder"),
     )
     with pytest.raises(CheckpointError, match=line):
-        load_text_encoder(tower, file, torch.float32)
+        load_weights(tower, file, torch.float32)
     assert all(p.is_meta for p in tower.parameters())
 
 
@@ -366,7 +363,7 @@ def test_a_quantised_vae_is_refused(forged, tmp_path):
     tensors["encoder.conv_in.weight"] = tensors["encoder.conv_in.weight"].to(torch.float8_e4m3fn)
     with pytest.raises(CheckpointError, match="is quantised; a VAE is read in bfloat16"):
         file = written(tmp_path / "vae.safetensors", tensors)
-        load_vae(empty_network(forged, "vae"), file, torch.float32)
+        load_weights(empty_network(forged, "vae"), file, torch.float32)
 
 
 # -- the whole model
@@ -411,7 +408,7 @@ def test_a_gguf_transformer_paints_nearly_the_picture_of_the_folder(gguf_file):
 
 
 def test_a_wrong_file_is_told_before_any_weights_are_read(singles, configs, monkeypatch):
-    monkeypatch.setattr("qwenimage_ref.pipeline.load_text_encoder", lambda *_: pytest.fail())
+    monkeypatch.setattr("qwenimage_ref.load.fill", lambda *_: pytest.fail())
     with pytest.raises(CheckpointError, match="it goes with --text-encoder"):
         QwenImage.from_pretrained(configs, **(singles | {"vae": singles["text_encoder"]}))
 
@@ -446,9 +443,9 @@ OTHERS = {
 @pytest.mark.parametrize("key", OTHERS)
 def test_a_file_of_another_kind_is_named(tmp_path, key):
     file = written(tmp_path / "other.safetensors", {key: torch.zeros(2)})
-    with pytest.raises(CheckpointError, match=OTHERS[key]) as told:
-        load_transformer(on_meta(torch.nn.Identity), file, torch.float32)
-    assert "\n" not in str(told.value) and str(file) in str(told.value)
+    with pytest.raises(CheckpointError, match=OTHERS[key]) as refused:
+        demand(file, "transformer")
+    assert "\n" not in str(refused.value) and str(file) in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.bin", "model.safetensors"])
@@ -469,18 +466,39 @@ def test_a_header_whose_length_begins_as_a_pickle_does_is_no_pickle(tmp_path, le
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
 def test_a_file_of_a_model_of_another_size_sends_for_its_configs(forged, tmp_path, part):
-    load = {"transformer": load_transformer, "vae": load_vae, "text_encoder": load_text_encoder}
     file = written(tmp_path / "tiny.safetensors", official(forged, part))
     with pytest.raises(CheckpointError, match=r"wide, by config.json .* this very model"):
-        load[part](empty_network(POCKET, part), file, torch.float32)
+        load_weights(empty_network(POCKET, part), file, torch.float32)
 
 
-def test_several_parts_in_one_file_are_named_and_not_read(forged, tmp_path):
-    parts = {PREFIXES[0]: "transformer", "vae.": "vae"}
-    both = {p + key: t for p, part in parts.items() for key, t in official(forged, part).items()}
-    with pytest.raises(CheckpointError, match="is several parts .* save each as a file of its own"):
-        file = written(tmp_path / "all.safetensors", both)
-        load_transformer(empty_network(forged, "transformer"), file, torch.float32)
+@pytest.fixture(scope="module")
+def checkpoint(forged, tmp_path_factory) -> Path:
+    """A whole model in one file, as ComfyUI's CheckpointSave writes it."""
+    parts = {
+        "model.diffusion_model.": "transformer",
+        "vae.": "vae",
+        "text_encoders.qwen25_7b.transformer.": "text_encoder",
+    }
+    tensors = {
+        prefix + key: tensor
+        for prefix, part in parts.items()
+        for key, tensor in official(forged, part).items()
+    }
+    tensors["text_encoders.qwen25_7b.logit_scale"] = torch.ones(())
+    return written(tmp_path_factory.mktemp("whole") / "checkpoint.safetensors", tensors)
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_of_a_file_with_several_parts_the_one_that_is_asked_for_is_taken(forged, checkpoint, part):
+    network = empty_network(forged, part)
+    load_weights(network, checkpoint, torch.float32)
+    assert_equal(tensors_of(network), tensors_of(loaded(forged, part)))
+
+
+def test_a_file_with_several_parts_says_what_each_is_used_with(checkpoint):
+    lines = str(describe(checkpoint)).splitlines()
+    assert "several parts" in lines[1]
+    assert [line.split()[-2] for line in lines[-3:]] == ["--transformer", "--vae", "--text-encoder"]
 
 
 def test_a_folder_a_missing_file_and_a_shard_are_told_apart(forged, tmp_path):
@@ -491,7 +509,7 @@ def test_a_folder_a_missing_file_and_a_shard_are_told_apart(forged, tmp_path):
     shard = tmp_path / "diffusion_pytorch_model-00002-of-00009.safetensors"
     written(shard, official(forged, "transformer"))
     with pytest.raises(CheckpointError, match="is one shard of several; give the folder"):
-        load_transformer(empty_network(forged, "transformer"), shard, torch.float32)
+        load_weights(empty_network(forged, "transformer"), shard, torch.float32)
 
 
 def test_a_gguf_that_is_not_one_is_told(tmp_path):
@@ -522,7 +540,7 @@ def test_a_damaged_transformer_is_refused_in_one_line(forged, tmp_path, how, lin
     if how == "short":
         file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=line):
-        load_transformer(empty_network(forged, "transformer"), file, torch.float32)
+        load_weights(empty_network(forged, "transformer"), file, torch.float32)
 
 
 def one_of(forged: Path, part: str, file: Path) -> None:
@@ -538,15 +556,37 @@ def one_of(forged: Path, part: str, file: Path) -> None:
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
 def test_thirty_damaged_files_are_refused_or_hold_the_same_weights(forged, tmp_path, part):
-    load = {"transformer": load_transformer, "vae": load_vae, "text_encoder": load_text_encoder}
     file = tmp_path / "one.safetensors"
     one_of(forged, part, file)
 
     def weights() -> dict[str, torch.Tensor]:
         network = empty_network(forged, part)
-        load[part](network, file, torch.float32)
+        load_weights(network, file, torch.float32)
         return {name: tensor.float() for name, tensor in tensors_of(network).items()}
 
     good = weights()
     refused = count_refused(0, file, mutated_file, lambda: assert_equal(weights(), good), count=30)
     assert refused > 18
+
+
+@EITHER
+def test_every_header_is_read_once(singles, gguf_file, configs, monkeypatch, stream):
+    parsed, parse = [], headers.parse_json
+    monkeypatch.setattr(headers, "parse_json", lambda text: parsed.append(text) or parse(text))
+    QwenImage.from_pretrained(POCKET, stream=stream)
+    QwenImage.from_pretrained(configs, stream=stream, **singles)
+    assert len(parsed) == 2 * 3
+    read, header = [], gguf_container._header
+    monkeypatch.setattr(gguf_container, "_header", lambda r: read.append(r) or header(r))
+    load_weights(empty_network(POCKET, "transformer"), gguf_file, torch.float32, streamed=stream)
+    assert len(read) == 1
+
+
+def test_a_folder_is_read_under_all_names_that_a_single_file_may_have(forged, tmp_path):
+    folder, file = tmp_path / "text_encoder", tmp_path / "text_encoder" / "model.safetensors"
+    folder.mkdir()
+    written(file, official(forged, "text_encoder"), later)
+    from_folder, from_file = (empty_network(forged, "text_encoder") for _ in range(2))
+    load_weights(from_folder, folder, torch.float32)
+    load_weights(from_file, file, torch.float32)
+    assert_equal(tensors_of(from_folder), tensors_of(from_file))

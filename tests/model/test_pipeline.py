@@ -74,7 +74,7 @@ def test_text_states_are_those_of_diffusers(pipe, theirs):
 
 def test_a_batch_of_two_is_two_single_pictures(pipe):
     def latents(prompts, seeds):
-        cond, uncond = pipe.encode_prompt(prompts), pipe.encode_prompt([" "] * len(prompts))
+        cond, uncond = pipe.encode_prompts([prompts, [" "] * len(prompts)])
         levels = sigmas(4, 64, pipe.scheduler)
         noise = pipe.noise(len(prompts), 128, 128, seeds)
         return pipe.denoise(noise, levels, cond, uncond)

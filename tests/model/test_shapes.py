@@ -15,6 +15,7 @@ from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
 from qwenimage_ref.adapt import lora
+from qwenimage_ref.conditions import Branch
 from qwenimage_ref.config import (
     MMDiTConfig,
     SchedulerConfig,
@@ -209,7 +210,7 @@ CASES = {
     "vision.Vision.forward": case(lambda x: vision.Vision(VISION)(x, [VISION_GRID]), D=40),
     "pipeline.QwenImage.noise": case(lambda: painter.noise(2, 48, 112, seed=0)),
     "pipeline.QwenImage.denoise": case(
-        lambda x: painter.denoise(x, torch.tensor([1.0, 0.5, 0]), (torch.zeros(2, 5, 40), None))
+        lambda x: painter.denoise(x, torch.tensor([1.0, 0.5, 0]), Branch(torch.zeros(2, 5, 40)))
     ),
 }
 

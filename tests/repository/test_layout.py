@@ -1,6 +1,8 @@
 """The house rules of the package that can be read off its files: who imports whom, and sizes."""
 
 import ast
+import re
+import subprocess
 import sys
 import tomllib
 from graphlib import CycleError, TopologicalSorter
@@ -97,6 +99,54 @@ def test_no_two_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize("module", [name for name in FILES if room(name) in NETWORKS])
 def test_a_network_stands_on_config_and_rope_alone(module):
     assert {room(name) for name in own_imports(module)} <= {"config", "rope"}
+
+
+MODEL_PATH = "config bpe tokenizer text_encoder vae rope mmdit sampler pipeline".split()
+MACHINE = [*MODEL_PATH, "vision"]  # the ten files that are the model
+# what is done to a model from outside, and no file of the model may speak of
+OUTSIDE = {"train", "adapt", "formats"}
+OUTSIDE_WORDS = re.compile(r"lora|quanti[sz]|fp8|gguf|stream(ed|ing)", re.IGNORECASE)
+
+
+def loaded_by(statement: str) -> list[Path]:
+    """The files of the package that a fresh process has loaded after a statement."""
+    lines = "import sys; print(*(getattr(m, '__file__', 0) or 0 for m in sys.modules.values()))"
+    command = [sys.executable, "-c", f"{statement}; {lines}"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return [path for path in map(Path, output.split()) if path.is_relative_to(PACKAGE)]
+
+
+def lines_of(paths) -> int:
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+
+
+def test_importing_the_pipeline_loads_the_model_and_little_else():
+    paths = loaded_by("import qwenimage_ref.pipeline")
+    assert PACKAGE / "mmdit.py" in paths
+    assert len([path for path in paths if path.name != "__init__.py"]) <= 12, sorted(paths)
+    assert lines_of(paths) <= 2_300
+
+
+def names_in(path: Path) -> set[str]:
+    """Every name that the code of a file uses; words in docstrings and comments do not count."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for field in ("id", "attr", "arg", "name", "module"):
+            name = getattr(node, field, None)
+            names |= {name} if isinstance(name, str) else set()
+    return names
+
+
+@pytest.mark.parametrize("room_", MACHINE)
+def test_a_file_of_the_model_knows_nothing_of_what_is_done_to_it_from_outside(room_):
+    module = f"{PACKAGE.name}.{room_}"
+    assert {room(name) for name in own_imports(module)}.isdisjoint(OUTSIDE)
+    assert [name for name in names_in(FILES[module]) if OUTSIDE_WORDS.search(name)] == []
+
+
+@pytest.mark.xfail(reason="config.py and tokenizer.py also hold what reads their files")
+def test_the_way_from_prompt_to_picture_is_short_enough_to_be_read_at_once():
+    assert lines_of(FILES[f"{PACKAGE.name}.{name}"] for name in MODEL_PATH) <= 1_560
 
 
 # distributions whose import has another name

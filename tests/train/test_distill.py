@@ -8,6 +8,7 @@ from helpers.nets import SMALL, filled, model
 
 from qwenimage_ref import cli
 from qwenimage_ref.adapt import lora
+from qwenimage_ref.conditions import Branch
 from qwenimage_ref.config import SchedulerConfig
 from qwenimage_ref.evaluate.score import paint, read_back, trials
 from qwenimage_ref.pipeline import QwenImage
@@ -43,7 +44,7 @@ def test_a_rollout_is_what_the_pipeline_does_without_guidance():
     pipe = QwenImage(None, None, mmdit, None, SchedulerConfig.official())
     with torch.no_grad():
         ours = unpack(rollout(mmdit, noise, txt, LEVELS), 2, 3)
-        theirs = pipe.denoise(noise, LEVELS, (txt, None))
+        theirs = pipe.denoise(noise, LEVELS, Branch(txt))
     torch.testing.assert_close(ours, theirs)
 
 

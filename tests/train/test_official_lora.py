@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_leaves
 
 from qwenimage_ref import cli
 from qwenimage_ref.adapt import lora
-from qwenimage_ref.adapt.streaming import stream_mmdit
 from qwenimage_ref.checkpoint.forge import forge
 from qwenimage_ref.checkpoint.model_folder import empty_network
 from qwenimage_ref.config import MMDiTConfig
-from qwenimage_ref.formats.fp8 import load_fp8, save_fp8
+from qwenimage_ref.formats.fp8 import save_fp8
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.parity.reference import random_weights
 from qwenimage_ref.train import lora as lora_training
@@ -152,7 +152,7 @@ def test_of_a_streamed_base_one_block_counts(folder):
     resident = empty_network(folder, "transformer").bfloat16()
     sizes = [sum(p.nbytes for p in block.parameters()) for block in resident.transformer_blocks]
     streamed = empty_network(folder, "transformer")
-    stream_mmdit(streamed, folder / "transformer", torch.bfloat16)
+    load_weights(streamed, folder / "transformer", torch.bfloat16, streamed=True)
     whole, part = (training_bytes(mmdit, 16, 4, 100) for mmdit in (resident, streamed))
     assert whole["base"] - part["base"] == sum(sizes) - sizes[0]
     assert {k: v for k, v in whole.items() if k != "base"} == {
@@ -165,7 +165,7 @@ def test_of_a_packed_block_the_bytes_in_the_file_count(tmp_path):
     save_fp8(mmdit, file)
     with torch.device("meta"):
         streamed = MMDiT(mmdit.config)
-    load_fp8(streamed, file, torch.bfloat16, stream=True)
+    load_weights(streamed, file, torch.bfloat16, streamed=True)
     block = list(mmdit.transformer_blocks[0].named_parameters())
     matrices = sum(p.numel() for name, p in block if p.ndim == 2)
     outside = sum(p.nbytes for name, p in mmdit.named_parameters() if "blocks" not in name)

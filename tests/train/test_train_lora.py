@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from qwenimage_ref import cli
 from qwenimage_ref.adapt import lora
-from qwenimage_ref.adapt.streaming import stream_mmdit
 from qwenimage_ref.checkpoint import save
+from qwenimage_ref.load import load_weights
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.posters.draw import draw, sample_scene
 from qwenimage_ref.train import dataset, flow
@@ -259,7 +259,7 @@ def test_a_streamed_base_gives_the_same_gradients(tmp_path):
     save(model(), tmp_path / "mmdit")
     with torch.device("meta"):
         streamed = MMDiT(SMALL)
-    stream_mmdit(streamed, tmp_path / "mmdit", torch.float32)
+    load_weights(streamed, tmp_path / "mmdit", torch.float32, streamed=True)
     recompute(streamed)
     for ours, theirs in zip(gradients(streamed), gradients(model()), strict=True):
         assert torch.equal(ours, theirs)

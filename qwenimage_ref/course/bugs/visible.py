@@ -116,10 +116,10 @@ TEXT = (
         (
             Change(
                 "pipeline.QwenImage.encode_prompts",
-                "encoded.append((states, None if mask.all() else mask))",
+                "encoded.append(Branch(states, None if mask.all() else mask))",
                 "filled = torch.zeros(len(states), 256, states.shape[2])\n"
                 "        filled[:, : states.shape[1]] = states\n"
-                "        encoded.append((filled, None))",
+                "        encoded.append(Branch(filled))",
             ),
         ),
         18,
@@ -156,7 +156,7 @@ TEXT = (
     Corner(
         "text norm skipped",
         "the text states enter the transformer without their RMSNorm",
-        (Change("mmdit.MMDiT.enter", "self.txt_in(self.txt_norm(txt))", "self.txt_in(txt)"),),
+        (Change("mmdit.MMDiT.embed", "self.txt_in(self.txt_norm(txt))", "self.txt_in(txt)"),),
         48,
         PARITY,
         shows=False,

@@ -30,7 +30,9 @@ class _Stage:
     def __init__(self):
         self.vae, self.asked = _VAE(), []
 
-    def denoise(self, latents, levels, cond, uncond=None, true_cfg_scale=4.0, callback=None):
+    def denoise(
+        self, latents, levels, cond, uncond=None, true_cfg_scale=4.0, keep=None, callback=None
+    ):
         """(1, 3, h, w), (steps + 1,) -> (1, 3, h, w)"""
         self.asked.append((latents, torch.as_tensor(levels), cond, uncond))
         return latents - 100

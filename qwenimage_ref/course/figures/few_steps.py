@@ -28,7 +28,7 @@ def walk(pipe, prompts: list[str], levels, seed: int = 0):
     def watch(step, sigma, latents, velocity):
         seen.append((latents, latents - sigma * velocity))
 
-    end = pipe.denoise(noise, levels, pipe.encode_prompt(prompts), callback=watch)
+    end = pipe.denoise(noise, levels, *pipe.encode_prompts([prompts]), callback=watch)
     states, clean = zip(*seen)
     return torch.stack([*states, end]), torch.stack(clean)
 

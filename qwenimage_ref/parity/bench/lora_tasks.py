@@ -20,10 +20,9 @@ import torch
 from PIL import Image
 
 from ...adapt import lora
-from ...adapt.streaming import stream_mmdit
-from ...checkpoint import load_into
 from ...checkpoint.model_folder import empty_network
 from ...config import MMDiTConfig
+from ...load import load_weights
 from ...mmdit import MMDiT
 from ...posters.draw import draw, sample_scene
 from ...train.dataset import Encoded
@@ -137,10 +136,7 @@ def step_task(who: str, dtype: str, heads: str, side: str) -> dict:
 def open_base(folder: Path, how: str) -> MMDiT:
     """A folder's transformer in bf16, ready to be trained with recomputed blocks"""
     mmdit = empty_network(folder, "transformer")
-    if how == "streamed":
-        stream_mmdit(mmdit, folder / "transformer", torch.bfloat16)
-    else:
-        load_into(mmdit, folder / "transformer", torch.bfloat16)
+    load_weights(mmdit, folder / "transformer", torch.bfloat16, streamed=how == "streamed")
     recompute(mmdit)
     return mmdit
 

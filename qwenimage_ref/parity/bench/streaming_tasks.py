@@ -17,11 +17,10 @@ from pathlib import Path
 
 import torch
 
-from ...adapt.streaming import READERS, stream_mmdit, velocities
+from ...adapt.streaming import READERS
+from ...checkpoint.headers import find_tensors
 from ...checkpoint.model_folder import empty_network
-from ...files import find_tensors
-from ...formats.fp8 import load_fp8
-from ...formats.gguf import load_gguf
+from ...load import load_weights
 from ...mmdit import MMDiT
 from ...pipeline import QwenImage
 from ...sampler import euler_step, guide, sigmas
@@ -57,16 +56,15 @@ def read_task(folder: Path, copy: Path) -> list[Callable]:
 def compute_task(folder: Path, copy: Path) -> list[Callable]:
     """One block that lies in memory, called as often as there are blocks."""
     mmdit, branches = streamed(folder)
-    img, txt, told = mmdit.enter(*branches[0])
+    img, txt, shared = mmdit.embed(*branches[0])
     blocks = mmdit.transformer_blocks
     block = blocks.blocks[0]
-    views = blocks.files.views(blocks.places[0])
-    block.load_state_dict({name: view.clone() for name, view in views.items()}, assign=True)
+    block.load_state_dict(blocks.read(0), assign=True)
 
     def compute():
         streams = img, txt
         for _ in blocks.places:
-            streams = block(*streams, *told)
+            streams = block(*streams, *shared)
 
     compute()  # the first call also gets its memory
     return [compute]
@@ -85,7 +83,7 @@ def packed_task(folder: Path, copy: Path) -> list[Callable]:
 
 def step_task(folder: Path, copy: Path) -> list[Callable]:
     mmdit, branches = streamed(folder)
-    return [lambda: guided_step(branches, velocities(mmdit, branches))]
+    return [lambda: guided_step(branches, mmdit.many(branches))]
 
 
 def accelerate_task(folder: Path, copy: Path) -> list[Callable]:
@@ -173,15 +171,14 @@ def guided_step(branches: list[tuple], answers: list[torch.Tensor]) -> torch.Ten
 def streamed(folder: Path) -> tuple[MMDiT, list[tuple]]:
     """Our transformer, its blocks on disk, and both branches to call it with."""
     mmdit = empty_network(folder, "transformer")
-    stream_mmdit(mmdit, folder / "transformer", torch.bfloat16)
+    load_weights(mmdit, folder / "transformer", torch.bfloat16, streamed=True)
     return mmdit, calls(mmdit.config.joint_attention_dim)
 
 
 def packed(folder: Path, file: Path) -> tuple[MMDiT, list[tuple]]:
     """The folder's transformer, its weights streamed from a file of another format."""
     mmdit = empty_network(folder, "transformer")
-    load = load_gguf if file.suffix == ".gguf" else load_fp8
-    load(mmdit, file, torch.bfloat16, stream=True)
+    load_weights(mmdit, file, torch.bfloat16, streamed=True)
     return mmdit, calls(mmdit.config.joint_attention_dim)
 
 

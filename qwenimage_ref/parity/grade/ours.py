@@ -170,8 +170,7 @@ def guidance(_, pocket: Path, given) -> Iterator:
 def states(_, pocket: Path, given) -> Iterator:
     pipe = pipeline.QwenImage.from_pretrained(pocket)
     for prompts in (PROMPTS, PROMPTS[:1]):
-        [of_prompts] = pipe.encode_prompts([list(prompts)])
-        yield from of_prompts
+        yield from pipe.encode_prompt(list(prompts))
 
 
 def start(_, pocket: Path, given) -> Iterator:

@@ -16,9 +16,10 @@ from torch import nn
 from transformers import Qwen2_5_VLConfig
 
 from ...checkpoint import load_into
+from ...checkpoint.headers import find_tensors, open_file
 from ...checkpoint.model_folder import STEMS
 from ...config import MMDiTConfig, TextEncoderConfig, VAEConfig
-from ...files import CheckpointError, find_tensors, open_file, shorten
+from ...files import CheckpointError, shorten
 from ...mmdit import Block, MMDiT
 from ...text_encoder import Layer, TextEncoder
 from ...vae import VAE

@@ -4,7 +4,7 @@ HINT = "not their final states"
 
 
 def answer(text_encoder, ids, start):
-    x, told = text_encoder.enter(ids)
+    x, shared = text_encoder.embed(ids)
     for layer in text_encoder.model.layers:
-        x = layer(x, *told)
+        x = layer(x, *shared)
     return x[:, start:]
