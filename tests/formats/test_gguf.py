@@ -335,7 +335,7 @@ def test_the_marker_of_comfyui_says_that_condition_images_see_time_zero(model, t
 
 
 def refused(path, numbers=SMALL, dtype=torch.float32) -> str:
-    """The one line that load_gguf refuses a file with; the network is unchanged then."""
+    """The one line with which a file is refused; the network is unchanged then."""
     network = random_weights(empty(numbers), seed=5)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
