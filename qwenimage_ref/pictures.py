@@ -54,7 +54,9 @@ def open_picture(path: str | Path) -> Image.Image:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
-        return _as_rgb(_decode(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sizes, checked here, and damaged metadata
+            return _as_rgb(_decode(content))
     except MemoryError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged bytes
@@ -73,19 +75,17 @@ def _decode(content: bytes) -> Image.Image:
 
 
 def _loaded(content: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about sizes, which are checked here, and odd metadata
-        try:
-            opened = Image.open(io.BytesIO(content), formats=FORMATS)
-        except Image.UnidentifiedImageError:
-            raise OSError(f"it is damaged, or none of {', '.join(FORMATS)}") from None
-        except Image.DecompressionBombError:
-            raise OSError(f"it has more than {MOST_PIXELS:,} pixels; shrink it") from None
-        if opened.width * opened.height > MOST_PIXELS:
-            size = f"{opened.width}x{opened.height}"
-            raise OSError(f"it is {size}, more than {MOST_PIXELS:,} pixels; shrink it")
-        opened.load()
-        return opened
+    try:
+        opened = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        raise OSError(f"it is damaged, or none of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise OSError(f"it has more than {MOST_PIXELS:,} pixels; shrink it") from None
+    if opened.width * opened.height > MOST_PIXELS:
+        size = f"{opened.width}x{opened.height}"
+        raise OSError(f"it is {size}, more than {MOST_PIXELS:,} pixels; shrink it")
+    opened.load()
+    return opened
 
 
 def _without_text(png: bytes) -> bytes:

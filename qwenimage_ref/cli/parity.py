@@ -59,10 +59,10 @@ def run(options) -> int:
     _demand_writable(file)
 
     import torch
-    from PIL import Image
 
     from ..checkpoint import locate
     from ..parity.validate.run import run as validate
+    from ..pictures import open_picture
 
     try:
         torch.zeros(1, device=options.device)
@@ -70,8 +70,7 @@ def run(options) -> int:
         raise ValueError(f"--device {options.device} is not on this machine; try cpu") from None
     example = None
     if options.image:
-        with Image.open(options.image) as image:
-            example = image.convert("RGB"), options.caption
+        example = open_picture(options.image), options.caption
     well = validate(
         locate.resolve(options.folder),
         file,

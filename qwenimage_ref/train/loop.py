@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .run_folder import RunError, RunFolder
-from .state import damaged, demand_like, read_state, write_state
+from .state import damaged, demand_like, read_state, write_tensors
 
 LOG_EVERY = 50  # steps
 MOMENTS = {  # what each optimiser keeps of a parameter
@@ -210,7 +210,7 @@ class Run:
             for optimiser in self.optimisers:
                 for key, value in optimiser.state.get(weight, {}).items():
                     tensors[f"{key}.{name}"] = value
-        write_state(self.files, tensors, self.terms)
+        write_tensors(self.files, self.files.state, tensors, self.terms)
         self._state_seen = self.files.state_stamp()
 
     def _demand_newest_state(self) -> None:

@@ -1,11 +1,12 @@
 """Training a LoRA: flow matching on a few pictures, with nothing trained but the adapter.
 
-The base may be of any type, resident or streamed: the adapter is float32, and what it adds is
-computed in the base's type. Latents and text states were encoded before (pictures.py), so that
-neither VAE nor text tower takes memory now.
+The base may be of any type, resident or streamed: the adapter is float32, and its share of each
+output is computed in the base's type. Latents and text states are encoded beforehand (dataset.py),
+so that training needs neither the VAE nor the text encoder.
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,13 +16,17 @@ from torch import nn
 
 from ..adapt import lora
 from .dataset import Encoded
-from .flow import draw_sigma, flow_step, loss_weight
+from .flow import SIGMAS, WEIGHTS, draw_sigma, flow_step, loss_weight
 from .loop import Recipe, Run
+from .run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a LoRA run does besides its recipe; the defaults are those of the public trainers."""
+    """A LoRA run's choices besides its recipe; the defaults are those of the public trainers.
+
+    Raises ValueError, one line that begins with the field's name, for impossible choices.
+    """
 
     rank: int = 16
     alpha: float = 16.0
@@ -30,23 +35,52 @@ class Settings:
     shift: float = 2.2  # of sigma "shift" alone
     weighting: str = "none"  # a key of flow.WEIGHTS
     dropout: float = 0.0  # share of the captions that are replaced by the empty one
-    accumulate: int = 1  # batches whose gradients are summed into one step
+    accumulate: int = 1  # batches whose gradients are averaged into one step
+
+    def __post_init__(self):
+        for name in ("rank", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("alpha", "shift"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"dropout must be a share from 0 to 1, got {self.dropout}")
+        choices = {"targets": lora.TARGETS, "sigma": SIGMAS, "weighting": WEIGHTS}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                one = f"{name} must be one of {', '.join(known)}"
+                raise ValueError(f"{one}, got {getattr(self, name)}")
 
 
-def batches(sizes: list[tuple], count: int, number: int, recipe: Recipe) -> list[int]:
-    """Which examples are trained on at batch `number`, counted on and on.
+class Batches:
+    """Which examples each batch holds. In an epoch every example comes once.
 
-    In an epoch every example comes once. A batch holds examples of one size, `count` at most.
+    A batch holds examples of one size, `count` at most. Examples are grouped once and shuffled once
+    an epoch, so that the work for a batch does not grow with their number.
     """
-    groups: dict[tuple, list[int]] = {}
-    for i, size in enumerate(sizes):
-        groups.setdefault(size, []).append(i)
-    per_epoch = sum(-(-len(group) // count) for group in groups.values())
-    rng, made = recipe.generator(number // per_epoch, "order"), []
-    for group in groups.values():
-        order = [group[i] for i in torch.randperm(len(group), generator=rng)]
-        made += [order[start : start + count] for start in range(0, len(order), count)]
-    return made[torch.randperm(len(made), generator=rng)[number % per_epoch]]
+
+    def __init__(self, sizes: list[tuple], count: int, recipe: Recipe):
+        self.count, self.recipe = count, recipe
+        self.groups: dict[tuple, list[int]] = {}
+        for i, size in enumerate(sizes):
+            self.groups.setdefault(size, []).append(i)
+        self.per_epoch = sum(-(-len(group) // count) for group in self.groups.values())
+        self._epoch, self._shuffled = None, []
+
+    def __getitem__(self, number: int) -> list[int]:
+        """Number of a batch, counted on from epoch to epoch -> its examples"""
+        epoch, place = divmod(number, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._shuffled = epoch, self._shuffle(epoch)
+        return self._shuffled[place]
+
+    def _shuffle(self, epoch: int) -> list[list[int]]:
+        rng, batches = self.recipe.generator(epoch, "order"), []
+        for group in self.groups.values():
+            order = [group[i] for i in torch.randperm(len(group), generator=rng).tolist()]
+            batches += [order[i : i + self.count] for i in range(0, len(order), self.count)]
+        return [batches[i] for i in torch.randperm(len(batches), generator=rng).tolist()]
 
 
 def padded(states: list[torch.Tensor]):
@@ -66,14 +100,14 @@ def train(
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Settings,
-    folder: Path,
+    folder: str | Path | RunFolder,
     origin: str = "",
     **fit,
 ) -> Run:
     """Train a new adapter on the MMDiT to the recipe's end -> the finished run
 
-    It goes on where the folder says that it was stopped, to the same bits. What is drawn at a step
-    depends on seed and step alone.
+    A run that was stopped continues from its folder, to the same bits: what is drawn at a step
+    depends on seed and step alone. Raises RunError for a folder of another run.
     """
     adapter = lora.inject(
         mmdit, lora.TARGETS[settings.targets], settings.rank, settings.alpha, recipe.seed
@@ -93,13 +127,13 @@ def loss_of(
     recipe: Recipe,
     settings: Settings,
 ) -> Callable[[int], torch.Tensor]:
-    """-> the loss of batch `number`, as Run.fit wants it"""
-    sizes = [tuple(example.latents.shape) for example in examples]
+    """-> a function from the number of a batch to its loss, as Run.fit needs it"""
+    batches = Batches([tuple(e.latents.shape) for e in examples], recipe.batch, recipe)
     base = mmdit.proj_out.weight
 
     def loss_at(number: int) -> torch.Tensor:
         rng = recipe.generator(number)
-        chosen = [examples[i] for i in batches(sizes, recipe.batch, number, recipe)]
+        chosen = [examples[i] for i in batches[number]]
         drop = torch.rand(len(chosen), generator=rng) < settings.dropout
         data = torch.stack([example.latents for example in chosen]).to(base)
         noise = torch.randn(data.shape, generator=rng).to(base)

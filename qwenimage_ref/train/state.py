@@ -1,4 +1,4 @@
-"""A training state as one .safetensors file, of which everything is checked before it is used."""
+"""Tensors of a training run as .safetensors files, checked to the last byte before their use."""
 
 import hashlib
 from pathlib import Path
@@ -11,30 +11,39 @@ from ..files import shorten
 from .run_folder import RunError, RunFolder
 
 CHECKSUM = "sha256"  # its key in the file's metadata
+ANEW = "remove it to begin anew"
 
 
-def write_state(folder: RunFolder, tensors: dict[str, torch.Tensor], terms: dict[str, str]) -> None:
-    """Write the state whole: a kill or a full disk leaves the previous one in place.
+def write_tensors(
+    folder: RunFolder, file: Path, tensors: dict[str, torch.Tensor], terms: dict[str, str]
+) -> None:
+    """Write a file whole: a kill or a full disk leaves what stood there before. Raises RunError.
 
-    terms: what a run must have in common with this one to continue it.
+    terms: short texts, kept beside the tensors.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    with folder.whole_file(folder.state) as partial:
+    with folder.whole_file(file) as partial:
         save_file(tensors, partial, metadata=terms | {CHECKSUM: checksum(tensors)})
 
 
-def read_state(file: Path, terms: dict[str, str]) -> dict[str, torch.Tensor]:
-    """-> the tensors of a state. Raises RunError for a damaged file and for one of other terms."""
+def read_tensors(file: Path, remedy: str = ANEW) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """-> tensors and terms. Raises RunError, which ends in the remedy, for a damaged file."""
     try:
         if not file.is_file():
             raise OSError("it is not a regular file")
         with safe_open(file, framework="pt") as opened:
-            stored = opened.metadata() or {}
+            terms = opened.metadata() or {}
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
-        raise damaged(file, str(error)) from None
-    if stored.pop(CHECKSUM, None) != checksum(tensors):
-        raise damaged(file, "its checksum does not fit")
+        raise damaged(file, str(error), remedy) from None
+    if terms.pop(CHECKSUM, None) != checksum(tensors):
+        raise damaged(file, "its checksum does not fit", remedy)
+    return tensors, terms
+
+
+def read_state(file: Path, terms: dict[str, str]) -> dict[str, torch.Tensor]:
+    """-> the tensors of a state. Raises RunError for a damaged file and for one of other terms."""
+    tensors, stored = read_tensors(file)
     if stored != terms:
         raise RunError(
             f"{file} was trained by another recipe, or on other data; "
@@ -60,9 +69,8 @@ def demand_like(file: Path, tensors: dict, wanted: dict[str, torch.Tensor]) -> N
             raise damaged(file, f"{key} holds NaN or infinity")
 
 
-def damaged(file: Path, reason: str) -> RunError:
-    reason = shorten([" ".join(reason.split())])
-    return RunError(f"{file} is damaged ({reason}); remove it to begin anew")
+def damaged(file: Path, reason: str, remedy: str = ANEW) -> RunError:
+    return RunError(f"{file} is damaged ({shorten([' '.join(reason.split())])}); {remedy}")
 
 
 def checksum(tensors: dict[str, torch.Tensor]) -> str:

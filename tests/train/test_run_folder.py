@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from helpers.full_disk import files_of_at_most
 from test_loop import RECIPE, logged, small_run
 
 from qwenimage_ref.train import loop
@@ -113,18 +114,6 @@ def test_a_whole_log_is_continued_without_a_warning(tmp_path):
 
 
 # -- a full disk ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def files_of_at_most(size: int):
-    """No file grows beyond so many bytes: the error of a full disk, but for its number."""
-    resource = pytest.importorskip("resource", reason="only Unix can limit files")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_disk_that_is_full_when_the_state_is_written_leaves_the_one_before(tmp_path):

@@ -24,7 +24,7 @@ def resealed(file: Path, tensors: dict) -> None:
         terms = opened.metadata()
     terms.pop(state.CHECKSUM)
     folder = RunFolder(file.parent)
-    state.write_state(folder, tensors, terms)
+    state.write_tensors(folder, file, tensors, terms)
 
 
 def refusal(folder: Path) -> str:

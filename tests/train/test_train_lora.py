@@ -1,12 +1,13 @@
-"""`qwenimage train lora`: pictures read and cut, batches drawn, the adapter trained and resumed."""
+"""`qwenimage train lora`: batches drawn, the adapter trained and resumed, the command."""
 
-import csv
 import dataclasses
 import json
 import math
+import os
 
 import pytest
 import torch
+from helpers.full_disk import files_of_at_most
 from helpers.nets import SMALL, model
 from PIL import Image
 from safetensors.torch import load_file
@@ -18,123 +19,14 @@ from qwenimage_ref.load import load_weights
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.posters.draw import draw, sample_scene
 from qwenimage_ref.train import dataset, flow
-from qwenimage_ref.train.dataset import DataError, Encoded, bucket, fitted, read_folder
+from qwenimage_ref.train.dataset import Encoded
 from qwenimage_ref.train.loop import Recipe
-from qwenimage_ref.train.lora import Settings, batches, loss_of, padded, train
+from qwenimage_ref.train.lora import Batches, Settings, loss_of, padded, train
 from qwenimage_ref.train.recompute import recompute
+from qwenimage_ref.train.run_folder import RunFolder
 
 RECIPE = Recipe(steps=10, batch=2, lr=1e-3, warmup=2, decay_from=1.0, ema=0.0)
 SETTINGS = Settings(rank=2, alpha=2, targets="musubi", dropout=0.3)
-
-
-def picture(folder, name, size=(40, 32), colour="red"):
-    Image.new("RGB", size, colour).save(folder / name)
-
-
-# -- reading --------------------------------------------------------------------------------------
-
-
-def test_captions_stand_beside_their_pictures(tmp_path):
-    for name in "ab":
-        picture(tmp_path, f"{name}.png")
-        (tmp_path / f"{name}.txt").write_text(f" caption {name}\n")
-    (tmp_path / "notes.md").write_text("no picture")
-    examples, problems = read_folder(tmp_path)
-    assert [e.caption for e in examples] == ["caption a", "caption b"] and problems == []
-
-
-@pytest.mark.parametrize("columns", [("image", "prompt"), ("file_name", "text")])
-def test_captions_stand_in_a_table(tmp_path, columns):
-    picture(tmp_path, "a.png")
-    row = dict(zip(columns, ("a.png", "caption, with a comma")))
-    with (tmp_path / "metadata.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, columns)
-        table.writeheader()
-        table.writerow(row)
-    first = read_folder(tmp_path)
-    (tmp_path / "metadata.csv").unlink()
-    (tmp_path / "metadata.jsonl").write_text(json.dumps(row) + "\n\n")
-    assert read_folder(tmp_path) == first
-    assert first[0][0].caption == "caption, with a comma"
-
-
-def spoiled(folder):
-    """A folder with one good example and one of each fault that names a file."""
-    picture(folder, "good.png")
-    (folder / "good.txt").write_text("good")
-    picture(folder, "silent.png")
-    picture(folder, "empty.png")
-    (folder / "empty.txt").write_text(" \n")
-    (folder / "broken.png").write_bytes((folder / "good.png").read_bytes()[:60])
-    (folder / "broken.txt").write_text("broken")
-    picture(folder, "tiny.png", (40, 9))
-    (folder / "tiny.txt").write_text("tiny")
-    return folder
-
-
-def test_what_cannot_be_used_is_named_and_left_out_only_on_request(tmp_path):
-    with pytest.raises(DataError, match="4 of 5 examples cannot be used") as failure:
-        read_folder(spoiled(tmp_path))
-    assert "--skip-bad" in str(failure.value) and "\n" not in str(failure.value)
-    examples, problems = read_folder(tmp_path, skip=True)
-    assert [e.caption for e in examples] == ["good"]
-    words = ("silent.png has no caption", "empty.png has an empty caption", "broken.png is broken",
-             "tiny.png is 40x9 pixels")  # fmt: skip
-    assert all(any(problem.startswith(word) for problem in problems) for word in words)
-
-
-@pytest.mark.parametrize(
-    "content, complaint",
-    [
-        ('{"image": "a.png"}', "row 1 of metadata.jsonl names no caption"),
-        ('{"prompt": "a"}', "row 1 of metadata.jsonl names no picture"),
-        ('["a.png", "a"]', "row 1 of metadata.jsonl names no picture"),
-        ('{"image": "b.png", "prompt": "b"}', "b.png is not there"),
-        ('{"image": "../b.png", "prompt": "b"}', "names a picture outside the folder"),
-        ("{", "cannot be read"),
-    ],
-)
-def test_a_row_that_says_too_little_or_something_wrong_is_named(tmp_path, content, complaint):
-    (tmp_path / "metadata.jsonl").write_text(content)
-    with pytest.raises(DataError, match=complaint):
-        read_folder(tmp_path)
-
-
-def test_a_folder_with_nothing_in_it_or_with_two_tables_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no picture with a caption"):
-        read_folder(tmp_path)
-    for name in dataset.METADATA:
-        (tmp_path / name).write_text("")
-    with pytest.raises(DataError, match="holds both"):
-        read_folder(tmp_path)
-    with pytest.raises(DataError, match="is not a folder"):
-        read_folder(tmp_path / "none")
-
-
-@pytest.mark.parametrize(
-    "size, pixels, wanted",
-    [
-        ((128, 128), 128 * 128, (128, 128)),
-        ((1280, 1280), 128 * 128, (128, 128)),
-        ((100, 50), 128 * 128, (96, 48)),  # never enlarged
-        ((1920, 1080), 1024 * 1024, (1344, 768)),
-        ((4000, 20), 128 * 128, (1808, 16)),
-        ((17, 16), 1024 * 1024, (16, 16)),
-    ],
-)
-def test_a_picture_is_trained_at_a_size_near_its_own(size, pixels, wanted):
-    assert bucket(*size, pixels) == wanted
-
-
-def test_a_picture_is_turned_upright_laid_on_white_and_cut_at_the_middle(tmp_path):
-    clear = Image.new("RGBA", (64, 32), (0, 0, 0, 0))
-    clear.paste((255, 0, 0, 255), (0, 0, 32, 32))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned a quarter to the right
-    clear.save(tmp_path / "a.png", exif=exif)
-    upright = fitted(tmp_path / "a.png", 64 * 64)
-    assert upright.size == (32, 64) and upright.mode == "RGB"
-    assert upright.getpixel((16, 8)) == (255, 0, 0) and upright.getpixel((16, 56)) == (255,) * 3
 
 
 # -- drawing --------------------------------------------------------------------------------------
@@ -142,11 +34,21 @@ def test_a_picture_is_turned_upright_laid_on_white_and_cut_at_the_middle(tmp_pat
 
 def test_every_example_comes_once_an_epoch_among_its_size():
     sizes = [(1,)] * 5 + [(2,)] * 3
-    epoch = [batches(sizes, 2, number, RECIPE) for number in range(5)]
+    batches = Batches(sizes, 2, RECIPE)
+    epoch = [batches[number] for number in range(5)]
     assert sorted(sum(epoch, [])) == list(range(8))
     assert all(len({sizes[i] for i in batch}) == 1 for batch in epoch)
-    again = [batches(sizes, 2, number, RECIPE) for number in range(5, 10)]
+    again = [batches[number] for number in range(5, 10)]
     assert again != epoch and sorted(sum(again, [])) == list(range(8))
+    assert [Batches(sizes, 2, RECIPE)[number] for number in (7, 2)] == [again[2], epoch[2]]
+
+
+def test_examples_are_shuffled_once_an_epoch_and_not_once_a_batch(monkeypatch):
+    batches, shuffle, calls = Batches([(1,)] * 50 + [(2,)] * 50, 2, RECIPE), torch.randperm, []
+    monkeypatch.setattr(torch, "randperm", lambda *a, **k: calls.append(a) or shuffle(*a, **k))
+    for number in range(100):
+        batches[number]
+    assert len(calls) == 2 * 3  # two epochs: each of two sizes, then the batches
 
 
 def test_the_shift_of_a_size_is_the_samplers():
@@ -330,14 +232,31 @@ def test_a_folder_of_pictures_becomes_a_lora_that_paints(posters, tmp_path, caps
 @pytest.mark.parametrize(
     "options, complaint",
     [
-        (("--steps", "0"), "--steps 0: at least 1"),
-        (("--rank", "-1"), "--rank -1: at least 1"),
-        (("--dropout", "2"), "--dropout 2.0 is not a share"),
-        (("--ema", "1"), "--ema 1.0 is not from 0 to below 1"),
-        (("--targets", "all"), "--targets all: there are diffusers"),
-        (("--sigma", "cosine"), "--sigma cosine: there are uniform"),
-        (("--weighting", "heavy"), "--weighting heavy: there are none"),
-        (("--to", "my.pt"), "name a .safetensors file in a folder that exists"),
+        (("--steps", "0"), "--steps must be at least 1, got 0"),
+        (("--batch", "0"), "--batch must be at least 1, got 0"),
+        (("--accumulate", "0"), "--accumulate must be at least 1"),
+        (("--rank", "-1"), "--rank must be at least 1, got -1"),
+        (("--alpha", "0"), "--alpha must be above 0 and finite, got 0.0"),
+        (("--alpha", "nan"), "--alpha must be above 0 and finite, got nan"),
+        (("--lr", "-1"), "--lr must be above 0 and finite"),
+        (("--lr", "inf"), "--lr must be above 0 and finite"),
+        (("--shift", "0"), "--shift must be above 0"),
+        (("--dropout", "2"), "--dropout must be a share from 0 to 1, got 2.0"),
+        (("--dropout", "nan"), "--dropout must be a share from 0 to 1, got nan"),
+        (("--ema", "1"), "--ema must be at least 0 and below 1, got 1.0"),
+        (("--seed", "-1"), "--seed must be in 0 to 2**63 - 1, got -1"),
+        (("--seed", str(2**63)), "--seed must be in 0 to 2**63 - 1"),
+        (("--max-pixels", "-5"), "--max-pixels must be at least 256, got -5"),
+        (("--sample-every", "0"), "--sample-every must be at least 1"),
+        (("--sample", " "), "--sample must be a prompt, got an empty one"),
+        (("--targets", "all"), "--targets must be one of diffusers, Lightning, DiffSynth, musubi"),
+        (("--sigma", "cosine"), "--sigma must be one of uniform"),
+        (("--weighting", "heavy"), "--weighting must be one of none"),
+        (("--to", "my.pt"), "--to must name a .safetensors file, got my.pt"),
+        (("--to", "none/my.safetensors"), "--to must name a file in a folder that exists"),
+        (("--to", "m" * 242 + ".safetensors"), "cannot be written (File name too long)"),
+        (("--to", "/dev/null/my.safetensors"), "--to must name a file in a folder that exists"),
+        (("--weights", "no/such/model"), "no/such/model"),
     ],
 )
 def test_an_option_that_cannot_be_is_one_line(posters, tmp_path, capsys, options, complaint):
@@ -347,11 +266,40 @@ def test_an_option_that_cannot_be_is_one_line(posters, tmp_path, capsys, options
     assert not (tmp_path / "runs").exists()
 
 
-def test_pictures_that_cannot_be_used_are_said_by_the_command(tmp_path, capsys):
-    folder = tmp_path / "posters"
-    folder.mkdir()
-    spoiled(folder)
-    assert command(folder, tmp_path) == 2
-    assert "4 of 5 examples cannot be used" in capsys.readouterr().err
-    assert command(folder, tmp_path, "--skip-bad") == 0
-    assert capsys.readouterr().err.count("note: left out") == 4
+def test_a_sample_that_cannot_be_painted_is_refused_before_anything_is_encoded(
+    posters, tmp_path, capsys
+):
+    assert command(posters, tmp_path, "--sample", "red " * 12_501) == 2
+    assert "--sample must have at most 50,000 characters" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "encoded").exists()
+
+
+def test_the_largest_seed_trains_and_paints_its_sample(posters, tmp_path):
+    seed = ("--seed", str(2**63 - 1), "--sample", "a red circle", "--targets", "diffusers")
+    assert command(posters, tmp_path, *seed, "--steps", "1") == 0
+    assert (tmp_path / "my.safetensors").exists()
+
+
+def test_a_second_command_in_the_same_folder_is_refused_in_one_line(posters, tmp_path, capsys):
+    with RunFolder(tmp_path / "runs").locked():
+        assert command(posters, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert f"runs is in use by process {os.getpid()}" in error and error.count("\n") == 1
+
+
+def test_pictures_that_cannot_be_used_are_said_by_the_command(posters, tmp_path, capsys):
+    (posters / "broken.png").write_bytes(b"\x89PNG")
+    (posters / "broken.txt").write_text("broken")
+    assert command(posters, tmp_path) == 2
+    assert "1 of 4 examples cannot be used" in capsys.readouterr().err
+    assert command(posters, tmp_path, "--skip-bad", "--steps", "1") == 0
+    assert capsys.readouterr().err.count("note: left out, broken.png cannot be used") == 1
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_continues(posters, tmp_path, capsys):
+    with files_of_at_most(1000):
+        assert command(posters, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "cannot be written" in error and "the same command continues" in error
+    assert not (tmp_path / "my.safetensors").exists()
+    assert command(posters, tmp_path, "--steps", "1") == 0
