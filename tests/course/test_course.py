@@ -53,7 +53,7 @@ def mutant(path: Path):
 
 
 def checkers() -> list[str]:
-    return [name for name in vars(check) if name.startswith("ex_")]
+    return [name for name in dir(check) if name.startswith("ex_")]
 
 
 @pytest.mark.parametrize("path", MUTANTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -63,7 +63,7 @@ def test_a_wrong_answer_fails_with_its_mistake_named_and_no_answer_given(path):
         getattr(check, path.parent.name)(wrong.answer)
     hint = str(failure.value)
     assert wrong.HINT in hint
-    assert answers.SPOILERS[path.parent.name].isdisjoint(re.findall(r"\w+", hint))
+    assert answers.spoilers(path.parent.name).isdisjoint(re.findall(r"\w+", hint))
 
 
 @pytest.mark.parametrize("name", checkers())

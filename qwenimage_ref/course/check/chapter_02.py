@@ -18,52 +18,58 @@ PROMPTS_02 = (  # twelve characters each
 )
 
 
+AB, BC, AA, AB_C = ("a", "b"), ("b", "c"), ("a", "a"), ("ab", "c")
+MERGES = (  # a word, the pairs by rank, its tokens, and the hint for any others
+    ("xyz", (AB,), [*"xyz"], "no pair is known in 'xyz', so its letters stay as they are"),
+    ("", (AB,), [], "an empty word has no tokens"),
+    ("ab", (AB,), ["ab"], "'ab' is the pair a, b itself, and it stays in two"),
+    ("xab", (AB,), ["x", "ab"], "the pair at the very end of 'xab' was not seen"),
+    (
+        *("abc", (BC, AB), ["a", "bc"]),
+        "in 'abc' with b, c learned first that pair joins, although a, b stands further left: "
+        "the rank decides, not the place, and a low rank comes first",
+    ),
+    (
+        *("abxab", (AB,), ["ab", "x", "ab"]),
+        "in 'abxab' the pair stands twice, and only one of them was joined",
+    ),
+    (
+        *("abc", (AB, AB_C), ["abc"]),
+        "in 'abc' a, b joins and makes a new pair, ab, c, which is known: look again after a merge",
+    ),
+    (
+        *("aaa", (AA,), ["aa", "a"]),
+        "of 'aaa' the left two join, the third is left over: pairs that overlap go left to right",
+    ),
+    (
+        *("abcd", (("c", "d"), AB, ("ab", "cd"), BC), ["abcd"]),
+        "in 'abcd' c, d joins, then a, b, then the two that were made; yours stops before or takes "
+        "another way",
+    ),
+)
+
+
 @exercise
 def ex_02_merge(merge) -> None:
     """A word in letters and the ranks of pairs -> its tokens."""
-
-    def found(letters, *pairs):
-        tokens = [*letters]
-        answer = merge(tokens, {pair: rank for rank, pair in enumerate(pairs)})
-        need(isinstance(answer, list), f"give a list of tokens, not {answer!r}")
-        need(tokens == [*letters], "your function changes the list it was handed; work on a copy")
-        joined = "".join(map(str, answer))
-        need(
-            joined == letters,
-            f"of the letters {letters!r} there came back {joined!r}: something got lost or doubled",
-        )
-        return answer
-
-    ab, bc, abc = ("a", "b"), ("b", "c"), ("ab", "c")
-    need(found("xyz", ab) == [*"xyz"], "no pair is known in 'xyz', so its letters stay as they are")
-    need(found("") == [], "an empty word has no tokens")
-    need(found("ab", ab) == ["ab"], "'ab' is the pair a, b itself, and it stays in two")
-    need(found("xab", ab) == ["x", "ab"], "the pair at the very end of 'xab' was not seen")
-    need(
-        found("abc", bc, ab) == ["a", "bc"],
-        "in 'abc' with b, c learned first that pair joins, although a, b stands further left: "
-        "the rank decides, not the place, and a low rank comes first",
-    )
-    need(
-        found("abxab", ab) == ["ab", "x", "ab"],
-        "in 'abxab' the pair stands twice, and only one of them was joined",
-    )
-    need(
-        found("abc", ab, abc) == ["abc"],
-        "in 'abc' a, b joins and makes a new pair, ab, c, which is known: look again after a merge",
-    )
-    aa = ("a", "a")
-    need(
-        found("aaa", aa) == ["aa", "a"],
-        "of 'aaa' the left two join, the third is left over: pairs that overlap go left to right",
-    )
-    need(
-        found("abcd", ("c", "d"), ab, ("ab", "cd"), bc) == ["abcd"],
-        "in 'abcd' c, d joins, then a, b, then the two that were made; yours stops before or takes "
-        "another way",
-    )
+    for word, pairs, tokens, hint in MERGES:
+        need(_merged(merge, word, pairs) == tokens, hint)
     _compare(merge)
     print("right: tokens as the model was trained with")
+
+
+def _merged(merge, letters: str, pairs) -> list:
+    """The answer, which must be a new list of the same letters."""
+    tokens = [*letters]
+    answer = merge(tokens, {pair: rank for rank, pair in enumerate(pairs)})
+    need(isinstance(answer, list), f"give a list of tokens, not {answer!r}")
+    need(tokens == [*letters], "your function changes the list it was handed; work on a copy")
+    joined = "".join(map(str, answer))
+    need(
+        joined == letters,
+        f"of the letters {letters!r} there came back {joined!r}: something got lost or doubled",
+    )
+    return answer
 
 
 def _compare(merge) -> None:

@@ -1,58 +1,73 @@
 """Chapter 05: MSRoPE."""
 
+from types import SimpleNamespace
+
 import torch
 
 from ..answers import EX_05_ODD, EX_05_ROTATE
-from .common import exercise, need
+from .common import exercise, need, need_all, need_none
+
+GRIDS = ((4, 10), (6, 2), (5, 8), (7, 4), (7, 5), (1, 1), (83, 104))  # rows, columns
+SIDE = (  # places of the rows or of the columns
+    (
+        lambda seen: seen.places[0] != 0 or len(seen.places) == 1,
+        lambda seen: f"{seen.name} begin at 0; the picture's middle is to lie there",
+    ),
+    (
+        lambda seen: sorted(seen.places) == seen.places,
+        lambda seen: f"{seen.name} run backwards; they grow from the top and from the left",
+    ),
+    (
+        lambda seen: len(seen.places) % 2 == 0 or seen.places[0] + seen.places[-1] != 0,
+        lambda seen: (
+            f"{seen.name} lie evenly around 0; an odd side has one place too many, and it "
+            "goes to one end"
+        ),
+    ),
+    (
+        lambda seen: (
+            len(seen.places) % 2 == 0 or seen.places != [-place for place in reversed(seen.right)]
+        ),
+        lambda seen: f"{seen.name} have the place that is too many at their positive end",
+    ),
+    (
+        lambda seen: len(seen.places) % 2 or seen.places != [place + 1 for place in seen.right],
+        lambda seen: f"{seen.name} are even in number; as many lie below 0 as from 0 on",
+    ),
+    (
+        lambda seen: seen.places == seen.right,
+        lambda seen: (
+            f"{seen.name} run from {seen.places[0]:g} to {seen.places[-1]:g}, not around 0"
+        ),
+    ),
+)
 
 
 @exercise
 def ex_05_odd(places) -> None:
     """places(rows, cols) -> places of the rows, places of the columns, place of the first word."""
-    for rows, cols in ((4, 10), (6, 2), (5, 8), (7, 4), (7, 5), (1, 1), (83, 104)):
+    for rows, cols in GRIDS:
         grid = f"grid {rows} x {cols}"
         given = places(rows, cols)
         need(
             isinstance(given, tuple | list) and len(given) == 3,
             "give three things: places of the rows, of the columns, and where the text starts",
         )
-        wanted_rows, wanted_cols, wanted_start = EX_05_ODD(rows, cols)
-        down, right = ([float(place) for place in side] for side in given[:2])
+        *right_sides, right_start = EX_05_ODD(rows, cols)
+        sides = [[float(place) for place in side] for side in given[:2]]
         need(
-            all(place == int(place) for place in down + right),
+            all(place == int(place) for side in sides for place in side),
             f"{grid}: some places lie between whole numbers; rows and columns are counted",
         )
+        counts = list(map(len, sides))
         need(
-            (len(down), len(right)) == (rows, cols),
-            f"{grid}: yours has {len(down)} rows and {len(right)} columns",
+            counts == [rows, cols],
+            f"{grid}: yours has {counts[0]} rows and {counts[1]} columns",
         )
-        for name, side, wanted in (("rows", down, wanted_rows), ("columns", right, wanted_cols)):
-            need(
-                side[0] != 0 or len(side) == 1,
-                f"{grid}: your {name} begin at 0; the picture's middle is to lie there",
-            )
-            need(
-                sorted(side) == side,
-                f"{grid}: your {name} run backwards; they grow from the top and from the left",
-            )
-            need(
-                len(side) % 2 == 0 or side[0] + side[-1] != 0,
-                f"{grid}: your {name} lie evenly around 0; an odd side has one place too many, and "
-                "it goes to one end",
-            )
-            need(
-                side != [-place for place in reversed(wanted)] or len(side) % 2 == 0,
-                f"{grid}: your {name} have the place that is too many at their positive end",
-            )
-            need(
-                side != [place + 1 for place in wanted] or len(side) % 2,
-                f"{grid}: your {name} are even in number; as many lie below 0 as from 0 on",
-            )
-            need(
-                side == wanted,
-                f"{grid}: your {name} run from {side[0]:g} to {side[-1]:g}, not around 0",
-            )
-        _text(grid, int(given[2]), rows, cols, wanted_start)
+        for what, side, right in zip(("rows", "columns"), sides, right_sides):
+            name = f"{grid}: your {what}"
+            need_all(SimpleNamespace(name=name, places=side, right=right), SIDE)
+        _text(grid, int(given[2]), rows, cols, right_start)
     print("right: every token knows its place, and the text keeps off the picture")
 
 
@@ -79,6 +94,22 @@ def _text(grid: str, start: int, rows: int, cols: int, wanted: int) -> None:
     )
 
 
+TURNS = (
+    (
+        lambda x, angle: EX_05_ROTATE(x, -angle),
+        "that turns the other way: a quarter turn brings (1, 0) to (0, 1)",
+    ),
+    (
+        lambda x, angle: EX_05_ROTATE(x, angle[:1]),
+        "every row is turned by the angles of the first; each token has its own place",
+    ),
+    (
+        lambda x, angle: EX_05_ROTATE(x, angle[:, :1]),
+        "every pair of a row is turned by the angle of the first; each pair has its own speed",
+    ),
+)
+
+
 @exercise
 def ex_05_rotate(turn) -> None:
     """turn(x, angle): (S, K) numbers, the pairs of each row turned by its K/2 angles."""
@@ -88,18 +119,7 @@ def ex_05_rotate(turn) -> None:
     before = x.clone()
     turn(x, angle)
     need(torch.equal(x, before), "your function changes x itself; give a new tensor")
-    still = turn(x, torch.zeros(3, 5))
-    need(
-        isinstance(still, torch.Tensor) and still.shape == x.shape,
-        "give a tensor of the shape of x, (S, K)",
-    )
-    if not _near(still, x):
-        need(
-            not _near(still.sort().values, x.sort().values),
-            "at angle 0 the numbers of a row are all there, but in another order; a pair belongs "
-            "where it came from",
-        )
-        need(False, "at angle 0 a row is already changed; a hand that is not turned stays")
+    _unturned(turn(x, torch.zeros(3, 5)), x)
     first = torch.zeros(3, 5)
     first[:, 0] = angle[:, 0]
     moved = (~torch.isclose(turn(x, first), x, atol=1e-5)).any(0).nonzero().flatten().tolist()
@@ -108,26 +128,32 @@ def ex_05_rotate(turn) -> None:
         f"with an angle for the first pair alone, the numbers {moved} of a row changed; the first "
         "pair is 0 and 1, neighbours",
     )
-    given, wanted = turn(x, angle), EX_05_ROTATE(x, angle)
+    given = turn(x, angle)
     lengths = [tensor.unflatten(-1, (5, 2)).norm(dim=-1) for tensor in (given, x)]
     need(
         _near(*lengths),
         "a pair has become longer or shorter; both new numbers are made from both old ones",
     )
-    need(
-        not _near(given, EX_05_ROTATE(x, -angle)),
-        "that turns the other way: a quarter turn brings (1, 0) to (0, 1)",
-    )
-    need(
-        not _near(given, EX_05_ROTATE(x, angle[:1])),
-        "every row is turned by the angles of the first; each token has its own place",
-    )
-    need(
-        not _near(given, EX_05_ROTATE(x, angle[:, :1])),
-        "every pair of a row is turned by the angle of the first; each pair has its own speed",
-    )
-    need(_near(given, wanted), "the turned numbers are not the right ones")
+    need_none(given, TURNS, _near, x, angle)
+    need(_near(given, EX_05_ROTATE(x, angle)), "the turned numbers are not the right ones")
     print("right: neighbours turn together, each pair by its own angle")
+
+
+def _unturned(still, x) -> None:
+    """At angle 0 everything stays."""
+    need(
+        isinstance(still, torch.Tensor) and still.shape == x.shape,
+        "give a tensor of the shape of x, (S, K)",
+    )
+    need(
+        _near(still, x) or not _near(still.sort().values, x.sort().values),
+        "at angle 0 the numbers of a row are all there, but in another order; a pair belongs "
+        "where it came from",
+    )
+    need(
+        _near(still, x),
+        "at angle 0 a row is already changed; a hand that is not turned stays",
+    )
 
 
 def _near(a: torch.Tensor, b: torch.Tensor) -> bool:

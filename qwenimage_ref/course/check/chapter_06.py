@@ -1,9 +1,12 @@
 """Chapter 06: one MMDiT block."""
 
+from types import SimpleNamespace
+
 import torch
+import torch.nn.functional as F
 
 from ..answers import EX_06_MASK, EX_06_MODULATION
-from .common import exercise, need
+from .common import exercise, need, need_all, need_none
 
 B, T, I, H, K, D = 2, 4, 5, 3, 6, 7  # noqa: E741
 
@@ -16,162 +19,215 @@ def _near(a, b) -> bool:
     return torch.allclose(a, b, atol=1e-5)
 
 
+# ---- modulation
+
+
+def _norm(x):
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6)
+
+
+def _as_it_is(y):
+    return y
+
+
+def _mix(y):
+    """Stands in for attention or MLP."""
+    return torch.tanh(y @ _numbers(D, D, seed=4))
+
+
+ZERO, ONE = torch.zeros(B, 1, D), torch.ones(B, 1, D)
+CLOSED_GATES = (  # of x with all gates 0
+    (
+        torch.zeros_like,
+        "with all gates 0 nothing of x is left; a gate closes the way through attention or MLP, "
+        "not the way around it",
+    ),
+    (
+        lambda x: _mix(torch.zeros_like(x)),
+        "with all gates 0 nothing of x is left; a gate closes the way through attention or MLP, "
+        "not the way around it",
+    ),
+    (_norm, "with all gates 0 x comes out normalised; the way around stays as it is"),
+)
+NORM = (  # of the branch with shift and scale 0, in which attention or MLP changes nothing
+    (
+        lambda seen: seen.branch.abs().max() > 1e-5,
+        "with shift and scale 0 nothing comes out of attention or MLP; a scale of 0 is to leave "
+        "the size as it is",
+    ),
+    (
+        lambda seen: not _near(seen.branch, seen.x),
+        "x is not normalised before it is modulated",
+    ),
+    (
+        lambda seen: seen.branch.mean(-1).abs().max() < 1e-4,
+        "after the norm the D numbers of each token have mean 0; yours have not: which axis?",
+    ),
+    (
+        lambda seen: not _variance_is(seen.branch, (D - 1) / D),
+        f"the variance of the norm divides by D, here {D}, and yours by {D - 1}",
+    ),
+    (
+        lambda seen: _variance_is(seen.branch, 1),
+        "after the norm the D numbers of each token have variance 1; yours have not",
+    ),
+    (
+        lambda seen: torch.allclose(seen.tiny, seen.x / 1000 + _norm(seen.x / 1000), atol=1e-3),
+        "right for numbers of usual size, not for tiny ones: 1e-6 is added to the variance, and "
+        "before the root is taken",
+    ),
+)
+SHIFTED = (  # of the branch with a shift, and scale 0
+    (
+        lambda normed, shift: normed * (1 + shift),
+        "shift and scale have changed places: shift is added, scale multiplies",
+    ),
+)
+SCALED = (  # of the branch with shift and scale
+    (
+        lambda normed, shift, scale: (normed + shift) * (1 + scale),
+        "the shift is scaled, too; scale first, then shift",
+    ),
+)
+GATED = (  # of all of it
+    (
+        lambda x, inner, gate: x + _mix(gate * inner),
+        "the gate comes before attention or MLP; it belongs behind, on what they give",
+    ),
+    (
+        lambda x, inner, gate: x + _mix(inner),
+        "the gate does nothing: gates of 1 and others give the same",
+    ),
+)
+
+
+def _variance_is(y, value: float) -> bool:
+    sizes = y.var(-1, correction=0)
+    return torch.allclose(sizes, torch.full_like(sizes, value), atol=1e-3)
+
+
+def _called(residual, x, *others):
+    """The answer, which must be a new tensor of the shape of x."""
+    before = x.clone()
+    given = residual(x, *others)
+    need(torch.equal(x, before), "your function changes x itself; give a new tensor")
+    need(
+        isinstance(given, torch.Tensor) and given.shape == x.shape,
+        "give a tensor of the shape of x, (B, S, D)",
+    )
+    return given
+
+
 @exercise
 def ex_06_modulation(residual) -> None:
     """residual(x, shift, scale, gate, part): one residual line of a block."""
     x = 2 + 3 * _numbers(B, T, D)
     shift, scale, gate = (_numbers(B, 1, D, seed=seed) for seed in (1, 2, 3))
-    zero, one = torch.zeros(B, 1, D), torch.ones(B, 1, D)
-    matrix = _numbers(D, D, seed=4)
-
-    def as_it_is(y):
-        return y
-
-    def mix(y):
-        return torch.tanh(y @ matrix)
-
-    def call(x, *others):
-        before = x.clone()
-        given = residual(x, *others)
-        need(torch.equal(x, before), "your function changes x itself; give a new tensor")
-        need(
-            isinstance(given, torch.Tensor) and given.shape == x.shape,
-            "give a tensor of the shape of x, (B, S, D)",
-        )
-        return given
-
-    closed = call(x, shift, scale, zero, mix)
+    closed = _called(residual, x, shift, scale, ZERO, _mix)
+    need_none(closed, CLOSED_GATES, _near, x)
+    need(_near(closed, x), "with all gates 0 x has to come out untouched, and yours is changed")
+    branch = _called(residual, x, ZERO, ZERO, ONE, _as_it_is) - x
+    tiny = _called(residual, x / 1000, ZERO, ZERO, ONE, _as_it_is)
+    need_all(SimpleNamespace(x=x, branch=branch, tiny=tiny), NORM)
+    moved = _called(residual, x, shift, ZERO, ONE, _as_it_is) - x
+    need_none(moved, SHIFTED, _near, branch, shift)
     need(
-        closed.abs().max() > 0 and not _near(closed, mix(zero.expand_as(x))),
-        "with all gates 0 nothing of x is left; a gate closes the way through attention or MLP, "
-        "not the way around it",
-    )
-    need(
-        _near(closed, x) or not _near(closed, EX_06_MODULATION(x, zero, zero, one, as_it_is) - x),
-        "with all gates 0 x comes out normalised; the way around stays as it is",
-    )
-    need(
-        _near(closed, x),
-        "with all gates 0 x has to come out untouched, and yours is changed",
-    )
-    plain = call(x, zero, zero, one, as_it_is) - x
-    need(
-        plain.abs().max() > 1e-5,
-        "with shift and scale 0 nothing comes out of attention or MLP; a scale of 0 is to leave "
-        "the size as it is",
-    )
-    need(not _near(plain, x), "x is not normalised before it is modulated")
-    means, sizes = plain.mean(-1), plain.var(-1, correction=0)
-    need(
-        means.abs().max() < 1e-4,
-        "after the norm the D numbers of each token have mean 0; yours have not: which axis?",
-    )
-    need(
-        not torch.allclose(sizes, torch.full_like(sizes, (D - 1) / D), atol=1e-3),
-        f"the variance of the norm divides by D, here {D}, and yours by {D - 1}",
-    )
-    need(
-        torch.allclose(sizes, torch.ones_like(sizes), atol=1e-3),
-        "after the norm the D numbers of each token have variance 1; yours have not",
-    )
-    tiny = x / 1000, zero, zero, one, as_it_is
-    need(
-        torch.allclose(call(*tiny), EX_06_MODULATION(*tiny), atol=1e-3),
-        "right for numbers of usual size, not for tiny ones: 1e-6 is added to the variance, and "
-        "before the root is taken",
-    )
-    moved = call(x, shift, zero, one, as_it_is) - x
-    need(
-        not _near(moved, plain * (1 + shift)),
-        "shift and scale have changed places: shift is added, scale multiplies",
-    )
-    need(
-        _near(moved, plain + shift),
+        _near(moved, branch + shift),
         "a shift, with scale 0, is not what comes on top of the normalised x; the norm is first",
     )
-    stretched = call(x, shift, scale, one, as_it_is) - x
+    inner = _called(residual, x, shift, scale, ONE, _as_it_is) - x
+    need_none(inner, SCALED, _near, branch, shift, scale)
     need(
-        not _near(stretched, (plain + shift) * (1 + scale)),
-        "the shift is scaled, too; scale first, then shift",
-    )
-    need(
-        _near(stretched, plain * (1 + scale) + shift),
+        _near(inner, branch * (1 + scale) + shift),
         "the normalised x with a scale and a shift is not right",
     )
-    given, inner = call(x, shift, scale, gate, mix), plain * (1 + scale) + shift
+    given = _called(residual, x, shift, scale, gate, _mix)
+    need_none(given, GATED, _near, x, inner, gate)
     need(
-        not _near(given, x + mix(gate * inner)),
-        "the gate comes before attention or MLP; it belongs behind, on what they give",
-    )
-    need(
-        not _near(given, x + mix(inner)),
-        "the gate does nothing: gates of 1 and others give the same",
-    )
-    need(
-        _near(given, x + gate * mix(inner)),
+        _near(given, EX_06_MODULATION(x, shift, scale, gate, _mix)),
         "the gate is not used as it should: it multiplies what attention or MLP gives",
     )
     print("right: normalised, scaled, shifted, sent through, gated, added")
 
 
-@exercise
-def ex_06_mask(attend) -> None:
-    """attend(q, k, v, real): joint attention in which nobody looks at padding."""
-    q, k, v = (_numbers(B, H, T + I, K, seed=seed) for seed in (1, 2, 3))
-    real = torch.tensor([[True, True, False, False], [True, True, True, False]])
+# ---- padding
 
-    def call(k=k, v=v, q=q):
-        given = attend(q, k, v, real)
+
+class _Padded:
+    """An answer on two prompts with padding, and which tokens are noticed by any other."""
+
+    def __init__(self, attend):
+        self.attend = attend
+        self.q, self.k, self.v = (_numbers(B, H, T + I, K, seed=seed) for seed in (1, 2, 3))
+        self.real = torch.tensor([[True, True, False, False], [True, True, True, False]])
+        self.plain = self.call()
+
+    def call(self, **changed):
+        tensors = {"q": self.q, "k": self.k, "v": self.v} | changed
+        given = self.attend(tensors["q"], tensors["k"], tensors["v"], self.real)
         need(
-            isinstance(given, torch.Tensor) and given.shape == q.shape,
+            isinstance(given, torch.Tensor) and given.shape == self.q.shape,
             "give a tensor of the shape of q, (B, H, T + I, K)",
         )
         return given
 
-    def other(tensor, b, s):
-        """Whether token s of prompt b is noticed by anyone, if its key or value changes."""
-        changed = (k if tensor == "k" else v).clone()
+    def noticed(self, b: int, s: int, tensor="v") -> bool:
+        """Whether anything changes when the value or key of token s of prompt b does."""
+        changed = getattr(self, tensor).clone()
         changed[b, :, s] += 5
-        return not _near(call(**{tensor: changed}), plain)
+        return not _near(self.call(**{tensor: changed}), self.plain)
 
-    plain = call()
-    need(
-        bool(plain.isfinite().all()) and bool(plain[0, :, 2:T].abs().amax() > 0),
+    def right(self, factor: float = 1):
+        return EX_06_MASK(factor * self.q, self.k, self.v, self.real)
+
+
+PADDING = (
+    (
+        lambda seen: bool(seen.plain.isfinite().all()) and seen.plain[0, :, 2:T].abs().amax() > 0,
         "the rows of the padding are empty: you hid the queries of the padding. It may ask what it "
         "likes, nobody reads it; hide its keys",
-    )
-    need(
-        other("v", 0, 0),
+    ),
+    (
+        lambda seen: seen.noticed(0, 0),
         "a real word may change and nobody notices: true marks the words that are to be seen",
-    )
-    need(
-        other("v", 1, 2),
+    ),
+    (
+        lambda seen: seen.noticed(1, 2),
         "a real word of the second prompt may change and nobody notices: look where it has padding",
-    )
-    need(
-        other("v", 0, T) and other("v", 1, T + I - 1),
+    ),
+    (
+        lambda seen: seen.noticed(0, T) and seen.noticed(1, T + I - 1),
         "some tokens of the image are not looked at; only text can be padding, and it comes first",
-    )
-    need(
-        not (other("v", 0, 2) and not other("k", 0, 2)),
+    ),
+    (
+        lambda seen: not seen.noticed(0, 2) or seen.noticed(0, 2, "k"),
         "padding still gets a share: its logit became 0, and e to the power of 0 is 1",
-    )
-    need(
-        other("v", 1, 3) or not other("v", 0, 2),
+    ),
+    (
+        lambda seen: seen.noticed(1, 3) or not seen.noticed(0, 2),
         "only what is padding in every prompt is hidden; each prompt has padding of its own",
-    )
-    need(
-        not (other("v", 0, 2) or other("v", 1, 3)),
+    ),
+    (
+        lambda seen: not seen.noticed(0, 2) and not seen.noticed(1, 3),
         "padding is still looked at: change what it says, and the other tokens change",
-    )
-    need(
-        _near(call(v=torch.ones_like(v)), torch.ones_like(v)),
+    ),
+    (
+        lambda seen: _near(seen.call(v=torch.ones_like(seen.v)), torch.ones_like(seen.v)),
         "the shares of a token no longer add up to 1; exclude padding before the softmax",
-    )
-    right = EX_06_MASK(q, k, v, real)
-    need(
-        not any(_near(plain, EX_06_MASK(factor * q, k, v, real)) for factor in (K**0.5, K**-0.5)),
+    ),
+    (
+        lambda seen: not any(_near(seen.plain, seen.right(k)) for k in (K**0.5, K**-0.5)),
         "the logits are not on their scale: the root of K is to divide them, once",
-    )
-    need(_near(plain, right), "the padding is out, but the attention itself is not right")
+    ),
+    (
+        lambda seen: _near(seen.plain, seen.right()),
+        "the padding is out, but the attention itself is not right",
+    ),
+)
+
+
+@exercise
+def ex_06_mask(attend) -> None:
+    """attend(q, k, v, real): joint attention in which nobody looks at padding."""
+    need_all(_Padded(attend), PADDING)
     print("right: everyone sees what is real, and no one sees padding")

@@ -1,9 +1,11 @@
 """Chapter 10: LoRA."""
 
+from types import SimpleNamespace
+
 import torch
 
 from ..answers import EX_10_LORA, EX_10_STILL
-from .common import exercise, need
+from .common import exercise, need, need_all
 
 
 @exercise
@@ -49,54 +51,66 @@ def _near(a, b) -> bool:
     return bool(torch.allclose(a, b, atol=1e-5, rtol=1e-5))
 
 
+LAST_BLOCK = (  # layers of the last block, without its name: mine, and those that are missing
+    (
+        lambda seen: not _of_image(seen.mine),
+        lambda seen: (
+            f"{', '.join(_of_image(seen.mine))} of the last block works on the image, which is kept"
+        ),
+    ),
+    (
+        lambda seen: "txt_mod.1" not in seen.mine,
+        "txt_mod of the last block: two of its six vectors turn the text that the image "
+        "still looks at",
+    ),
+    (
+        lambda seen: not seen.mine & {"attn.add_k_proj", "attn.add_v_proj"},
+        "keys and values of the text are what the image looks at, in the last block, too",
+    ),
+    (
+        lambda seen: "attn.add_q_proj" not in seen.missing,
+        "one is missing: whom does it serve that text tokens *ask* in the last attention?",
+    ),
+    (
+        lambda seen: "attn.to_add_out" not in seen.missing,
+        "one is missing: what happens to the text that comes out of the last attention?",
+    ),
+    (
+        lambda seen: not seen.missing,
+        lambda seen: (
+            f"{len(seen.missing)} missing: what comes after the last attention, in the "
+            "text's stream?"
+        ),
+    ),
+)
+
+
+def _of_image(layers: set[str]) -> list[str]:
+    return sorted(n for n in layers if not n.startswith(("txt_", "attn.add_", "attn.to_add_")))
+
+
 @exercise
 def ex_10_still(still) -> None:
     """Whether a linear layer of a model of so many blocks never gets a gradient."""
     for blocks in (3, 12):
         last = blocks - 1
-        said = {name: bool(still(name, blocks)) for name in _names(blocks)}
-        right = {name: EX_10_STILL(name, blocks) for name in said}
-        outside = [name for name in said if "blocks" not in name and said[name]]
+        mine = [name for name in _names(blocks) if still(name, blocks)]
+        outside = [name for name in mine if "blocks" not in name]
         need(
             not outside,
             f"{blocks} blocks: {', '.join(outside[:1])} is in no block, and what comes out of it "
             "reaches the picture",
         )
-        number = {n: int(n.split(".")[1]) for n in said if "blocks" in n}
-        earlier = sorted({number[n] for n in number if said[n] and number[n] != last})
+        earlier = sorted({int(name.split(".")[1]) for name in mine} - {last})
         need(
             not earlier,
             f"{blocks} blocks, counted from 0: you name block {', '.join(map(str, earlier))}, "
             f"whose text goes on to the next one; only what block {last} does to text is in vain",
         )
-        need(any(said.values()), f"{blocks} blocks: you name none, and four never get a gradient")
-        mine = {n.split(".", 2)[2] for n in number if said[n]}
-        theirs = {n.split(".", 2)[2] for n in number if right[n]}
-        img = sorted(n for n in mine if not n.startswith(("txt_", "attn.add_", "attn.to_add_")))
-        need(not img, f"{', '.join(img)} of the last block works on the image, which is kept")
-        need(
-            "txt_mod.1" not in mine,
-            "txt_mod of the last block: two of its six vectors turn the text that the image "
-            "still looks at",
-        )
-        need(
-            not mine & {"attn.add_k_proj", "attn.add_v_proj"},
-            "keys and values of the text are what the image looks at, in the last block, too",
-        )
-        missing = theirs - mine
-        asks = "attn.add_q_proj" in missing
-        need(
-            not asks,
-            "one is missing: whom does it serve that text tokens *ask* in the last attention?",
-        )
-        need(
-            "attn.to_add_out" not in missing,
-            "one is missing: what happens to the text that comes out of the last attention?",
-        )
-        need(
-            not missing,
-            f"{len(missing)} missing: what comes after the last attention, in the text's stream?",
-        )
+        need(bool(mine), f"{blocks} blocks: you name none, and four never get a gradient")
+        right = [name for name in _names(blocks) if EX_10_STILL(name, blocks)]
+        mine, right = ({name.split(".", 2)[2] for name in names} for names in (mine, right))
+        need_all(SimpleNamespace(mine=mine, missing=right - mine), LAST_BLOCK)
     print("right: four layers that no training ever moves")
 
 

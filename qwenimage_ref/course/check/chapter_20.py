@@ -1,12 +1,14 @@
 """Chapter 20: few steps."""
 
 import math
+from functools import partial
+from types import SimpleNamespace
 
 import torch
 from torch import nn
 
 from ..answers import EX_20_LIGHTNING, EX_20_LOSS
-from .common import exercise, need
+from .common import exercise, need, need_all, need_none
 
 
 @exercise
@@ -18,7 +20,7 @@ def ex_20_lightning(levels) -> None:
         if not isinstance(answer, torch.Tensor):
             answer = torch.tensor([float(level) for level in answer])
         right = EX_20_LIGHTNING(steps, shift)
-        called = f"{steps} steps, shift {shift:g}"
+        called = _name(steps, shift)
         need(
             len(answer) != steps,
             f"{called}: {steps} levels are the beginnings of {steps} steps; where does the last "
@@ -32,51 +34,88 @@ def ex_20_lightning(levels) -> None:
     print("right: the same levels at every size, down to 0")
 
 
-def _name_the_mistake(answer, right, steps: int, shift: float, called: str) -> None:
-    def like(other) -> bool:
-        return steps > 1 and shift > 1 and torch.allclose(answer[:-1], other[:-1], atol=1e-4)
+def _name(steps: int, shift: float) -> str:
+    return f"{steps} steps, shift {shift:g}"
 
-    need(
-        abs(answer[-1].item()) < 1e-6,
-        f"{called}: the way ends at {answer[-1]:.3f}, where noise is left; it should end at 0",
-    )
-    need(
-        abs(answer[0].item() - 1) < 1e-5,
-        f"{called}: painting begins at pure noise, yours begins at {answer[0]:.3f}",
-    )
-    need(
-        bool((answer.diff() < 0).all()),
-        f"{called}: the levels have to fall at every step, and some of yours do not",
-    )
-    done = 1 - right[:-1]
-    need(
-        steps == 1 or not like(torch.cat([1 - done * 0.98 / done[-1], torch.zeros(1)])),
+
+def _stretched(steps: int, shift: float):
+    """With the terminal stretch of the model's own schedule."""
+    levels = EX_20_LIGHTNING(steps, shift)
+    done = 1 - levels[:-1]
+    return torch.cat([1 - done * 0.98 / done[-1], torch.zeros(1)])
+
+
+def _spaced_to_one_more(steps: int, shift: float):
+    """Shifted from levels of which the last is 1 / (steps + 1)."""
+    even = torch.linspace(1, 1 / (steps + 1), steps)
+    return torch.cat([shift / (shift + (1 / even - 1)), torch.zeros(1)])
+
+
+ENDS = (
+    (
+        lambda seen: abs(seen.answer[-1].item()) < 1e-6,
+        lambda seen: (
+            f"{seen.called}: the way ends at {seen.answer[-1]:.3f}, where noise is left; "
+            "it should end at 0"
+        ),
+    ),
+    (
+        lambda seen: abs(seen.answer[0].item() - 1) < 1e-5,
+        lambda seen: (
+            f"{seen.called}: painting begins at pure noise, yours begins at {seen.answer[0]:.3f}"
+        ),
+    ),
+    (
+        lambda seen: bool((seen.answer.diff() < 0).all()),
+        lambda seen: (
+            f"{seen.called}: the levels have to fall at every step, and some of yours do not"
+        ),
+    ),
+)
+LEVELS = (  # of more than one step and a shift above 1
+    (
+        _stretched,
         "the last step is tiny: that is the terminal stretch of the model's own schedule, and "
         "Lightning has none",
-    )
-    need(
-        not like(EX_20_LIGHTNING(steps, math.exp(shift))),
-        f"that is a shift of {math.exp(shift):.0f}: it is mu that stands in an exponent, and here "
-        "the shift itself is given",
-    )
-    need(
-        not like(EX_20_LIGHTNING(steps, math.log(shift))),
+    ),
+    (
+        lambda steps, shift: EX_20_LIGHTNING(steps, math.exp(shift)),
+        lambda steps, shift: (
+            f"that is a shift of {math.exp(shift):.0f}: it is mu that stands in "
+            "an exponent, and here the shift itself is given"
+        ),
+    ),
+    (
+        lambda steps, shift: EX_20_LIGHTNING(steps, math.log(shift)),
         "that is mu, the logarithm of the shift, put where the shift belongs",
-    )
-    need(
-        not like(EX_20_LIGHTNING(steps, 1)),
-        f"{called}: these are evenly spaced; they still have to be shifted",
-    )
-    need(
-        not like(EX_20_LIGHTNING(steps, 1 / shift)),
-        f"{called}: moved the wrong way; a shift above 1 stays longer in noise",
-    )
-    even = torch.linspace(1, 1 / (steps + 1), steps)
-    need(
-        not like(torch.cat([shift / (shift + (1 / even - 1)), torch.zeros(1)])),
-        f"{called}: before the shift, the last of the {steps} levels is 1 / {steps}, not "
-        f"1 / {steps + 1}",
-    )
+    ),
+    (
+        lambda steps, shift: EX_20_LIGHTNING(steps, 1),
+        lambda steps, shift: (
+            f"{_name(steps, shift)}: these are evenly spaced; they still have to be shifted"
+        ),
+    ),
+    (
+        lambda steps, shift: EX_20_LIGHTNING(steps, 1 / shift),
+        lambda steps, shift: (
+            f"{_name(steps, shift)}: moved the wrong way; a shift above 1 stays longer in noise"
+        ),
+    ),
+    (
+        _spaced_to_one_more,
+        lambda steps, shift: (
+            f"{_name(steps, shift)}: before the shift, the last of the {steps} "
+            f"levels is 1 / {steps}, not 1 / {steps + 1}"
+        ),
+    ),
+)
+
+
+def _name_the_mistake(answer, right, steps: int, shift: float, called: str) -> None:
+    need_all(SimpleNamespace(answer=answer, called=called), ENDS)
+    if steps > 1 and shift > 1:
+        near = partial(torch.allclose, atol=1e-4)
+        need_none(answer, LEVELS, near, steps, shift)
     need(
         torch.allclose(answer, right, atol=1e-4) or not _of_a_size(answer, steps),
         f"{called}: that shift depends on the size of the picture; Lightning's is the same always",
@@ -97,69 +136,82 @@ def _of_a_size(answer, steps: int) -> bool:
     return False
 
 
+STEPS_TAKEN = (
+    (
+        lambda seen: len(seen.places) == 4,
+        lambda seen: (
+            "five levels are four steps, so the student is asked 4 times; yours asked "
+            f"{len(seen.places)}"
+        ),
+    ),
+    (
+        lambda seen: seen.sigmas == seen.levels[:-1].tolist(),
+        lambda seen: f"each step gets the level at which it begins; yours were {seen.sigmas}",
+    ),
+    (lambda seen: torch.equal(seen.places[0], seen.noise), "the first step begins at the noise"),
+    (
+        lambda seen: (
+            not torch.allclose(
+                seen.places[1], (1 - 0.85) * seen.target + 0.85 * seen.noise, atol=1e-5
+            )
+        ),
+        "the second step begins on the line from target to noise: that is how a model is trained "
+        "from data. Here it begins where the student's own first step ended",
+    ),
+    (
+        lambda seen: torch.allclose(seen.places[1], _after_one(seen.noise, seen.levels), atol=1e-5),
+        "the second step begins in the wrong place: a step adds (next level - level) times the "
+        "velocity",
+    ),
+)
+LOSS = (  # its value, in those of the right one, and its gradient
+    (
+        lambda seen: seen.gradient is not None,
+        "no gradient comes back to the student: something cut it off on the way",
+    ),
+    (
+        lambda seen: min(abs(seen.ratio - count) for count in seen.counts) > 1e-3,
+        "the value grows with the number of points: average, do not add up",
+    ),
+    (
+        lambda seen: abs(seen.ratio - 1) < 1e-4,
+        "the value is off: compare the place after the last step with the target, each point with "
+        "its own, by squares",
+    ),
+    (
+        lambda seen: torch.allclose(seen.gradient, seen.right, rtol=1e-3, atol=1e-6),
+        "the value is right, its gradient is not: it has to run back through all four steps, and "
+        "yours is cut off between them",
+    ),
+)
+
+
 @exercise
 def ex_20_loss(loss) -> None:
     """loss(student, noise, target, levels), its value and its gradient, within 1e-5 of the size."""
     noise, target = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(20))
     levels = torch.tensor([1.0, 0.85, 0.6, 0.3, 0.0])
     student = _Student()
-    asked = student.asked
     value, gradient = _run(loss, student, noise, target, levels)
-    places, told = list(asked), student.told
-    right, right_gradient = _run(EX_20_LOSS, _Student(), noise, target, levels)
-    need(
-        len(places) == 4,
-        f"five levels are four steps, so the student is asked 4 times; yours asked {len(places)}",
-    )
-    need(
-        told == levels[:-1].tolist(),
-        f"each step is told the level at which it begins; yours were {told}",
-    )
-    need(torch.equal(places[0], noise), "the first step begins at the noise")
-    line = (1 - 0.85) * target + 0.85 * noise
-    need(
-        not torch.allclose(places[1], line, atol=1e-5),
-        "the second step begins on the line from target to noise: that is how a model is trained "
-        "from data. Here it begins where the student's own first step ended",
-    )
-    need(
-        torch.allclose(places[1], _after_one(noise, levels), atol=1e-5),
-        "the second step begins in the wrong place: a step adds (next level - level) times the "
-        "velocity",
-    )
-    need(
-        gradient is not None,
-        "no gradient comes back to the student: something cut it off on the way",
-    )
-    ratio = (value / right).item()
-    need(
-        abs(ratio - noise.numel()) > 1e-3 and abs(ratio - noise.shape[1]) > 1e-3,
-        "the value grows with the number of points: average, do not add up",
-    )
-    need(
-        abs(ratio - 1) < 1e-4,
-        "the value is off: compare the place after the last step with the target, each point with "
-        "its own, by squares",
-    )
-    need(
-        torch.allclose(gradient, right_gradient, rtol=1e-3, atol=1e-6),
-        "the value is right, its gradient is not: it has to run back through all four steps, and "
-        "yours is cut off between them",
-    )
+    steps = {"places": student.places, "sigmas": student.sigmas, "levels": levels}
+    need_all(SimpleNamespace(**steps, noise=noise, target=target), STEPS_TAKEN)
+    right_value, right = _run(EX_20_LOSS, _Student(), noise, target, levels)
+    ratio, counts = (value / right_value).item(), (noise.numel(), noise.shape[1])
+    need_all(SimpleNamespace(gradient=gradient, ratio=ratio, counts=counts, right=right), LOSS)
     print("right: the gradient of the end comes back through all four steps")
 
 
 class _Student(nn.Module):
-    """Bends its way a little, so that no two steps are alike, and remembers what it was asked."""
+    """A curved velocity, so that no two steps are alike, and a record of its calls."""
 
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([[0.9, -0.4, 0.1], [0.3, 0.7, 0.2], [0, 0.5, 1.1]]))
-        self.asked, self.told = [], []
+        self.places, self.sigmas = [], []
 
     def forward(self, x, sigma):
-        self.asked.append(x.detach().clone())
-        self.told.append(float(sigma))
+        self.places.append(x.detach().clone())
+        self.sigmas.append(float(sigma))
         return torch.tanh(x @ self.weight) * (1 + sigma)
 
 

@@ -2,11 +2,12 @@
 
 import math
 import struct
+from functools import partial
 
 import numpy as np
 
 from ..answers import EX_21_FP8, EX_21_Q4
-from .common import exercise, need
+from .common import exercise, need, need_none
 
 # --- a byte of float8_e4m3fn
 
@@ -149,8 +150,8 @@ def ex_21_q4(decode_block) -> None:
             "two",
         )
         need(not np.isnan(found).any(), "some of your weights are no numbers")
-        for wrong, hint in _q4_mistakes(block):
-            need(not np.allclose(found, wrong, rtol=1e-6, atol=1e-12), hint)
+        mistakes = _Q4_MISTAKES + (_NEGATIVE_SCALE if scale < 0 else ())
+        need_none(found, mistakes, partial(np.allclose, rtol=1e-6, atol=1e-12), _Q4(block))
         need(
             np.allclose(found, EX_21_Q4(block), rtol=1e-3, atol=1e-9),
             f"for a scale of {scale} the weights are others; take one byte, and write down its two "
@@ -159,49 +160,63 @@ def ex_21_q4(decode_block) -> None:
     print("right: 18 bytes, 32 weights")
 
 
-def _q4_mistakes(block: bytes):
-    """What comes out when one thing is done wrong, and what to say then."""
-    raw = np.frombuffer(block[2:], np.uint8).astype(np.float64)
-    low, high = raw % 16, raw // 16
-    q = np.concatenate([low, high])
-    d = struct.unpack("<e", block[:2])[0]
-    interleaved = np.stack([low, high], 1).flatten()
-    yield (
-        d * (interleaved - 8),
+class _Q4:
+    """A block taken apart: the bytes of its scale, the scale, the halves of its other bytes."""
+
+    def __init__(self, block: bytes):
+        self.bytes = block[:2]
+        (self.scale,) = struct.unpack("<e", self.bytes)
+        raw = np.frombuffer(block[2:], np.uint8).astype(np.float64)
+        self.low, self.high = raw % 16, raw // 16
+        self.q = np.concatenate([self.low, self.high])
+
+
+_Q4_MISTAKES = (
+    (
+        lambda b: b.scale * (np.stack([b.low, b.high], 1).flatten() - 8),
         "the right weights in wrong places: the two halves of a byte are sixteen places apart, "
         "not neighbours",
-    )
-    yield (
-        d * (np.concatenate([high, low]) - 8),
+    ),
+    (
+        lambda b: b.scale * (np.concatenate([b.high, b.low]) - 8),
         "the right weights, but the two halves of the block are exchanged: the first sixteen lie "
         "in the lower halves of the bytes",
-    )
-    yield (
-        d * q,
+    ),
+    (
+        lambda b: b.scale * b.q,
         "all weights have the sign of the scale; the whole numbers are stored shifted, so that "
         "the middle of their range means zero",
-    )
-    yield (
-        d * (q - 7.5),
+    ),
+    (
+        lambda b: b.scale * (b.q - 7.5),
         "no weight can be zero that way; the middle is a whole number",
-    )
-    yield (
-        struct.unpack(">e", block[:2])[0] * (q - 8),
+    ),
+    (
+        lambda b: struct.unpack(">e", b.bytes)[0] * (b.q - 8),
         "the whole numbers are right, the scale is not: its lower byte comes first",
-    )
-    brain = np.frombuffer(b"\0\0" + block[:2], "<f4")[0]
-    yield brain * (q - 8), "the scale is a float16, not the upper half of a float32"
-    (counted,) = struct.unpack("<H", block[:2])
-    yield counted * (q - 8), "the bits of the scale were counted as a whole number; it is a float16"
-    yield (
-        np.concatenate([d * (low - 8), high - 8]),
+    ),
+    (
+        lambda b: np.frombuffer(b"\0\0" + b.bytes, "<f4")[0] * (b.q - 8),
+        "the scale is a float16, not the upper half of a float32",
+    ),
+    (
+        lambda b: struct.unpack("<H", b.bytes)[0] * (b.q - 8),
+        "the bits of the scale were counted as a whole number; it is a float16",
+    ),
+    (
+        lambda b: np.concatenate([b.scale * (b.low - 8), b.high - 8]),
         "the upper halves are not scaled; one scale serves the whole block",
-    )
-    yield (
-        d * np.where(q < 8, q, q - 16),
+    ),
+    (
+        lambda b: b.scale * np.where(b.q < 8, b.q, b.q - 16),
         "you read the halves of a byte as signed numbers; they are stored shifted instead, the "
         "smallest as zero",
-    )
-    yield (q - 8) / d, "you divide by the scale; packing did that, unpacking undoes it"
-    if d < 0:
-        yield abs(d) * (q - 8), "a scale may be below zero, too; keep its sign"
+    ),
+    (
+        lambda b: (b.q - 8) / b.scale,
+        "you divide by the scale; packing did that, unpacking undoes it",
+    ),
+)
+_NEGATIVE_SCALE = (
+    (lambda b: abs(b.scale) * (b.q - 8), "a scale may be below zero, too; keep its sign"),
+)

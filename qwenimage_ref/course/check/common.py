@@ -1,4 +1,4 @@
-"""What all checkers share: how a wrong answer is said, and one that is not there."""
+"""What all checkers share: hints, tables of mistakes, and the answer that is still missing."""
 
 import functools
 
@@ -14,6 +14,27 @@ def need(holds: bool, hint: str) -> None:
     """Raises NotYet with the hint where something does not hold."""
     if not holds:
         raise NotYet(hint)
+
+
+def need_all(seen, facts) -> None:
+    """[(what must hold, hint), ...], in order: NotYet with the hint of the first that does not.
+
+    seen: what an answer gave, handed to every first entry; and to a hint that is a function.
+    """
+    for holds, hint in facts:
+        if not holds(seen):
+            raise NotYet(hint if isinstance(hint, str) else hint(seen))
+
+
+def need_none(answer, mistakes, near, *arguments) -> None:
+    """[(wrong answer as a function, hint), ...]: NotYet with the hint of the one that `answer` is.
+
+    arguments: of every wrong function, and of a hint that is one. near(a, b): whether two values
+    are the same.
+    """
+    for wrong, hint in mistakes:
+        if near(answer, wrong(*arguments)):
+            raise NotYet(hint if isinstance(hint, str) else hint(*arguments))
 
 
 def exercise(checker):

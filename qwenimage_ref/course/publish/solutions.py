@@ -7,7 +7,7 @@ import pprint
 import re
 import textwrap
 
-from .. import answers
+from .. import answers, lazy
 
 STAND_IN = "answers.unless_solved"
 STORED = re.compile(r"\banswers\.(EX_|unless_solved)|\bimport\b.*\banswers\b")
@@ -104,7 +104,7 @@ def _names(function: ast.FunctionDef) -> ast.arguments:
 def _bindings() -> dict[str, tuple[ast.stmt, str]]:
     """Names at the top of the answers' files -> the statement that binds them, and its text."""
     found = {}
-    for chapter in answers.CHAPTERS:
+    for chapter in lazy.chapters(answers.__name__):
         text = inspect.getsource(chapter)
         for node in ast.parse(text).body:
             if isinstance(node, ast.ImportFrom) and node.level:
