@@ -11,6 +11,7 @@ from helpers import speed
 
 from qwenimage_ref import QwenImage
 from qwenimage_ref.checkpoint import CheckpointError
+from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.sampler import sigmas
 
 POCKET = Path(__file__).parents[2] / "data" / "pocket"
@@ -46,7 +47,8 @@ def test_diffusers_paints_the_same_picture_from_the_same_folder(pipe, theirs, pr
         width=128,
         generator=torch.Generator().manual_seed(5),
     ).images[0]
-    assert np.abs(pixels(ours) - pixels(reference)).mean() <= 1
+    off = np.abs(pixels(ours) - pixels(reference))
+    assert off.max() <= 1 and off.mean() <= 255 * within("picture")
 
 
 def test_diffusers_finds_every_key_in_the_folder():
@@ -157,7 +159,7 @@ def test_bf16_paints_nearly_the_same_picture(pipe):
         pixels(p(PROMPT, negative_prompt=" ", num_inference_steps=20, seed=3)[0])
         for p in (pipe, half)
     )
-    assert np.abs(a - b).mean() < 12
+    assert np.abs(a - b).mean() < 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.parity.reference import copy_weights, random_weights, reference_vae, run
+from qwenimage_ref.parity.trace import assert_agreement
 from qwenimage_ref.vae import STRIP, VAE, Norm, ResBlock, UpConv
 
 DIM = 12  # channels of the small picture
@@ -143,6 +144,33 @@ def test_every_parameter_learns():
     (vae.decode(vae.encode(img)[0]) - img).pow(2).mean().backward()
     still = [name for name, p in vae.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
+
+
+# -- pictures in, latents out ---------------------------------------------------------------------
+
+
+def test_widths_that_differ_at_every_level_agree_with_diffusers_both_ways():
+    config = VAEConfig(base_dim=8, dim_mult=(1, 2, 3, 5))  # the official ones end in two equal
+    ours = random_weights(VAE(config), 1)
+    theirs = copy_weights(ours, reference_vae(config))
+    assert_agreement(ours, theirs, {"img": noise(1, 3, 24, 32).clamp(-1, 1)}, "vae")
+    assert_agreement(ours, theirs, {"z": noise(1, 16, 3, 4)}, "vae")
+
+
+@pytest.mark.parametrize("height, width", [(20, 24), (24, 20), (20, 20)])
+def test_a_picture_with_a_side_that_is_no_multiple_of_eight_is_refused(vae, height, width):
+    with pytest.raises(ValueError, match=rf"{width}x{height}.* multiples of 8"):
+        vae.encode(noise(1, 3, height, width))
+
+
+@pytest.mark.parametrize("bias, expected", [(1000.0, 20.0), (-1000.0, -30.0)])
+def test_log_variances_are_clamped_as_upstream_clamps_them(vae, bias, expected):
+    other = copy.deepcopy(vae)
+    with torch.no_grad():
+        other.quant_conv.bias[16:] = bias
+        mean, logvar = other.encode(noise(1, 3, 16, 16))
+    assert logvar.unique().tolist() == [expected]
+    assert mean.abs().max() < 100
 
 
 # -- in bf16 --------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.bounds import exact_entry
 
 from qwenimage_ref.config import MMDiTConfig
 from qwenimage_ref.course.figures.error_growth import FILE, growth
 from qwenimage_ref.mmdit import Block, MMDiT
 from qwenimage_ref.parity import full_depth
-from qwenimage_ref.parity.tolerances import within
+from qwenimage_ref.parity.tolerances import TOLERANCES, within
 
 TINY = MMDiTConfig(
     num_layers=60,
@@ -50,8 +51,8 @@ def test_through_sixty_blocks_ours_stay_within_tolerance_in_float32(rows):
 
 
 def test_through_sixty_blocks_ours_stay_within_tolerance_in_bf16(rows):
-    assert largest(rows, "bf16 forced") <= within("block", torch.bfloat16)
-    assert largest(rows, "bf16 free") <= within("depth", torch.bfloat16)
+    for kind, name in (("bf16 forced", "block"), ("bf16 free", "depth")):
+        assert largest(rows, kind) <= TOLERANCES[exact_entry(name, torch.bfloat16)].value
 
 
 def test_ours_are_no_farther_from_float32_in_bf16_than_the_reference_is(rows):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.bounds import exact_entry
 from helpers.small_net import on_meta
 from helpers.tiny_model import TINY
 from safetensors.torch import load_file, save_file
@@ -20,7 +21,7 @@ from qwenimage_ref.checkpoint.model_folder import STEMS
 from qwenimage_ref.checkpoint.stored_form import stored_form
 from qwenimage_ref.cli import main
 from qwenimage_ref.mmdit import JointAttention, MMDiT
-from qwenimage_ref.parity.tolerances import within
+from qwenimage_ref.parity.tolerances import TOLERANCES, within
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.parity.validate.report import Row
 from qwenimage_ref.parity.validate.run import POSTER, poster, to_tensor
@@ -233,6 +234,10 @@ def test_every_stage_of_a_forged_checkpoint_agrees(tiny, capsys):
 def test_in_bfloat16_every_stage_agrees_too(tiny):
     status, record = validate(tiny, "--dtype", "bfloat16")
     assert status == 0 and record["dtype"] == "bfloat16"
+    for row in record["rows"]:
+        if row["stage"] in ("text states", "stack", "guided step"):
+            bound = TOLERANCES[exact_entry(row["stage"], torch.bfloat16)].value
+            assert row["value"] <= bound, row["what"]
 
 
 def test_a_stage_out_of_tolerance_ends_with_status_1_and_the_tensor_s_name(tiny, capsys):
