@@ -195,6 +195,12 @@ def test_a_prompt_longer_than_is_read_says_so(pipe):
     assert states.shape[1] == 16
 
 
+def test_unless_told_otherwise_512_tokens_of_a_prompt_are_read(pipe):
+    with pytest.warns(UserWarning, match="longer than 512 tokens"):
+        states, _ = pipe.encode_prompt([" and" * 600])
+    assert states.shape[1] == 512
+
+
 def test_fp16_is_refused_with_the_reason():
     with pytest.raises(ValueError, match="float16 ends at 65,504; use torch.bfloat16"):
         QwenImage.from_pretrained(POCKET, dtype=torch.float16)
