@@ -115,7 +115,7 @@ Graded with nbgrader: copy a notebook to `source/NAME/` of your nbgrader course 
 `nbgrader generate_assignment NAME`. Hand out the same notebook of the student edition
 (`make student`): it has the same cells under the same names, with the course's own stubs. What
 comes back lies in `submitted/STUDENT/NAME/`, and `nbgrader autograde NAME` gives the points. Some
-cells paint pictures for longer than nbgrader waits: set `c.Execute.timeout = 120` in
+cells paint pictures for longer than nbgrader waits: set `c.Execute.timeout = 600` in
 `nbgrader_config.py`.
 """
 
