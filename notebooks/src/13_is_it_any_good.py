@@ -93,9 +93,9 @@ print("each damage costs what it should: ok")
 # errors of its own. Ours are the same questions, put to our reader, and one more about words.
 
 # %%
-from qwenimage_ref.evaluate import score
+from qwenimage_ref.evaluate.score import Question, answers
 
-show.source(score.Question, score.answers)
+show.source(Question, answers)
 
 # %%
 from qwenimage_ref.course import charts

@@ -1,4 +1,4 @@
-"""`qwenimage validate` and `bench`: options, looked at before anything heavy is imported."""
+"""`qwenimage validate` and `bench`: options, checked before anything slow is imported."""
 
 import argparse
 import importlib.util
@@ -8,14 +8,14 @@ from pathlib import Path
 from ..repository import CHECKOUT, CLONE_HINT, MEASUREMENTS
 
 ABOUT = (
-    "Ours and the reference, diffusers and transformers, are built from the files a layer at a "
-    "time and fed the same numbers: 6 GB of memory are enough for the official model. Prints a "
+    "Our networks and those of diffusers and transformers are built from the files a layer at a "
+    "time and get the same inputs: 6 GB of memory are enough for the official model. Prints a "
     "table and writes a JSON file. Exit status 1: a stage is out of tolerance."
 )
 ABOUT_BENCH = (
     "Processor time of one thread, the median of five alternating runs; peak memory, each in a "
-    "fresh process; and how far apart the results are. Twelve minutes. Prints a table and writes "
-    "a JSON file. Exit status 1: a target is missed."
+    "fresh process; and the difference of the results. Takes twelve minutes. Prints a table and "
+    "writes a JSON file. Exit status 1: a target is missed."
 )
 LIBRARIES = ("diffusers", "transformers")
 
@@ -24,20 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = ABOUT
     parser.add_argument("folder", metavar="FOLDER", help="or a hub id in the local cache")
     parser.add_argument(
-        "--reference", metavar="FOLDER", help="the reference's weights; default: the same files"
+        "--reference", metavar="FOLDER", help="weights of the reference; default: the same files"
     )
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="to compute in, whatever the files hold. Default float32, which shows errors of the "
-        "arithmetic; bfloat16 is as released and rounds at 0.4 per cent, under which they hide",
+        help="type to compute in. Default float32, in which errors of the arithmetic are visible; "
+        "bfloat16 is the released type, whose rounding of 0.4 per cent hides them",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps; default cpu")
     parser.add_argument("--image", type=Path, metavar="FILE", help="default: a drawn poster")
     parser.add_argument("--caption", metavar="TEXT", help="what the image shows")
-    parser.add_argument("--picture", action="store_true", help="paint one with both, in 8 steps")
-    parser.add_argument("--official", action="store_true", help="expect the published numbers")
+    parser.add_argument(
+        "--picture", action="store_true", help="also paint one with both, in 8 steps"
+    )
+    parser.add_argument(
+        "--official", action="store_true", help="also compare with published numbers"
+    )
     parser.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
     parser.add_argument(
         "--record",
@@ -50,11 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options) -> int:
-    """Returns the exit status. Raises ValueError for what cannot be validated."""
+    """Returns the exit status. Raises ValueError if something cannot be validated."""
     _demand_clone("validate")
     _demand_libraries()
     if (options.image is None) != (options.caption is None):
-        raise ValueError("--image and --caption belong together: a picture, and what it shows")
+        raise ValueError(
+            "--image and --caption must be given together: a picture, and what it shows"
+        )
     file = options.record
     _demand_writable(file)
 
@@ -67,11 +73,11 @@ def run(options) -> int:
     try:
         torch.zeros(1, device=options.device)
     except (RuntimeError, AssertionError):  # AssertionError: a torch without CUDA
-        raise ValueError(f"--device {options.device} is not on this machine; try cpu") from None
-    example = None
-    if options.image:
-        example = open_picture(options.image), options.caption
-    well = validate(
+        raise ValueError(
+            f"--device must be available here, got {options.device}; try cpu"
+        ) from None
+    example = (open_picture(options.image), options.caption) if options.image else None
+    ok = validate(
         locate.resolve(options.folder),
         file,
         reference=locate.resolve(options.reference) if options.reference else None,
@@ -82,13 +88,13 @@ def run(options) -> int:
         official=options.official,
         picture=options.picture,
     )
-    return 0 if well else 1
+    return 0 if ok else 1
 
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = ABOUT_BENCH
     parser.add_argument(
-        "--quick", action="store_true", help="tiny networks, once each: only to see that it works"
+        "--quick", action="store_true", help="tiny networks, one run each, to see that it works"
     )
     parser.add_argument(
         "--record",
@@ -100,7 +106,7 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_bench(options) -> int:
-    """Returns the exit status. Raises ValueError where nothing can be measured or written."""
+    """Returns the exit status. Raises ValueError if nothing can be measured or written."""
     _demand_clone("bench")
     _demand_libraries()
     file = options.record or (None if options.quick else MEASUREMENTS / "bench.json")
@@ -111,7 +117,7 @@ def run_bench(options) -> int:
 
     rows = bench(QUICK if options.quick else FULL)
     if options.quick:
-        print("of tiny networks: only the whole run says how fast anything is")
+        print("tiny networks: only a run without --quick measures speed")
     if file:
         record(rows, file)
     return int(any(row.missed for row in rows))
@@ -125,11 +131,11 @@ def _demand_clone(command: str) -> None:
 def _demand_libraries() -> None:
     if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
         raise ValueError(
-            f"{' and '.join(missing)} to compare with are not installed; "
+            f"{' and '.join(missing)} must be installed for the comparison; "
             'pip install "qwenimage_ref[parity]", or in a clone: make setup'
         )
 
 
 def _demand_writable(file: Path) -> None:
     if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise ValueError(f"--record {file} cannot be written; name a file in a folder of yours")
+        raise ValueError(f"--record must be a file in a writable folder, got {file}")

@@ -1,9 +1,9 @@
-"""Twins: the classes of diffusers and transformers, built from our configs and holding our weights.
+"""Reference networks: classes of diffusers and transformers with our configs and our weights.
 
-A twin is built without memory for its weights (on torch's "meta" device); `copy_weights` lends it
-ours, so that even a full-width block fits twice on a small machine. `run` calls a twin with the
-arguments of our own class and returns what our class would return. Single blocks and layers of a
-twin are run in the same way.
+A reference network is built on torch's "meta" device, without memory. `copy_weights`
+makes it share ours, so that even a full-width block fits twice on a small machine. `run` calls it
+with the arguments of our class and returns what our class would return. Single blocks and layers
+are run in the same way.
 """
 
 import math
@@ -30,7 +30,7 @@ from .record import official_name
 
 
 def reference_mmdit(config: MMDiTConfig | dict) -> QwenImageTransformer2DModel:
-    """diffusers' transformer, weights on "meta". config: ours, or a config.json as they read it."""
+    """diffusers' transformer on "meta". config: ours, or the content of a config.json."""
     numbers = config if isinstance(config, dict) else config.to_dict()
     with torch.device("meta"):
         theirs = QwenImageTransformer2DModel.from_config(numbers)
@@ -41,7 +41,7 @@ def reference_mmdit(config: MMDiTConfig | dict) -> QwenImageTransformer2DModel:
 
 
 def reference_vae(config: VAEConfig | dict) -> AutoencoderKLQwenImage:
-    """diffusers' video VAE, weights on "meta". config: ours, or a config.json as they read it."""
+    """diffusers' video VAE on "meta". config: ours, or the content of a config.json."""
     numbers = config if isinstance(config, dict) else config.to_dict()
     with torch.device("meta"):
         return AutoencoderKLQwenImage.from_config(numbers).eval()
@@ -50,7 +50,7 @@ def reference_vae(config: VAEConfig | dict) -> AutoencoderKLQwenImage:
 def reference_text_encoder(
     text_config: TextEncoderConfig, vision_config: VisionConfig
 ) -> Qwen2_5_VLForConditionalGeneration:
-    """transformers' whole Qwen2.5-VL: vision tower, language tower, lm_head; weights on "meta"."""
+    """transformers' whole Qwen2.5-VL on "meta": vision tower, language tower, lm_head."""
     config = Qwen2_5_VLConfig(
         text_config=_text_numbers(text_config),
         vision_config=vision_config.to_dict(),
@@ -60,7 +60,7 @@ def reference_text_encoder(
 
 
 def build_text_encoder(config: Qwen2_5_VLConfig) -> Qwen2_5_VLForConditionalGeneration:
-    """The same from transformers' own config."""
+    """The same network from transformers' own config."""
     with torch.device("meta"):
         theirs = Qwen2_5_VLForConditionalGeneration(config)
     # careful: the frequencies are buffers outside the state dict, lost on "meta"
@@ -71,7 +71,7 @@ def build_text_encoder(config: Qwen2_5_VLConfig) -> Qwen2_5_VLForConditionalGene
 
 
 def reference_vision(config: VisionConfig) -> Qwen2_5_VisionTransformerPretrainedModel:
-    """transformers' vision tower alone, weights on "meta"."""
+    """transformers' vision tower alone, on "meta"."""
     smallest = TextEncoderConfig(
         num_hidden_layers=1,
         hidden_size=8,
@@ -91,11 +91,11 @@ def reference_scheduler(config: SchedulerConfig) -> FlowMatchEulerDiscreteSchedu
 
 
 def _text_numbers(config: TextEncoderConfig) -> dict:
-    """Our numbers as transformers >= 5 wants them: the rope's in a dictionary of their own."""
+    """Our config for transformers >= 5, which has the rope's fields in a nested dictionary."""
     numbers = config.to_dict()
     del numbers["image_token_id"]  # transformers keeps it one level up
     rope = {key: numbers.pop(key) for key in ("rope_theta", "mrope_section")}
-    tokens = {"bos_token_id": None, "eos_token_id": None}  # only needed to write text
+    tokens = {"bos_token_id": None, "eos_token_id": None}  # unused without text generation
     return numbers | tokens | {"rope_parameters": {"rope_type": "default", **rope}}
 
 
@@ -103,9 +103,10 @@ def _text_numbers(config: TextEncoderConfig) -> dict:
 
 
 def random_weights(network: nn.Module, seed: int) -> nn.Module:
-    """Our network with every parameter drawn anew: no bias zero, no norm one, signals of size one.
+    """Our network with random parameters, in place: no zero biases, norms unequal to one.
 
-    A network built on "meta" gets its memory here.
+    Matrices are scaled so that activations keep their size. A network on "meta" gets memory on the
+    CPU.
     """
     if next(network.parameters()).is_meta:
         network.to_empty(device="cpu")
@@ -120,10 +121,11 @@ def random_weights(network: nn.Module, seed: int) -> nn.Module:
 
 
 def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.Module:
-    """Lend the twin our weights by official name, in their stored form. Returns the twin.
+    """Give the reference network our weights by official name. Returns the reference network.
 
-    Strict, but for names that start with a prefix in `unused`: those stay as they are. Memory is
-    shared wherever the stored form is ours, so give a twin new tensors rather than change them.
+    Names must match, except for those that start with a prefix in `unused`, which keep their
+    tensors. Memory is shared wherever the stored form is ours, so replace the reference's tensors
+    rather than change them in place. Raises ValueError if names differ.
     """
     renamed = {official_name(name): name for name in theirs.state_dict()}
     stored = {name: stored_tensor(ours, name, None) for name in stored_form(ours)}
@@ -132,7 +134,10 @@ def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.M
     ]
     unknown = [name for name in stored if name not in renamed]
     if lacking or unknown:
-        raise ValueError(f"names differ: only theirs {lacking[:5]}, only ours {unknown[:5]}")
+        raise ValueError(
+            f"both networks must have the same names, got only theirs: {lacking[:5]}, "
+            f"only ours: {unknown[:5]}"
+        )
     weights = {renamed[name]: tensor for name, tensor in stored.items()}
     theirs.load_state_dict(weights, strict=False, assign=True)
     return theirs
@@ -142,7 +147,7 @@ def copy_weights(ours: nn.Module, theirs: nn.Module, unused: tuple = ()) -> nn.M
 
 
 def run(theirs: nn.Module, inputs: dict):
-    """A twin called with the arguments of our class; returns what ours would return."""
+    """A reference network called with the arguments of our class; returns what ours would."""
     runners = {
         QwenImageTransformer2DModel: _run_mmdit,
         AutoencoderKLQwenImage: _run_vae,
@@ -156,7 +161,7 @@ def run(theirs: nn.Module, inputs: dict):
 
 def _run_mmdit(theirs, img, txt, sigma, grids, txt_mask=None):
     target = math.prod(grids[0])
-    if theirs.config.use_layer3d_rope:  # its shape list has one entry a layer
+    if theirs.config.use_layer3d_rope:  # the list of shapes then has one entry for each layer
         grids = [(1, rows, cols) for frames, rows, cols in grids for _ in range(frames)]
     rgba = torch.zeros(len(img), dtype=torch.long)
     return theirs(
@@ -201,8 +206,8 @@ def _run_block(theirs, img, txt, temb, img_rotation, txt_rotation):
     return img, txt
 
 
-def told_to_block(hidden_states, encoder_hidden_states, temb, image_rotary_emb, **_) -> dict:
-    """What diffusers' transformer tells its blocks, as the arguments of our Block."""
+def block_arguments(hidden_states, encoder_hidden_states, temb, image_rotary_emb, **_) -> dict:
+    """The arguments of diffusers' block, as the arguments of our Block."""
     img_rotation, txt_rotation = image_rotary_emb
     return {
         "img": hidden_states,
@@ -217,7 +222,7 @@ def _run_layer(theirs, x, cos, sin):
     return theirs(x, position_embeddings=(cos.squeeze(1), sin.squeeze(1)), attention_mask=None)
 
 
-def told_to_layer(hidden_states, position_embeddings, **_) -> dict:
-    """What transformers' language tower tells its layers, as the arguments of our Layer."""
+def layer_arguments(hidden_states, position_embeddings, **_) -> dict:
+    """The arguments of transformers' decoder layer, as the arguments of our Layer."""
     cos, sin = position_embeddings
     return {"x": hidden_states, "cos": cos.unsqueeze(1), "sin": sin.unsqueeze(1)}

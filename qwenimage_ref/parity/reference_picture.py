@@ -1,4 +1,4 @@
-"""Whole pictures by diffusers' own pipeline, from a folder that both read."""
+"""Whole pictures by diffusers' own pipeline, from a folder in the official layout."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from transformers.utils import logging as transformers_logging
 
 
 def reference_pictures(folder: Path, prompts: list[str], seed: int, steps: int, side: int):
-    """Pictures of side x side pixels as diffusers paints them, guided by 4 away from " "."""
+    """Pictures of side x side pixels by diffusers, guidance 4 with the negative prompt " "."""
     for logging in (diffusers_logging, transformers_logging):
         logging.disable_progress_bar()
-        logging.set_verbosity_error()  # they warn of our two recommended settings
+        logging.set_verbosity_error()  # both warn about our recommended settings
     pipe = QwenImagePipeline.from_pretrained(folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     painted: list[Image.Image] = pipe(

@@ -1,4 +1,4 @@
-"""Two networks run side by side: where do they part?"""
+"""Two networks run side by side, and the first tensor at which they differ."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from .record import record, run_ours, tensors
 from .reference import run
 from .tolerances import TOLERANCES
 
-SHOWN = 20  # rows before the parting that a printed trace shows
+SHOWN = 20  # rows of a printed trace before the first difference
 
 
 @dataclass(frozen=True)
 class Row:
-    """One tensor of both networks."""
+    """The comparison of one tensor of both networks."""
 
     name: str  # official name of the module that returned it
-    shape: tuple  # ours
+    shape: tuple  # in our network
     difference: float  # largest absolute difference
-    relative: float  # the same, over the largest absolute value of the reference
+    relative: float  # the same divided by the reference's largest absolute value
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Every tensor that both networks have, in the order in which ours computes them."""
+    """Every tensor that both networks compute, in the order of our network."""
 
     rows: list[Row]
     tolerance: float  # relative difference up to which two tensors count as equal
@@ -33,7 +33,7 @@ class Trace:
 
     @property
     def first(self) -> Row | None:
-        """The first tensor at which the networks part, None if they never do."""
+        """The first tensor out of tolerance, None if there is none."""
         return next((row for row in self.rows if not row.relative <= self.tolerance), None)
 
     def __str__(self):
@@ -49,44 +49,47 @@ class Trace:
             for row in shown
         ]
         if self.first:
-            lines.append(f"they part at {self.first.name} (tolerance {self.tolerance:.0e})")
+            lines.append(f"they differ first at {self.first.name} (tolerance {self.tolerance:.0e})")
         else:
             lines.append(f"all {len(self.rows)} tensors agree (tolerance {self.tolerance:.0e})")
         return "\n".join(lines)
 
 
 def trace(ours: nn.Module, theirs: nn.Module, inputs: dict, tolerance: float = 1e-5) -> Trace:
-    """Run both with the arguments of our class, `inputs`, and compare what every module returns.
+    """Run both networks with the arguments of our class and compare what every module returns.
 
-    Modules are matched by official name; a module that only one of the two has, or that returns
-    the same numbers in another layout, is passed over. The last row is the network's output.
+    Modules are matched by official name. Modules that only one network has, or that return their
+    numbers in another layout, are skipped. The last row is the network's output.
     """
     return compare(
         record(ours, run_ours, inputs), record(theirs, run, inputs), tolerance, inputs.get("mask")
     )
 
 
-def compare(mine: dict, reference: dict, tolerance: float = 1e-5, mask=None) -> Trace:
-    """Two results of `record`, module by module, in the order of `mine`.
+def compare(ours: dict, theirs: dict, tolerance: float = 1e-5, mask=None) -> Trace:
+    """Compare two results of `record`, module by module, in the order of `ours`.
 
-    mask (B, T): where it is False the tensors are padding and are not compared.
+    mask (B, T): positions where it is False are padding and are not compared.
     """
     rows = []
-    for name, outputs in mine.items():
+    for name, outputs in ours.items():
         for tensor in outputs:
-            # libraries return their pairs in either order, so take the nearest of equal shape
+            # the reference may return a pair in the other order: take the nearest of equal shape
             pairs = [
                 Row(name, tuple(tensor.shape), *difference(tensor, other, mask))
-                for other in reference.get(name, [])
+                for other in theirs.get(name, [])
                 if tensor.squeeze().shape == other.squeeze().shape
             ]
             if pairs:
                 rows.append(min(pairs, key=lambda row: (math.isnan(row.relative), row.relative)))
-    return Trace(rows, tolerance, (mine["output"], reference["output"]))
+    return Trace(rows, tolerance, (our_tensors["output"], their_tensors["output"]))
 
 
 def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str) -> None:
-    """Both outputs agree within the tolerance called `name`; if not, say where they part."""
+    """Raises AssertionError, with a trace, unless both outputs agree within a tolerance.
+
+    name: of the entry in the table of tolerances.
+    """
     tolerance = TOLERANCES[name]
     with torch.no_grad():
         a, b = tensors(run_ours(ours, inputs)), tensors(run(theirs, inputs))
@@ -101,9 +104,9 @@ def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str
 
 
 def difference(ours, theirs, mask=None) -> tuple[float, float]:
-    """Equal shapes -> largest absolute difference, and the same over the reference's largest
+    """Equal shapes -> largest absolute difference, and the same over the reference's largest value
 
-    Axes of length one do not count. Where `mask` (B, T) says padding, anything may stand.
+    Axes of length one are ignored, and so are positions that `mask` (B, T) marks as padding.
     """
     if mask is not None and ours.shape[:2] == theirs.shape[:2] == mask.shape:
         ours, theirs = ours[mask.bool()], theirs[mask.bool()]

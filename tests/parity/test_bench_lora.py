@@ -28,7 +28,7 @@ def test_ours_and_pefts_step_have_the_same_gradients():
 
 
 def test_an_adapter_that_counts_twice_is_told_apart(monkeypatch):
-    plain = lora_tasks.hang_ours
+    plain = lora_tasks.inject_ours
 
     def doubled(mmdit):
         call, weights = plain(mmdit)
@@ -43,7 +43,7 @@ def test_an_adapter_that_counts_twice_is_told_apart(monkeypatch):
 
 @pytest.mark.parametrize("who", ["ours", "peft"])
 def test_the_step_whose_memory_is_measured_gives_every_matrix_a_gradient(who, monkeypatch):
-    monkeypatch.setattr(lora_tasks, "rise", lambda step: step())
+    monkeypatch.setattr(lora_tasks, "peak_rise", lambda step: step())
     gradients = lora_tasks.step_task(who, "bfloat16", "1", "4")["peak"]
     assert len(gradients) == 2 * 12
     assert all(grad.dtype == torch.float32 and grad.any() for grad in gradients.values())
@@ -106,11 +106,11 @@ def test_parts_are_kept_beside_those_of_an_earlier_run(tmp_path):
     assert {"about", "peft", "wide"} <= kept.keys() and kept["wide"]["versions"]["peft"]
 
 
-@pytest.mark.parametrize("told", [["wide"], ["peft", "folder"]])
-def test_a_folder_belongs_to_the_wide_part_alone(told, capsys):
+@pytest.mark.parametrize("arguments", [["wide"], ["peft", "folder"]])
+def test_a_folder_belongs_to_the_wide_part_alone(arguments, capsys):
     with pytest.raises(SystemExit):
-        lora.main(told)
-    assert "a FOLDER belongs to wide" in capsys.readouterr().err
+        lora.main(arguments)
+    assert "FOLDER must be given for wide" in capsys.readouterr().err
 
 
 def test_the_record_holds_every_part_within_its_bounds():

@@ -88,7 +88,7 @@ def test_an_error_in_one_block_of_the_reference_is_found_at_that_block(monkeypat
             setattr(twin.get_submodule(owner), key, shifted)
         return twin
 
-    made, draw, lend = [], full_depth.drawn, full_depth.twin_of
+    made, draw, lend = [], full_depth.seeded, full_depth.reference_block
 
     def drawn(kind, *numbers, **prefix):
         network = draw(kind, *numbers, **prefix)
@@ -96,23 +96,23 @@ def test_an_error_in_one_block_of_the_reference_is_found_at_that_block(monkeypat
             made.append(network)
         return network
 
-    monkeypatch.setattr(full_depth, "drawn", drawn)
-    monkeypatch.setattr(full_depth, "twin_of", spoilt)
+    monkeypatch.setattr(full_depth, "seeded", drawn)
+    monkeypatch.setattr(full_depth, "reference_block", spoilt)
     found = walk(layers=6)
-    assert full_depth.parting(found)["block"] == planted
+    assert full_depth.first_failure(found)["block"] == planted
     beyond = found[planted + 1 :]
     assert largest(beyond, "float32 forced") <= within("block")  # fed the reference's own input
     assert largest(beyond, "float32 free") > within("depth")  # while free runs stay apart
 
 
 def test_nothing_is_found_where_nothing_is_wrong(rows):
-    assert full_depth.parting(rows) is None
+    assert full_depth.first_failure(rows) is None
 
 
 def test_nan_in_one_block_is_found(rows):
     error = {"max": float("nan"), "relative": float("nan"), "rms": float("nan")}
     broken = rows[7] | {"bf16 forced": {"img": error, "txt": error}}
-    assert full_depth.parting([*rows[:7], broken, *rows[8:]]) is broken
+    assert full_depth.first_failure([*rows[:7], broken, *rows[8:]]) is broken
 
 
 # -- memory ---------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_nan_in_one_block_is_found(rows):
 def test_no_two_blocks_of_either_kind_are_ever_alive_together(monkeypatch):
     alive = {"ours": weakref.WeakSet(), "theirs": weakref.WeakSet()}
     most = {"ours": 0, "theirs": 0}
-    draw, lend = full_depth.drawn, full_depth.twin_of
+    draw, lend = full_depth.seeded, full_depth.reference_block
 
     def count(kind, block):
         alive[kind].add(block)
@@ -134,8 +134,8 @@ def test_no_two_blocks_of_either_kind_are_ever_alive_together(monkeypatch):
         network = draw(kind, *numbers, **prefix)
         return count("ours", network) if kind is Block else network
 
-    monkeypatch.setattr(full_depth, "drawn", drawn)
-    monkeypatch.setattr(full_depth, "twin_of", lambda *given: count("theirs", lend(*given)))
+    monkeypatch.setattr(full_depth, "seeded", drawn)
+    monkeypatch.setattr(full_depth, "reference_block", lambda *given: count("theirs", lend(*given)))
     gc.disable()  # what only the collector would free counts as alive
     try:
         walk(layers=3)
@@ -145,9 +145,12 @@ def test_no_two_blocks_of_either_kind_are_ever_alive_together(monkeypatch):
 
 
 def test_a_twin_has_no_memory_of_its_own():
-    block = full_depth.drawn(Block, TINY.inner_dim, TINY.num_attention_heads, prefix="any.")
+    block = full_depth.seeded(Block, TINY.inner_dim, TINY.num_attention_heads, prefix="any.")
     ours = {tensor.data_ptr() for tensor in block.state_dict().values()}
-    theirs = {tensor.data_ptr() for tensor in full_depth.twin_of(block, TINY).state_dict().values()}
+    theirs = {
+        tensor.data_ptr()
+        for tensor in full_depth.reference_block(block, TINY).state_dict().values()
+    }
     assert theirs == ours
 
 
@@ -155,9 +158,9 @@ def test_a_twin_has_no_memory_of_its_own():
 
 
 def test_a_tensor_depends_on_its_official_name_alone():
-    whole = full_depth.drawn(MMDiT, replace(TINY, num_layers=3)).state_dict()
+    whole = full_depth.seeded(MMDiT, replace(TINY, num_layers=3)).state_dict()
     prefix = "transformer_blocks.2."
-    alone = full_depth.drawn(Block, TINY.inner_dim, TINY.num_attention_heads, prefix=prefix)
+    alone = full_depth.seeded(Block, TINY.inner_dim, TINY.num_attention_heads, prefix=prefix)
     for name, tensor in alone.state_dict().items():
         assert torch.equal(tensor, whole[prefix + name]), name
     other = whole["transformer_blocks.1.attn.to_q.weight"]
@@ -165,7 +168,7 @@ def test_a_tensor_depends_on_its_official_name_alone():
 
 
 def test_weights_are_the_same_in_both_types():
-    network = full_depth.drawn(Block, TINY.inner_dim, TINY.num_attention_heads, prefix="any.")
+    network = full_depth.seeded(Block, TINY.inner_dim, TINY.num_attention_heads, prefix="any.")
     assert all(torch.equal(p, p.bfloat16().float()) for p in network.parameters())
 
 
@@ -173,18 +176,18 @@ def test_weights_are_the_same_in_both_types():
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, complaint",
     [
-        (["--tokens", "64"], "--tokens 64: give two numbers"),
-        (["--tokens", "0+24"], "give two numbers, 64+24"),
-        (["--blocks", "0"], "--blocks 0: there must be one at least"),
+        (["--tokens", "64"], "--tokens must be two numbers such as 64+24, got 64"),
+        (["--tokens", "0+24"], "must be two numbers such as 64+24, got 0+24"),
+        (["--blocks", "0"], "--blocks must be at least 1, got 0"),
     ],
 )
-def test_wrong_options_are_one_line_with_the_remedy(monkeypatch, capsys, options, said):
+def test_wrong_options_are_one_line_with_the_remedy(monkeypatch, capsys, options, complaint):
     monkeypatch.setattr("sys.argv", ["depth", *options])
     with pytest.raises(SystemExit) as exit:
         full_depth.main()
-    assert exit.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]
+    assert exit.value.code == 2 and complaint in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_writes_all_blocks_and_where_they_come_from(monkeypatch, tmp_path, capsys):

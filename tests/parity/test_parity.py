@@ -293,7 +293,7 @@ def test_a_failed_comparison_prints_the_table_up_to_where_networks_part():
     with pytest.raises(AssertionError) as failure:
         assert_agreement(ours, theirs, mmdit_inputs(MMDIT, [(1, 3, 5)]), "mmdit")
     assert "attn.to_q" in str(failure.value)
-    assert "they part at transformer_blocks.0.attn.to_v" in str(failure.value)
+    assert "they differ first at transformer_blocks.0.attn.to_v" in str(failure.value)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 from helpers.bounds import exact_entry
 from helpers.small_net import on_meta
 from helpers.tiny_model import TINY
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from qwenimage_ref.checkpoint.forge import forge
@@ -23,9 +24,9 @@ from qwenimage_ref.cli import main
 from qwenimage_ref.mmdit import JointAttention, MMDiT
 from qwenimage_ref.parity.tolerances import TOLERANCES, within
 from qwenimage_ref.parity.validate import public_numbers
+from qwenimage_ref.parity.validate.checkpoints import Checkpoints
 from qwenimage_ref.parity.validate.report import Row
 from qwenimage_ref.parity.validate.run import POSTER, poster, to_tensor
-from qwenimage_ref.parity.validate.sides import Sides
 from qwenimage_ref.parity.validate.stages import (
     schedule_stage,
     stack_stage,
@@ -106,22 +107,22 @@ def last(stage):
 
 
 @torch.no_grad()
-def stages(sides: Sides, part: str) -> list[Row]:
+def stages(checkpoints: Checkpoints, part: str) -> list[Row]:
     """The rows of the stages that read one part."""
     if part == "text_encoder":
-        return list(text_stage(sides, [[*range(40)], [*range(36)]]))
+        return list(text_stage(checkpoints, [[*range(40)], [*range(36)]]))
     if part == "vae":
-        return list(vae_stage(sides, noise(1, 3, SIDE, SIDE).clamp(-1, 1)))
-    step = last(schedule_stage(sides, noise(1, 16, 4, 4)))
-    return list(stack_stage(sides, step, [noise(1, 7, 48), noise(1, 3, 48)]))
+        return list(vae_stage(checkpoints, noise(1, 3, SIDE, SIDE).clamp(-1, 1)))
+    step = last(schedule_stage(checkpoints, noise(1, 16, 4, 4)))
+    return list(stack_stage(checkpoints, step, [noise(1, 7, 48), noise(1, 3, 48)]))
 
 
 def first_failure(rows: list[Row]) -> Row:
     return next(row for row in rows if not row.ok)
 
 
-def sides(ours: Path, theirs: Path, dtype=torch.float32) -> Sides:
-    return Sides(ours, theirs, dtype, torch.device("cpu"))
+def both(ours: Path, theirs: Path, dtype=torch.float32) -> Checkpoints:
+    return Checkpoints(ours, theirs, dtype, torch.device("cpu"))
 
 
 # -- damage ---------------------------------------------------------------------------------------
@@ -134,14 +135,14 @@ def sides(ours: Path, theirs: Path, dtype=torch.float32) -> Sides:
     ids=lambda name: name,
 )
 def test_one_damaged_tensor_of_the_reference_is_found_and_named(tiny, part, key):
-    rows = stages(sides(tiny, damaged(tiny, part, [key], three_per_cent)), part)
+    rows = stages(both(tiny, damaged(tiny, part, [key], three_per_cent)), part)
     assert first_failure(rows).tensors == (key,)
 
 
 @pytest.mark.parametrize("keys", itertools.zip_longest(ENCODER, DECODER), ids=str)
 def test_a_damaged_tensor_in_each_half_of_the_vae_is_found_and_named(tiny, keys):
     keys = [key for key in keys if key]
-    rows = stages(sides(tiny, damaged(tiny, "vae", keys, three_per_cent)), "vae")
+    rows = stages(both(tiny, damaged(tiny, "vae", keys, three_per_cent)), "vae")
     assert [row.tensors for row in rows if not row.ok] == [(key,) for key in keys]
 
 
@@ -152,18 +153,18 @@ def test_a_single_wrong_number_in_a_matrix_is_enough(tiny):
 
     key = "transformer_blocks.1.txt_mlp.net.0.proj.weight"
     copy = damaged(tiny, "transformer", [key], one_number)
-    assert first_failure(stages(sides(tiny, copy), "transformer")).tensors == (key,)
+    assert first_failure(stages(both(tiny, copy), "transformer")).tensors == (key,)
 
 
 def test_nan_is_a_difference(tiny):
     key = "model.layers.1.mlp.up_proj.weight"
     copy = damaged(tiny, "text_encoder", [key], lambda tensor: tensor * float("nan"))
-    assert first_failure(stages(sides(tiny, copy), "text_encoder")).tensors == (key,)
+    assert first_failure(stages(both(tiny, copy), "text_encoder")).tensors == (key,)
 
 
 def test_blocks_behind_a_damaged_one_are_fed_the_reference_s_input_and_agree(tiny):
     key = "transformer_blocks.0.attn.to_v.weight"
-    rows = stages(sides(tiny, damaged(tiny, "transformer", [key], three_per_cent)), "transformer")
+    rows = stages(both(tiny, damaged(tiny, "transformer", [key], three_per_cent)), "transformer")
     verdicts = {row.what: row.ok for row in rows if row.what.startswith("block ")}
     assert verdicts == {"block 0": False, "block 1": True, "block 2": True}
 
@@ -173,7 +174,7 @@ def test_wrong_arithmetic_is_told_from_wrong_weights(tiny, monkeypatch):
     monkeypatch.setattr(
         JointAttention, "forward", lambda self, img, txt, *told: right(self, img, txt * 1.01, *told)
     )
-    row = first_failure(stages(sides(tiny, tiny), "transformer"))
+    row = first_failure(stages(both(tiny, tiny), "transformer"))
     assert row.parts_at.startswith("transformer_blocks.0.attn.add_")
     assert "the arithmetic differs" in row.reason
 
@@ -193,8 +194,8 @@ def test_a_tokenizer_with_other_merges_is_found_and_a_prompt_named(tiny):
         return "".join(text.splitlines(keepends=True)[:100])
 
     other = altered(tiny, "tokenizer/merges.txt", change)
-    row = first_failure(list(tokenizer_stage(sides(tiny, other), ["a cat"])))
-    assert row.stage == "tokenizer" and row.reason.startswith("they part at the prompt '")
+    row = first_failure(list(tokenizer_stage(both(tiny, other), ["a cat"])))
+    assert row.stage == "tokenizer" and row.reason.startswith("they differ first at the prompt '")
 
 
 def test_a_scheduler_with_another_shift_is_found(tiny):
@@ -202,7 +203,7 @@ def test_a_scheduler_with_another_shift_is_found(tiny):
         return json.dumps(json.loads(text) | {"base_shift": 0.51})
 
     other = altered(tiny, "scheduler/scheduler_config.json", change)
-    row = first_failure(list(schedule_stage(sides(tiny, other), noise(1, 16, 4, 4))))
+    row = first_failure(list(schedule_stage(both(tiny, other), noise(1, 16, 4, 4))))
     assert "noise levels" in row.what
 
 
@@ -263,13 +264,13 @@ def test_random_weights_do_not_pass_for_official_ones(tiny):
 @pytest.mark.parametrize(
     "arguments, complaint",
     [
-        (["--reference", POCKET], "other names or shapes"),
+        (["--reference", POCKET], "must hold tensors of the same names and shapes"),
         (["--reference", "nowhere"], "neither a folder nor a model"),
-        (["--device", "cuda:77"], "--device cuda:77 is not on this machine"),
+        (["--device", "cuda:77"], "--device must be available here, got cuda:77"),
         (["--dtype", "float16"], "float16"),
-        (["--image", "photo.png"], "--image and --caption belong together"),
+        (["--image", "photo.png"], "--image and --caption must be given together"),
         (["--image", "no.png", "--caption", "a cat"], "no.png"),
-        (["--record", "no/validate.json"], "cannot be written"),
+        (["--record", "no/validate.json"], "--record must be a file in a writable folder"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -277,6 +278,14 @@ def test_what_cannot_be_validated_is_one_line_and_status_2(tiny, arguments, comp
     assert main(["validate", str(tiny), *map(str, arguments)]) == 2
     error = capsys.readouterr().err
     assert complaint in error and error.count("\n") == 1
+
+
+def test_an_image_of_400_megapixels_is_one_line_and_status_2(tiny, tmp_path, capsys):
+    file = tmp_path / "huge.png"
+    Image.new("1", (20_000, 20_000)).save(file)
+    assert main(["validate", str(tiny), "--image", str(file), "--caption", "white"]) == 2
+    error = capsys.readouterr().err
+    assert "huge.png" in error and "pixels" in error and error.count("\n") == 1
 
 
 def test_a_folder_that_is_not_whole_is_one_line_and_status_2(tiny, tmp_path, capsys):
@@ -349,7 +358,7 @@ def test_the_published_fit_is_of_sixteen_channels():
 def test_the_velocity_gate_knows_a_model_that_denoises(pocket, scale, ok):
     vae = pocket.vae
     latents = vae.normalize(vae.encode(to_tensor(poster(POSTER), 128))[0])
-    step = last(schedule_stage(sides(POCKET, POCKET), latents))
+    step = last(schedule_stage(both(POCKET, POCKET), latents))
     states, _ = pocket.encode_prompt([caption(POSTER)])
     velocity = pocket.transformer(step.x, states, scale * step.time, step.grids)
     row = next(public_numbers.velocity_gate(velocity, step.target, step.time.item()))

@@ -1,8 +1,8 @@
-"""What needs a fresh process to be measured: the peak memory of a call, the cost of an import.
+"""Measurements that need a process of their own: the peak memory of a call, the cost of an import.
 
 This file is the program that `measure_call` and `measure_import` start; it prints a line of JSON.
-Others (lora_tasks.py) are started in the same way, by `fresh_process`.
-Memory is the system's own account, which Linux keeps in /proc.
+`fresh_process` starts other such programs, for example lora_tasks.py. Memory is read from /proc,
+which only Linux has.
 """
 
 import json
@@ -23,48 +23,53 @@ IMPORTS = {
 
 
 def measure_import(who: str) -> dict:
-    """ "ours" or "reference" -> {"seconds": of the processor, "bytes": resident afterwards}"""
+    """ "ours" or "reference" -> {"seconds": processor time, "bytes": resident memory afterwards}"""
     return fresh_process(__name__, "import", who)
 
 
 def measure_call(who: str, direction: str, sides, dtype: str, base_dim: int) -> dict:
-    """-> {"weights": bytes, "peaks": [bytes for each side]}, of the VAE called to encode or decode
+    """The VAE's memory when it encodes or decodes: {"weights": bytes, "peaks": [bytes a side]}
 
-    A peak is how far the process's anonymous memory (what it allocates: neither code nor mapped
-    files) rises during the call above where it stood before, the weights loaded and the code of
-    the kernels, too. malloc is told to give every large piece back as soon as it is freed, so that
-    the figure is what the call needs, not what malloc keeps of it or had kept before.
+    A peak is the rise of the process's anonymous memory (what it allocates, neither code nor mapped
+    files) during the call, with weights and kernels already loaded. malloc is configured to return
+    every large block as soon as it is freed, so that its caches are not counted.
     """
     sides = ",".join(map(str, sides))
     return fresh_process(__name__, "call", who, direction, sides, dtype, str(base_dim))
 
 
 def can_measure_memory() -> bool:
-    """Whether this system keeps the account that is read here."""
+    """Whether this system has the files in /proc that are read here."""
     return os.access(ACCOUNT / "clear_refs", os.W_OK)
 
 
-def own() -> int:
-    """Bytes of this process's anonymous memory."""
+def anonymous_bytes() -> int:
+    """The anonymous memory of this process."""
     return _account("RssAnon")
 
 
-def most(call) -> int:
-    """The most of them while `call` runs; what it maps from files and unmaps again counts, too."""
-    (ACCOUNT / "clear_refs").write_text("5")  # the high-water mark starts from here
+def peak_bytes(call) -> int:
+    """The peak of the anonymous memory while `call` runs.
+
+    Files that the call maps and unmaps again are included.
+    """
+    (ACCOUNT / "clear_refs").write_text("5")  # resets the high-water mark
     call()
     mapped = _account("RssFile") + _account("RssShmem")
     return _account("VmHWM") - mapped
 
 
-def rise(call) -> int:
-    """Bytes by which the anonymous memory of this process rises while `call` runs, at most."""
-    before = own()
-    return most(call) - before
+def peak_rise(call) -> int:
+    """The peak of the anonymous memory while `call` runs, above its level before the call."""
+    before = anonymous_bytes()
+    return peak_bytes(call) - before
 
 
 def fresh_process(module: str, *arguments: str) -> dict:
-    """The line of JSON that a module of this package prints as a program, on one thread."""
+    """Run a module of this package as a program, on one thread -> the line of JSON it prints
+
+    Raises RuntimeError with the last line of its stderr if it fails.
+    """
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "MALLOC_MMAP_THRESHOLD_": str(1 << 17),
@@ -72,11 +77,11 @@ def fresh_process(module: str, *arguments: str) -> dict:
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        last = (result.stderr.strip() or f"status {result.returncode}").splitlines()[-1]
         raise RuntimeError(f"measuring {' '.join(arguments)} in a fresh process failed: {last}")
-    return json.loads(done.stdout)
+    return json.loads(result.stdout)
 
 
 # -- in the fresh process -------------------------------------------------------------------------
@@ -100,13 +105,13 @@ def _call(who: str, direction: str, sides: str, dtype: str, base_dim: str) -> di
     peaks = []
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.fill_(0.01)  # memory does not depend on the values, but must be touched
-        for side in [16, *map(int, sides.split(","))]:  # the smallest one loads the kernels
+            parameter.fill_(0.01)  # any value; untouched memory would not be resident
+        for side in [16, *map(int, sides.split(","))]:  # the first call loads the kernels
             shape = (
                 (3, side, side) if direction == "encode" else (config.z_dim, side // 8, side // 8)
             )
-            given = torch.ones(1, *shape, dtype=dtype)
-            peaks.append(rise(partial(call, given)))
+            x = torch.ones(1, *shape, dtype=dtype)
+            peaks.append(peak_rise(partial(call, x)))
     return {"weights": sum(p.nbytes for p in network.parameters()), "peaks": peaks[1:]}
 
 
@@ -128,7 +133,7 @@ def _reference(config, direction: str):
 
 
 def _account(name: str) -> int:
-    """Bytes, of the line `name` in the account of this process."""
+    """The bytes in the line `name` of /proc/self/status."""
     lines = (ACCOUNT / "status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
 

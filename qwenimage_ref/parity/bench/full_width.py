@@ -1,6 +1,8 @@
-"""Our parts at official width beside the reference: how far apart, and how long each takes.
+"""Our networks at official width beside the reference: differences and seconds.
 
-python -m qwenimage_ref.parity.bench.full_width    prints a table, writes parity.json
+python -m qwenimage_ref.parity.bench.full_width
+
+prints a table and writes data/measurements/parity.json.
 """
 
 import json
@@ -31,7 +33,7 @@ from ..tolerances import within
 from ..trace import difference
 
 FILE = MEASUREMENTS / "parity.json"
-ROUNDS = 5  # of each, in turn; the median counts
+ROUNDS = 5  # alternating runs of both; the median is reported
 TINY_VISION = VisionConfig(
     depth=1, hidden_size=32, num_heads=2, intermediate_size=64, fullatt_block_indexes=(0,)
 )
@@ -42,22 +44,18 @@ def noise(*shape) -> torch.Tensor:
 
 
 def cases():
-    """Yields name, tolerance's name, our network, its twin, inputs; one pair is alive at a time."""
+    """Yields name, name of its tolerance, our network, the reference, and inputs.
+
+    Only one pair is alive at a time.
+    """
     mmdit = replace(MMDiTConfig.official(), num_layers=1)
     with torch.device("meta"):
         ours = MMDiT(mmdit)
     theirs = copy_weights(random_weights(ours, 0), reference_mmdit(mmdit))
     inputs = dict(img=noise(1, 256, 64), txt=noise(1, 64, 3584), sigma=torch.tensor([0.7]))
-    yield (
-        "MMDiT, one block, 256 + 64 tokens",
-        "mmdit",
-        ours,
-        theirs,
-        {
-            **inputs,
-            "grids": [(1, 16, 16)],
-        },
-    )
+    inputs |= {"grids": [(1, 16, 16)]}
+    yield "MMDiT, one block, 256 + 64 tokens", "mmdit", ours, theirs, inputs
+
     text = replace(TextEncoderConfig.official(), num_hidden_layers=1, vocab_size=101)
     with torch.device("meta"):
         ours = TextEncoder(text)
@@ -83,19 +81,19 @@ def cases():
 
 @torch.no_grad()
 def compare(ours, theirs, inputs) -> dict:
-    """-> largest difference relative to the largest value, seconds of both and their ratio"""
+    """-> largest difference over the largest value, median seconds of both, and their ratio"""
     seconds = {run_ours: [], run: []}
-    pairs = [run_ours(ours, inputs), run(theirs, inputs)]  # also the warm-up
-    if isinstance(pairs[0], tuple):  # the VAE's mean and log-variance
-        pairs = [torch.cat(pair) for pair in pairs]
-    apart = difference(*pairs)[1]
+    outputs = [run_ours(ours, inputs), run(theirs, inputs)]  # also the warm-up
+    if isinstance(outputs[0], tuple):  # the VAE's mean and log-variance
+        outputs = [torch.cat(output) for output in outputs]
+    relative = difference(*outputs)[1]
     for _ in range(ROUNDS):
         for call, network in ((run_ours, ours), (run, theirs)):
             start = time.perf_counter()
             call(network, inputs)
             seconds[call].append(time.perf_counter() - start)
     a, b = (statistics.median(seconds[call]) for call in (run_ours, run))
-    return {"relative": float(f"{apart:.2g}"), "ours_s": a, "reference_s": b, "ratio": a / b}
+    return {"relative": float(f"{relative:.2g}"), "ours_s": a, "reference_s": b, "ratio": a / b}
 
 
 @in_a_clone

@@ -1,11 +1,11 @@
-"""LoRA training beside peft, and in memory: measured, and written down.
+"""LoRA training: its speed and memory beside peft, and the formula that estimates its memory.
 
 python -m qwenimage_ref.parity.bench.lora peft --record      a step of one block, beside peft's
 python -m qwenimage_ref.parity.bench.lora formula --record   memory of 2, 4 and 8 blocks
 python -m qwenimage_ref.parity.bench.lora wide FOLDER --record     two blocks of official width
 
-A FOLDER that is not there is forged (6 GB), and deleted at the end. Every time is the processor's,
-of one thread. Exit status 1: a target is missed.
+A FOLDER that does not exist is forged (6 GB) and deleted at the end. Times are processor seconds of
+one thread. Exit status 1: a target is missed.
 """
 
 import argparse
@@ -44,20 +44,20 @@ from .lora_tasks import (
     with_heads,
 )  # fmt: skip
 from .parts import BLOCK, HEAD, Row, alternate, distance
-from .streaming import make
+from .streaming import forge_folder
 
 FILE = MEASUREMENTS / "lora.json"
 PROGRAM = "qwenimage_ref.parity.bench.lora_tasks"
-HEADS = 24  # 128 wide each: the official width of 3072
+HEADS = 24  # each 128 wide, which makes the official width of 3072
 SIDE = 16  # 256 image tokens
 ROUNDS = 5
-NARROW = 8  # heads, and so 1024 wide, where the formula is measured
+NARROW = 8  # heads, a width of 1024, for measuring the formula
 BLOCKS = (2, 4, 8)
 HOW = ("resident", "streamed")
-ALLOWED = 0.1  # share by which the formula may be off
-NO_MORE = 0.99  # times as small: two runs of one program differ by some pages
-SAME = 1e-5  # relative, of float32 gradients: another order of sums
-MORE = 1.25  # times peft's distance: over a bf16 base it computes its share in float32, we in bf16
+ALLOWED = 0.1  # relative error of the formula
+NO_MORE = 0.99  # smallest ratio of memory, because two runs of one program differ by some pages
+SAME = 1e-5  # relative error of float32 gradients, because sums have another order
+MORE = 1.25  # times peft's error in bf16: over a bf16 base peft computes its share in float32
 ABOUT = {
     "step": f"forward, backward and AdamW of a LoRA of rank {RANK} on the 12 linear layers that "
     f"DiffSynth adapts in one block, {SIDE * SIDE} image and {TEXT_TOKENS} text tokens; the base "
@@ -66,19 +66,19 @@ ABOUT = {
     "its matrix; bf16, root mean square distance to the float32 ones; allowed are "
     f"{MORE} times peft's, which computes the adapter's share in float32",
     "peak": "above weights, adapter and moments; each in a fresh process",
-    "formula": "train/memory.training_bytes beside the most memory that a fresh process held, "
-    "bf16 with recomputed blocks; a streamed base from files that the system has at hand",
+    "formula": "train/recompute.training_bytes beside the peak memory of a fresh process, "
+    "bf16 with recomputed blocks; a streamed base from files in the system's cache",
     "seconds": "of the processor, one step",
 }
 
 
 def step_rows(heads: int, side: int, rounds: int) -> Iterator[Row]:
-    """Ours and peft's in turn, on the same weights, from the same adapter."""
+    """Yields a row a type: our step beside peft's, with the same weights and the same adapter."""
     exact = None
     for dtype in (torch.float32, torch.bfloat16):
         mmdit = base(heads, dtype)
         inputs = block_inputs(mmdit, side, TEXT_TOKENS)
-        theirs = step_of(*SIDES["peft"](mmdit))  # careful: first, for it needs ours without adapter
+        theirs = step_of(*SIDES["peft"](mmdit))  # careful: first, while our network has no adapter
         ours = step_of(*SIDES["ours"](mmdit))
         steps = [partial(ours, inputs), partial(theirs, inputs)]
         (a, b), (our_grads, their_grads) = alternate(steps, rounds)
@@ -106,7 +106,7 @@ def peak_rows(heads: int, side: int) -> Iterator[Row]:
 
 
 def write_base(folder: Path, config: MMDiTConfig) -> None:
-    """A transformer of random numbers, and nothing else"""
+    """Write a folder with a transformer of random weights and nothing else."""
     with torch.device("meta"):
         mmdit = MMDiT(config)
     save(random_weights(mmdit.bfloat16(), 0), folder / "transformer")
@@ -114,7 +114,7 @@ def write_base(folder: Path, config: MMDiTConfig) -> None:
 
 
 def measured(folder: Path, how: str, side: int) -> dict:
-    """What the formula says of a folder's transformer, beside what was measured."""
+    """Measured memory and seconds of training on a folder's transformer, and the formula's."""
     result = fresh_process(PROGRAM, "train", str(folder), how, str(side))
     return {
         "base": how,
@@ -128,7 +128,7 @@ def measured(folder: Path, how: str, side: int) -> dict:
 
 
 def formula_rows(heads: int, side: int, blocks) -> Iterator[dict]:
-    """The formula at several numbers of blocks, of a base that is resident and one that streams."""
+    """Yields rows of the formula for several numbers of blocks, resident and streamed."""
     for count in blocks:
         config = replace(with_heads(WIDE, heads), num_layers=count)
         with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +139,7 @@ def formula_rows(heads: int, side: int, blocks) -> Iterator[dict]:
 
 
 def official_bytes(side: int = 64) -> dict:
-    """What the formula says of the official model, at 1024x1024 pixels for side 64, in GB."""
+    """The formula's result in GB for the official model; side 64 is 1024x1024 pixels."""
     with torch.device("meta"):
         mmdit = MMDiT(MMDiTConfig.official()).bfloat16()
         adapter = lora.inject(mmdit, TARGETS, RANK)
@@ -160,7 +160,7 @@ def official_bytes(side: int = 64) -> dict:
 
 
 def wide(folder: Path, side: int = SIDE) -> dict:
-    """Two blocks of official width: the block swap beside a resident base, and the command."""
+    """Two blocks of official width: a streamed base beside a resident one, and the command."""
     rows = {how: measured(folder, how, side) for how in HOW}
     resumed = fresh_process(PROGRAM, "resume", str(folder), "streamed", str(side))
     command = fresh_process(PROGRAM, "command", str(folder))
@@ -180,7 +180,7 @@ def wide(folder: Path, side: int = SIDE) -> dict:
 
 
 def missed(rows: list[Row], formula: list[dict]) -> list[str]:
-    """What is out of its bounds, a line each."""
+    """One line for everything that is out of its bounds."""
     off = [
         f"{row['blocks']} blocks, {row['base']}: formula over measured is {ratio}"
         for row in formula
@@ -190,14 +190,14 @@ def missed(rows: list[Row], formula: list[dict]) -> list[str]:
 
 
 def keep(file: Path, **results) -> None:
-    """Put results into the record beside what it holds."""
+    """Add results to the record."""
     before = read_json(file) if file.is_file() else {}
     source = provenance("peft", "diffusers")
     write_json(file, before | {"about": ABOUT} | {k: v | source for k, v in results.items()})
 
 
 def beside(file: Path | None, heads=HEADS, side=SIDE, rounds=ROUNDS) -> list[str]:
-    """Ours beside peft -> what was missed"""
+    """Measure ours beside peft -> the lines of `missed`"""
     print(HEAD.rstrip(), flush=True)
     rows = []
     for part in (step_rows(heads, side, rounds), peak_rows(heads, side)):
@@ -211,7 +211,7 @@ def beside(file: Path | None, heads=HEADS, side=SIDE, rounds=ROUNDS) -> list[str
 
 
 def formula(file: Path | None, heads=NARROW, side=24, blocks=BLOCKS) -> list[str]:
-    """The formula beside measurements -> what was missed"""
+    """Measure what the formula predicts -> the lines of `missed`"""
     rows = []
     for row in formula_rows(heads, side, blocks):
         rows.append(row)
@@ -222,12 +222,12 @@ def formula(file: Path | None, heads=NARROW, side=24, blocks=BLOCKS) -> list[str
 
 
 def in_folder(folder: Path, file: Path | None) -> list[str]:
-    """Two blocks of official width, forged if they are not there -> what was missed"""
+    """Measure two blocks of official width, forged if needed -> the lines of `missed`"""
     folder = folder.expanduser().resolve()
     forged_here = not folder.exists()
     try:
         if forged_here:
-            make(folder, 2)
+            forge_folder(folder, 2)
         result = wide(folder)
     finally:
         if forged_here:
@@ -242,13 +242,13 @@ def in_folder(folder: Path, file: Path | None) -> list[str]:
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("part", choices=("peft", "formula", "wide"))
-    parser.add_argument("folder", type=Path, nargs="?", help="of wide: the checkpoint")
+    parser.add_argument("folder", type=Path, nargs="?", help="the checkpoint; for wide only")
     parser.add_argument("--record", action="store_true", help=f"write {FILE.name}")
     options = parser.parse_args(arguments)
     if (options.part == "wide") != (options.folder is not None):
-        parser.error("a FOLDER belongs to wide, and to nothing else")
+        parser.error("FOLDER must be given for wide, and only for wide")
     if not can_measure_memory():
-        parser.error("memory is measured by the account that Linux keeps in /proc")
+        parser.error("memory is measured through /proc, which only Linux has")
     torch.set_num_threads(1)
     file = FILE if options.record else None
     parts = {"peft": beside, "formula": formula, "wide": partial(in_folder, options.folder)}

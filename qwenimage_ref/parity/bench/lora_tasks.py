@@ -1,4 +1,4 @@
-"""What one process measures of LoRA training, so that its memory is its own; run by lora_bench.
+"""Single measurements of LoRA training, each run by lora.py in a process of its own.
 
 python -m qwenimage_ref.parity.bench.lora_tasks TASK ...     prints one line of JSON
 """
@@ -30,9 +30,9 @@ from ...train.loop import Recipe, Run
 from ...train.lora import Settings, loss_of
 from ...train.recompute import recompute, training_bytes
 from ..reference import copy_weights, random_weights, reference_mmdit, run
-from .fresh_process import most, own, rise
+from .fresh_process import anonymous_bytes, peak_bytes, peak_rise
 
-# careful: peft is imported only where it is measured, so that it is not in the memory of ours
+# careful: peft is imported only where it is measured, else its memory would count as ours
 
 RANK = 16
 TARGETS = lora.TARGETS["DiffSynth"]
@@ -42,7 +42,7 @@ STEPS = 3
 
 
 def with_heads(config: MMDiTConfig, heads: int) -> MMDiTConfig:
-    """The same with a width of 128 a head; 24 is the official number."""
+    """The config with another number of heads, each 128 wide; the official number is 24."""
     return replace(config, num_attention_heads=heads)
 
 
@@ -50,14 +50,14 @@ def with_heads(config: MMDiTConfig, heads: int) -> MMDiTConfig:
 
 
 def base(heads: int, dtype: torch.dtype) -> MMDiT:
-    """One block and what is around it, of numbers that bf16 can hold."""
+    """An MMDiT of one block with random weights that are exact in bf16."""
     with torch.device("meta"):
         mmdit = MMDiT(with_heads(WIDE, heads))
     return random_weights(mmdit.bfloat16(), 0).to(dtype)
 
 
 def block_inputs(mmdit: MMDiT, side: int, text_tokens: int) -> dict:
-    """What a block in the middle of the network is told: its streams ask for gradients, too."""
+    """Arguments of a block in the middle of the network, whose streams need gradients, too."""
     generator, weight = torch.Generator().manual_seed(1), mmdit.proj_out.weight
     img, txt, temb = (
         torch.randn(1, tokens, mmdit.config.inner_dim, generator=generator).to(weight)
@@ -70,43 +70,46 @@ def block_inputs(mmdit: MMDiT, side: int, text_tokens: int) -> dict:
     }  # fmt: skip
 
 
-def hang_ours(mmdit: MMDiT):
-    """-> the block, called with our arguments, and {layer.part: parameter}; A and B both drawn"""
-    hung = lora.inject(mmdit, TARGETS, RANK)
+def inject_ours(mmdit: MMDiT):
+    """Add our adapter -> a function that calls the block, {layer.part: parameter}
+
+    Both A and B are random, so that both have gradients.
+    """
+    adapter = lora.inject(mmdit, TARGETS, RANK)
     generator = torch.Generator().manual_seed(2)
-    for pair in hung.pairs.values():
+    for pair in adapter.pairs.values():
         torch.nn.init.normal_(pair.lora_B, std=0.02, generator=generator)
     weights = {
         f"{name}.{part}": getattr(pair, part)
-        for name, pair in hung.named_pairs().items()
+        for name, pair in adapter.named_pairs().items()
         for part in ("lora_A", "lora_B")
     }
     return lambda inputs: mmdit.transformer_blocks[0](**inputs), weights
 
 
-def hang_peft(mmdit: MMDiT):
-    """The same of peft, on diffusers' network with the same weights; ours is left without."""
+def inject_peft(mmdit: MMDiT):
+    """The same with peft on diffusers' network of equal weights; ours stays without an adapter."""
     from peft import LoraConfig, get_peft_model
 
-    _, drawn = hang_ours(mmdit)
-    (hung,) = lora.adapters(mmdit)
-    layers = list(hung.named_pairs())
-    hung.remove()
+    _, initial = inject_ours(mmdit)
+    (adapter,) = lora.adapters(mmdit)
+    layers = list(adapter.named_pairs())
+    adapter.remove()
     theirs = copy_weights(mmdit, reference_mmdit(mmdit.config))
     config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=layers)
     named = dict(get_peft_model(theirs, config).named_parameters())
-    weights = {key: named[f"base_model.model.{key}.default.weight"] for key in drawn}
+    weights = {key: named[f"base_model.model.{key}.default.weight"] for key in initial}
     with torch.no_grad():
         for key, weight in weights.items():
-            weight.copy_(drawn[key])
+            weight.copy_(initial[key])
     return lambda inputs: run(theirs.transformer_blocks[0], inputs), weights
 
 
-SIDES = {"ours": hang_ours, "peft": hang_peft}
+SIDES = {"ours": inject_ours, "peft": inject_peft}
 
 
 def step_of(call: Callable, weights: dict) -> Callable[[dict], dict]:
-    """-> one training step: forward, backward, AdamW; it returns the gradients"""
+    """-> a function that does one training step (forward, backward, AdamW) and returns gradients"""
     optimiser = torch.optim.AdamW(weights.values(), lr=1e-4, fused=True)
 
     def step(inputs: dict) -> dict:
@@ -121,20 +124,20 @@ def step_of(call: Callable, weights: dict) -> Callable[[dict], dict]:
 
 
 def step_task(who: str, dtype: str, heads: str, side: str) -> dict:
-    """How far memory rises in one step above weights, adapter and moments, all there before."""
+    """The peak memory of one step above that of weights, adapter and moments."""
     mmdit = base(int(heads), getattr(torch, dtype))
     call, weights = SIDES[who](mmdit)
     step = step_of(call, weights)
-    step(block_inputs(mmdit, 4, 5))  # gets the code of the kernels, and the moments
+    step(block_inputs(mmdit, 4, 5))  # loads the kernels and allocates the moments
     inputs = block_inputs(mmdit, int(side), TEXT_TOKENS)
-    return {"peak": rise(lambda: step(inputs))}
+    return {"peak": peak_rise(lambda: step(inputs))}
 
 
 # -- a whole network, resident or streamed --------------------------------------------------------
 
 
 def open_base(folder: Path, how: str) -> MMDiT:
-    """A folder's transformer in bf16, ready to be trained with recomputed blocks"""
+    """A folder's transformer in bf16, resident or streamed, with recomputed blocks."""
     mmdit = empty_network(folder, "transformer")
     load_weights(mmdit, folder / "transformer", torch.bfloat16, streamed=how == "streamed")
     recompute(mmdit)
@@ -142,7 +145,7 @@ def open_base(folder: Path, how: str) -> MMDiT:
 
 
 def examples(mmdit: MMDiT, side: int) -> list[Encoded]:
-    """Two drawn ones of side x side tokens"""
+    """Two random training examples of side x side tokens."""
     generator, width = torch.Generator().manual_seed(3), mmdit.config.joint_attention_dim
     return [
         Encoded(
@@ -154,39 +157,39 @@ def examples(mmdit: MMDiT, side: int) -> list[Encoded]:
 
 
 def few_steps(mmdit: MMDiT, side: int, steps: int = STEPS, stop: int | None = None) -> dict:
-    """Train an adapter -> median seconds of the processor a step, and the adapter's sha256
+    """Train an adapter -> median processor seconds of a step, and the adapter's sha256
 
-    stop: the step after which everything is let go and taken up again from the saved state.
+    stop: the step after which the run is closed and resumed from its saved state.
     """
     recipe = Recipe(steps=steps, batch=1, lr=1e-4, warmup=1, decay_from=1.0, ema=0.0)
-    shown, begun = examples(mmdit, side), []
-    loss_at = loss_of(mmdit, shown, shown[0].txt, recipe, Settings(rank=RANK))
+    encoded, starts = examples(mmdit, side), []
+    loss_at = loss_of(mmdit, encoded, encoded[0].txt, recipe, Settings(rank=RANK))
 
-    def noted(number: int) -> torch.Tensor:
-        begun.append(time.process_time())
+    def timed_loss(number: int) -> torch.Tensor:
+        starts.append(time.process_time())
         return loss_at(number)
 
     with tempfile.TemporaryDirectory() as folder:
         if stop:
-            hung = lora.inject(mmdit, TARGETS, RANK)
-            Run(hung, recipe, folder).fit(loss_at, until=stop, quiet=True)
-            hung.remove()
+            adapter = lora.inject(mmdit, TARGETS, RANK)
+            Run(adapter, recipe, folder).fit(loss_at, until=stop, quiet=True)
+            adapter.remove()
         run = Run(lora.inject(mmdit, TARGETS, RANK), recipe, folder)
-        run.fit(noted, quiet=True)
+        run.fit(timed_loss, quiet=True)
     bits = hashlib.sha256()
     for weight in run.weights:
         bits.update(weight.detach().numpy().tobytes())
-    took = [later - earlier for earlier, later in zip(begun, begun[1:])]
+    seconds = [later - earlier for earlier, later in zip(starts, starts[1:])]
     run.model.remove()
     return {
-        "seconds": statistics.median(took) if took else None,
+        "seconds": statistics.median(seconds) if seconds else None,
         "sha256": bits.hexdigest(),
         "parameters": sum(p.numel() for p in run.weights),
     }
 
 
 def warm_up(config: MMDiTConfig, side: int) -> None:
-    """A step of one block of this width: kernels keep what they were compiled to for each shape."""
+    """One step with one block of this width, because kernels are compiled for each shape."""
     with torch.device("meta"):
         mmdit = MMDiT(replace(config, num_layers=1))
     mmdit.to_empty(device="cpu").bfloat16()
@@ -198,43 +201,45 @@ def warm_up(config: MMDiTConfig, side: int) -> None:
 
 
 def train_task(folder: str, how: str, side: str) -> dict:
-    """A few steps: time, the most memory above what was held before, and what the formula says."""
+    """A few steps: time, peak memory above the level before, and the formula's estimate."""
     folder, side = Path(folder), int(side)
     warm_up(empty_network(folder, "transformer").config, side)
-    before, found = own(), {}
+    before, result = anonymous_bytes(), {}
     mmdit = open_base(folder, how)
-    peak = most(lambda: found.update(few_steps(mmdit, side))) - before
-    parts = training_bytes(mmdit, side**2, TEXT_TOKENS, found["parameters"])
-    return found | {"peak": peak, "parts": parts, "predicted": sum(parts.values())}
+    peak = peak_bytes(lambda: result.update(few_steps(mmdit, side))) - before
+    parts = training_bytes(mmdit, side**2, TEXT_TOKENS, result["parameters"])
+    return result | {"peak": peak, "parts": parts, "predicted": sum(parts.values())}
 
 
 def resume_task(folder: str, how: str, side: str) -> dict:
-    """Whether 2 steps and 1 + 1 end in the same bits"""
+    """Whether 2 steps, and 1 step that is resumed for another, give the same bits."""
     mmdit = open_base(Path(folder), how)
     whole, parts = (few_steps(mmdit, int(side), 2, stop)["sha256"] for stop in (None, 1))
     return {"same bits": whole == parts}
 
 
 def command_task(folder: str) -> dict:
-    """`qwenimage train lora` on two pictures of 256x256 pixels, from encoding to the file"""
-    with tempfile.TemporaryDirectory() as made:
-        made = Path(made)
+    """`qwenimage train lora` on two pictures of 256x256 pixels, from encoding to the saved file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder_of_run = Path(name)
         for i in range(2):
             picture = Image.fromarray(draw(sample_scene(i), i)).resize((256, 256))
-            picture.save(made / f"{i}.png")
-            (made / f"{i}.txt").write_text("a red circle on a white background")
-        before, began = own(), time.process_time()
+            picture.save(folder_of_run / f"{i}.png")
+            (folder_of_run / f"{i}.txt").write_text("a red circle on a white background")
+        before, start = anonymous_bytes(), time.process_time()
         arguments = [
-            "--data", made, "--weights", folder, "--to", made / "my.safetensors", "--runs",
-            made / "runs", "--steps", 2, "--max-pixels", 256 * 256, "--stream", "--recompute",
+            "--data", folder_of_run, "--weights", folder, "--to", folder_of_run / "my.safetensors",
+            "--runs", folder_of_run / "runs", "--steps", 2, "--max-pixels", 256 * 256,
+            "--stream", "--recompute",
         ]  # fmt: skip
         (command,) = importlib.metadata.entry_points(group="console_scripts", name="qwenimage")
         main, status = command.load(), []
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            peak = most(lambda: status.append(main(["train", "lora", *map(str, arguments)])))
+            peak = peak_bytes(lambda: status.append(main(["train", "lora", *map(str, arguments)])))
         if status != [0]:
             raise SystemExit(f"the command ended with status {status[0]}")
-        seconds, file = time.process_time() - began, (made / "my.safetensors").stat().st_size
+        seconds = time.process_time() - start
+        file = (folder_of_run / "my.safetensors").stat().st_size
     return {"seconds": seconds, "peak": peak - before, "file": file}
 
 

@@ -1,9 +1,8 @@
 """`qwenimage bench`: time, memory and error of our parts beside diffusers' and transformers'.
 
-Every time is the processor's, of one thread, and the median of alternating runs (ours, theirs,
-ours, ...), so that another program on the machine disturbs both alike. Both networks hold the same
-random weights and get the same inputs, all of them numbers that bf16 can hold: the float32 result
-is then what a bf16 result should have been.
+Times are processor seconds of one thread, the median of alternating runs (ours, theirs, ours, ...),
+so that other programs disturb both alike. Both networks have the same random weights and inputs,
+all of them exact in bf16, so that the float32 result is the exact value of the bf16 result.
 """
 
 import copy
@@ -23,7 +22,7 @@ from ...config import MMDiTConfig, VAEConfig
 from ...files import whole_file
 from ...mmdit import MMDiT
 from ...provenance import provenance
-from ...repository import ROOT
+from ...repository import POCKET, ROOT
 from ...tokenizer import Tokenizer
 from ...vae import VAE
 from ..record import run_ours
@@ -32,21 +31,21 @@ from ..tolerances import within
 from ..trace import difference
 from .fresh_process import can_measure_memory, measure_call, measure_import
 
-FASTER = {"decode": 3.2, "encode": 3.0}  # than diffusers' VAE, at least
-SMALLER = 2.0  # times: what a call of the VAE needs at its peak, at most half
-BLOCK = 1 / 1.05  # times as fast: matrix products are all of it, so there is nothing to win
+FASTER = {"decode": 3.2, "encode": 3.0}  # smallest speed-up over diffusers' VAE
+SMALLER = 2.0  # smallest ratio of peak memory, theirs over ours, of a call of the VAE
+BLOCK = 1 / 1.05  # smallest speed-up of a block, which consists of the same matrix products
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured."""
 
-    rounds: int  # of each, in turn
+    rounds: int  # alternating runs of both
     vae: VAEConfig
-    sides: tuple[int, ...]  # of the VAE's pictures, in pixels
-    calls: tuple[tuple[str, str], ...]  # whose memory is measured
-    mmdit: MMDiTConfig  # of one block
-    grid: tuple[int, int, int]  # of image tokens
+    sides: tuple[int, ...]  # pixels of the VAE's square pictures
+    calls: tuple[tuple[str, str], ...]  # (direction, type) of the calls whose memory is measured
+    mmdit: MMDiTConfig  # with one block
+    grid: tuple[int, int, int]  # image tokens: frames, rows, columns
     text_tokens: int = 64
 
 
@@ -79,26 +78,27 @@ class Row:
     unit: str  # s, MB or tokens/s
     ours: float
     reference: float
-    target: float | None = None  # times better than the reference, at least
-    # float32: the largest difference from the reference's result, relative to its largest value;
-    # bf16: root mean square distance to the float32 result, relative to it, and the reference's
+    target: float | None = None  # smallest gain
+    # In float32 the largest difference over the reference's largest value; in bf16 the root mean
+    # square distance to the float32 result over its norm, for which the reference's is allowed.
     error: float | None = None
     allowed: float | None = None
 
     @property
     def gain(self) -> float:
-        """How many times better ours is: faster, smaller."""
+        """How many times faster or smaller ours is."""
         a, b = self.ours, self.reference
         return a / b if self.unit.endswith("/s") else b / a
 
     @property
     def missed(self) -> list[str]:
-        missed = []
+        """Why the row fails its target or its bound; empty if it does not."""
+        reasons = []
         if self.target is not None and not self.gain >= self.target:
-            missed.append(f"{self.gain:.2f}x, wanted {self.target:.2f}x")
+            reasons.append(f"{self.gain:.2f}x, wanted {self.target:.2f}x")
         if self.error is not None and not self.error <= self.allowed:
-            missed.append(f"off by {self.error:.1e}, allowed {self.allowed:.1e}")
-        return missed
+            reasons.append(f"off by {self.error:.1e}, allowed {self.allowed:.1e}")
+        return reasons
 
     def __str__(self):
         target = "" if self.target is None else f">= {self.target:.2f}x"
@@ -121,7 +121,7 @@ def _number(value: float) -> str:
 
 
 def alternate(calls: list[Callable], rounds: int) -> tuple[list[float], list]:
-    """-> median seconds of the processor for each call, and what each returned at first"""
+    """-> median processor seconds of each call, and what each returned in the first round"""
     seconds, results = [[] for _ in calls], {}
     for _ in range(rounds):
         for i, call in enumerate(calls):
@@ -133,17 +133,17 @@ def alternate(calls: list[Callable], rounds: int) -> tuple[list[float], list]:
 
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Root mean square of a - b, relative to that of b."""
+    """Root mean square of a - b over that of b."""
     return ((a.double() - b.double()).norm() / b.double().norm()).item()
 
 
-def pairs_of(network, config, twin) -> dict:
-    """{dtype: (ours, its twin)} with the same weights, which bf16 can hold, in both dtypes"""
+def pairs_of(network, config, reference) -> dict:
+    """{dtype: (ours, theirs)} with the same weights in both types, all of them exact in bf16"""
     with torch.device("meta"):
         ours = network(config)
     rounded = random_weights(ours, 0).bfloat16()
     both = {torch.float32: copy.deepcopy(rounded).float(), torch.bfloat16: rounded}
-    return {dtype: (ours, copy_weights(ours, twin(config))) for dtype, ours in both.items()}
+    return {dtype: (ours, copy_weights(ours, reference(config))) for dtype, ours in both.items()}
 
 
 def noise(*shape) -> torch.Tensor:
@@ -182,9 +182,9 @@ def vae_rows(plan: Plan) -> Iterator[Row]:
             "decode": {"z": noise(1, plan.vae.z_dim, side // 8, side // 8)},
             "encode": {"img": noise(1, 3, side, side).clamp(-1, 1)},
         }
-        for direction, given in inputs.items():
+        for direction, arguments in inputs.items():
             what = f"VAE, {direction} {side}x{side}"
-            yield from compare(what, pairs, given, plan.rounds, FASTER[direction], "vae")
+            yield from compare(what, pairs, arguments, plan.rounds, FASTER[direction], "vae")
 
 
 def block_rows(plan: Plan) -> Iterator[Row]:
@@ -204,13 +204,13 @@ def block_rows(plan: Plan) -> Iterator[Row]:
 
 
 def tokenizer_rows(plan: Plan) -> Iterator[Row]:
-    """This repository's README: as much prose, in more than one script, as a prompt ever has."""
+    """Both tokenizers on this repository's README, which is longer than any prompt."""
     folder, name = locate.find("tokenizer"), "official"
     if folder is None:
-        folder, name = ROOT / "data" / "pocket" / "tokenizer", "pocket"
+        folder, name = POCKET / "tokenizer", "pocket"
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     seconds = [[], []]
-    for _ in range(plan.rounds):  # loaded anew each time: both remember words that they have met
+    for _ in range(plan.rounds):  # loaded again each time, because both cache words
         ours = Tokenizer.load(folder)
         theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         calls = [partial(ours.encode, text), partial(theirs, text, verbose=False)]
@@ -248,12 +248,12 @@ def memory_rows(plan: Plan) -> Iterator[Row]:
             yield Row(f"VAE, {dtype}, weights", "MB", *weights)
 
 
-# -- all of it ------------------------------------------------------------------------------------
+# -- the whole bench ------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def bench(plan: Plan) -> list[Row]:
-    """Measure all that the plan names; print each line of the table as soon as it is known."""
+    """Measure everything in the plan and print each row of the table when it is done."""
     torch.set_num_threads(1)
     print(HEAD.rstrip(), flush=True)
     rows = []
@@ -262,12 +262,12 @@ def bench(plan: Plan) -> list[Row]:
             rows.append(row)
             print(row, flush=True)
     if not can_measure_memory():
-        print("memory was not measured: that needs the account that Linux keeps in /proc")
+        print("memory was not measured, because this system has no /proc/self/clear_refs")
     return rows
 
 
 def record(rows: list[Row], file: Path) -> None:
-    """Write the rows with machine and versions."""
+    """Write the rows with the machine and versions."""
     table = [asdict(row) | {"gain": row.gain, "missed": row.missed} for row in rows]
     rounded = [{k: _short(value) for k, value in row.items()} for row in table]
     result = {"rows": rounded} | provenance("diffusers", "transformers")

@@ -4,8 +4,8 @@ python -m qwenimage_ref.parity.bench.streaming FOLDER            12 blocks, abou
 python -m qwenimage_ref.parity.bench.streaming FOLDER --whole    all 60, a picture in four steps
 python -m qwenimage_ref.parity.bench.streaming FOLDER --packed   2 blocks: bf16, fp8, Q8_0 and Q4_0
 
-A FOLDER that is not there is forged, and deleted at the end. Each measurement is a process of its
-own (stream_tasks.py), and goes to data/measurements/streaming.json as soon as it is made.
+A FOLDER that does not exist is forged and deleted at the end. Each measurement runs in a process of
+its own (streaming_tasks.py) and is written to data/measurements/streaming.json when it is done.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from .streaming_tasks import packed, streamed
 
 FILE = MEASUREMENTS / "streaming.json"
 BLOCKS = 12
-ROUNDS = 3  # of all tasks in turn; the median counts
+ROUNDS = 3  # repetitions of all tasks; the median is reported
 INTERPRETER = "import torch; print(open('/proc/self/status').read())"
 TASKS = ("read", "compute", "pass", "step", "accelerate", "group offload")
 PEERS = ("accelerate", "group offload")
-FORMATS = {  # other than bf16: how each is written
+FORMATS = {  # beside bf16: functions that write a file in each format
     "fp8": lambda mmdit, file: save_fp8(mmdit, file.with_suffix(".safetensors"), "tensor"),
     "Q8_0": lambda mmdit, file: save_gguf(mmdit, file.with_suffix(".gguf"), "Q8_0"),
     "Q4_0": lambda mmdit, file: save_gguf(mmdit, file.with_suffix(".gguf"), "Q4_0"),
@@ -62,7 +62,7 @@ ABOUT = {
 
 
 def run_task(task: str, folder: Path, copy: Path) -> dict:
-    """One measurement in a fresh process; what it says before its result is shown."""
+    """Run one measurement in a fresh process, passing on its progress -> its result"""
     command = [
         sys.executable,
         "-m",
@@ -82,49 +82,50 @@ def run_task(task: str, folder: Path, copy: Path) -> dict:
 
 
 def interpreter_gb() -> float:
-    """What a process holds that has imported torch and nothing else."""
+    """The peak memory of a process that only imports torch."""
     command = [sys.executable, "-c", INTERPRETER]
     status = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return next(int(x.split()[1]) * 1024 / 1e9 for x in status.splitlines() if "VmHWM" in x)
 
 
 def compare(folder: Path, rounds: int) -> dict:
-    """All tasks in turn, several times -> {task: medians and every time}, and what they say."""
-    interpreter, found = interpreter_gb(), {task: [] for task in TASKS}
+    """Run all tasks in turn, several times -> `summary` of the results"""
+    interpreter, results = interpreter_gb(), {task: [] for task in TASKS}
     copy = folder.with_name(folder.name + ".copy")
     try:
-        print("diffusers makes its copy of the blocks", flush=True)
+        print("diffusers writes its copy of the blocks", flush=True)
         run_task("group offload", folder, copy)
         for number in range(1, rounds + 1):
             for task in TASKS:
                 result = run_task(task, folder, copy)
-                found[task].append(result)
+                results[task].append(result)
                 peak, seconds = result["peak_gb"] - interpreter, result["seconds"]
                 print(
                     f"round {number}, {task:14} {seconds:7.2f} s  {result['read_gb']:6.2f} GB read "
                     f"{peak:6.2f} GB above the interpreter",
                     flush=True,
                 )
-            keep(cold=summary(found, folder, interpreter))
+            keep(cold=summary(results, folder, interpreter))
     finally:
         shutil.rmtree(copy, ignore_errors=True)
-    return summary(found, folder, interpreter)
+    return summary(results, folder, interpreter)
 
 
-def summary(found: dict[str, list[dict]], folder: Path, interpreter: float) -> dict:
+def summary(results: dict[str, list[dict]], folder: Path, interpreter: float) -> dict:
+    """{task: its results} -> medians, every time, and ratios of tasks, for the record"""
     tasks = {}
-    for task, results in found.items():
+    for task, rounds in results.items():
         medians = {
-            key: statistics.median(result[key] for result in results)
-            for key in results[0]
+            key: statistics.median(result[key] for result in rounds)
+            for key in rounds[0]
             if key != "sha256"
         }
-        peak = max(result["peak_gb"] for result in results)
-        times = {"seconds_each": [result["seconds"] for result in results]}
+        peak = max(result["peak_gb"] for result in rounds)
+        times = {"seconds_each": [result["seconds"] for result in rounds]}
         tasks[task] = medians | times | {"above_gb": round(peak - interpreter, 3)}
     seconds = {task: row["seconds"] for task, row in tasks.items()}
     bound = max(seconds["read"], seconds["compute"])
-    steps = {result["sha256"] for task in ("step", *PEERS) for result in found[task]}
+    steps = {result["sha256"] for task in ("step", *PEERS) for result in results[task]}
     return {
         "blocks": len(empty_network(folder, "transformer").transformer_blocks),
         "interpreter_gb": round(interpreter, 3),
@@ -138,7 +139,7 @@ def summary(found: dict[str, list[dict]], folder: Path, interpreter: float) -> d
 
 
 def whole(folder: Path) -> dict:
-    """A picture of 256x256 pixels from everything in the folder -> time, memory, bytes read."""
+    """A picture of 256x256 pixels by all blocks in the folder -> time, memory, bytes read"""
     interpreter = interpreter_gb()
     result = run_task("picture", folder, folder)
     weights = [file.stat().st_size for file in folder.rglob("*.safetensors")]
@@ -152,36 +153,40 @@ def whole(folder: Path) -> dict:
     }
 
 
+def write_formats(folder: Path, copies: Path) -> dict[str, Path]:
+    """Write the folder's transformer in each format to `copies` -> {format: file}"""
+    files = {}
+    full = empty_network(folder, "transformer")
+    load_into(full, folder / "transformer", torch.bfloat16)
+    for name, write in FORMATS.items():
+        write(full, copies / name)
+        (files[name],) = copies.glob(f"{name}.*")
+    return files
+
+
 @torch.no_grad()
 def formats(folder: Path, rounds: int) -> dict:
     """The transformer in each format, streamed: bytes, time and error."""
     reference, branches = streamed(folder)
-    exact, files = reference(*branches[0]), {}
+    exact = reference(*branches[0])
     copies = folder.with_name(folder.name + ".packed")
     copies.mkdir()
     try:
-        full = empty_network(folder, "transformer")
-        load_into(full, folder / "transformer", torch.bfloat16)
-        for name, write in FORMATS.items():
-            write(full, copies / name)
-            (files[name],) = copies.glob(f"{name}.*")
-        del full
-        rows, found = {}, {name: [] for name in ("bf16", *files)}
+        files = write_formats(folder, copies)
+        results = {name: [] for name in ("bf16", *files)}
         for _ in range(rounds):
-            for name, results in found.items():
+            for name, each in results.items():
                 task = "packed" if name in files else "pass"
-                results.append(run_task(task, folder, files.get(name, folder)))
-        for name, results in found.items():
+                each.append(run_task(task, folder, files.get(name, folder)))
+        rows = {}
+        for name, each in results.items():
             sources = [files[name]] if name in files else (folder / "transformer").glob("*.safe*")
-            answer = exact
-            if name in files:
-                mmdit, _ = packed(folder, files[name])
-                answer = mmdit(*branches[0])
+            answer = packed(folder, files[name])[0](*branches[0]) if name in files else exact
             rows[name] = {
                 "weights_mb": round(sum(file.stat().st_size for file in sources) / 1e6, 1),
-                "seconds": statistics.median(result["seconds"] for result in results),
-                "read_gb": statistics.median(result["read_gb"] for result in results),
-                "peak_gb": max(result["peak_gb"] for result in results),
+                "seconds": statistics.median(result["seconds"] for result in each),
+                "read_gb": statistics.median(result["read_gb"] for result in each),
+                "peak_gb": max(result["peak_gb"] for result in each),
                 "error": float(f"{distance(answer, exact):.3g}"),
             }
             print(name, json.dumps(rows[name]), flush=True)
@@ -191,20 +196,21 @@ def formats(folder: Path, rounds: int) -> dict:
 
 
 def keep(**results) -> None:
-    """Put results into the record beside what it holds."""
+    """Add results to the record."""
     before = read_json(FILE) if FILE.is_file() else {}
     source = provenance("diffusers", "accelerate")
     write_json(FILE, before | {"about": ABOUT} | {k: v | source for k, v in results.items()})
 
 
 def most_blocks(folder: Path) -> int:
-    """All sixty, or as many as the disk takes with a tenth to spare."""
+    """All sixty blocks, or as many as fit on the disk with a tenth of it to spare."""
     free = shutil.disk_usage(folder.parent).free
     fits = [n for n in range(1, 61) if 1.1 * (3.87 + 0.68 * n + 0.466 * min(n, 28)) * 1e9 < free]
     return max(fits, default=1)
 
 
-def make(folder: Path, blocks: int) -> None:
+def forge_folder(folder: Path, blocks: int) -> None:
+    """Write a checkpoint of random weights with so many blocks."""
     print(f"forging {blocks} blocks in {folder}", flush=True)
     with tqdm(unit="B", unit_scale=True, mininterval=5) as bar:
 
@@ -220,16 +226,16 @@ def make(folder: Path, blocks: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--whole", action="store_true", help="the picture instead of the 12 blocks")
-    parser.add_argument("--packed", action="store_true", help="the formats instead")
+    parser.add_argument("--whole", action="store_true", help="measure a whole picture instead")
+    parser.add_argument("--packed", action="store_true", help="measure the formats instead")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     folder = arguments.folder.expanduser().resolve()
-    ours = not folder.exists()
+    forged_here = not folder.exists()
     try:
-        if ours:
+        if forged_here:
             blocks = most_blocks(folder) if arguments.whole else 2 if arguments.packed else BLOCKS
-            make(folder, blocks)
+            forge_folder(folder, blocks)
         if arguments.packed:
             result = formats(folder, arguments.rounds)
             keep(packed=result)
@@ -241,7 +247,7 @@ def main() -> None:
             del result["tasks"]
         print(json.dumps(result, indent=1))
     finally:
-        if ours:
+        if forged_here:
             shutil.rmtree(folder, ignore_errors=True)
 
 

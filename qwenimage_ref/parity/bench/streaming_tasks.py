@@ -1,4 +1,4 @@
-"""What one process measures of streaming, so that its memory is its own; run by stream_bench.
+"""Single measurements of streaming, each run by streaming.py in a process of its own.
 
 python -m qwenimage_ref.parity.bench.streaming_tasks TASK FOLDER COPY     prints one line of JSON
 """
@@ -25,22 +25,22 @@ from ...mmdit import MMDiT
 from ...pipeline import QwenImage
 from ...sampler import euler_step, guide, sigmas
 
-# careful: diffusers and accelerate are imported only inside the tasks that measure them, so that
-# they are not in the memory of the others
+# careful: diffusers and accelerate are imported only in the tasks that measure them, else their
+# memory would count in all others
 
 GRID = (1, 16, 16)  # 256x256 pixels
-TEXT_TOKENS = 20, 6  # of a short prompt and of the negative prompt " "
+TEXT_TOKENS = 20, 6  # a short prompt, and the negative prompt " "
 SIGMAS = torch.tensor(0.75), torch.tensor(0.5)
 PROMPT = "a red circle left of a blue star on a white background"
 STEPS = 4
-OFTEN = 0.02  # seconds between two looks at the memory
+INTERVAL = 0.02  # seconds between two readings of the memory
 
 
-# -- the tasks: each gets the folder ready and returns what is timed, each call from the cold disk -
+# -- tasks: each prepares the folder and returns the calls to time, each from a cold disk ----------
 
 
 def read_task(folder: Path, copy: Path) -> list[Callable]:
-    """Every byte of the blocks, in the order and the pieces in which a stream reads."""
+    """Reads every byte of the blocks in the order and the pieces of a stream."""
     mmdit, _ = streamed(folder)
     blocks = mmdit.transformer_blocks
 
@@ -54,7 +54,7 @@ def read_task(folder: Path, copy: Path) -> list[Callable]:
 
 
 def compute_task(folder: Path, copy: Path) -> list[Callable]:
-    """One block that lies in memory, called as often as there are blocks."""
+    """Calls one block, resident in memory, as often as there are blocks."""
     mmdit, branches = streamed(folder)
     img, txt, shared = mmdit.embed(*branches[0])
     blocks = mmdit.transformer_blocks
@@ -66,31 +66,33 @@ def compute_task(folder: Path, copy: Path) -> list[Callable]:
         for _ in blocks.places:
             streams = block(*streams, *shared)
 
-    compute()  # the first call also gets its memory
+    compute()  # the first call also allocates memory
     return [compute]
 
 
 def pass_task(folder: Path, copy: Path) -> list[Callable]:
+    """Streams one branch."""
     mmdit, branches = streamed(folder)
     return [lambda: mmdit(*branches[0])]
 
 
 def packed_task(folder: Path, copy: Path) -> list[Callable]:
-    """The same of an fp8 or GGUF file, named as the copy."""
+    """The same with an fp8 or GGUF file, whose path is `copy`."""
     mmdit, branches = packed(folder, copy)
     return [lambda: mmdit(*branches[0])]
 
 
 def step_task(folder: Path, copy: Path) -> list[Callable]:
+    """Streams a guided step."""
     mmdit, branches = streamed(folder)
     return [lambda: guided_step(branches, mmdit.many(branches))]
 
 
 def accelerate_task(folder: Path, copy: Path) -> list[Callable]:
-    """accelerate's disk offload, each block from the same files when its turn comes."""
+    """A guided step with accelerate's disk offload, which reads blocks from the same files."""
     from accelerate import dispatch_model
 
-    theirs = twin(folder)
+    theirs = reference_stack(folder)
     where = find_tensors(folder / "transformer")
     index = {
         key: {"safetensors_file": str(place.file), "weight_name": key, "dtype": "bfloat16"}
@@ -106,10 +108,10 @@ def accelerate_task(folder: Path, copy: Path) -> list[Callable]:
 
 
 def group_task(folder: Path, copy: Path) -> list[Callable]:
-    """diffusers' group offload, from the copy that it makes of the blocks."""
+    """A guided step with diffusers' group offload, which reads its own copy of the blocks."""
     from diffusers.hooks import apply_group_offloading
 
-    theirs = twin(folder)
+    theirs = reference_stack(folder)
     theirs.load_state_dict(dict(tensors(find_tensors(folder / "transformer"))), assign=True)
     apply_group_offloading(
         theirs,
@@ -123,20 +125,20 @@ def group_task(folder: Path, copy: Path) -> list[Callable]:
 
 
 def picture_task(folder: Path, copy: Path) -> list[Callable]:
-    """A whole picture on the schedule of the Lightning models: four steps, shift 3, no guidance."""
+    """A whole picture with the Lightning schedule: four steps, shift 3, no guidance."""
     pipe = QwenImage.from_pretrained(folder, stream=True)
     shift = math.log(3)
     pipe.scheduler = replace(pipe.scheduler, base_shift=shift, max_shift=shift, shift_terminal=0.0)
     assert sigmas(STEPS, 256, pipe.scheduler).allclose(torch.tensor([1, 0.9, 0.75, 0.5, 0]))
 
     def paint():
-        began = time.perf_counter()
+        start = time.perf_counter()
 
-        def say(step, *_):
-            print(f"  step {step + 1} at {time.perf_counter() - began:.0f} s", flush=True)
+        def report(step, *_):
+            print(f"  step {step + 1} at {time.perf_counter() - start:.0f} s", flush=True)
 
         size = {"height": 256, "width": 256}
-        pipe(PROMPT, None, 1.0, **size, num_inference_steps=STEPS, seed=0, callback=say)
+        pipe(PROMPT, None, 1.0, **size, num_inference_steps=STEPS, seed=0, callback=report)
 
     return [paint]
 
@@ -153,45 +155,46 @@ TASKS = {
 }
 
 
-# -- what tasks share -----------------------------------------------------------------------------
+# -- helpers of the tasks --------------------------------------------------------------------------
 
 
 def calls(width: int) -> list[tuple]:
-    """Both branches of a guided step, as an MMDiT is called; width: of its text states."""
+    """The arguments of an MMDiT for both branches of a guided step. width: that of text states."""
     generator = torch.Generator().manual_seed(0)
     img = torch.randn(1, math.prod(GRID), 64, generator=generator).bfloat16()
     texts = [torch.randn(1, tokens, width, generator=generator) for tokens in TEXT_TOKENS]
     return [(img, txt.bfloat16(), SIGMAS[0].unsqueeze(0), [GRID]) for txt in texts]
 
 
-def guided_step(branches: list[tuple], answers: list[torch.Tensor]) -> torch.Tensor:
-    return euler_step(branches[0][0], guide(*answers, 4.0), *SIGMAS)
+def guided_step(branches: list[tuple], outputs: list[torch.Tensor]) -> torch.Tensor:
+    """The latents after a guided step from those of the first branch."""
+    return euler_step(branches[0][0], guide(*outputs, 4.0), *SIGMAS)
 
 
 def streamed(folder: Path) -> tuple[MMDiT, list[tuple]]:
-    """Our transformer, its blocks on disk, and both branches to call it with."""
+    """Our transformer with its blocks on disk, and the arguments of both branches."""
     mmdit = empty_network(folder, "transformer")
     load_weights(mmdit, folder / "transformer", torch.bfloat16, streamed=True)
     return mmdit, calls(mmdit.config.joint_attention_dim)
 
 
 def packed(folder: Path, file: Path) -> tuple[MMDiT, list[tuple]]:
-    """The folder's transformer, its weights streamed from a file of another format."""
+    """The folder's transformer streamed from a file of another format, and both branches."""
     mmdit = empty_network(folder, "transformer")
     load_weights(mmdit, file, torch.bfloat16, streamed=True)
     return mmdit, calls(mmdit.config.joint_attention_dim)
 
 
-def twin(folder: Path):
+def reference_stack(folder: Path):
     """diffusers' transformer for this folder, without weights."""
     from ..reference import reference_mmdit
 
-    # careful: accelerate gives weights the type of the parameter that waits for them
+    # careful: accelerate casts weights to the type of the parameter that they replace
     return reference_mmdit(empty_network(folder, "transformer").config).bfloat16()
 
 
 def tensors(where: dict):
-    """Yields key and tensor, mapped from the file and not read yet."""
+    """Yields keys and tensors, which are mapped from the files and not read yet."""
     from safetensors import safe_open
 
     for file in sorted({place.file for place in where.values()}):
@@ -201,27 +204,27 @@ def tensors(where: dict):
 
 
 def two_passes(theirs) -> list[Callable]:
-    """A guided step as others take it: a pass for each branch."""
+    """A guided step as both peers compute it, in one pass for each branch."""
     from ..reference import run
 
-    branches, answers = calls(theirs.config.joint_attention_dim), []
+    branches, outputs = calls(theirs.config.joint_attention_dim), []
 
-    def take(branch: tuple) -> None:
-        answers.append(run(theirs, dict(zip(("img", "txt", "sigma", "grids"), branch))))
+    def run_branch(branch: tuple) -> None:
+        outputs.append(run(theirs, dict(zip(("img", "txt", "sigma", "grids"), branch))))
 
     def last():
-        take(branches[1])
-        return guided_step(branches, answers)
+        run_branch(branches[1])
+        return guided_step(branches, outputs)
 
-    return [lambda: take(branches[0]), last]
+    return [lambda: run_branch(branches[0]), last]
 
 
 def forget(folders: list[Path]) -> None:
-    """Drop the system's copies of files in memory, so that the next read is from the disk."""
+    """Drop files from the system's cache, so that the next read is from the disk."""
     files = [file for folder in folders for file in folder.rglob("*.safetensors")]
     for file in files + [file for file in folders if file.is_file()]:
         opened = os.open(file, os.O_RDONLY)
-        os.fsync(opened)  # what is not written yet would stay
+        os.fsync(opened)  # pages not written yet would stay in the cache
         os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(opened)
 
@@ -230,28 +233,32 @@ def forget(folders: list[Path]) -> None:
 
 
 def memory() -> dict[str, float]:
-    """GB of this process: the most it ever held, and what it holds now, its own and mapped."""
+    """GB of this process: its peak so far, and its anonymous and mapped memory now."""
     lines = Path("/proc/self/status").read_text().splitlines()
     fields = dict(
         line.split(":") for line in lines if line.startswith(("VmHWM", "RssAnon", "RssF"))
     )
-    held = {name: int(value.split()[0]) * 1024 / 1e9 for name, value in fields.items()}
-    return {"peak": held["VmHWM"], "own": held["RssAnon"], "mapped": held["RssFile"]}
+    gigabytes = {name: int(value.split()[0]) * 1024 / 1e9 for name, value in fields.items()}
+    return {
+        "peak": gigabytes["VmHWM"],
+        "own": gigabytes["RssAnon"],
+        "mapped": gigabytes["RssFile"],
+    }
 
 
 def bytes_read() -> int:
-    """Bytes that this process has had fetched from the disk."""
+    """Bytes that the system has fetched from the disk for this process."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
 
 
 def measure(timed: list[Callable], folders: list[Path]) -> dict:
-    """Time and reading of all calls, each from the cold disk, and memory; the answer's sha256."""
-    looks, done = [memory()], threading.Event()
+    """Time, bytes read and memory of all calls, each from a cold disk; the sha256 of the result."""
+    readings, stopped = [memory()], threading.Event()
 
     def watch():
-        while not done.wait(OFTEN):
-            looks.append(memory())
+        while not stopped.wait(INTERVAL):
+            readings.append(memory())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -259,17 +266,17 @@ def measure(timed: list[Callable], folders: list[Path]) -> dict:
     try:
         for call in timed:
             forget(folders)
-            began = time.perf_counter()
+            start = time.perf_counter()
             answer = call()
-            seconds += time.perf_counter() - began
+            seconds += time.perf_counter() - start
     finally:
-        done.set()
+        stopped.set()
     result = {
         "seconds": round(seconds, 3),
         "read_gb": round((bytes_read() - before) / 1e9, 3),
         "peak_gb": round(memory()["peak"], 3),
-        "own_gb": round(max(look["own"] for look in looks), 3),
-        "mapped_gb": round(max(look["mapped"] for look in looks), 3),
+        "own_gb": round(max(each["own"] for each in readings), 3),
+        "mapped_gb": round(max(each["mapped"] for each in readings), 3),
     }
     if isinstance(answer, torch.Tensor):
         bits = answer.contiguous().view(torch.int16).numpy().tobytes()

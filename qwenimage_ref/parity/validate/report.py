@@ -1,4 +1,4 @@
-"""What validation says: rows that judge, a table as they come, and one JSON file at the end."""
+"""The report of a validation: rows with a verdict, a printed table, and one JSON file."""
 
 import dataclasses
 import json
@@ -24,13 +24,13 @@ class Row:
 
     stage: str
     what: str
-    value: float  # the largest relative difference, unless `what` says otherwise
+    value: float  # the largest relative difference, unless `what` names another measure
     bound: float
     ok: bool
     seconds: float
-    cosine: float | None = None  # of the outputs of both, the lowest
-    parts_at: str = ""  # the first official module at which ours and the reference part
-    tensors: tuple[str, ...] = ()  # those of that module which the two folders hold differently
+    cosine: float | None = None  # the lowest similarity of an output of ours and the reference's
+    parts_at: str = ""  # the first official module at which ours and the reference differ
+    tensors: tuple[str, ...] = ()  # those of that module that differ between the two folders
 
     def __str__(self):
         cosine = "" if self.cosine is None else f"{self.cosine:.7f}"
@@ -40,48 +40,50 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Where ours and the reference part, and whether the weights or the arithmetic differ."""
+        """Where ours and the reference differ first, and whether by weights or by arithmetic."""
         if not self.parts_at:
             return f"{self.what}: {self.value:.2g}, the bound is {self.bound:.2g}"
+        first = f"they differ first at {self.parts_at}"
         if self.tensors:
-            return f"they part at {self.parts_at}: the folders differ in {', '.join(self.tensors)}"
-        if self.cosine is None:  # no network
-            return f"they part at {self.parts_at}"
-        return f"they part at {self.parts_at}, of equal weights: the arithmetic differs"
+            return f"{first}: the folders differ in {', '.join(self.tensors)}"
+        if self.cosine is None:  # not a network
+            return first
+        return f"{first}, with equal weights: the arithmetic differs"
 
 
-class Found(NamedTuple):
-    """What a trace of two networks comes to."""
+class Summary(NamedTuple):
+    """The result of a trace in three numbers."""
 
-    value: float  # the largest relative difference of all its tensors
-    cosine: float  # of the outputs
+    value: float  # the largest relative difference of any tensor
+    cosine: float  # the lowest similarity of an output
     parts_at: str  # official name of the first module out of tolerance, or ""
 
 
-def found(traced: Trace, path: str = "") -> Found:
+def summary(traced: Trace, path: str = "") -> Summary:
     """path: the official name of the module that was traced; "" for a whole network."""
     value = largest(row.relative for row in traced.rows)
     lowest = -largest(-cosine(a, b) for a, b in zip(*traced.outputs))
     names = [path] if path else []
     if traced.first and traced.first.name != "output":
         names.append(traced.first.name)
-    return Found(value, lowest, (".".join(names) or "the output") if traced.first else "")
+    return Summary(value, lowest, (".".join(names) or "the output") if traced.first else "")
 
 
 def largest(values: Iterable[float]) -> float:
-    """The largest of several differences; NaN is larger than any."""
+    """The largest of several differences; NaN counts as larger than any number."""
     return max(values, key=lambda value: (math.isnan(value), value), default=0.0)
 
 
 def cosine(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Cosine similarity of two tensors of one shape, as vectors."""
     a, b = ours.cpu().double().flatten(), theirs.cpu().double().flatten()
     return (a @ b / (a.norm() * b.norm())).item()
 
 
-class Judge:
-    """Makes the rows of one stage and takes the time of each.
+class RowBuilder:
+    """Builds the rows of one stage; a row's time runs from the row before it.
 
-    differing: says which tensors of an official module the two folders hold differently.
+    differing: returns the tensors of an official module that differ between the two folders.
     """
 
     def __init__(self, stage: str, differing: Callable[[str], list[str]] = lambda module: []):
@@ -92,21 +94,21 @@ class Judge:
         ok = value <= bound if ok is None else ok  # careful: NaN is not <= anything
         return Row(self.stage, what, value, bound, ok, self.begin - begin, **more)
 
-    def worst(self, what: str, several: list[Found], bound: float) -> Row:
-        """One row for the worst of several traces; it names the first that is out of tolerance."""
-        parts_at = next((one.parts_at for one in several if one.parts_at), "")
+    def worst(self, what: str, summaries: list[Summary], bound: float) -> Row:
+        """One row for the worst of several traces, naming the first module out of tolerance."""
+        parts_at = next((one.parts_at for one in summaries if one.parts_at), "")
         return self.row(
             what,
-            largest(one.value for one in several),
+            largest(one.value for one in summaries),
             bound,
-            cosine=-largest(-one.cosine for one in several),
+            cosine=-largest(-one.cosine for one in summaries),
             parts_at=parts_at,
             tensors=tuple(self.differing(parts_at)) if parts_at else (),
         )
 
 
 def write(rows: list[Row], about: dict, file: Path) -> None:
-    """One JSON file: the verdict, every row, and where and with what they were computed."""
+    """Write the JSON file: the verdict, every row, and the machine, versions and command."""
     failed = [row for row in rows if not row.ok]
     result = {
         "ok": not failed,
@@ -121,7 +123,7 @@ def write(rows: list[Row], about: dict, file: Path) -> None:
 
 
 def _rounded(row: dict) -> dict:
-    """Three digits of every number, but nine of a cosine."""
+    """The row with three digits in each number and nine in the cosine."""
     digits = {"value": 3, "seconds": 3, "cosine": 9}
     short = {k: float(f"{row[k]:.{n}g}") for k, n in digits.items() if row[k] is not None}
     # JSON has no NaN

@@ -1,9 +1,9 @@
 """`qwenimage validate`: every stage of a checkpoint, ours beside diffusers and transformers.
 
-Ours and the reference are built from the files a layer at a time, so 6 GB of memory are enough for
-the official model. Each stage is fed the reference's own numbers: two programs that run free part
-by rounding alone, and agree by chance. What no picture depends on, which is the vision tower,
-lm_head, the convolutions over time and the taps that meet no frame, is looked at by `verify` alone.
+Both are built from the files a layer at a time, so 6 GB of memory suffice for the official model.
+Each stage starts from the reference's numbers, because rounding alone drives two free runs apart.
+Tensors that no picture depends on (the vision tower, lm_head, the convolutions over time and the
+taps that never meet a frame) are checked by `verify` only.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from ...pictures import to_input
 from ...posters.draw import Scene, Shape, caption, draw, sample_scene
 from ..tolerances import within
 from . import report
+from .checkpoints import Checkpoints
 from .public_numbers import colour_gate, published_fit, velocity_gate
 from .report import Row
-from .sides import Sides
 from .stages import (
     STEP,
     picture_stage,
@@ -36,47 +36,47 @@ from .stages import (
 )
 
 POSTER = Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of")
-OTHERS = 4  # posters more, for the gate that looks at colours
+OTHERS = 4  # additional posters for the comparison of colours
 NEGATIVE = " "
-LARGEST = 256  # pixels: the side of what is validated, unless the model wants smaller pictures
+SIDE = 256  # pixels of the pictures, unless the model recommends smaller ones
 
 
 @torch.no_grad()
 def validate(
-    sides: Sides,
+    checkpoints: Checkpoints,
     example: tuple[Image.Image, str] | None = None,
     hash: bool = False,
     official: bool = False,
     picture: bool = False,
 ) -> Iterator[Row]:
-    """Yields a row for each comparison, in the order of the model's own data flow.
+    """Yields a row for each comparison, in the order of the model's data flow.
 
-    example: a picture and its caption; None: a poster. hash: read every byte, too. official: the
-    weights are released ones, so published numbers must come out; asked of Qwen-Image-2512 anyway.
-    picture: paint a whole one with both. Raises CheckpointError for a folder that is not whole.
+    example: a picture and its caption; None: a poster. hash: also read every byte. official: also
+    compare with published numbers, which is done for Qwen-Image-2512 in any case. picture: also
+    paint a whole picture with both. Raises CheckpointError for a folder that is not whole.
     """
-    recommended = read_model_index(sides.ours).get("sample_size", LARGEST)
-    side = min(recommended, LARGEST)
+    recommended = read_model_index(checkpoints.ours).get("sample_size", SIDE)
+    side = min(recommended, SIDE)
     img, prompt = example or (poster(POSTER), caption(POSTER))
     img = to_tensor(img, side)
-    published = yield from verify_stage(sides, hash)
+    published = yield from verify_stage(checkpoints, hash)
     prompts = [prompt, NEGATIVE]
-    ids = yield from tokenizer_stage(sides, prompts)
-    states = yield from text_stage(sides, ids)
-    (ours, theirs), latents = yield from vae_stage(sides, img)
+    ids = yield from tokenizer_stage(checkpoints, prompts)
+    states = yield from text_stage(checkpoints, ids)
+    (ours, theirs), latents = yield from vae_stage(checkpoints, img)
     if official or published:
         scenes = [sample_scene(seed, word_share=0) for seed in range(OTHERS)]
         others = [to_tensor(poster(scene), side) for scene in scenes]
-        several = torch.cat([img, *others]).to(sides.device, sides.dtype)
+        several = torch.cat([img, *others]).to(checkpoints.device, checkpoints.dtype)
         yield from colour_gate(ours, several, published_fit(), within("latent rgb"))
-    step = yield from schedule_stage(sides, latents)
-    velocities = yield from stack_stage(sides, step, states)
+    step = yield from schedule_stage(checkpoints, latents)
+    velocities = yield from stack_stage(checkpoints, step, states)
     if official or published:
         sigma = step.scheduler.sigmas[STEP].item()
         yield from velocity_gate(velocities[0][0], step.target, sigma)
-    yield from step_stage(sides, step, velocities)
+    yield from step_stage(checkpoints, step, velocities)
     if picture:
-        yield from picture_stage(sides, prompts, states, theirs, side)
+        yield from picture_stage(checkpoints, prompts, states, theirs, side)
 
 
 def poster(scene: Scene) -> Image.Image:
@@ -84,7 +84,7 @@ def poster(scene: Scene) -> Image.Image:
 
 
 def to_tensor(picture: Image.Image, side: int) -> torch.Tensor:
-    """A picture's middle square, `side` pixels wide, as (1, 3, side, side) in [-1, 1]."""
+    """The central square of a picture, resized, as (1, 3, side, side) in [-1, 1]."""
     smaller = min(picture.size)
     left, top = ((length - smaller) // 2 for length in picture.size)
     square = picture.convert("RGB").crop((left, top, left + smaller, top + smaller))
@@ -92,14 +92,16 @@ def to_tensor(picture: Image.Image, side: int) -> torch.Tensor:
 
 
 def run(folder: Path, record: Path, reference=None, dtype="float32", device="cpu", **more) -> bool:
-    """What the command does: a table as it comes, then a JSON file. Returns whether all is well."""
-    diffusers.utils.logging.set_verbosity_error()  # they comment on config files
+    """Print the table row by row, then write the JSON file. Returns whether all rows are ok."""
+    diffusers.utils.logging.set_verbosity_error()  # both libraries comment on config files
     transformers.utils.logging.set_verbosity_error()
-    torch.backends.cudnn.allow_tf32 = False  # else convolutions on a GPU have ten bits
-    sides = Sides(folder, reference or folder, getattr(torch, dtype), torch.device(device))
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions on a GPU round to ten bits
+    checkpoints = Checkpoints(
+        folder, reference or folder, getattr(torch, dtype), torch.device(device)
+    )
     rows = []
     tqdm.write(report.HEAD)
-    for row in validate(sides, **more):
+    for row in validate(checkpoints, **more):
         rows.append(row)
         tqdm.write(str(row))
     other = reference.name if reference else "the same files"

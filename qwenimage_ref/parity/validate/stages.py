@@ -1,6 +1,6 @@
-"""The stages of `qwenimage validate`: each feeds ours what the reference is fed, and judges.
+"""The stages of `qwenimage validate`. Each gives ours and the reference the reference's inputs.
 
-A stage yields its rows as it goes, and returns what the next is fed: the reference's numbers.
+A stage yields its rows and returns the reference's numbers, which are the input of the next stage.
 """
 
 import json
@@ -23,95 +23,96 @@ from ...sampler import euler_step, guide, model_time, pack, sigmas
 from ...tokenizer import T2I, Tokenizer
 from ..tolerances import within
 from ..trace import difference, trace
-from .report import Judge, found, largest
-from .sides import Pair, Sides, Walk, stack_pair, text_pair, their_whole_stack, vae_pair
+from .checkpoints import Checkpoints
+from .layerwise import LayerwiseRun
+from .pairs import Pair, stack_pair, text_pair, their_whole_stack, vae_pair
+from .report import RowBuilder, largest, summary
 
 GOLDEN = ROOT / "tests" / "golden" / "tokens.json"
-LONGEST, DROPPED = 34 + 1024, 34  # tokens: what upstream reads of a prompt, and the template's
-STEPS, STEP = 20, 14  # of the schedule, and the one that is taken: at 256x256 from sigma .38
+LONGEST, DROPPED = 34 + 1024, 34  # tokens: the limit of template and prompt; the template's alone
+STEPS, STEP = 20, 14  # in the schedule; the one compared, which starts at sigma 0.38 at 256x256
 GUIDANCE = 4.0
 PICTURE_STEPS = 8
 
 
-def verify_stage(sides: Sides, hash: bool):
-    """The layout of both folders -> whether ours is a release whose files are published"""
-    judge = Judge("verify")
-    for folder in dict.fromkeys((sides.theirs, sides.ours)):
+def verify_stage(checkpoints: Checkpoints, hash: bool):
+    """The layout of both folders -> whether ours is a release whose hashes are published"""
+    builder = RowBuilder("verify")
+    for folder in dict.fromkeys((checkpoints.theirs, checkpoints.ours)):
         report = verify(folder, hash)
         if not report.ok:
             raise CheckpointError(
-                f"{len(report.findings)} things are wrong with {folder}: "
-                f"{shorten(report.findings)}; `qwenimage verify` says the same in full"
+                f"{folder} must be whole, got {len(report.findings)} findings: "
+                f"{shorten(report.findings)}; `qwenimage verify` lists them all"
             )
         what = f"{len(report.files)} files, {report.bytes:,} bytes, findings"
-        yield judge.row(what, len(report.findings), 0)
-    sides.demand_one_form()
-    return report.published  # of ours, which come last
+        yield builder.row(what, len(report.findings), 0)
+    checkpoints.demand_same_layout()
+    return report.published  # the last report is about our folder
 
 
 # -- words ----------------------------------------------------------------------------------------
 
 
-def tokenizer_stage(sides: Sides, prompts: list[str]):
+def tokenizer_stage(checkpoints: Checkpoints, prompts: list[str]):
     """Golden prompts and others through both tokenizers -> the reference's ids of `prompts`"""
-    judge = Judge("tokenizer")
-    if not GOLDEN.is_file():
-        raise CheckpointError(
-            f"{GOLDEN.name} with the golden prompts is in the repository; run from a clone of it"
-        )
+    builder = RowBuilder("tokenizer")
     cases = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"].values()
     published = {_text(case): case["t2i_full_ids"] for case in cases if "prompt" in case}
-    ours = Tokenizer.load(sides.ours / "tokenizer")
-    theirs = AutoTokenizer.from_pretrained(sides.theirs / "tokenizer", local_files_only=True)
+    ours = Tokenizer.load(checkpoints.ours / "tokenizer")
+    folder = checkpoints.theirs / "tokenizer"
+    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     def row(what, texts, expected):
         wrong = [text for text, ids in zip(texts, expected) if ours.encode_prompt(text) != ids]
         parts_at = f"the prompt {wrong[0][:40]!r}" if wrong else ""
-        return judge.row(what, len(wrong), within("tokens"), parts_at=parts_at)
+        return builder.row(what, len(wrong), within("tokens"), parts_at=parts_at)
 
     texts = [*published, *prompts]
-    filled = [T2I.format(text) for text in texts]
-    expected = [theirs(text, max_length=LONGEST, truncation=True).input_ids for text in filled]
+    templated = [T2I.format(text) for text in texts]
+    expected = [theirs(text, max_length=LONGEST, truncation=True).input_ids for text in templated]
     yield row(f"{len(texts)} prompts, those with other ids", texts, expected)
-    if ours.encode_prompt("") == published[""]:  # it is the official vocabulary
+    if ours.encode_prompt("") == published[""]:  # only the official vocabulary has these ids
         yield row(f"{len(published)} prompts, other ids than published", *zip(*published.items()))
     return expected[-len(prompts) :]
 
 
 def _text(case: dict) -> str:
-    """The prompt of a golden case; a long one is stored as what it repeats."""
+    """The prompt of a golden case; a long one is stored as a phrase and its repetitions."""
     prompt = case["prompt"]
     return prompt if isinstance(prompt, str) else prompt["repeat"] * prompt["times"]
 
 
-def text_stage(sides: Sides, prompts: list[list[int]]):
-    """Both language towers on each prompt's ids -> the reference's states, template dropped"""
-    calls = [{"ids": torch.tensor([ids], device=sides.device)} for ids in prompts]
-    judge = Judge("text states", partial(sides.differing, "text_encoder"))
-    outputs = yield from _walk(judge, "text layer", sides.dtype, text_pair(sides), calls)
+def text_stage(checkpoints: Checkpoints, prompts: list[list[int]]):
+    """Both language towers on each prompt's ids -> the reference's states without the template"""
+    calls = [{"ids": torch.tensor([ids], device=checkpoints.device)} for ids in prompts]
+    builder = RowBuilder("text states", partial(checkpoints.differing, "text_encoder"))
+    pair = text_pair(checkpoints)
+    outputs = yield from _layerwise(builder, "text layer", checkpoints.dtype, pair, calls)
     return [theirs[:, DROPPED:] for _, theirs in outputs]
 
 
 # -- pictures -------------------------------------------------------------------------------------
 
 
-def vae_stage(sides: Sides, img: torch.Tensor):
+def vae_stage(checkpoints: Checkpoints, img: torch.Tensor):
     """A picture (1, 3, H, W) encoded, its latents decoded -> both VAEs, the reference's latents"""
-    ours, theirs = vae_pair(sides)
-    judge = Judge("vae", partial(sides.differing, "vae"))
+    ours, theirs = vae_pair(checkpoints)
+    builder = RowBuilder("vae", partial(checkpoints.differing, "vae"))
 
-    def traced(what: str, inputs: dict):
-        bound = within(f"vae {what}", sides.dtype)
-        one = trace(ours, theirs, inputs, bound)
-        # other kernels: inside, last bits are magnified and die down again, so the output is judged
-        inside = within("vae inside", sides.dtype)
-        kept = [row for row in one.rows if row.name == "output" or not row.relative <= inside]
-        one = replace(one, rows=kept)
-        return one.outputs[1][0], judge.worst(f"{what}, every module", [found(one)], bound)
+    def compare(what: str, inputs: dict):
+        bound = within(f"vae {what}", checkpoints.dtype)
+        traced = trace(ours, theirs, inputs, bound)
+        # other kernels: inside the VAE rounding errors grow and shrink again, so modules have a
+        # wider bound than the output
+        inside = within("vae inside", checkpoints.dtype)
+        judged = [row for row in traced.rows if row.name == "output" or not row.relative <= inside]
+        row = builder.worst(f"{what}, every module", [summary(replace(traced, rows=judged))], bound)
+        return traced.outputs[1][0], row
 
-    mean, row = traced("encode", {"img": img.to(sides.device, sides.dtype)})
+    mean, row = compare("encode", {"img": img.to(checkpoints.device, checkpoints.dtype)})
     yield row
-    _, row = traced("decode", {"z": mean})
+    _, row = compare("decode", {"z": mean})
     yield row
     return (ours, theirs), ours.normalize(mean)
 
@@ -125,76 +126,81 @@ class Step:
 
     scheduler: FlowMatchEulerDiscreteScheduler
     x: torch.Tensor  # (1, I, 64) noisy latents
-    time: torch.Tensor  # (1,) what the transformer is told
+    time: torch.Tensor  # (1,) the transformer's time argument
     grids: list
-    target: torch.Tensor  # (1, I, 64) noise - latents: what a perfect transformer would answer
+    target: torch.Tensor  # (1, I, 64) noise - latents, the velocity of a perfect transformer
 
 
-def schedule_stage(sides: Sides, latents: torch.Tensor):
-    """Latents (1, C, h, w) -> the Step from them, noised"""
-    judge = Judge("sampler")
-    config = SchedulerConfig.from_json(sides.ours / "scheduler" / "scheduler_config.json")
-    theirs = _scheduler(sides)
+def schedule_stage(checkpoints: Checkpoints, latents: torch.Tensor):
+    """Latents (1, C, h, w) -> the Step that starts from them with noise"""
+    builder = RowBuilder("sampler")
+    file = checkpoints.ours / "scheduler" / "scheduler_config.json"
+    theirs = _scheduler(checkpoints)
     _, C, h, w = latents.shape
-    numbers = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-    shift = calculate_shift(h * w // 4, *(theirs.config[name] for name in numbers))
+    names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+    shift = calculate_shift(h * w // 4, *(theirs.config[name] for name in names))
     theirs.set_timesteps(sigmas=np.linspace(1, 1 / STEPS, STEPS), mu=shift)
-    off = difference(sigmas(STEPS, h * w // 4, config), theirs.sigmas)[0]
-    yield judge.row(f"{STEPS + 1} noise levels, absolute", off, within("sigmas"))
+    ours = sigmas(STEPS, h * w // 4, SchedulerConfig.from_json(file))
+    off = difference(ours, theirs.sigmas)[0]
+    yield builder.row(f"{STEPS + 1} noise levels, absolute", off, within("sigmas"))
 
-    sigma = theirs.sigmas[STEP].to(sides.device)
+    sigma = theirs.sigmas[STEP].to(checkpoints.device)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     noise = noise.to(latents)
-    noisy = ((1 - sigma) * latents.float() + sigma * noise.float()).to(sides.dtype)
+    noisy = ((1 - sigma) * latents.float() + sigma * noise.float()).to(checkpoints.dtype)
     x = QwenImagePipeline._pack_latents(noisy, 1, C, h, w)
-    time = theirs.timesteps[STEP].to(sides.device, sides.dtype) / 1000
+    time = theirs.timesteps[STEP].to(checkpoints.device, checkpoints.dtype) / 1000
     off = largest([difference(pack(noisy), x)[0], difference(model_time(sigma, x.dtype), time)[0]])
-    yield judge.row("tokens and the time that is told, absolute", off, within("times bf16"))
+    yield builder.row("tokens and the time argument, absolute", off, within("times bf16"))
     return Step(theirs, x, time.expand(1), [(1, h // 2, w // 2)], pack(noise - latents))
 
 
-def stack_stage(sides: Sides, step: Step, states: list[torch.Tensor]):
+def stack_stage(checkpoints: Checkpoints, step: Step, states: list[torch.Tensor]):
     """Both transformers on each prompt's states -> pairs of velocities, ours and the reference's"""
     shared = {"img": step.x, "sigma": step.time, "grids": step.grids}
     calls = [shared | {"txt": txt} for txt in states]
-    judge = Judge("stack", partial(sides.differing, "transformer"))
-    return (yield from _walk(judge, "block", sides.dtype, stack_pair(sides), calls))
+    builder = RowBuilder("stack", partial(checkpoints.differing, "transformer"))
+    pair = stack_pair(checkpoints)
+    return (yield from _layerwise(builder, "block", checkpoints.dtype, pair, calls))
 
 
-def step_stage(sides: Sides, step: Step, velocities: list[tuple]):
+def step_stage(checkpoints: Checkpoints, step: Step, velocities: list[tuple]):
     """Guidance and one Euler step on the velocities with and without the prompt."""
-    judge = Judge("guided step")
+    builder = RowBuilder("guided step")
     (our_cond, cond), (our_uncond, uncond) = velocities
     ours = guide(our_cond, our_uncond, GUIDANCE)
     # the formula of diffusers' pipeline
     combined = uncond + GUIDANCE * (cond - uncond)
     theirs = combined * (cond.norm(dim=-1, keepdim=True) / combined.norm(dim=-1, keepdim=True))
-    bound = within("guided step", sides.dtype)
-    yield judge.row("guided velocity, ours running free", difference(ours, theirs)[1], bound)
-    levels = step.scheduler.sigmas[STEP : STEP + 2].to(sides.device)
+    bound = within("guided step", checkpoints.dtype)
+    yield builder.row("guided velocity, ours running free", difference(ours, theirs)[1], bound)
+    levels = step.scheduler.sigmas[STEP : STEP + 2].to(checkpoints.device)
     ours = euler_step(step.x, ours, *levels)
     time = step.scheduler.timesteps[STEP]
     theirs = step.scheduler.step(theirs, time, step.x, return_dict=False)[0]
-    yield judge.row("one Euler step along it", difference(ours, theirs)[1], bound)
+    yield builder.row("one Euler step along it", difference(ours, theirs)[1], bound)
 
 
-def picture_stage(sides: Sides, prompts: list[str], states: list[torch.Tensor], vae, side: int):
-    """A whole picture, both running free from one seed: kernels that round otherwise part them.
+def picture_stage(checkpoints: Checkpoints, prompts: list[str], states, vae, side: int):
+    """A whole picture by both, running free from one seed, so that rounding errors accumulate.
 
-    Ours streams its weights; the reference has its own VAE and states of the prompts.
+    Ours streams its weights; the reference has its own VAE and its own states of the prompts.
     """
-    judge = Judge("picture")
-    pipe = QwenImage.from_pretrained(sides.ours, sides.dtype, sides.device, stream=True)
-    made = pipe(*prompts, GUIDANCE, side, side, PICTURE_STEPS, seed=0)[0]
-    ours = np.asarray(made) / 255
-    pipe = QwenImagePipeline(_scheduler(sides), vae, None, None, their_whole_stack(sides))
+    builder = RowBuilder("picture")
+    pipe = QwenImage.from_pretrained(
+        checkpoints.ours, checkpoints.dtype, checkpoints.device, stream=True
+    )
+    picture = pipe(*prompts, GUIDANCE, side, side, PICTURE_STEPS, seed=0)[0]
+    ours = np.asarray(picture) / 255
+    stack = their_whole_stack(checkpoints)
+    pipe = QwenImagePipeline(_scheduler(checkpoints), vae, None, None, stack)
     pipe.set_progress_bar_config(disable=True)
     cond, uncond = states
     theirs = pipe(
         prompt_embeds=cond,
-        prompt_embeds_mask=torch.ones(cond.shape[:2], device=sides.device),
+        prompt_embeds_mask=torch.ones(cond.shape[:2], device=checkpoints.device),
         negative_prompt_embeds=uncond,
-        negative_prompt_embeds_mask=torch.ones(uncond.shape[:2], device=sides.device),
+        negative_prompt_embeds_mask=torch.ones(uncond.shape[:2], device=checkpoints.device),
         true_cfg_scale=GUIDANCE,
         height=side,
         width=side,
@@ -203,36 +209,37 @@ def picture_stage(sides: Sides, prompts: list[str], states: list[torch.Tensor], 
         output_type="np",
     ).images[0]
     psnr = -10 * np.log10(np.mean((ours - theirs) ** 2))
-    off, bound = np.abs(ours - theirs).mean().item(), within("picture", sides.dtype)
-    yield judge.row(f"{PICTURE_STEPS} free steps prove little: {psnr:.1f} dB, mean", off, bound)
+    off, bound = np.abs(ours - theirs).mean().item(), within("picture", checkpoints.dtype)
+    yield builder.row(f"{PICTURE_STEPS} free steps prove little: {psnr:.1f} dB, mean", off, bound)
 
 
-def _scheduler(sides: Sides) -> FlowMatchEulerDiscreteScheduler:
-    folder = sides.theirs / "scheduler"
+def _scheduler(checkpoints: Checkpoints) -> FlowMatchEulerDiscreteScheduler:
+    folder = checkpoints.theirs / "scheduler"
     return FlowMatchEulerDiscreteScheduler.from_pretrained(folder, local_files_only=True)
 
 
-# -- walking --------------------------------------------------------------------------------------
+# -- layer by layer -------------------------------------------------------------------------------
 
 
-def _walk(judge: Judge, name: str, dtype: torch.dtype, pair: Pair, calls: list[dict]):
+def _layerwise(builder: RowBuilder, name: str, dtype: torch.dtype, pair: Pair, calls: list[dict]):
     """Before the layers, every layer, after them, and the whole -> both outputs of each call
 
-    name: of a layer in the table of tolerances; the whole is there under the name of the stage.
+    name: the layers' entry in the table of tolerances; the whole has that of the stage.
     """
     bound, word = within(name, dtype), name.split()[-1]
-    walk, every = Walk(pair, calls, bound), []
+    run, every = LayerwiseRun(pair, calls, bound), []
     shown = {0, pair.depth // 2, pair.depth - 1}
-    yield judge.worst(f"before the {word}s", [found(one) for one in walk.enter()], bound)
-    for i in tqdm(range(pair.depth), desc=judge.stage, unit=word, leave=False, disable=None):
-        single = Judge(judge.stage, judge.differing)
-        step = [found(one, f"{pair.layers}.{i}") for one in walk.step(i)]
-        every += step
+    before = [summary(traced) for traced in run.before_layers()]
+    yield builder.worst(f"before the {word}s", before, bound)
+    for i in tqdm(range(pair.depth), desc=builder.stage, unit=word, leave=False, disable=None):
+        single = RowBuilder(builder.stage, builder.differing)
+        layer = [summary(traced, f"{pair.path}.{i}") for traced in run.layer(i)]
+        every += layer
         if i in shown:
-            yield single.worst(f"{word} {i}", step, bound)
-    yield judge.worst(f"all {pair.depth} {word}s, fed the reference's input", every, bound)
-    traces, outputs = walk.leave()
-    yield judge.worst(f"after the {word}s", [found(one) for one in traces], bound)
+            yield single.worst(f"{word} {i}", layer, bound)
+    yield builder.worst(f"all {pair.depth} {word}s, fed the reference's input", every, bound)
+    traces, outputs = run.after_layers()
+    yield builder.worst(f"after the {word}s", [summary(traced) for traced in traces], bound)
     off = largest(difference(ours, theirs)[1] for ours, theirs in outputs)
-    yield judge.row("the whole, ours running free", off, within(judge.stage, dtype))
+    yield builder.row("the whole, ours running free", off, within(builder.stage, dtype))
     return outputs
