@@ -82,7 +82,7 @@ def compare(ours: dict, theirs: dict, tolerance: float = 1e-5, mask=None) -> Tra
             ]
             if pairs:
                 rows.append(min(pairs, key=lambda row: (math.isnan(row.relative), row.relative)))
-    return Trace(rows, tolerance, (our_tensors["output"], their_tensors["output"]))
+    return Trace(rows, tolerance, (ours["output"], theirs["output"]))
 
 
 def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str) -> None:
