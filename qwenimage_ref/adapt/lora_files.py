@@ -147,7 +147,9 @@ def _layers(path: Path, keys: list[str], shapes: dict, partial: bool):
 
 
 def _readable(tensor: torch.Tensor) -> torch.Tensor:
-    """float8 as bfloat16, which holds every value of it: torch computes nothing in float8."""
+    """float8 as bfloat16, which holds all its values and can be computed in; float64 as float32."""
+    if tensor.dtype == torch.float64:
+        return tensor.float()  # careful: before anything is checked, it may become infinite here
     one_byte = tensor.is_floating_point() and tensor.dtype.itemsize == 1
     return tensor.to(torch.bfloat16) if one_byte else tensor
 
