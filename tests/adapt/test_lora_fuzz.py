@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from qwenimage_ref.adapt import lora
 from qwenimage_ref.adapt.lora_files import read_adapter
-from qwenimage_ref.files import ITEM_BYTES
+from qwenimage_ref.checkpoint.headers import ITEM_BYTES
 
 SHAPES = lora.layer_shapes(model())
 LAYERS = ("transformer_blocks.0.attn.to_q", "transformer_blocks.1.img_mlp.net.2", "txt_norm")
