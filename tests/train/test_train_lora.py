@@ -83,13 +83,11 @@ def test_the_other_weights_are_their_formulas():
     torch.testing.assert_close(flow.loss_weight("cosmap", sigma), torch.tensor(cosmap))
 
 
-@pytest.mark.parametrize("draw_wrongly", [
-    lambda: flow.draw_sigma("cosine", 1, torch.Generator()),
-    lambda: flow.loss_weight("cosine", torch.ones(1)),
-])  # fmt: skip
-def test_an_unknown_rule_is_refused(draw_wrongly):
-    with pytest.raises(ValueError, match="is called 'cosine'; there are"):
-        draw_wrongly()
+def test_an_unknown_distribution_or_weighting_is_refused():
+    with pytest.raises(ValueError, match="sigma must be one of uniform, .* got 'cosine'"):
+        flow.draw_sigma("cosine", 1, torch.Generator())
+    with pytest.raises(ValueError, match="weighting must be one of none, .* got 'cosine'"):
+        flow.loss_weight("cosine", torch.ones(1))
 
 
 def test_padded_states_are_masked_and_equal_ones_are_not():
@@ -294,6 +292,14 @@ def test_pictures_that_cannot_be_used_are_said_by_the_command(posters, tmp_path,
     assert "1 of 4 examples cannot be used" in capsys.readouterr().err
     assert command(posters, tmp_path, "--skip-bad", "--steps", "1") == 0
     assert capsys.readouterr().err.count("note: left out, broken.png cannot be used") == 1
+
+
+def test_what_a_kill_left_of_the_adapter_is_removed_at_the_next_start(posters, tmp_path):
+    left, other = tmp_path / ".my.safetensors.0123abcd", tmp_path / ".my.safetensors.backup"
+    for file in (left, other):
+        file.write_bytes(b"half")
+    assert command(posters, tmp_path, "--data", str(tmp_path / "none")) == 2
+    assert not left.exists() and other.exists()
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_continues(posters, tmp_path, capsys):
