@@ -1,7 +1,7 @@
 """Docstrings that begin with shapes, such as `(B, I, D), (B, T, D) -> (B, I, D)`, tell the truth.
 
 Inputs are made from the left side of each docstring, all sizes distinct, and what comes out is
-compared with the right side. CASES says how each is called; one that is missing fails a test.
+compared with the right side. helpers/shape_cases.py says how each is called.
 """
 
 import ast
@@ -11,208 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from helpers import shape_cases
+from helpers.shape_cases import SIZES
 
-from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
-from qwenimage_ref.adapt import lora
-from qwenimage_ref.conditions import Branch
-from qwenimage_ref.config import (
-    MMDiTConfig,
-    SchedulerConfig,
-    TextEncoderConfig,
-    VAEConfig,
-    VisionConfig,
-)
-from qwenimage_ref.formats import fp8, gguf, gguf_blocks
-from qwenimage_ref.train import distill, flow
-from qwenimage_ref.train import lora as lora_training
-
-PACKAGE = Path(mmdit.__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "qwenimage_ref"
 OTHER_LETTERS = {"posters", "pocket", "evaluate", "course", "cli", "pictures"}
-
-# the letters of a shape; a case may give one another size, or name sizes of its own
-SIZES = {
-    "...": (13, 11),  # any leading dimensions
-    "B": 2, "T": 5, "I": 21, "S": 26, "R": 10, "H": 3, "K": 24, "D": 72, "Dt": 40,
-    "C": 16, "h": 6, "w": 14, "N": 60, "steps": 9, "height": 84, "width": 140,
-}  # fmt: skip
-GRID = (1, 3, 7)  # I = 21 tokens, of latents with h = 6 and w = 14
-VISION_GRID = (1, 6, 10)  # N = 60 patches, of 84x140 pixels
-
-MMDIT = MMDiTConfig(
-    num_layers=2,
-    num_attention_heads=SIZES["H"],
-    attention_head_dim=SIZES["K"],
-    joint_attention_dim=SIZES["Dt"],
-    axes_dims_rope=(4, 8, 12),
-)
-TEXT = TextEncoderConfig(
-    num_hidden_layers=2,
-    hidden_size=SIZES["D"],
-    num_attention_heads=SIZES["H"],
-    num_key_value_heads=1,
-    intermediate_size=50,
-    vocab_size=97,
-    mrope_section=(5, 4, 3),
-)
-VISION = VisionConfig(
-    depth=2,
-    hidden_size=SIZES["D"],
-    num_heads=SIZES["H"],
-    intermediate_size=50,
-    out_hidden_size=40,
-    fullatt_block_indexes=(1,),
-)
-SMALL_VAE = VAEConfig(base_dim=4)
-D, H, K, C = (SIZES[letter] for letter in "DHKC")
-PIXELS = {"H": 48, "W": 112}  # of a picture; elsewhere H counts heads
-PICTURE = Image.new("RGB", (140, 84))
-
-transformer = mmdit.MMDiT(MMDIT)
-edit_2511 = mmdit.MMDiT(MMDiTConfig.from_dict(MMDIT.to_dict() | {"zero_cond_t": True}))
-autoencoder = vae.VAE(SMALL_VAE)
-painter = pipeline.QwenImage(
-    None, None, transformer, autoencoder, SchedulerConfig.official(), recommended={}
-)
-
-
-def turns(count: int):
-    """The rotation of `count` tokens that turns nothing."""
-    return torch.ones(count, K // 2, dtype=torch.complex64)
-
-
-def still(x):
-    """Cosine and sine, (B, 1, T, K) each, that turn nothing."""
-    cos = torch.ones(len(x), 1, x.shape[1], K)
-    return cos, torch.zeros_like(cos)
-
-
-packed = gguf.GGUFLinear(torch.ones(10, 34, dtype=torch.uint8), "Q8_0", None)
-pair = lora.Pair(torch.ones(4, 24), torch.ones(10, 4), alpha=2.0)
-difference = lora.Difference(torch.ones(10, 24), torch.ones(10))
-
-
-in_fp8 = fp8.Fp8Linear(torch.nn.Linear(128, 10), scale=(10, 2, 1))
-in_fp8.load_state_dict(
-    dict(zip(("weight", "scale"), fp8.quantize_fp8(torch.rand(10, 128), "block")))
-    | {"bias": torch.rand(10)},
-    assign=True,
-)
-
-
-def case(call, sizes=None, **more):
-    """How to call what has a signature, with tensors made from it, and sizes other than SIZES."""
-    return call, SIZES | (sizes or {}) | more
-
-
-CASES = {
-    "formats.gguf.GGUFLinear": case(packed, {"in": 32, "out": 10}),
-    "formats.gguf_blocks.decode": case(lambda x: gguf_blocks.decode(x.byte(), "Q8_0"), n=3),
-    "formats.gguf_blocks.encode": case(lambda x: gguf_blocks.encode(x, "Q8_0"), n=3),
-    "adapt.lora_layers.Difference.forward": case(difference, {"in": 24, "out": 10}),
-    "adapt.lora_layers.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
-    "adapt.lora_layers.Pair.forward": case(pair, {"in": 24, "out": 10}),
-    "formats.fp8.Fp8Linear": case(in_fp8, {"in": 128, "out": 10}),
-    "formats.fp8.quantize_fp8": case(
-        lambda w: fp8.quantize_fp8(w, "row")[0], {"in": 128, "out": 10}
-    ),
-    "formats.fp8.unpack_fp8": case(
-        lambda w: fp8.unpack_fp8(w, None, torch.float32), {"in": 128, "out": 10}
-    ),
-    "checkpoint.packed_linear.PackedLinear": case(packed, {"in": 32, "out": 10}),
-    "checkpoint.packed_linear.PackedLinear.unpacked": case(
-        lambda: packed.unpacked(torch.float32), {"in": 32, "out": 10}
-    ),
-    "mmdit.RMSNorm": case(mmdit.RMSNorm(D)),
-    "mmdit.layer_norm": case(mmdit.layer_norm),
-    "mmdit.modulate": case(mmdit.modulate),
-    "mmdit.TimestepEmbedder": case(mmdit.TimestepEmbedder(D)),
-    "mmdit.TimeTextEmbed": case(mmdit.TimeTextEmbed(D, additional_row=True)),
-    "mmdit.Modulation": case(mmdit.Modulation(D)),
-    "mmdit.GELUProjection": case(mmdit.GELUProjection(D)),
-    "mmdit.MLP": case(mmdit.MLP(D)),
-    "mmdit.JointAttention": case(
-        lambda img, txt: mmdit.JointAttention(D, H)(img, txt, turns(21), turns(5))
-    ),
-    "mmdit.Block": case(
-        lambda img, txt, temb: mmdit.Block(D, H)(
-            img, txt, temb, turns(21), turns(5), times=torch.arange(21) % 10
-        )
-    ),
-    "mmdit.FinalNorm": case(mmdit.FinalNorm(D)),
-    "mmdit.MMDiT.forward": case(
-        lambda img, txt, sigma: transformer(img, txt, sigma, [GRID, (1, 3, 4)]), I=33, I_target=21
-    ),
-    "mmdit.MMDiT.rotations": case(lambda: transformer.rotations([GRID], 5)),
-    "mmdit.MMDiT.times": case(lambda sigma: edit_2511.times(sigma, 15, 21), B=3, R=2),
-    "rope.positions": case(lambda: rope.positions([GRID], 5)),
-    "rope.rotations": case(lambda pos: rope.rotations(pos, MMDIT.axes_dims_rope)),
-    "rope.rotate": case(lambda x, angle: rope.rotate(x, torch.polar(torch.ones(()), angle))),
-    "sampler.pack": case(sampler.pack),
-    "sampler.unpack": case(lambda tokens: sampler.unpack(tokens, 3, 7)),
-    "sampler.sigmas": case(lambda: sampler.sigmas(9, 21, SchedulerConfig.official())),
-    "sampler.model_time": case(lambda sigma: sampler.model_time(sigma, torch.bfloat16)),
-    "sampler.euler_step": case(sampler.euler_step),
-    "sampler.guide": case(lambda cond, uncond: sampler.guide(cond, uncond, 4.0)),
-    "train.flow.sample_sigma": case(lambda: flow.sample_sigma(2, 3.0, torch.Generator())),
-    "train.distill.rollout": case(
-        lambda noise, txt: distill.rollout(transformer, noise, txt, torch.tensor([1.0, 0.5, 0.0])),
-        {"4C": 64},
-    ),
-    "train.distill.distill_loss": case(
-        lambda *inputs: distill.distill_loss(transformer, *inputs, torch.tensor([1.0, 0.0]))
-    ),
-    "train.lora.padded": case(lambda state: lora_training.padded([state[:3], state])),
-    "train.flow.draw_sigma": case(lambda: flow.draw_sigma("uniform", 2, torch.Generator())),
-    "train.flow.loss_weight": case(lambda sigma: flow.loss_weight("bell", sigma)),
-    "train.flow.flow_step": case(lambda *inputs: flow.flow_step(transformer, *inputs)),
-    "vae.channels_last": case(vae.channels_last),
-    "vae.Norm": case(vae.Norm(C)),
-    "vae.ResBlock": case(vae.ResBlock(9, 10), C_in=9, C_out=10),
-    "vae.Attention": case(vae.Attention(C)),
-    "vae.MidBlock": case(vae.MidBlock(C)),
-    "vae.Downsample": case(vae.Downsample(C, in_time=True)),
-    "vae.UpConv": case(vae.UpConv(C)),
-    "vae.UpConv.plain": case(vae.UpConv(C).plain),
-    "vae.Upsample": case(vae.Upsample(C, in_time=True)),
-    "vae.UpBlock": case(vae.UpBlock(9, 10, 2, upsample=True, in_time=True), C_in=9, C_out=10),
-    "vae.Encoder": case(autoencoder.encoder, PIXELS),
-    "vae.Decoder": case(autoencoder.decoder, PIXELS),
-    "vae.VAE.encode": case(autoencoder.encode, PIXELS),
-    "vae.VAE.decode": case(autoencoder.decode, PIXELS),
-    "vae.VAE.normalize": case(autoencoder.normalize),
-    "vae.VAE.denormalize": case(autoencoder.denormalize),
-    "text_encoder.RMSNorm": case(text_encoder.RMSNorm(D, 1e-6)),
-    "text_encoder.rotation_table": case(lambda p: text_encoder.rotation_table(p, TEXT)),
-    "text_encoder.rotate_half": case(text_encoder.rotate_half),
-    "text_encoder.Attention": case(lambda x: text_encoder.Attention(TEXT)(x, *still(x))),
-    "text_encoder.MLP": case(text_encoder.MLP(TEXT)),
-    "text_encoder.Layer": case(lambda x: text_encoder.Layer(TEXT)(x, *still(x))),
-    "text_encoder.TextEncoder.forward": case(lambda x: text_encoder.TextEncoder(TEXT)(x.long())),
-    "text_encoder.TextEncoder._causal": case(text_encoder.TextEncoder._causal),
-    "vision.resize_pil": case(lambda: vision.resize_pil(PICTURE, 40, 30), height=40, width=30),
-    "vision.resize_uint8": case(lambda: vision.resize_uint8(PICTURE, 40, 30), height=40, width=30),
-    "vision.cut_patches": case(lambda pixels: vision.cut_patches(pixels, VISION)),
-    "vision.preprocess": case(lambda: vision.preprocess(PICTURE, VISION), rows=6, cols=10),
-    "vision.coordinates": case(lambda: vision.coordinates([VISION_GRID], VISION)),
-    "vision.angles": case(lambda place: vision.angles(place, K)),
-    "vision.rotate": case(vision.rotate),
-    "vision.RMSNorm": case(vision.RMSNorm(D)),
-    "vision.PatchEmbed": case(vision.PatchEmbed(VISION)),
-    "vision.Attention": case(
-        lambda x: vision.Attention(D, H)(x, torch.zeros(60, K // 2), lengths=[36, 24])
-    ),
-    "vision.MLP": case(vision.MLP(D, 50)),
-    "vision.Block": case(
-        lambda x: vision.Block(VISION)(x, torch.zeros(60, K // 2), lengths=[36, 24])
-    ),
-    "vision.Merger": case(vision.Merger(VISION), {"D of the language tower": 40}),
-    "vision.Vision.forward": case(lambda x: vision.Vision(VISION)(x, [VISION_GRID]), D=40),
-    "pipeline.QwenImage.noise": case(lambda: painter.noise(2, 48, 112, seed=0)),
-    "pipeline.QwenImage.denoise": case(
-        lambda x: painter.denoise(x, torch.tensor([1.0, 0.5, 0]), Branch(torch.zeros(2, 5, 40)))
-    ),
-}
 
 
 # -- reading docstrings ---------------------------------------------------------------------------
@@ -296,18 +100,14 @@ def check(line: str, call, sizes: dict) -> None:
 # -- the tests ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SIGNATURES)
 def test_what_comes_out_has_the_shapes_that_the_docstring_says(name):
     for line in variants(SIGNATURES[name]):
-        check(line, *CASES[name])
-
-
-def test_every_docstring_with_shapes_has_a_case():
-    assert sorted(SIGNATURES.keys() - CASES.keys()) == []
+        check(line, *shape_cases.case_of(name))
 
 
 def test_every_case_has_a_docstring_with_shapes():
-    assert sorted(CASES.keys() - SIGNATURES.keys()) == []
+    assert sorted(shape_cases.names() - SIGNATURES.keys()) == []
 
 
 @pytest.mark.parametrize(
