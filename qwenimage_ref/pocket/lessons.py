@@ -1,4 +1,4 @@
-"""The painter's lessons: their posters, the wording of their captions, their recipes."""
+"""What the painter is taught: which posters, in which words, by which recipe."""
 
 import functools
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..posters.draw import Scene, loosened, reworded, sample_scene
 from ..train.loop import Recipe
 
-WORD_SHARE = 0.7  # share of the training posters; spelling takes longest
+WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Lesson:
         return sample_scene(seed, word_share=self.word_share, lengths=self.lengths)
 
     def scenes(self) -> frozenset[Scene]:
-        """The scenes of all its posters."""
+        """All that its pictures show."""
         return frozenset(self.scene(number) for number in range(self.posters))
 
     def prompt(self, number: int) -> str:
@@ -57,5 +57,5 @@ LESSONS = {
 
 @functools.cache
 def trained_scenes() -> frozenset[Scene]:
-    """Every scene in the painter's training pictures."""
+    """Every scene that the painter's training pictures show."""
     return frozenset().union(*(lesson.scenes() for lesson in LESSONS.values()))

@@ -19,6 +19,7 @@ from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.posters.draw import caption
 from qwenimage_ref.posters.read import score
 from qwenimage_ref.repository import ROOT
+from tests.helpers.pixels import painted
 
 FEW = 4  # steps; half of the notebook's, which asserts the same bounds
 every_corner = pytest.mark.parametrize("corner", CORNERS, ids=lambda corner: corner.name)
@@ -191,8 +192,10 @@ def test_where_no_widget_can_be_the_quiz_is_words():
     assert board._repr_mimebundle_()["text/plain"].startswith("2 pictures, each with a list")
 
 
-def test_a_chart_has_a_bar_for_every_distance_and_opens_no_figure():
-    distances = {"velocity sign": 7.0, "exact GELU": 72.0}
-    shown = plant.chart(distances, {"velocity sign"}, "two bars of 7 and 72 dB")
-    assert shown.alt == "two bars of 7 and 72 dB"
+def test_a_bar_is_as_long_as_its_distance_and_says_by_its_colour_whether_a_picture_shows_it():
+    distances = {"velocity sign": 18.0, "exact GELU": 72.0}
+    shown = plant.chart(distances, {"velocity sign"}, "two bars of 18 and 72 dB")
+    assert painted(shown, "text") == pytest.approx(4 * painted(shown, "image"), rel=0.1)
+    far = plant.chart({"last bits": 90.0}, set(), "one bar behind the line", bound=80)
+    assert painted(far, "joint") > 0 == painted(far, "text")
     assert plant.plt.get_fignums() == []

@@ -1,24 +1,11 @@
 """Charts show what they are given, in the course's colours."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from qwenimage_ref.course import charts
-from qwenimage_ref.course.show import PALETTE
 from qwenimage_ref.evaluate.intervals import interval
-
-
-def pixels(shown) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(shown.data)).convert("RGB")).astype(int)
-
-
-def painted(shown, role: str) -> int:
-    """How many pixels are within 12 of a colour of the palette."""
-    colour = [int(PALETTE[role][i : i + 2], 16) for i in (1, 3, 5)]
-    return int((np.abs(pixels(shown) - colour).max(-1) <= 12).sum())
+from tests.helpers.pixels import painted, pixels, where
 
 
 def test_a_bar_is_as_long_as_its_share():
@@ -28,8 +15,7 @@ def test_a_bar_is_as_long_as_its_share():
 
 def test_bars_keep_their_order_from_the_top():
     shown = charts.bars({"all": interval(10, 10), "none": interval(0, 10)}, "two bars, one empty")
-    colour = [int(PALETTE["light"][i : i + 2], 16) for i in (1, 3, 5)]
-    rows = np.nonzero((np.abs(pixels(shown) - colour).max(-1) <= 12).any(1))[0]
+    rows = np.nonzero(where(shown, "light").any(1))[0]
     assert rows.mean() < len(pixels(shown)) / 2
 
 
@@ -38,9 +24,8 @@ def test_a_difference_stands_on_its_side_of_nothing_and_its_interval_is_drawn():
         row = {"difference": difference, "low": difference - 0.1, "high": difference + 0.1}
         even = {"difference": 0.0, "low": -0.5, "high": 0.5}
         shown = charts.differences({"a": row, "even": even}, 0.05, "two differences and their bars")
-        colour = [int(PALETTE["image"][i : i + 2], 16) for i in (1, 3, 5)]
-        found = np.nonzero(np.abs(pixels(shown) - colour).max(-1) <= 12)
-        upper = found[1][found[0] < found[0].mean()]
+        rows, columns = np.nonzero(where(shown, "image"))
+        upper = columns[rows < rows.mean()]
         return upper.mean(), np.ptp(upper)
 
     (left, wide), (right, wide_too) = places(-0.3), places(0.3)

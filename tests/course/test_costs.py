@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from qwenimage_ref.course.figures.nested_bars import Bar, Slice
 from qwenimage_ref.mmdit import MMDiT, Modulation
 from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
+from tests.helpers.pixels import painted, pixels, where
 
 TEXT = TextEncoderConfig(
     num_hidden_layers=3, hidden_size=48, num_attention_heads=6, num_key_value_heads=2,
@@ -123,10 +125,16 @@ def test_the_slices_of_a_bar_share_its_width():
     assert HALF.spans() == {"a": (0, 0.75), "b": (0.75, 1)}
 
 
-def test_bars_are_described_and_leave_no_figure_open():
-    shown = nested_bars.bars([HALF, Bar("b", (Slice("c", 2000, named=False),))], "b is a quarter")
-    assert shown.alt == "b is a quarter" and shown.data
-    assert plt.get_fignums() == []
+def test_a_slice_is_as_wide_as_its_share_and_opens_to_the_whole_width():
+    slices = (Slice("a", 3, "text", named=False), Slice("b", 1, "image", named=False))
+    opened = Bar("b", (Slice("c", 2000, "accent", named=False),))
+    shown = nested_bars.bars([Bar("all", slices, "b"), opened], "b is a quarter of all")
+    three, one, whole = (
+        where(shown, role, opacity=1 / 3).sum(1).max() for role in ("text", "image", "accent")
+    )
+    assert three == pytest.approx(3 * one, rel=0.05)
+    assert whole == pytest.approx(three + one, rel=0.05)
+    assert shown.alt == "b is a quarter of all" and plt.get_fignums() == []
 
 
 def test_a_bar_cannot_open_what_it_does_not_have():
@@ -142,8 +150,19 @@ def test_large_amounts_are_said_shortly(amount, words):
     assert nested_bars.short(amount) == words
 
 
-def test_the_chart_of_the_ledger_is_described():
-    assert cost_slider.chart("the ledger in two charts").alt == "the ledger in two charts"
+def test_the_bars_of_a_pass_are_as_long_as_its_operations():
+    shown = cost_slider.chart("the costs in two charts")
+    left = where(shown, "joint")[:, : pixels(shown).shape[1] // 3]  # without the legend
+    lengths = left.sum(1)
+    runs = np.split(lengths, np.nonzero(lengths == 0)[0])
+    rows = [run.max() for run in runs if run.max(initial=0) > 10]
+    blocks = [
+        costs.block_flops(3072, costs.image_tokens(*size), 64)["matrices"] for size in costs.SIZES
+    ]
+    drawn, expected = rows[-len(blocks) :], [count / max(blocks) for count in blocks]
+    assert [row / max(drawn) for row in drawn] == pytest.approx(expected, rel=0.05)
+    assert painted(shown, "image") > 0 and painted(shown, "text") > 0
+    assert shown.alt == "the costs in two charts"
 
 
 # ---- the napkin

@@ -16,6 +16,7 @@ from qwenimage_ref.course.publish import build, environment
 from qwenimage_ref.pocket import first_grid
 from qwenimage_ref.posters.draw import Scene, Shape, caption, draw
 from qwenimage_ref.posters.read import read
+from tests.helpers import pixels
 
 MUTANTS = sorted((Path(__file__).parents[1] / "mutants").glob("ex_*/*.py"))
 RED_CIRCLE = Scene("white", (Shape("circle", "red"),), "large")
@@ -139,9 +140,9 @@ def test_a_grid_shows_each_picture_under_its_caption():
     assert shown.alt == "six red circles"
     picture = opened(shown.data).convert("RGB")
     assert picture.width == 4 * 256 + 3 * 8
-    pixels = np.asarray(picture)
-    assert (pixels[: picture.height - 2 * 256 - 16] < 100).any(), "ink of the caption"
-    middle = pixels[picture.height - 128, 128 + 264]
+    levels = np.asarray(picture)
+    assert (levels[: picture.height - 2 * 256 - 16] < 100).any(), "ink of the caption"
+    middle = levels[picture.height - 128, 128 + 264]
     assert np.abs(middle - np.array((220.0, 40, 40))).max() < 8, "the sixth is a red circle"
 
 
@@ -197,21 +198,30 @@ def test_data_that_is_missing_is_named():
         show.data_file("nothing")
 
 
-def test_a_flow_drawing_is_described_and_leaves_no_figure_open():
+def test_a_flow_drawing_has_its_boxes_in_their_places_and_colours_joined_by_arrows():
     boxes = [
-        flow_charts.Box("a", "1", 0),
-        flow_charts.Box("b", "2", 1),
-        flow_charts.Box("c", "3", 1, 1),
+        flow_charts.Box("", "", 0, role="text"),
+        flow_charts.Box(" ", "", 1, role="joint"),
+        flow_charts.Box("  ", "", 1, 1, role="image"),
     ]
-    shown = flow_charts.flow(boxes, [("a", "b"), ("b", "c")], ("b", "twice"), "a leads to b and c")
-    assert shown.alt == "a leads to b and c"
-    assert opened(shown.data).mode == "P"
-    assert plt.get_fignums() == []
+    arrows, loop, alt = [("", " "), (" ", "  ")], (" ", ""), "a leads to b, and b to itself and c"
+    shown = flow_charts.flow(boxes, arrows, loop, alt)
+    middles = {
+        role: [axis.mean() for axis in np.nonzero(pixels.where(shown, role))]
+        for role in ("text", "joint", "image")
+    }
+    rows, columns = zip(*middles.values())
+    assert abs(rows[0] - rows[1]) < 5 and rows[2] > rows[1] + 100
+    assert abs(columns[1] - columns[2]) < 5 and columns[0] < columns[1] - 100
+    without = flow_charts.flow(boxes, [], loop, alt)
+    assert pixels.painted(shown, "ink") > 1.5 * pixels.painted(without, "ink")
+    assert shown.alt == alt and plt.get_fignums() == []
 
 
 def test_the_way_from_prompt_to_picture_needs_a_word_for_every_station():
     holds = {name: "8" for name, *_ in flow_charts.STATIONS}
-    assert flow_charts.text_to_image(holds, "20 steps", "from prompt to picture").data
+    shown = flow_charts.text_to_image(holds, "20 steps", "from prompt to picture")
+    assert min(pixels.painted(shown, role) for role in ("text", "joint", "image", "noise")) > 100
     holds.pop("vae")
     with pytest.raises(KeyError, match="vae"):
         flow_charts.text_to_image(holds, "20 steps", "from prompt to picture")

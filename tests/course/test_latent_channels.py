@@ -10,6 +10,7 @@ from PIL import Image
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.course.figures import latent_channels as course
 from qwenimage_ref.vae import VAE
+from tests.helpers.pixels import painted, pixels, spots
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,12 @@ def test_where_no_widget_can_be_the_sliders_are_words(vae):
     assert bundle["text/plain"].startswith("sliders for a latent channel")
 
 
-def test_the_channels_are_drawn_and_described():
-    assert course.channels(random(3, 4, 4), "three squares").alt == "three squares"
+def test_a_channel_is_orange_above_zero_blue_below_and_white_at_zero():
+    latents = torch.tensor([3.0, -3.0, 0.0])[:, None, None].expand(3, 4, 4)
+    shown = course.channels(latents, "an orange, a blue and a white square")
+    ((above,), (below,)) = spots(shown, "image"), spots(shown, "text")
+    assert above < below < pixels(shown).shape[1] * 2 / 3
+    assert painted(shown, "image") == pytest.approx(painted(shown, "text"), rel=0.02)
+    assert painted(shown, "text") > 1000
+    assert shown.alt == "an orange, a blue and a white square"
     assert plt.get_fignums() == []

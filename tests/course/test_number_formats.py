@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref.course.figures import number_formats
+from tests.helpers.pixels import painted
 
 
 def test_the_bits_of_a_number_are_sign_exponent_and_fraction():
@@ -51,21 +52,37 @@ def test_rounding_costs_half_a_step_until_the_exponents_run_out():
     )
 
 
-def test_every_figure_is_drawn_and_described():
+def test_every_figure_is_drawn_in_its_colours():
     w = torch.linspace(-1, 1, 64)
     errors = {f"transformer_blocks.{i}.{n}": 0.1 for i in range(2) for n in ("img_mod.1", "b")}
     score = {"low": 0.1, "share": 0.5, "high": 0.9}
     row = {"bytes": 9e6, "scene": score, "word": score}
-    figures = [
-        number_formats.switches(0.1, "bits of a number"),
-        number_formats.rounding(["bfloat16"], range(-3, 3), "errors by size"),
-        number_formats.weights_on_grids({"two": (w, {"plain": w[::7]})}, "weights on a grid"),
-        number_formats.blocks(w[:32], {"a": (w[:32], w[:4]), "b": (w[:32], w[:4])}, "blocks of 32"),
-        number_formats.layer_errors({"bf16": errors, "fp8": errors}, "errors by layer"),
-        number_formats.quality({"a, b": row, "c": row | {"bytes": 4e6}}, "scores over bytes"),
-    ]
-    for shown in figures:
-        assert shown.data.startswith(b"\x89PNG") and len(shown.alt) >= 10
+    grids = {"two": (w, {"plain": w[::7]})}
+    unpacked = {name: (w[:32].roll(1), w[:4]) for name in "ab"}
+    series = {"bf16": errors, "fp8": {name: 0.3 for name in errors}}
+    scores = {"a, b": row, "c": row | {"bytes": 4e6}}
+    figures = {
+        number_formats.rounding(["bfloat16"], range(-3, 3), "errors by size"): ("ink",),
+        number_formats.weights_on_grids(grids, "weights on a grid"): ("light", "ink"),
+        number_formats.blocks(w[:32], unpacked, "blocks of 32"): ("wrong", "text"),
+        number_formats.layer_errors(series, "errors by layer"): ("ink", "text"),
+        number_formats.quality(scores, "scores over bytes"): ("text", "image"),
+    }
+    for shown, roles in figures.items():
+        counts = {role: painted(shown, role) for role in roles}
+        assert min(counts.values()) > 10, (shown.alt, counts)
+
+
+def test_a_switch_has_a_full_cell_for_every_bit_that_is_one():
+    shown = number_formats.switches(-0.1, "bits of a number in four kinds")
+    ones = dict.fromkeys(("wrong", "text", "image"), 0)
+    for name in number_formats.KINDS:
+        for role, bits in zip(ones, number_formats.pattern(-0.1, name)):
+            ones[role] += bits.count("1")
+    cells = {role: painted(shown, role, opacity=0.85) for role in ones}
+    for role, count in ones.items():
+        share = count / sum(ones.values())
+        assert cells[role] / sum(cells.values()) == pytest.approx(share, rel=0.1), role
 
 
 def shelf() -> number_formats.FormatSlider:

@@ -1,13 +1,16 @@
 """Cells about the official files: the same with and without them, and never another result."""
 
 import json
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
 from qwenimage_ref.course import stored_results
+from qwenimage_ref.repository import ROOT
 
+RESULTS = {path.stem: path for path in (ROOT / "data" / "official_runs").glob("*.json")}
 RESULT = {"tokens": [3, 5], "scale": 0.25, "words": "一个", "bias": True}
 
 
@@ -211,7 +214,18 @@ def test_looking_for_a_part_never_reaches_for_the_network(here, monkeypatch, cap
     assert capsys.readouterr().err == ""
 
 
+def test_every_cell_about_the_official_files_has_its_stored_result_and_every_result_its_cell():
+    sources = sorted((ROOT / "notebooks" / "src").glob("*.py"))
+    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    names = re.findall(r'stored_results\.run\(\s*"([a-z0-9_]+)"', text)
+    assert len(names) == text.count("stored_results.run(") > 15
+    patterns = [f"{name}\\w+" if name.endswith("_") else name for name in names]
+    assert [name for name in patterns if not any(re.fullmatch(name, r) for r in RESULTS)] == []
+    assert [r for r in RESULTS if not any(re.fullmatch(name, r) for name in patterns)] == []
+
+
 def test_every_stored_result_can_be_shown():
-    for file in (Path(__file__).parents[2] / "data" / "official_runs").glob("*.json"):
+    assert len(RESULTS) > 15
+    for file in RESULTS.values():
         content = json.loads(file.read_text(encoding="utf-8"))
         assert {"result", "part", "official", "date", "versions", "commit"} <= content.keys(), file

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from qwenimage_ref.course.figures import text_attention
+from tests.helpers.pixels import painted, spots, where
 
 TOKENS = ["<|im_start|>", " a", "\n", " <b>", " "]
 
@@ -54,7 +55,28 @@ def test_where_no_widget_can_be_the_sliders_are_words():
     assert bundle["text/plain"].startswith("sliders for layer and token")
 
 
-def test_the_drawings_are_described_and_leave_no_figure_open():
-    assert text_attention.last_token(TOKENS, maps(), 2, "all heads alike").alt == "all heads alike"
-    assert text_attention.every_head(maps(), 2, "six triangles").alt == "six triangles"
+def whole(token: int):
+    """(L, H, T, T): every token gives all its attention to one."""
+    shares = torch.zeros(3, 2, len(TOKENS), len(TOKENS))
+    shares[..., token] = 1
+    return shares
+
+
+def test_the_last_token_s_attention_is_dark_at_the_token_that_it_looks_at():
+    drawn = [
+        text_attention.last_token(TOKENS, whole(token), 2, "one dark column") for token in (0, 4)
+    ]
+    # the darkest colour of the scale is also the letters', so their share of both is the same
+    first, last = (where(shown, "ink").sum(0) for shown in drawn)
+    assert int((first - last).argmax()) < int((last - first).argmax())
+    (cut,), (cut_too,) = (spots(shown, "wrong") for shown in drawn)
+    assert int((first - last).argmax()) < cut == cut_too < int((last - first).argmax())
+    assert drawn[0].alt == "one dark column" and plt.get_fignums() == []
+
+
+def test_every_head_has_its_map_with_a_line_at_the_cut():
+    shown = text_attention.every_head(whole(0), 2, "six maps with a dark column")
+    assert len(spots(shown, "wrong")) >= 2, "a line in each of two columns of maps"
+    empty = text_attention.every_head(0 * whole(0), 2, "six maps without a dark column")
+    assert painted(shown, "ink") > painted(empty, "ink") + 6 * 500
     assert plt.get_fignums() == []

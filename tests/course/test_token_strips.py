@@ -10,6 +10,7 @@ from qwenimage_ref.course import answers, check, show
 from qwenimage_ref.course.figures import merge_trees, token_strips
 from qwenimage_ref.posters.draw import caption, sample_scene
 from qwenimage_ref.tokenizer import Tokenizer
+from tests.helpers.pixels import painted
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,14 @@ def test_a_picture_of_strips_is_described_and_leaves_no_figure_open(pocket):
     }
     assert token_strips.picture(rows, "two rows of cells").alt == "two rows of cells"
     assert plt.get_fignums() == []
+
+
+def test_a_cell_of_a_strip_is_as_wide_as_its_bytes():
+    def area(count):
+        row = {"": [[7, "20" * count]]}  # spaces, so that only ids and signs stand on the colour
+        return painted(token_strips.picture(row, "one token of spaces"), "light", opacity=0.4)
+
+    assert area(8) == pytest.approx(4 * area(2), rel=0.25)
 
 
 def test_a_row_that_would_be_too_small_to_read_is_refused(pocket):
@@ -123,8 +132,17 @@ def test_a_label_is_text_where_the_bytes_are_ascii():
 
 def test_a_picture_of_trees_is_described_and_leaves_no_figure_open(ranks):
     words = {"blue": merge_trees.grow(" blue", ranks), "two tokens": merge_trees.grow("cat", ranks)}
-    assert merge_trees.picture(words, "two merge trees").alt == "two merge trees"
-    assert plt.get_fignums() == []
+    shown = merge_trees.picture(words, "two merge trees")
+    assert shown.alt == "two merge trees" and plt.get_fignums() == []
+    assert painted(shown, "text") > 0, "the merges"
+
+
+def test_a_letter_alone_has_no_merge_and_two_that_join_have_one():
+    letter, pair = (
+        merge_trees.picture({"": [tree]}, "a small tree") for tree in ("a", [7, "a", "b"])
+    )
+    assert painted(letter, "noise") > 0 == painted(letter, "text")
+    assert painted(pair, "text") > 0 and painted(pair, "noise") > 1.5 * painted(letter, "noise")
 
 
 # ---- the exercises

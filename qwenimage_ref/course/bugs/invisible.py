@@ -54,7 +54,7 @@ UNSEEN = (
     Corner(
         "no shift",
         "the noise levels fall evenly, whatever the size of the picture",
-        (Change("sampler.sigmas", "    s = shift / (shift + (1 / s - 1))\n", ""),),
+        (Change("sampler.sigmas", "        s = shift / (shift + (1 / s - 1))\n", ""),),
         42,
         "tests/model/test_sampler.py::test_sigmas_are_the_published_ones",
         shows=False,

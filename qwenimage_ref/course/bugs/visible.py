@@ -23,7 +23,7 @@ TIME = (
         "counts",
         (Change("sampler.model_time", "1000 * sigma)", "1000 * (1 - sigma))"),),
         18,
-        "tests/model/test_sampler.py::test_the_network_is_told_the_sigma_itself_in_float32",
+        "tests/model/test_sampler.py::test_the_float32_time_of_the_network_is_the_sigma_itself",
     ),
     Corner(
         "time never × 1000",
@@ -37,7 +37,7 @@ TIME = (
         "the loop multiplies by 1000, and so does the network",
         (Change("sampler.model_time", " / 1000", ""),),
         16,
-        "tests/model/test_sampler.py::test_the_network_is_told_the_sigma_itself_in_float32",
+        "tests/model/test_sampler.py::test_the_float32_time_of_the_network_is_the_sigma_itself",
     ),
 )
 
