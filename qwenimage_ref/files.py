@@ -3,11 +3,14 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import stat
 import threading
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 LONGEST_JSON = 16_000_000  # bytes; an official header has under 200,000
 
@@ -79,10 +82,24 @@ def partial_file(path: Path):
 
 @contextlib.contextmanager
 def whole_file(path: Path):
-    """Yields a temporary path beside `path` that takes its name only if the block succeeds."""
+    """Yields a temporary path beside `path` that takes its name only if the block succeeds.
+
+    Raises OSError, one line, where the disk is full; safetensors' own error counts as one.
+    """
     with partial_file(path) as partial:
-        yield partial
+        try:
+            yield partial
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written ({error}); make room there") from None
         os.replace(partial, path)
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what killed processes left of `partial_file(path)`."""
+    left = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{8}")
+    for other in path.parent.iterdir():
+        if left.fullmatch(other.name):
+            other.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

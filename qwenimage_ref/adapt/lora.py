@@ -172,7 +172,7 @@ def load(
     if not math.isfinite(scale):
         raise LoRAError(f"scale must be finite, got {scale}")
     path, device, linears = Path(file_or_folder), _device(model), named_linears(model)
-    content = read_adapter(path, _shapes(model), partial)
+    content = read_adapter(path, layer_shapes(model), partial)
 
     def placed(tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else tensor.to(device)
@@ -262,7 +262,7 @@ def _demand_unmerged(model: nn.Module) -> None:
         raise LoRAError("the model's adapters are merged into its weights; unmerge them first")
 
 
-def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+def layer_shapes(model: nn.Module) -> dict[str, torch.Size]:
     """{official name: shape of the weight} of all layers that an adapter may change."""
     norms = {n: layer for n, layer in named_layers(model).items() if isinstance(layer, RMSNorm)}
     shapes = {name: norm.weight.shape for name, norm in norms.items()}

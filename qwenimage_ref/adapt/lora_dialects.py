@@ -30,7 +30,7 @@ PREFIXES = {  # longest first: one may begin another
     "lora_unet_": "kohya/musubi",
     "pipe.dit.": "DiffSynth",
 }
-MOST_PREFIXES, LONGEST_KEY = 3, 400
+MOST_PREFIXES = 3  # before one name; files in use have two at most
 # names that torch.compile, DDP, FSDP and activation checkpointing put around a module
 WRAPPERS = re.compile(
     r"(?:^|(?<=\.))module\.|_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)[._]"
@@ -123,7 +123,7 @@ def why_unused(keys: list[str], shapes) -> str:
     for mark, method in OTHER_METHODS.items():
         if any(mark in key for key in keys):
             return f"it has parts of another method, {method} ({shorten(keys)}), which is not read"
-    bare = [WRAPPERS.sub("", key[:LONGEST_KEY]).removeprefix("base_model.model.") for key in keys]
+    bare = [WRAPPERS.sub("", key).removeprefix("base_model.model.") for key in keys]
     if any(key.startswith(TEXT_ENCODER) for key in bare):
         return (
             f"it adapts the text encoder ({shorten(keys)}); only adapters of the transformer "

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..checkpoint.headers import PICKLES, open_file, read_header
 from ..files import shorten, whole_file
-from .lora_dialects import LONGEST_KEY, Key, LoRAError, both_spellings, owners, why_unused
+from .lora_dialects import Key, LoRAError, both_spellings, owners, why_unused
 from .lora_settings import Settings, number, settings_of_config, settings_of_header
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -42,10 +42,10 @@ def read_adapter(path: Path, shapes: dict[str, torch.Size], partial: bool = Fals
     the same layer; at least one layer must remain.
     """
     file = _tensors_of(path)
-    keys = list(read_header(file))
+    header = read_header(file)
     with open_file(file) as opened:
-        layers, left_out, first = _layers(path, keys, shapes, partial)
-        settings = _settings(path, opened.metadata() or {})
+        layers, left_out, first = _layers(path, list(header), shapes, partial)
+        settings = _settings(path, header.metadata)
         pairs = [name for name, parts in layers.items() if parts.keys() & {"A", "B", "B_bias"}]
         try:
             stated, idle = settings.of_layers(pairs), settings.idle(pairs)
@@ -127,10 +127,10 @@ def _layers(path: Path, keys: list[str], shapes: dict, partial: bool):
     layers: dict[str, dict[str, str]] = {}
     strange, spoiled, first = [], set(), None
     for key in keys:
-        parsed = Key.parse(key, official, shapes) if len(key) <= LONGEST_KEY else None
+        parsed = Key.parse(key, official, shapes)
         if parsed is None:
             strange.append(key)
-            spoiled |= owners(key[:LONGEST_KEY], official)
+            spoiled |= owners(key, official)
             continue
         first = first or parsed
         other = layers.setdefault(parsed.name, {}).setdefault(parsed.part, key)
@@ -147,7 +147,9 @@ def _layers(path: Path, keys: list[str], shapes: dict, partial: bool):
 
 
 def _readable(tensor: torch.Tensor) -> torch.Tensor:
-    """float8 as bfloat16, which holds every value of it: torch computes nothing in float8."""
+    """float8 as bfloat16, which holds all its values and can be computed in; float64 as float32."""
+    if tensor.dtype == torch.float64:
+        return tensor.float()  # careful: before anything is checked, it may become infinite here
     one_byte = tensor.is_floating_point() and tensor.dtype.itemsize == 1
     return tensor.to(torch.bfloat16) if one_byte else tensor
 

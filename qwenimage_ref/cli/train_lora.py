@@ -86,13 +86,14 @@ def run(options) -> None:
 
 def _demand_output(file: Path) -> None:
     """Raises ValueError or OSError unless the adapter can be written there, under that name."""
-    from ..files import partial_file
+    from ..files import partial_file, remove_partials
 
     if file.suffix != ".safetensors" or file.is_dir():
         raise ValueError(f"--to must name a .safetensors file, got {file}")
     if not file.parent.is_dir():
         raise ValueError(f"--to must name a file in a folder that exists, got {file}")
     try:
+        remove_partials(file)
         with partial_file(file) as partial:
             partial.touch()
     except OSError as error:

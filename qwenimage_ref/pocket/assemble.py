@@ -23,7 +23,7 @@ from .train import Painter
 
 RECORD = "training.json"
 RECOMMENDED = {"sample_size": SIDE, "num_inference_steps": 20}
-# Not trained: no pocket picture is read. It is there because the official folder has one.
+# An untrained vision tower: the pocket model reads no pictures, but the official folder has one.
 POCKET_VISION = VisionConfig(
     depth=1,
     hidden_size=32,
@@ -35,7 +35,7 @@ POCKET_VISION = VisionConfig(
 
 
 def write_pocket(folder: Path, vae: VAE, tokenizer: Tokenizer, painter: Painter) -> None:
-    """Write data/pocket, bf16 as the releases are, readable by diffusers as it stands."""
+    """Write data/pocket in bf16, as released weights are; diffusers reads it unchanged."""
     torch.manual_seed(0)
     stored = StoredTextEncoder(painter.text_encoder, Vision(POCKET_VISION))
     for parameter in [*stored.visual.parameters(), stored.lm_head.weight]:

@@ -1,4 +1,4 @@
-"""What the painter is taught: which posters, in which words, by which recipe."""
+"""The painter's lessons: their posters, the wording of their captions, their recipes."""
 
 import functools
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..posters.draw import Scene, loosened, reworded, sample_scene
 from ..train.loop import Recipe
 
-WORD_SHARE = 0.7  # of the training posters; spelling is what takes longest
+WORD_SHARE = 0.7  # share of the training posters; spelling takes longest
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Lesson:
         return sample_scene(seed, word_share=self.word_share, lengths=self.lengths)
 
     def scenes(self) -> frozenset[Scene]:
-        """All that its pictures show."""
+        """The scenes of all its posters."""
         return frozenset(self.scene(number) for number in range(self.posters))
 
     def prompt(self, number: int) -> str:
@@ -57,5 +57,5 @@ LESSONS = {
 
 @functools.cache
 def trained_scenes() -> frozenset[Scene]:
-    """Every scene that the painter's training pictures show."""
+    """Every scene in the painter's training pictures."""
     return frozenset().union(*(lesson.scenes() for lesson in LESSONS.values()))

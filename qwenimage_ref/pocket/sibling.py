@@ -1,9 +1,9 @@
 """A small sibling of the painter: the same classes and the same latents, trained in minutes.
 
-It paints posters without words, and is what short experiments are made on. `data/mid` holds it in
-the middle of its training, for whoever wants to see the loss fall within a minute.
+It paints posters without words and serves short experiments. `data/mid` holds it in the middle of
+its training, where the loss falls visibly within a minute.
 
-python -m qwenimage_ref.pocket.sibling     after ablations.py: data/mid, and where sixty steps lead
+python -m qwenimage_ref.pocket.sibling     after ablations.py: data/mid, and where sixty steps end
 """
 
 import argparse
@@ -25,9 +25,9 @@ from .lessons import Lesson
 from .train import POCKET_MMDIT, POCKET_TEXT, Painter, batch, encode_posters
 
 MID, BAND = DATA / "mid", DATA / "measurements" / "mid_band.json"
-TAKEN = 150  # steps of the baseline's training, after which it is shipped
-SEEDS = 8  # of the noise, that the band is measured with
-LAST = 20  # losses that count
+TAKEN = 150  # steps of the baseline's training before it is shipped
+SEEDS = 8  # seeds of the noise that the band is measured with
+LAST = 20  # losses that are averaged
 TEXT = dataclasses.replace(
     POCKET_TEXT,
     num_hidden_layers=2,
@@ -53,7 +53,7 @@ LESSON = Lesson(
     word_share=0.0,  # a word takes an hour to learn, the rest minutes
     posters=4096,  # one core encodes them in a minute
 )
-# the optimisers begin anew, so that the rate has to rise once more, and not so high
+# a gentler rate with a warm-up of its own, because the optimisers begin anew
 EXERCISE = Lesson(
     Recipe(steps=60, batch=32, lr=1e-3, muon_lr=2e-3, warmup=10, decay_from=1.0, ema=0.9),
     first=LESSON.first,
@@ -87,7 +87,7 @@ def pipeline(pipe: QwenImage, painter: Painter) -> QwenImage:
 
 
 def loss_of(painter: Painter, prefix: int, ids, mask, data, noise, sigma):
-    """What `batch` draws -> () flow-matching loss; the first `prefix` text states are dropped"""
+    """The tensors of `batch` -> () loss of flow matching, without the first `prefix` text states"""
     with torch.autocast("cpu", torch.bfloat16):
         txt = painter.text_encoder(ids)[:, prefix:]
         return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, prefix:])
@@ -100,7 +100,7 @@ def encode(vae) -> torch.Tensor:
 
 
 def go_on(painter: Painter, tokenizer, latents, steps: int = 60, seed: int = 0) -> list[float]:
-    """Train the painter `steps` steps further -> the loss of each. The seed chooses the noise."""
+    """Train the painter for `steps` more steps -> their losses. The seed chooses the noise."""
     recipe = dataclasses.replace(EXERCISE.recipe, steps=steps, seed=seed)
     lesson, losses = dataclasses.replace(EXERCISE, recipe=recipe), []
 
@@ -116,7 +116,7 @@ def go_on(painter: Painter, tokenizer, latents, steps: int = 60, seed: int = 0) 
 
 
 def band(tokenizer, latents) -> dict:
-    """Where the exercise ends: means of the last losses, four deviations to either side."""
+    """The range of the exercise's final losses: four deviations around their mean over seeds."""
     ends = []
     for seed in range(SEEDS):
         losses = go_on(load_mid(), tokenizer, latents, seed=seed)
@@ -140,9 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
     load_into(painter, options.runs / "stages" / f"{TAKEN:04d}")
     save(painter, MID, stem="painter", dtype=torch.bfloat16)
     pipe = QwenImage.from_pretrained(DATA / "pocket")
-    found = band(pipe.tokenizer, encode(pipe.vae))
-    write_record(found, BAND)
-    print(f"{MID}: written; sixty steps end between {found['low']} and {found['high']}")
+    measured = band(pipe.tokenizer, encode(pipe.vae))
+    write_record(measured, BAND)
+    print(f"{MID}: written; sixty steps end between {measured['low']} and {measured['high']}")
     return 0
 
 

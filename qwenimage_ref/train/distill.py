@@ -1,14 +1,14 @@
 """Direct distillation: a few unguided steps learn to end where many guided steps ended.
 
-The way from noise to picture is deterministic, so the same noise and prompt have one right answer,
-the teacher's. The student walks its few steps with the gradient kept through all of them.
+The trajectory from noise to picture is deterministic, so noise and prompt have one right result,
+the teacher's. The gradient runs through all of the student's few steps.
 """
 
 from ..sampler import euler_step, pack
 
 
 def rollout(mmdit, noise, txt, levels, txt_mask=None):
-    """(B, C, h, w), (B, T, Dt) -> (B, I, 4C): the packed latents at levels[-1], one step a level"""
+    """(B, C, h, w), (B, T, Dt) -> (B, I, 4C): packed latents at levels[-1], one step per level"""
     grids = [(1, noise.shape[2] // 2, noise.shape[3] // 2)]
     x = pack(noise)
     for sigma, sigma_next in zip(levels, levels[1:]):

@@ -1,4 +1,4 @@
-"""Flow matching: the objective that the MMDiT is trained with."""
+"""Flow matching: the MMDiT's training objective, its noise levels and its loss weights."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ from ..config import SchedulerConfig
 from ..sampler import pack, sigmas
 
 OFFICIAL = SchedulerConfig.official()
-# what DiffSynth trains on: 1,000 levels of one shift, e^0.8, at every size
+# DiffSynth's training levels: 1,000 of one shift, e^0.8, at every size
 TRAINING_GRID = dataclasses.replace(OFFICIAL, base_shift=0.8, max_shift=0.8)
 
 
@@ -21,13 +21,13 @@ def sample_sigma(count: int, shift: float, generator: torch.Generator):
 
 
 def shift_at(image_tokens: int) -> float:
-    """The sampler's own shift for pictures of so many tokens: 1.65 at 256, 2.3 at 6,889."""
+    """The sampler's own shift at this many image tokens: 1.65 at 256, 2.3 at 6,889."""
     unstretched = dataclasses.replace(OFFICIAL, shift_terminal=0.0)
-    half = sigmas(2, image_tokens, unstretched)[1].item()  # where the middle of the way has gone
+    half = sigmas(2, image_tokens, unstretched)[1].item()  # the middle level, shifted
     return half / (1 - half)
 
 
-SIGMAS = {  # name: drawn how, from count, generator, image tokens and a shift
+SIGMAS = {  # name: distribution, drawn from count, generator, image tokens and a shift
     "uniform": lambda count, rng, tokens, shift: torch.rand(count, generator=rng),
     "logit-normal": lambda count, rng, tokens, shift: sample_sigma(count, 1.0, rng),
     "shift": lambda count, rng, tokens, shift: sample_sigma(count, shift, rng),
@@ -36,17 +36,18 @@ SIGMAS = {  # name: drawn how, from count, generator, image tokens and a shift
 
 
 def draw_sigma(kind: str, count: int, generator, image_tokens: int = 256, shift: float = 2.2):
-    """-> (B,) noise levels, by one of the rules of the public trainers, a key of SIGMAS
+    """-> (B,) noise levels from one of the public trainers' distributions, a key of SIGMAS
 
-    "shift" uses `shift`, "qwen_shift" what the sampler uses for pictures of `image_tokens`.
+    "shift" uses `shift`, "qwen_shift" the sampler's shift at `image_tokens`. Raises ValueError for
+    an unknown kind.
     """
     if kind not in SIGMAS:
-        raise ValueError(f"no rule for sigma is called {kind!r}; there are {', '.join(SIGMAS)}")
+        raise ValueError(f"sigma must be one of {', '.join(SIGMAS)}, got {kind!r}")
     return SIGMAS[kind](count, generator, image_tokens, shift)
 
 
 def _bell(sigma):
-    """DiffSynth's default: no weight on pure noise, most in the middle, 1 on average"""
+    """DiffSynth's default: zero at pure noise, largest in the middle, 1 on average"""
     lowest, mean = _bell_numbers()
     return (torch.exp(-2 * (sigma - 0.5) ** 2) - lowest) / mean
 
@@ -68,9 +69,12 @@ WEIGHTS = {
 
 
 def loss_weight(kind: str, sigma):
-    """(B,) -> (B,) how much the loss at these noise levels counts; a key of WEIGHTS"""
+    """(B,) -> (B,) weights of the loss at these noise levels; kind: a key of WEIGHTS
+
+    Raises ValueError for an unknown kind.
+    """
     if kind not in WEIGHTS:
-        raise ValueError(f"no weighting is called {kind!r}; there are {', '.join(WEIGHTS)}")
+        raise ValueError(f"weighting must be one of {', '.join(WEIGHTS)}, got {kind!r}")
     return WEIGHTS[kind](sigma)
 
 
@@ -78,7 +82,8 @@ def flow_step(mmdit, latents, noise, sigma, txt, txt_mask=None, weight=None):
     """(B, C, h, w), (B, C, h, w), (B,), (B, T, Dt) -> () mean squared error of the velocity
 
     The path from data to noise is straight, x = (1 - sigma) data + sigma noise, so its velocity is
-    noise - data wherever one stands on it. Latents are normalised. weight: (B,), or None for 1.
+    noise - data at every sigma. Latents are normalised. weight: (B,), or None for 1. The loss is
+    computed in float32 whatever the network's type: squares of small errors vanish in 16 bits.
     """
     B, _, h, w = latents.shape
     level = sigma.view(B, 1, 1, 1).to(latents.dtype)

@@ -11,13 +11,16 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
+from helpers.full_disk import files_of_at_most
 from helpers.small_net import Net, assert_equal, network, on_meta, tensors_of
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from qwenimage_ref import files
 from qwenimage_ref.checkpoint import CheckpointError, load_into, save
 from qwenimage_ref.config import VAEConfig
-from qwenimage_ref.files import whole_file
+from qwenimage_ref.files import read_json, remove_partials, whole_file
 
 # the folder's face has a function of this name
 saving = importlib.import_module("qwenimage_ref.checkpoint.save")
@@ -218,3 +221,24 @@ def test_a_save_that_is_killed_between_names_is_never_loaded_as_a_mixture(
         save(network(seed=1), sharded)
     with pytest.raises(CheckpointError, match="no index that says what belongs together"):
         held(sharded)
+
+
+def test_a_tensor_file_that_does_not_fit_on_the_disk_is_an_error_of_one_line(tmp_path):
+    with files_of_at_most(1000), pytest.raises(OSError, match="cannot be written.*make room"):
+        with whole_file(tmp_path / "a.safetensors") as partial:
+            save_file({"a": torch.zeros(1000)}, partial)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_this_file_s_writers_left_is_removed(tmp_path):
+    names = [".a.json.0123abcd", ".a.json.0123", ".b.json.0123abcd", "a.json", ".axjson.0123abcd"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    remove_partials(tmp_path / "a.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_a_pipe_in_place_of_a_config_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(OSError, match="must be a regular file"):
+        read_json(tmp_path / "config.json")

@@ -1,9 +1,12 @@
 """Flow matching learns the right velocity at every noise level."""
 
+import math
+
 import pytest
 import torch
 
 from qwenimage_ref.sampler import euler_step, pack, unpack
+from qwenimage_ref.train import flow
 from qwenimage_ref.train.flow import flow_step, sample_sigma
 
 
@@ -94,3 +97,42 @@ def test_noise_levels_are_shifted_as_the_sampler_shifts_them():
 def test_noise_levels_depend_on_the_generator_alone():
     assert torch.equal(sigmas_of(2.0), sigmas_of(2.0))
     assert not torch.equal(sigmas_of(2.0), sigmas_of(2.0, seed=1))
+
+
+def test_the_shift_of_a_size_is_the_samplers():
+    golden = {256: 1.6487, 4096: 2.0008, 6889: 2.3033}  # the report's base sizes
+    assert {n: round(flow.shift_at(n), 4) for n in golden} == golden
+
+
+@pytest.mark.parametrize(
+    "kind, median",
+    [("uniform", 0.5), ("logit-normal", 0.5), ("shift", 3 / 4), ("qwen_shift", 0.6225)],
+)
+def test_noise_levels_are_drawn_by_this_rule(kind, median):
+    rng = torch.Generator().manual_seed(0)
+    sigma = flow.draw_sigma(kind, 40_000, rng, image_tokens=256, shift=3.0)
+    assert sigma.median().item() == pytest.approx(median, abs=0.01)
+    assert 0 < sigma.min() and sigma.max() < 1
+
+
+def test_the_bell_weighs_as_published():
+    grid = flow.sigmas(1000, 256, flow.TRAINING_GRID)[:-1]
+    weights = flow.loss_weight("bell", grid)
+    golden = {0: 0.0, 100: 0.2416, 250: 0.6485, 500: 1.3679, 750: 1.6479, 900: 1.0312, 999: 0.1037}
+    for place, weight in golden.items():
+        assert weights[place].item() == pytest.approx(weight, abs=2e-4)
+
+
+def test_the_other_weights_are_their_formulas():
+    sigma = torch.tensor([0.5, 0.25])
+    assert torch.equal(flow.loss_weight("none", sigma), torch.ones(2))
+    assert torch.equal(flow.loss_weight("sigma_sqrt", sigma), torch.tensor([4.0, 16.0]))
+    cosmap = [2 / (math.pi * 0.5), 2 / (math.pi * 0.625)]
+    torch.testing.assert_close(flow.loss_weight("cosmap", sigma), torch.tensor(cosmap))
+
+
+def test_an_unknown_distribution_or_weighting_is_refused():
+    with pytest.raises(ValueError, match="sigma must be one of uniform, .* got 'cosine'"):
+        flow.draw_sigma("cosine", 1, torch.Generator())
+    with pytest.raises(ValueError, match="weighting must be one of none, .* got 'cosine'"):
+        flow.loss_weight("cosine", torch.ones(1))

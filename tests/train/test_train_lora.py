@@ -51,47 +51,6 @@ def test_examples_are_shuffled_once_an_epoch_and_not_once_a_batch(monkeypatch):
     assert len(calls) == 2 * 3  # two epochs: each of two sizes, then the batches
 
 
-def test_the_shift_of_a_size_is_the_samplers():
-    golden = {256: 1.6487, 4096: 2.0008, 6889: 2.3033}  # the report's base sizes
-    assert {n: round(flow.shift_at(n), 4) for n in golden} == golden
-
-
-@pytest.mark.parametrize(
-    "kind, median",
-    [("uniform", 0.5), ("logit-normal", 0.5), ("shift", 3 / 4), ("qwen_shift", 0.6225)],
-)
-def test_noise_levels_are_drawn_by_this_rule(kind, median):
-    rng = torch.Generator().manual_seed(0)
-    sigma = flow.draw_sigma(kind, 40_000, rng, image_tokens=256, shift=3.0)
-    assert sigma.median().item() == pytest.approx(median, abs=0.01)
-    assert 0 < sigma.min() and sigma.max() < 1
-
-
-def test_the_bell_weighs_as_published():
-    grid = flow.sigmas(1000, 256, flow.TRAINING_GRID)[:-1]
-    weights = flow.loss_weight("bell", grid)
-    golden = {0: 0.0, 100: 0.2416, 250: 0.6485, 500: 1.3679, 750: 1.6479, 900: 1.0312, 999: 0.1037}
-    for place, weight in golden.items():
-        assert weights[place].item() == pytest.approx(weight, abs=2e-4)
-
-
-def test_the_other_weights_are_their_formulas():
-    sigma = torch.tensor([0.5, 0.25])
-    assert torch.equal(flow.loss_weight("none", sigma), torch.ones(2))
-    assert torch.equal(flow.loss_weight("sigma_sqrt", sigma), torch.tensor([4.0, 16.0]))
-    cosmap = [2 / (math.pi * 0.5), 2 / (math.pi * 0.625)]
-    torch.testing.assert_close(flow.loss_weight("cosmap", sigma), torch.tensor(cosmap))
-
-
-@pytest.mark.parametrize("draw_wrongly", [
-    lambda: flow.draw_sigma("cosine", 1, torch.Generator()),
-    lambda: flow.loss_weight("cosine", torch.ones(1)),
-])  # fmt: skip
-def test_an_unknown_rule_is_refused(draw_wrongly):
-    with pytest.raises(ValueError, match="is called 'cosine'; there are"):
-        draw_wrongly()
-
-
 def test_padded_states_are_masked_and_equal_ones_are_not():
     txt, mask = padded([torch.ones(3, 4), torch.ones(5, 4)])
     assert txt.shape == (2, 5, 4) and mask.sum(1).tolist() == [3, 5] and not txt[0, 3:].any()
@@ -294,6 +253,14 @@ def test_pictures_that_cannot_be_used_are_said_by_the_command(posters, tmp_path,
     assert "1 of 4 examples cannot be used" in capsys.readouterr().err
     assert command(posters, tmp_path, "--skip-bad", "--steps", "1") == 0
     assert capsys.readouterr().err.count("note: left out, broken.png cannot be used") == 1
+
+
+def test_what_a_kill_left_of_the_adapter_is_removed_at_the_next_start(posters, tmp_path):
+    left, other = tmp_path / ".my.safetensors.0123abcd", tmp_path / ".my.safetensors.backup"
+    for file in (left, other):
+        file.write_bytes(b"half")
+    assert command(posters, tmp_path, "--data", str(tmp_path / "none")) == 2
+    assert not left.exists() and other.exists()
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_continues(posters, tmp_path, capsys):
