@@ -1,0 +1,234 @@
+"""The house style that can be read off the sources: functions, names, comments, links."""
+
+import ast
+import io
+import re
+import tokenize
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "qwenimage_ref"
+FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+LONGEST = 40  # lines of a function without its docstring
+VAGUE = {"told", "found", "made", "held", "said"}  # names that do not say what they hold
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+# Exceptions: exactly those files that still break a rule.
+LONG_FUNCTIONS: set[tuple[str, str]] = {
+    ("cli/__init__.py", "_parser"),
+}
+VAGUE_NAMES: set[str] = {
+    "adapt/lora.py",
+    "checkpoint/verify.py",
+    "cli/__init__.py",
+    "course/bugs/plant.py",
+    "course/check/chapter_03.py",
+    "course/check/chapter_04.py",
+    "course/check/chapter_07.py",
+    "course/check/chapter_21.py",
+    "course/figures/errata.py",
+    "course/figures/error_growth.py",
+    "course/figures/joint_attention.py",
+    "course/figures/latent_channels.py",
+    "course/figures/lora_scales.py",
+    "course/figures/tensor_names.py",
+    "course/figures/through_the_stack.py",
+    "course/publish/capstone.py",
+    "course/publish/derive.py",
+    "course/publish/editions.py",
+    "course/publish/environment.py",
+    "course/publish/learners_package.py",
+    "course/publish/solutions.py",
+    "course/stored_results.py",
+    "formats/fp8.py",
+    "formats/fp8_dialects.py",
+    "pocket/train.py",
+    "posters/heart.py",
+    "posters/read.py",
+    "vision.py",
+}
+COMMENTS_WITHOUT_A_NOUN: set[str] = {
+    "adapt/lora_files.py",
+    "adapt/streaming.py",
+    "checkpoint/forge.py",
+    "checkpoint/headers.py",
+    "checkpoint/model_folder.py",
+    "course/bugs/plant.py",
+    "course/charts.py",
+    "course/check/chapter_06.py",
+    "course/check/chapter_20.py",
+    "course/figures/flow_on_a_plane.py",
+    "course/figures/latent_channels.py",
+    "course/figures/lora_scales.py",
+    "course/figures/nested_bars.py",
+    "course/figures/number_formats.py",
+    "course/figures/token_strips.py",
+    "course/flow_charts.py",
+    "course/lazy.py",
+    "course/publish/build.py",
+    "course/publish/derive.py",
+    "course/publish/editions.py",
+    "course/show.py",
+    "formats/fp8.py",
+    "formats/fp8_dialects.py",
+    "formats/gguf_blocks.py",
+    "formats/gguf_container.py",
+    "formats/recognise.py",
+    "pictures.py",
+    "pocket/lessons.py",
+    "pocket/lightning.py",
+    "posters/draw.py",
+    "posters/letters.py",
+    "posters/read.py",
+    "train/loop.py",
+    "train/lora.py",
+    "vision.py",
+}
+
+
+def tree(name: str) -> ast.Module:
+    return ast.parse(FILES[name].read_text(encoding="utf-8"))
+
+
+def length(function: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return lines
+    return lines - (function.body[0].end_lineno - function.body[0].lineno + 1)
+
+
+def long_functions(name: str) -> set[tuple[str, str]]:
+    functions = (node for node in ast.walk(tree(name)) if isinstance(node, ast.FunctionDef))
+    return {(name, function.name) for function in functions if length(function) > LONGEST}
+
+
+def assigned_names(name: str) -> set[str]:
+    """Variables, arguments and attributes that a file assigns."""
+    names = set()
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+    return names
+
+
+def comments(name: str) -> list[str]:
+    text = FILES[name].read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [token.string for token in tokens if token.type == tokenize.COMMENT]
+
+
+def begins_with_of(name: str) -> list[str]:
+    return [comment for comment in comments(name) if re.match(r"# ?of\b", comment)]
+
+
+def test_a_function_fits_on_a_screen():
+    assert set().union(*map(long_functions, FILES)) == LONG_FUNCTIONS
+
+
+def test_a_variable_is_named_for_what_it_holds():
+    vague = {name: assigned_names(name) & VAGUE for name in FILES}
+    assert {name for name, names in vague.items() if names} == VAGUE_NAMES
+
+
+def test_a_comment_begins_with_a_noun():
+    without = {name: begins_with_of(name) for name in FILES}
+    assert {name for name, each in without.items() if each} == COMMENTS_WITHOUT_A_NOUN
+
+
+# -- documents ------------------------------------------------------------------------------------
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if not target.startswith("https://"):
+            assert not path or (ROOT / path).exists(), target
+            assert not anchor or path or anchor in anchors(text), target
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_module_that_a_document_names_exists(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for module in re.findall(r"\bqwenimage_ref\.[a-z_.]*[a-z_]", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
+
+
+def test_the_readme_shows_the_ten_files_of_the_model_first():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("## The package") : text.index("The rest, from the bottom up")]
+    model = "config bpe tokenizer text_encoder vision vae rope mmdit sampler pipeline"
+    assert re.findall(r"\(qwenimage_ref/(\w+)\.py\)", table) == model.split()
+
+
+def test_the_readme_names_every_room_of_the_package():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms <= set(re.findall(r"\(qwenimage_ref/(\w+)\)", text))
+
+
+# -- habits of a public project -------------------------------------------------------------------
+
+
+def locked(package: str) -> str:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if "==" in line)
+    return {canonicalize_name(name): version for name, version in pairs}[package]
+
+
+def test_the_hooks_before_a_commit_run_the_locked_ruff():
+    (hooks,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert hooks["rev"] == f"v{locked('ruff')}"
+    assert {hook["id"] for hook in hooks["hooks"]} == {"ruff-check", "ruff-format"}
+
+
+def workflow() -> dict:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+
+
+def test_the_workflow_runs_ci_on_macos_and_on_linux_with_every_python():
+    jobs = workflow()["jobs"]["test"]
+    assert [step["run"] for step in jobs["steps"] if "run" in step] == [".ci/run"]
+    rows = jobs["strategy"]["matrix"]["include"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    prefix = "Programming Language :: Python :: 3."
+    pythons = {c.rpartition(" ")[2] for c in project["classifiers"] if c.startswith(prefix)}
+    assert {row["python"] for row in rows if row["os"].startswith("ubuntu")} == pythons
+    assert any(row["os"].startswith("macos") for row in rows)
+
+
+def test_the_workflow_may_only_read_and_pins_its_actions():
+    assert workflow()["permissions"] == {"contents": "read"}
+    actions = [s["uses"] for s in workflow()["jobs"]["test"]["steps"] if "uses" in s]
+    assert actions and all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in actions)
+
+
+@pytest.mark.parametrize("form", ["bug", "wrong_statement", "validate_report"])
+def test_an_issue_form_has_a_name_and_asks_for_what_it_needs(form):
+    path = ROOT / ".github" / "ISSUE_TEMPLATE" / f"{form}.yml"
+    fields = yaml.safe_load(path.read_text("utf-8"))
+    assert fields["name"] and fields["description"]
+    assert any(field.get("validations", {}).get("required") for field in fields["body"])
+
+
+def test_the_changelog_has_the_version_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{project['version']}]" in text and "## [Unreleased]" in text
