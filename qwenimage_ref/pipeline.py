@@ -1,6 +1,9 @@
 """The parts put together: a prompt becomes a picture."""
 
+import math
+import os
 import warnings
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -8,20 +11,27 @@ from PIL import Image
 
 from .conditions import Branch
 from .config import SchedulerConfig
-from .free_memory import free_memory
+from .free_memory import block_bytes, decoder_bytes, demand_memory, text_bytes
 from .mmdit import Call, MMDiT
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
-from .vae import VAE
+from .vae import STRIP, VAE
 
-LONGEST_PROMPT = 50_000  # characters; of more than 1,024 tokens nothing would be read anyway
-FARTHEST_POSITION = 4096  # upstream's rotation table ends here
+LONGEST_PROMPT = 50_000  # characters; tokens beyond 1,024 are not read anyway
 TOKEN = 16  # pixels along one side of an image token: 8 in a latent, 2 latents in a patch
+# Upstream's rotation table ends at position 4096. Text takes up to 1,024 positions, from half of
+# the longer side on.
+LONGEST_SIDE = 2 * TOKEN * (4096 - 1024)
 
 
 class QwenImage:
-    """Text to image. The parts are plain attributes: tokenizer, text_encoder, transformer, vae."""
+    """Text to image. The parts are plain attributes: tokenizer, text_encoder, transformer, vae.
+
+    Several threads may paint with one pipeline whose weights are in memory. A forked process
+    cannot use the pipeline of its parent, because torch's threads are not copied: start processes
+    with "spawn" and load there, or call torch.set_num_threads(1) in the child.
+    """
 
     def __init__(self, tokenizer, text_encoder, transformer, vae, scheduler, recommended=None):
         self.tokenizer: Tokenizer = tokenizer
@@ -30,6 +40,7 @@ class QwenImage:
         self.vae: VAE = vae
         self.scheduler: SchedulerConfig = scheduler
         self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
+        self._process = os.getpid()
 
     @classmethod
     def from_pretrained(
@@ -80,13 +91,19 @@ class QwenImage:
         """Paint one picture for each prompt.
 
         Guidance needs a negative prompt, even if only " ": without one `true_cfg_scale` does
-        nothing, as upstream. A seed draws the noise on the CPU; a list of seeds gives each picture
-        its own. callback(step, sigma, latents, velocity) sees each step before it is taken,
-        (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
+        nothing, as upstream. A seed, 0 to 2**64 - 1, draws the noise on the CPU; a list of seeds
+        gives each picture its own. callback(step, sigma, latents, velocity) sees each step before
+        it is taken, (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
+        Raises ValueError, before any work is done, for what cannot be painted.
         """
+        self._check_process()
+        if not math.isfinite(true_cfg_scale):
+            raise ValueError(
+                f"true_cfg_scale must be finite, got {true_cfg_scale}; 4 is usual, 1 is no guidance"
+            )
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
-            raise ValueError("there is no prompt; give one, or a list of at least one")
+            raise ValueError("prompt must be a string or a list of at least one, got none")
         size = self.recommended.get("sample_size", 1024)
         height = size if height is None else height
         width = size if width is None else width
@@ -104,7 +121,10 @@ class QwenImage:
             negatives = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
             negatives = negatives * len(prompts) if len(negatives) == 1 else list(negatives)
             if len(negatives) != len(prompts):
-                raise ValueError(f"{len(negatives)} negative prompts for {len(prompts)} prompts")
+                raise ValueError(
+                    f"negative_prompt must be one string, or one for each of {len(prompts)} "
+                    f"prompts, got {len(negatives)}"
+                )
             groups.append(negatives)
         encoded = self.encode_prompts(groups, max_sequence_length)
         guidance = {"true_cfg_scale": true_cfg_scale, "callback": callback}
@@ -123,9 +143,13 @@ class QwenImage:
     ) -> list[Branch]:
         """The same for several groups of prompts, a Branch each, from one pass of the encoder."""
         if not 1 <= max_sequence_length <= 1024:
-            raise ValueError(f"max_sequence_length {max_sequence_length} is not in 1 to 1024")
+            raise ValueError(f"max_sequence_length must be 1 to 1024, got {max_sequence_length}")
         start = self.tokenizer.prefix_length
         tokens = [self._tokens(prompts, max_sequence_length) for prompts in groups]
+        for ids, _ in tokens:
+            needed = text_bytes(*ids.shape, self.text_encoder.config, self.dtype)
+            what = "{} prompts of up to {} tokens".format(*ids.shape)
+            demand_memory(needed, self.device, what, "use fewer or shorter prompts")
         calls = [(ids, None if mask.all() else mask) for ids, mask in tokens]
         encoded = []
         for states, (_, mask) in zip(self.text_encoder.many(calls), tokens):
@@ -139,8 +163,8 @@ class QwenImage:
         for prompt in prompts:
             if len(prompt) > LONGEST_PROMPT:
                 raise ValueError(
-                    f"the prompt has {len(prompt):,} characters; shorten it, at most "
-                    f"{max_sequence_length} tokens are read"
+                    f"the prompt must have at most {LONGEST_PROMPT:,} characters, got "
+                    f"{len(prompt):,}; shorten it, only {max_sequence_length} tokens are read"
                 )
         rows = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]
         start, longest = self.tokenizer.prefix_length, max(map(len, rows))
@@ -156,21 +180,28 @@ class QwenImage:
 
     def noise(self, count: int, height: int, width: int, seed=None):
         """-> (B, C, h, w): upstream's initial noise for this seed, drawn on the CPU"""
-        self._check_size(count, height, width)
+        self._check_size(height, width)
+        decoder = decoder_bytes(height, width, STRIP, self.vae.config, self.dtype)
+        tokens = (height // TOKEN) * (width // TOKEN)
+        needed = count * max(decoder, block_bytes(tokens, self.transformer.config, self.dtype))
+        what = f"{count} of {width}x{height} pixels"
+        demand_memory(needed, self.device, what, "use smaller sides")
         scale, channels = self.vae.config.scale, self.vae.config.z_dim
         shape = (channels, height // scale, width // scale)
-        if isinstance(seed, (list, tuple)):
-            if len(seed) != count:
-                raise ValueError(f"{len(seed)} seeds for {count} prompts")
-            draws = [self._draw((1, *shape), one) for one in seed]
-            return torch.cat(draws).to(self.device)
-        return self._draw((count, *shape), seed).to(self.device)
+        if not isinstance(seed, (list, tuple, np.ndarray)):
+            return self._draw((count, *shape), seed).to(self.device)
+        if len(seed) != count:
+            raise ValueError(f"seed must be one number or {count}, one a prompt, got {len(seed)}")
+        return torch.cat([self._draw((1, *shape), one) for one in seed]).to(self.device)
 
     def _draw(self, shape, seed):
-        if seed is not None and not 0 <= seed < 2**63:
-            raise ValueError(f"seed {seed} is not in 0 to 2**63 - 1")
         generator = torch.Generator()
-        generator.manual_seed(seed) if seed is not None else generator.seed()
+        if seed is None:
+            generator.seed()
+        elif not isinstance(seed, Integral) or not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed}")
+        else:
+            generator.manual_seed(int(seed))
         return torch.randn(shape, generator=generator, dtype=self.dtype)
 
     def denoise(
@@ -216,30 +247,25 @@ class QwenImage:
         img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
 
-    def _check_size(self, count: int, height: int, width: int) -> None:
-        """Raises ValueError for a size that cannot be painted, before any work is done."""
-        for name, side in (("height", height), ("width", width)):
-            if int(side) != side or side < TOKEN or side % TOKEN:
-                lower = max(TOKEN, int(side) // TOKEN * TOKEN)
-                raise ValueError(
-                    f"{name} {side} is not a positive multiple of {TOKEN}; "
-                    f"try {lower} or {lower + TOKEN}"
-                )
-        if max(height, width) // TOKEN // 2 > FARTHEST_POSITION - 1024:
-            raise ValueError(f"{width}x{height} pixels: positions end at 4096; use smaller sides")
-        needed, free = count * self._bytes_needed(height, width), free_memory(self.device)
-        if needed > free:
-            raise ValueError(
-                f"{count} of {width}x{height} pixels need about {needed / 1e9:.1f} GB and "
-                f"{free / 1e9:.1f} GB of memory are free; use smaller sides"
+    def _check_process(self) -> None:
+        if os.getpid() != self._process and torch.get_num_threads() > 1:
+            raise RuntimeError(
+                "a pipeline must be used in the process that loaded it, got a forked one; start "
+                'it with "spawn", or call torch.set_num_threads(1) in it'
             )
 
-    def _bytes_needed(self, height: int, width: int) -> int:
-        """The larger of the decoder's last level and one block's MLP, in round figures."""
-        size = torch.empty(0, dtype=self.dtype).element_size()
-        decoder = 6 * height * width * self.vae.config.base_dim * size
-        tokens = (height // TOKEN) * (width // TOKEN)
-        return max(decoder, 12 * tokens * self.transformer.config.inner_dim * size)
+    def _check_size(self, height: int, width: int) -> None:
+        for name, side in (("height", height), ("width", width)):
+            if not isinstance(side, Integral):
+                raise ValueError(f"{name} must be a whole number of pixels, got {side!r}")
+            if side < TOKEN or side % TOKEN:
+                lower = max(TOKEN, side // TOKEN * TOKEN)
+                raise ValueError(
+                    f"{name} must be a positive multiple of {TOKEN}, got {side}; "
+                    f"try {lower} or {lower + TOKEN}"
+                )
+            if side > LONGEST_SIDE:
+                raise ValueError(f"{name} must be at most {LONGEST_SIDE:,}, got {side:,}")
 
 
 def _call(branch: Branch, x, time, grid: tuple) -> Call:

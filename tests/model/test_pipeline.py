@@ -1,6 +1,8 @@
 """The pipeline on the shipped pocket weights: upstream's habits, diffusers' pictures, bad input."""
 
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -165,18 +167,25 @@ def test_bf16_paints_nearly_the_same_picture(pipe):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"height": 0}, "height 0 is not a positive multiple of 16; try 16 or 32"),
-        ({"width": -16}, "width -16 is not a positive multiple of 16"),
-        ({"height": 1000}, "height 1000 is not a positive multiple of 16; try 992 or 1008"),
-        ({"height": 65536, "width": 65536}, "use smaller sides"),
-        ({"height": 16, "width": 16 * 8192}, "positions end at 4096"),
+        ({"height": 0}, "height must be a positive multiple of 16, got 0; try 16 or 32"),
+        ({"width": -16}, "width must be a positive multiple of 16, got -16; try 16 or 32"),
+        ({"height": 1000}, "must be a positive multiple of 16, got 1000; try 992 or 1008"),
+        ({"height": 64.5}, "height must be a whole number of pixels, got 64.5"),
+        ({"width": "64"}, "width must be a whole number of pixels, got '64'"),
+        ({"height": 65536, "width": 65536}, "of free memory, got about .*; use smaller sides"),
+        ({"height": 16, "width": 16 * 8192}, "width must be at most 98,304, got 131,072"),
         ({"num_inference_steps": 0}, "use 2 or more"),
         ({"num_inference_steps": 1}, "use 2 or more"),
-        ({"seed": -1}, "seed -1 is not in 0"),
-        ({"height": 64.5}, "height 64.5 is not a positive multiple of 16"),
-        ({"seed": [1, 2]}, "2 seeds for 1 prompts"),
-        ({"max_sequence_length": 2000}, "max_sequence_length 2000 is not in 1 to 1024"),
-        ({"negative_prompt": [" ", " "]}, "2 negative prompts for 1 prompts"),
+        ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*64 - 1, got -1"),
+        ({"seed": 2**64}, "got 18446744073709551616"),
+        ({"seed": 1.5}, "seed must be a whole number .*, got 1.5"),
+        ({"seed": [1, 2]}, "seed must be one number or 1, one a prompt, got 2"),
+        ({"seed": ["7"]}, "seed must be a whole number .*, got 7"),
+        ({"max_sequence_length": 2000}, "max_sequence_length must be 1 to 1024, got 2000"),
+        ({"negative_prompt": [" ", " "]}, "one for each of 1 prompts, got 2"),
+        ({"true_cfg_scale": float("nan")}, "true_cfg_scale must be finite, got nan"),
+        ({"true_cfg_scale": float("inf")}, "true_cfg_scale must be finite, got inf"),
+        ({"true_cfg_scale": -float("inf")}, "true_cfg_scale must be finite, got -inf"),
     ],
 )
 def test_a_wrong_argument_is_named_with_its_remedy(pipe, arguments, message):
@@ -184,8 +193,24 @@ def test_a_wrong_argument_is_named_with_its_remedy(pipe, arguments, message):
         pipe(PROMPT, **{"negative_prompt": " ", "num_inference_steps": 2, **arguments})
 
 
+def test_no_prompt_is_refused(pipe):
+    with pytest.raises(ValueError, match="prompt must be a string or a list of at least one"):
+        pipe([])
+
+
+@pytest.mark.parametrize("seed", [7, np.int64(7), np.uint32(7), [np.uint8(7)], np.array([7])])
+def test_a_seed_of_any_integer_type_is_that_of_torch(pipe, seed):
+    theirs = torch.randn((1, 16, 8, 8), generator=torch.Generator().manual_seed(7))
+    assert torch.equal(pipe.noise(1, 64, 64, seed), theirs)
+
+
+def test_the_largest_seed_of_torch_draws_torch_s_noise(pipe):
+    theirs = torch.randn((1, 16, 8, 8), generator=torch.Generator().manual_seed(2**64 - 1))
+    assert torch.equal(pipe.noise(1, 64, 64, 2**64 - 1), theirs)
+
+
 def test_a_prompt_of_a_megabyte_is_refused_before_any_work(pipe):
-    with pytest.raises(ValueError, match="the prompt has 1,000,000 characters; shorten it"):
+    with pytest.raises(ValueError, match="at most 50,000 characters, got 1,000,000; shorten it"):
         pipe("a" * 1_000_000, negative_prompt=" ")
 
 
@@ -195,10 +220,44 @@ def test_a_prompt_longer_than_is_read_says_so(pipe):
     assert states.shape[1] == 16
 
 
-def test_unless_told_otherwise_512_tokens_of_a_prompt_are_read(pipe):
+def test_512_tokens_of_a_prompt_are_read_by_default(pipe):
+    longer = " red" * 600
     with pytest.warns(UserWarning, match="longer than 512 tokens"):
-        states, _ = pipe.encode_prompt([" and" * 600])
-    assert states.shape[1] == 512
+        assert pipe.encode_prompt([longer])[0].shape[1] == 512
+    with pytest.warns(UserWarning, match="longer than 512 tokens"):
+        pipe(longer, true_cfg_scale=1.0, height=16, width=16, num_inference_steps=2)
+    assert pipe.encode_prompt([" red" * 500])[0].shape[1] == 505
+
+
+def test_several_threads_paint_the_pictures_of_one(pipe):
+    def paint(seed):
+        prompt = [PROMPT, LONGER, ""][seed % 3]
+        return pixels(pipe(prompt, " ", height=64, width=64, num_inference_steps=2, seed=seed)[0])
+
+    alone = [paint(seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(paint, range(6)))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
+@pytest.mark.parametrize("count, line", [(2, "got a forked one; start it with"), (1, "painted")])
+def test_a_forked_process_paints_with_one_thread_and_refuses_more(pipe, count, line):
+    """With more, torch would wait for threads that only the parent has."""
+    ours, theirs = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            torch.set_num_threads(count)
+            pipe(PROMPT, true_cfg_scale=1.0, height=16, width=16, num_inference_steps=2)
+            answer = "painted"
+        except BaseException as error:
+            answer = str(error)
+        os.write(theirs, answer.encode())
+        os._exit(0)
+    os.close(theirs)
+    os.waitpid(child, 0)
+    assert line in os.read(ours, 1000).decode()
+    os.close(ours)
 
 
 def test_fp16_is_refused_with_the_reason():

@@ -38,7 +38,7 @@ FILES = {
     "sampler": {"_check_steps"},
     "pipeline": {
         *("QwenImage.from_pretrained", "QwenImage.device", "QwenImage.dtype"),
-        *("QwenImage.__call__", "QwenImage._check_size", "QwenImage._bytes_needed"),
+        *("QwenImage.__call__", "QwenImage._check_process", "QwenImage._check_size"),
     },
 }
 CHAPTERS = dict(zip(MODULES, ("02", "02", "03", "04", "05", "06", "08", "09")))

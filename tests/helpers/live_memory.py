@@ -1,0 +1,36 @@
+"""The bytes of all tensors that are alive together, at the worst moment of a block."""
+
+import weakref
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveMemory(TorchDispatchMode):
+    """`with LiveMemory() as live:`, then `live.peak`: bytes of tensors made inside the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.peak, self._now, self._alive = 0, 0, set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        before = {id for id, _ in _storages((args, kwargs))}
+        for id, storage in _storages(result):
+            if id not in before | self._alive:
+                self._alive.add(id)
+                self._now += storage.nbytes()
+                weakref.finalize(storage, self._freed, id, storage.nbytes())
+        self.peak = max(self.peak, self._now)
+        return result
+
+    def _freed(self, id: int, size: int) -> None:
+        self._alive.discard(id)
+        self._now -= size
+
+
+def _storages(tree) -> list:
+    tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return [(storage._cdata, storage) for storage in storages]
