@@ -26,25 +26,35 @@ from .speed import cpu_seconds, wall_seconds
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "data" / "measurements" / "mutation.json"
 SECONDS = 180  # of processor time; the tests of a room take up to a minute
-# where a file's own tests are not those of its room, or should not all be run
+# where a file's own tests are not all of its room's, quick ones first
 TESTS = {
-    "bpe.py": "model/test_bpe.py model/test_tokenizer.py",
-    "tokenizer.py": "model/test_tokenizer.py model/test_config.py",
+    "bpe.py": "model/test_bpe.py model/test_tokenizer*.py",
+    "tokenizer.py": "model/test_tokenizer*.py model/test_config.py",
+    "tokenizer_files.py": "model/test_tokenizer*.py",
     "config.py": "model/test_config.py checkpoint/test_damage.py",
+    "config_checks.py": "model/test_config.py checkpoint/test_damage.py",
+    "conditions.py": "model/test_conditions.py model/test_pipeline.py",
     "rope.py": "model/test_rope.py parity/test_parity.py",
     "sampler.py": "model/test_sampler.py",
-    "mmdit.py": "parity/test_parity.py model/test_shapes.py model/test_devices.py",
-    "text_encoder.py": "parity/test_parity.py model/test_shapes.py model/test_pipeline.py",
-    "vision.py": "model/test_vision.py",
-    "vae.py": "model/test_vae.py parity/test_parity.py model/test_shapes.py",
-    "pipeline.py": "model/test_pipeline.py adapt/test_streaming.py",
+    "mmdit.py": "parity/test_parity.py model/test_norms.py model/test_shapes.py model/test_devices.py",
+    "text_encoder.py": "model/test_text_encoder.py model/test_norms.py parity/test_parity.py "
+    "model/test_shapes.py model/test_pipeline.py",
+    "vision.py": "model/test_vision*.py",
+    "vae.py": "model/test_norms.py model/test_vae.py model/test_shapes.py parity/test_parity.py",
+    "pipeline.py": "model/test_pipeline.py model/test_memory.py adapt/test_streaming.py",
     "files.py": "checkpoint",
     "load.py": "model/test_pipeline.py formats adapt/test_streaming.py",
-    "adapt/streaming.py": "adapt/test_streaming.py",
-    "adapt/lora.py": "adapt/test_lora.py adapt/test_lora_dialects.py",
-    "train/flow.py": "train/test_flow.py train/test_loop.py",
-    "train/loop.py": "train/test_loop.py",
-    "posters/read.py": "posters",
+    "adapt/streaming.py": "adapt/test_read_ahead.py adapt/test_streaming.py",
+    "adapt/lora.py": "adapt/test_lora*.py",
+    "formats/fp8.py": "formats/test_fp8*.py model/test_shapes.py",
+    "formats/gguf.py": "formats/test_gguf*.py",
+    "formats/gguf_blocks.py": "formats/test_gguf*.py",
+    "formats/gguf_container.py": "formats/test_gguf*.py",
+    "formats/single_file.py": "formats/test_single_file.py",
+    "train/captions.py": "train/test_captions.py train/test_dataset.py",
+    "train/dataset.py": "train/test_dataset.py train/test_pictures.py train/test_train_lora.py",
+    "train/flow.py": "train/test_flow.py train/test_train_lora.py",
+    "train/loop.py": "train/test_loop.py train/test_state.py",
 }
 
 
@@ -52,7 +62,11 @@ def tests_of(file: Path) -> list[str]:
     """The tests that are run for a file of the package: by the table, or its room's folder."""
     name = file.relative_to(ROOT / "qwenimage_ref").as_posix()
     listed = TESTS.get(name, name.split("/")[0] if "/" in name else "model").split()
-    return [f"tests/{path}" for path in listed if (ROOT / "tests" / path).exists()]
+    return [
+        path.relative_to(ROOT).as_posix()
+        for pattern in listed
+        for path in sorted((ROOT / "tests").glob(pattern))
+    ]
 
 
 def in_place_of(file: Path, source: str) -> None:
@@ -84,8 +98,8 @@ def _child(file: Path, source: str, tests: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     in_place_of(file, source)
     sys.dont_write_bytecode = True
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-    os._exit(pytest.main([*options, *tests]))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # notebooks' plugins take a second to load
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", *tests]))
 
 
 def fails(file: Path, source: str, tests: list[str]) -> bool:
@@ -148,6 +162,16 @@ def rate(row: dict) -> tuple[int, int]:
     return row["drawn"] - len(row["survivors"]), row["drawn"] - same
 
 
+def _import_libraries() -> None:
+    """What every child would import again; our own modules come after the fork."""
+    import gguf  # noqa: F401
+    import torch
+    from diffusers import QwenImagePipeline  # noqa: F401
+    from diffusers.models import transformers  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutate")
     parser.add_argument("file", type=Path)
@@ -156,12 +180,7 @@ def main() -> int:
     options = parser.parse_args()
     file = options.file.resolve()
     source, tests = file.read_text(encoding="utf-8"), tests_of(file)
-    # careful: before the fork, so that no child pays for them; our own modules come after it
-    import diffusers  # noqa: F401
-    import torch
-    import transformers  # noqa: F401
-
-    torch.set_num_threads(1)
+    _import_libraries()
     if fails(file, source, tests):
         print(f"{' '.join(tests)} must pass on the unchanged file; run them first", file=sys.stderr)
         return 2
