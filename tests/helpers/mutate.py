@@ -36,7 +36,8 @@ TESTS = {
     "conditions.py": "model/test_conditions.py model/test_pipeline.py",
     "rope.py": "model/test_rope.py parity/test_parity.py",
     "sampler.py": "model/test_sampler.py",
-    "mmdit.py": "parity/test_parity.py model/test_norms.py model/test_shapes.py model/test_devices.py",
+    "mmdit.py": "model/test_norms.py parity/test_parity.py model/test_shapes.py "
+    "model/test_devices.py",
     "text_encoder.py": "model/test_text_encoder.py model/test_norms.py parity/test_parity.py "
     "model/test_shapes.py model/test_pipeline.py",
     "vision.py": "model/test_vision*.py",
