@@ -10,9 +10,9 @@ from pathlib import Path
 from ..repository import POCKET
 
 POCKET_TIME = (
-    "Trains tokenizer, VAE and, in two lessons, text tower and MMDiT. On one core of a laptop: "
+    "Trains tokenizer, VAE and, in two lessons, text encoder and MMDiT. On one core of a laptop: "
     "VAE 17 minutes, first lesson 54, second 70, the lessons with --compile. Stop it at any "
-    "moment, even by kill -9; the same command goes on."
+    "moment, even by kill -9; the same command continues."
 )
 
 

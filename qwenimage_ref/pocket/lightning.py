@@ -2,7 +2,7 @@
 
 python -m qwenimage_ref.pocket.lightning     the teacher's pictures, the training, data/lora
 
-Both go on where they were stopped; states are kept in runs/lightning.
+Both resume where they were stopped; states are kept in runs/lightning.
 """
 
 import argparse

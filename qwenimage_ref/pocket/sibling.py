@@ -68,7 +68,7 @@ def new(seed: int = 0) -> Painter:
 
 
 def load_mid() -> Painter:
-    """The sibling in the middle of its training, in float32, ready to go on."""
+    """The sibling in the middle of its training, in float32, ready to be trained further."""
     painter = new()
     load_into(painter, MID, torch.float32)
     return painter

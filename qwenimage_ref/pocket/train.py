@@ -128,10 +128,10 @@ def train_tokenizer() -> Tokenizer:
 
 def digest(module: nn.Module) -> str:
     """Twelve digits that change with the weights and, where there is one, the config."""
-    found = hashlib.sha256(repr(getattr(module, "config", "")).encode())
+    total = hashlib.sha256(repr(getattr(module, "config", "")).encode())
     for parameter in module.parameters():
-        found.update(parameter.detach().contiguous().numpy().tobytes())
-    return found.hexdigest()[:12]
+        total.update(parameter.detach().contiguous().numpy().tobytes())
+    return total.hexdigest()[:12]
 
 
 class Painter(nn.Module):

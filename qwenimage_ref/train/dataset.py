@@ -48,8 +48,8 @@ class Encoded:
 def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], list[str]]:
     """-> the examples, and one line for each that cannot be used
 
-    Raises DataError with those lines, unless `skip` says to go on without them, and where nothing
-    is left.
+    skip: leave those out. Without it their lines are a DataError, and so is a folder without any
+    example.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -106,7 +106,7 @@ def test_names_in_a_table_may_be_relative_or_absolute(tmp_path, monkeypatch, rel
     assert example.picture == folder / "a.png"
 
 
-def test_a_problem_with_an_absolute_name_is_said_relative_to_the_folder(tmp_path, monkeypatch):
+def test_a_problem_with_an_absolute_name_is_named_relative_to_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
     rows = [{"image": str(tmp_path / "gone.png"), "prompt": "a"}, {"image": "a.png", "prompt": "a"}]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))

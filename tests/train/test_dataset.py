@@ -1,4 +1,4 @@
-"""Folders of pictures with captions: what is read, at which size, and what is said of the rest."""
+"""Folders of pictures with captions: what is read, at which size, and how the rest is named."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def picture(folder, name, size=(40, 32), colour="red", **options):
 
 
 def problems_of(folder) -> list[str]:
-    """What is said of a folder that also holds one good example."""
+    """The problems of a folder, to which one good example is added."""
     picture(folder, "good.png")
     (folder / "good.txt").write_text("good")
     examples, problems = read_folder(folder, skip=True)

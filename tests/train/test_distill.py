@@ -80,11 +80,11 @@ def test_a_student_comes_nearer_to_its_teacher(tmp_path, monkeypatch):
     (pictures,) = tmp_path.glob("teacher-*")
     chunk = lightning.Teacher(pipe, small, pictures).chunk(0)
     txt, mask = pipe.encode_prompt([small.prompt(n) for n in range(4)])
-    told = (chunk["noise"], chunk["latents"], txt, lightning.student_levels(), mask)
+    arguments = (chunk["noise"], chunk["latents"], txt, lightning.student_levels(), mask)
     with torch.no_grad():
-        after = distill_loss(pipe.transformer, *told)
+        after = distill_loss(pipe.transformer, *arguments)
         adapter.scale = 0
-        before = distill_loss(pipe.transformer, *told)
+        before = distill_loss(pipe.transformer, *arguments)
     assert after < 0.97 * before
 
 
@@ -99,22 +99,24 @@ def test_with_the_shipped_lora_four_unguided_steps_paint_the_scene():
     pipe = QwenImage.from_pretrained(lightning.ROOT / "data" / "pocket")
     lora.load(pipe.transformer, lightning.FILE)
     pipe.scheduler = SchedulerConfig.lightning()
-    made = trials(24)
-    right = sum(score["scene"] for score in read_back(made, paint(pipe, made, 4, 1.0, quiet=True)))
+    held_out = trials(24)
+    right = sum(
+        score["scene"] for score in read_back(held_out, paint(pipe, held_out, 4, 1.0, quiet=True))
+    )
     assert right >= 16  # three standard errors below what a thousand captions gave
 
 
 def test_the_command_paints_with_it_in_four_steps(tmp_path, capsys, monkeypatch):
-    asked, paint_with = [], QwenImage.__call__
+    calls, paint_with = [], QwenImage.__call__
 
     def spy(pipe, *prompt, **options):
-        asked.append((options["num_inference_steps"], options["true_cfg_scale"], pipe.scheduler))
+        calls.append((options["num_inference_steps"], options["true_cfg_scale"], pipe.scheduler))
         return paint_with(pipe, *prompt, **options)
 
     monkeypatch.setattr(QwenImage, "__call__", spy)
-    told = ["paint", "a large red circle on a white background", "-o", str(tmp_path / "a.png")]
-    assert cli.main([*told, "--lora", str(lightning.FILE), "--lightning"]) == 0
-    assert asked == [(4, 1.0, SchedulerConfig.lightning())]
+    command = ["paint", "a large red circle on a white background", "-o", str(tmp_path / "a.png")]
+    assert cli.main([*command, "--lora", str(lightning.FILE), "--lightning"]) == 0
+    assert calls == [(4, 1.0, SchedulerConfig.lightning())]
     assert "96 of 118 linear layers" in capsys.readouterr().err
-    assert cli.main([*told, "--lora", f"{lightning.FILE}=much"]) == 2
+    assert cli.main([*command, "--lora", f"{lightning.FILE}=much"]) == 2
     assert "must be FILE or FILE=SCALE" in capsys.readouterr().err

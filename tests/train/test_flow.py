@@ -63,18 +63,18 @@ def test_a_network_that_says_nothing_loses_the_same_at_every_noise_level(sigma):
     torch.testing.assert_close(loss, (noise - data).pow(2).mean())
 
 
-def test_the_network_is_told_text_mask_level_and_grid():
-    told = {}
+def test_the_network_receives_text_mask_level_and_grid():
+    received = {}
 
     def network(img, txt, sigma, grids, txt_mask):
-        told.update(txt=txt, sigma=sigma, grids=grids, txt_mask=txt_mask)
+        received.update(txt=txt, sigma=sigma, grids=grids, txt_mask=txt_mask)
         return torch.zeros_like(img)
 
     txt, mask = torch.ones(3, 5, 7), torch.ones(3, 5, dtype=torch.bool)
     sigma = torch.tensor([0.1, 0.2, 0.3])
     flow_step(network, latents(0), latents(1), sigma, txt, mask)
-    assert told["txt"] is txt and told["txt_mask"] is mask
-    assert torch.equal(told["sigma"], sigma) and told["grids"] == [(1, 2, 3)]
+    assert received["txt"] is txt and received["txt_mask"] is mask
+    assert torch.equal(received["sigma"], sigma) and received["grids"] == [(1, 2, 3)]
 
 
 def sigmas_of(shift, seed=0, count=20_000):

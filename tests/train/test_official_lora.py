@@ -1,4 +1,4 @@
-"""A LoRA of a model that does not fit: streamed, computed again, resumed; and what it takes."""
+"""A LoRA of a model that does not fit: streamed, recomputed, resumed; and its memory."""
 
 import functools
 import weakref
@@ -23,7 +23,7 @@ from qwenimage_ref.parity.reference import random_weights
 from qwenimage_ref.train import lora as lora_training
 from qwenimage_ref.train.recompute import recompute, training_bytes
 
-IMAGE, TEXT = 256, 16  # tokens, as they are in use: the image has most of them
+IMAGE, TEXT = 256, 16  # tokens, most of them the image's, as in use
 
 
 # -- the command, from a forged checkpoint --------------------------------------------------------
@@ -47,10 +47,10 @@ def pictures(tmp_path):
 
 
 def train(folder, pictures, runs, *more) -> dict:
-    """What the command wrote"""
+    """-> the tensors of the adapter"""
     file = runs.with_suffix(".safetensors")
-    told = ["--data", pictures, "--weights", folder, "--to", file, "--runs", runs, "--steps", 2]
-    assert cli.main(["train", "lora", *map(str, told), "--rank", "2", *more]) == 0
+    options = ["--data", pictures, "--weights", folder, "--to", file, "--runs", runs, "--steps", 2]
+    assert cli.main(["train", "lora", *map(str, options), "--rank", "2", *more]) == 0
     return load_file(file)
 
 
@@ -74,8 +74,8 @@ def test_a_streamed_run_that_stopped_after_a_step_ends_in_the_same_bits(
 # -- memory ----------------------------------------------------------------------------------------
 
 
-class Held(TorchDispatchMode):
-    """The most bytes that tensors made inside held at once; `known` ones were there before."""
+class PeakMemory(TorchDispatchMode):
+    """The largest sum of bytes of tensors created inside; `known` ones do not count."""
 
     def __init__(self, known):
         super().__init__()
@@ -108,10 +108,10 @@ def network(blocks: int, heads: int = 4) -> MMDiT:
     return random_weights(MMDiT(config), 0)
 
 
-def held(blocks: int, dtype: torch.dtype, with_recompute: bool = True) -> tuple[int, dict]:
-    """What a step held beyond base and adapter, and what the formula says, by part"""
+def peak(blocks: int, dtype: torch.dtype, with_recompute: bool = True) -> tuple[int, dict]:
+    """-> bytes of a step beyond base and adapter, and the estimate of them, by part"""
     mmdit = network(blocks).to(dtype)
-    hung = lora.inject(mmdit, lora.TARGETS["DiffSynth"], 2)
+    adapter = lora.inject(mmdit, lora.TARGETS["DiffSynth"], 2)
     if with_recompute:
         recompute(mmdit)
     img, txt = torch.randn(1, IMAGE, 64).to(dtype), torch.randn(1, TEXT, 40).to(dtype)
@@ -120,32 +120,32 @@ def held(blocks: int, dtype: torch.dtype, with_recompute: bool = True) -> tuple[
         velocity = mmdit(img, txt, torch.tensor([0.5]), [(1, 16, 16)])
         velocity.float().pow(2).mean().backward()
 
-    watched = Held([*mmdit.parameters(), *hung.parameters(), img, txt])
+    watched = PeakMemory([*mmdit.parameters(), *adapter.parameters(), img, txt])
     with watched:
         step()
-    count = sum(p.numel() for p in hung.parameters())
+    count = sum(p.numel() for p in adapter.parameters())
     return watched.most, training_bytes(mmdit, IMAGE, TEXT, count)
 
 
 def test_each_further_block_costs_its_inputs_and_no_more():
-    small, said_of_small = held(2, torch.float32)
-    large, said_of_large = held(6, torch.float32)
+    small, estimate_of_small = peak(2, torch.float32)
+    large, estimate_of_large = peak(6, torch.float32)
     stream = 4 * (IMAGE + TEXT) * 128
-    said = said_of_large["between blocks"] - said_of_small["between blocks"]
-    assert said == 4 * stream
-    assert large - small == pytest.approx(said, rel=0.05)
+    estimate = estimate_of_large["between blocks"] - estimate_of_small["between blocks"]
+    assert estimate == 4 * stream
+    assert large - small == pytest.approx(estimate, rel=0.05)
 
 
 def test_a_network_that_keeps_everything_is_not_what_the_formula_describes():
-    small, large = (held(blocks, torch.float32, with_recompute=False)[0] for blocks in (2, 4))
+    small, large = (peak(blocks, torch.float32, with_recompute=False)[0] for blocks in (2, 4))
     stream = 4 * (IMAGE + TEXT) * 128
     assert large - small > 2 * 15 * stream
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_formula_says_what_tensors_hold_at_most(dtype):
-    most, said = held(3, dtype)
-    assert said["between blocks"] + said["inside a block"] == pytest.approx(most, rel=0.1)
+def test_the_estimate_is_the_peak_of_the_tensors(dtype):
+    most, estimate = peak(3, dtype)
+    assert estimate["between blocks"] + estimate["inside a block"] == pytest.approx(most, rel=0.1)
 
 
 def test_of_a_streamed_base_one_block_counts(folder):
@@ -170,8 +170,8 @@ def test_of_a_packed_block_the_bytes_in_the_file_count(tmp_path):
     matrices = sum(p.numel() for name, p in block if p.ndim == 2)
     outside = sum(p.nbytes for name, p in mmdit.named_parameters() if "blocks" not in name)
     vectors = sum(p.nbytes for _, p in block if p.ndim == 1)
-    said = training_bytes(streamed, 16, 4, 100)["base"]
-    assert said == pytest.approx(outside + vectors + matrices, rel=1e-3)  # and some scales
+    estimate = training_bytes(streamed, 16, 4, 100)["base"]
+    assert estimate == pytest.approx(outside + vectors + matrices, rel=1e-3)  # and some scales
 
 
 def test_an_adapter_counts_with_its_moments_its_average_and_its_gradients():

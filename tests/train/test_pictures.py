@@ -244,3 +244,11 @@ def test_a_sheet_holds_pictures_row_by_row_and_paper_where_there_is_none():
     assert sheet.size == (4 + 8 + 4, 6 + 8 + 6)
     seen = [sheet.getpixel(at) for at in ((0, 0), (12, 0), (0, 14), (12, 14), (6, 0))]
     assert seen == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (0, 0, 0)]
+
+
+def test_a_picture_of_the_course_is_written_with_a_palette(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pictures, "DATA", tmp_path / "data")
+    pictures.write_picture(np.full((8, 8, 3), (255, 0, 0), np.uint8), "a.png")
+    with Image.open(tmp_path / "data" / "pictures" / "a.png") as written:
+        assert written.mode == "P" and written.convert("RGB").getpixel((4, 4)) == (255, 0, 0)
+    assert capsys.readouterr().out == "data/pictures/a.png\n"

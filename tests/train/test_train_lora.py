@@ -246,7 +246,7 @@ def test_a_second_command_in_the_same_folder_is_refused_in_one_line(posters, tmp
     assert f"runs is in use by process {os.getpid()}" in error and error.count("\n") == 1
 
 
-def test_pictures_that_cannot_be_used_are_said_by_the_command(posters, tmp_path, capsys):
+def test_the_command_names_pictures_that_cannot_be_used(posters, tmp_path, capsys):
     (posters / "broken.png").write_bytes(b"\x89PNG")
     (posters / "broken.txt").write_text("broken")
     assert command(posters, tmp_path) == 2
