@@ -20,8 +20,8 @@ from .config import ConfigError, VisionConfig
 
 MIN_PIXELS = 56 * 56  # below, a picture is enlarged
 MAX_PIXELS = 12_845_056  # above, it is shrunk: 16,384 language tokens
-LONGEST_ASPECT = 200  # of the longer to the shorter side
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the red, green and blue values, in [0, 1]
+LONGEST_ASPECT = 200  # ratio of the longer to the shorter side
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # red, green and blue, in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -121,26 +121,26 @@ def windows(grids, config: VisionConfig) -> list[torch.Tensor]:
     """
     merge = config.spatial_merge_size
     side = config.window_size // (config.patch_size * merge)  # merged tokens: 4
-    found, start = [], 0
+    token_lists, start = [], 0
     for rows, cols in pictures(grids):
         h, w = rows // merge, cols // merge
         tokens = start + torch.arange(h * w).view(h, w)
         for row in range(0, h, side):
             for col in range(0, w, side):
-                found.append(tokens[row : row + side, col : col + side].flatten())
+                token_lists.append(tokens[row : row + side, col : col + side].flatten())
         start += h * w
-    return found
+    return token_lists
 
 
 def coordinates(grids, config: VisionConfig) -> torch.Tensor:
     """[(frames, rows, cols), ...] -> (N, 2): row and column of every patch, in the order of rows
     that `cut_patches` gives."""
-    merge, found = config.spatial_merge_size, []
+    merge, places_of_grids = config.spatial_merge_size, []
     for rows, cols in pictures(grids):
         row, col = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
         place = torch.stack([row, col], dim=-1)
-        found.append(rearrange(place, "(h y) (w x) rc -> (h w y x) rc", y=merge, x=merge))
-    return torch.cat(found)
+        places_of_grids.append(rearrange(place, "(h y) (w x) rc -> (h w y x) rc", y=merge, x=merge))
+    return torch.cat(places_of_grids)
 
 
 def angles(place: torch.Tensor, head_dim: int) -> torch.Tensor:
@@ -273,9 +273,9 @@ class Vision(nn.Module):
         config, device = self.config, patches.device
         check_grids(patches, grids, config)
         merged = config.spatial_merge_size**2
-        found = windows(grids, config)
-        order = torch.cat(found).to(device)
-        in_window = [merged * len(tokens) for tokens in found]
+        token_lists = windows(grids, config)
+        order = torch.cat(token_lists).to(device)
+        in_window = [merged * len(tokens) for tokens in token_lists]
         in_picture = [rows * cols for rows, cols in pictures(grids)]
 
         angle = angles(

@@ -37,8 +37,8 @@ from ..text_encoder import TextEncoder
 
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # threads that read: a disk is fastest with several requests at hand
-CACHED = 0.7  # of the free memory, for blocks that stay in the system's cache
-EMBEDDING = "model.embed_tokens.weight"  # of which a prompt needs a few rows
+CACHED = 0.7  # share of the free memory for blocks that stay in the system's cache
+EMBEDDING = "model.embed_tokens.weight"  # a prompt needs only a few of its rows
 
 
 def stream(

@@ -30,7 +30,7 @@ from .model_folder import FORGED, STEMS, StoredTextEncoder
 from .shards import SHARD_BYTES, index_json, shard_layout
 
 POCKET_TOKENIZER = POCKET / "tokenizer"
-DTYPE = torch.bfloat16  # of every released file
+DTYPE = torch.bfloat16  # the type of every released file
 PIECE = 1 << 20  # numbers drawn and written at once
 STD = 0.02
 ONE = 0x3F80  # 1.0 in bf16
@@ -108,7 +108,7 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
     for part in parts:
         (folder / part).mkdir(parents=True, exist_ok=True)
         for partial in (folder / part).glob(".*.safetensors.*"):
-            partial.unlink()  # of a forge that was killed
+            partial.unlink()  # left by a forge that was killed
     missing = [shard for shard in shards if not shard.is_there()]
     total, needed = (sum(shard.size for shard in some) for some in (shards, missing))
     free = shutil.disk_usage(folder).free

@@ -14,7 +14,7 @@ from ..tokenizer import Tokenizer
 from ..vae import VAE
 from ..vision import Vision
 
-STEMS = {  # of the weight files of each part, as transformers and diffusers name theirs
+STEMS = {  # file names of each part's weights, as in transformers and diffusers
     "text_encoder": "model",
     "transformer": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",

@@ -152,14 +152,14 @@ def _part(folder: Path, part: str, where: dict, whole: bool) -> Findings:
         return [(folder / part / "config.json", str(error))]
     lines = other_forms(form, where) + (other_keys(form, where) if whole else [])
     findings = [(folder / part, f"{folder / part}: {line}") for line in lines]
-    held = sum(place.stop - place.start for place in where.values())
+    actual = sum(place.stop - place.start for place in where.values())
     for index in (folder / part).glob("*.safetensors.index.json") if whole else ():
         try:
-            said = read_json(index)["metadata"]["total_size"]
+            stated = read_json(index)["metadata"]["total_size"]
         except (KeyError, TypeError):
-            said = None
-        if said != held:
-            line = f"{index}: total_size is {shorten([said])}, the tensors have {held:,} bytes"
+            stated = None
+        if stated != actual:
+            line = f"{index}: total_size is {shorten([stated])}, the tensors have {actual:,} bytes"
             findings.append((index, f"{line}; fetch it again"))
     return findings
 
@@ -191,15 +191,15 @@ def _compare(folder: Path, known: dict, hash: bool) -> tuple[dict[str, str], Fin
     verdicts, findings, to_hash = {}, [], {}
     for name, (size, sha256) in known.items():
         path = folder / name
-        held = path.stat().st_size if path.is_file() else None
-        if held is None:
+        actual = path.stat().st_size if path.is_file() else None
+        if actual is None:
             if name not in OPTIONAL:
                 findings.append((path, f"{path} is missing; finish the download"))
-        elif held != (size or held):
-            what = "is cut short" if held < size else "is altered"
-            line = f"{path} {what}: {held:,} bytes instead of {size:,}; fetch it again"
+        elif actual != (size or actual):
+            what = "is cut short" if actual < size else "is altered"
+            line = f"{path} {what}: {actual:,} bytes instead of {size:,}; fetch it again"
             findings.append((path, line))
-        elif hash or held <= SMALL:
+        elif hash or actual <= SMALL:
             to_hash[path] = sha256
         elif size:
             verdicts[name] = "size as published"
@@ -220,15 +220,15 @@ def _compare(folder: Path, known: dict, hash: bool) -> tuple[dict[str, str], Fin
 def _hashed(path: Path, expected: str | None, bar: tqdm) -> tuple[str, str]:
     """-> verdict, what is wrong"""
     try:
-        found = _sha256(path, bar)
+        digest = _sha256(path, bar)
     except OSError as error:
         return "", f"{path} cannot be read ({error.strerror}); fetch it again"
-    _, name = NAMES.get(found, (None, ""))
-    if found == expected:
+    _, name = NAMES.get(digest, (None, ""))
+    if digest == expected:
         return "sha256 as it should be", ""
     if expected is None:
         return f"sha256 of {name}" if name else "sha256 is none of the published", ""
-    what = f"is {name}" if name else f"is altered: its sha256 begins {found[:8]}"
+    what = f"is {name}" if name else f"is altered: its sha256 begins {digest[:8]}"
     return "", f"{path} {what}, not {expected[:8]}; fetch it again"
 
 

@@ -27,7 +27,7 @@ from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
 from .fp8_dialects import ENDINGS, FP8, METADATA, MIXED, MUSUBI, PLAIN, read_layout
 
-MAX = 448.0  # of float8_e4m3fn
+MAX = 448.0  # largest value of float8_e4m3fn
 BLOCK = 64  # inputs that share a scale, as musubi has it
 WRITTEN = {"plain": PLAIN, "tensor": MIXED, "row": MUSUBI, "block": MUSUBI}
 
@@ -51,7 +51,7 @@ def quantize_fp8(w: torch.Tensor, granularity: str) -> tuple[torch.Tensor, torch
     else:
         numbers = numbers.unflatten(1, (-1, BLOCK)) if granularity == "block" else numbers
         largest = numbers.abs().amax(-1, keepdim=True)
-    scale = torch.where(largest > 0, largest / MAX, 1.0)  # of nothing but zeros: any
+    scale = torch.where(largest > 0, largest / MAX, 1.0)  # an all-zero row: any scale will do
     return _to_fp8(numbers / scale).view_as(w), scale
 
 
@@ -218,7 +218,7 @@ def save_fp8(mmdit: MMDiT, file: str | Path, granularity: str = "tensor") -> Non
     "block" as musubi has them. Everything else is written as the model holds it. Raises
     CheckpointError; what stood there before is then untouched.
     """
-    file, tensors, told = Path(file), {}, {}
+    file, tensors, packed_layers = Path(file), {}, {}
     if file.suffix != ".safetensors":
         raise CheckpointError(f"{file} must end in .safetensors")
     linears = {name for name in named_linears(mmdit) if name.startswith(BLOCKS)}
@@ -242,10 +242,10 @@ def save_fp8(mmdit: MMDiT, file: str | Path, granularity: str = "tensor") -> Non
             weight_scale = ENDINGS[WRITTEN[granularity]][0]
             tensors[f"{layer}{weight_scale}"] = scale
         # no scale of inputs is known here, and without one ComfyUI would multiply in fp8 unscaled
-        told[layer] = {"format": FP8, "full_precision_matrix_mult": True}
+        packed_layers[layer] = {"format": FP8, "full_precision_matrix_mult": True}
     metadata = {"format": "pt"}
     if WRITTEN[granularity] == MIXED:
-        metadata[METADATA] = json.dumps({"format_version": "1.0", "layers": told})
+        metadata[METADATA] = json.dumps({"format_version": "1.0", "layers": packed_layers})
     try:
         with whole_file(file) as partial:
             save_file(tensors, partial, metadata=metadata)

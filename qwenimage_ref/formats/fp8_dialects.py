@@ -22,7 +22,7 @@ from ..files import parse_json, shorten
 
 PLAIN, SCALED = "ComfyUI plain", "ComfyUI scaled"
 MIXED, MUSUBI = "ComfyUI mixed precision", "musubi"
-ENDINGS = {  # of the scale of a weight, and of that of its input
+ENDINGS = {  # name endings of the scales of a weight and of its input
     PLAIN: (),
     SCALED: (".scale_weight", ".scale_input"),
     MIXED: (".weight_scale", ".input_scale"),
@@ -73,7 +73,7 @@ def read_layout(places: Places, names: dict[str, str], form: dict[str, tuple]) -
         if layer not in packed:
             raise ValueError(f"{shorten([name])} belongs to no fp8 weight; fetch it again")
         _demand_form(name, where[name], [(), (1,)])
-    exact = {layer for layer, said in formats.items() if said.get("full_precision_matrix_mult")}
+    exact = {layer for layer, fields in formats.items() if fields.get("full_precision_matrix_mult")}
     if MARK in where and where[MARK].shape == (2,):
         exact = set(packed)
     scales, inputs = ({layer: where[n] for layer, n in of.items()} for of in (scales, inputs))
@@ -115,7 +115,7 @@ def _formats(metadata: dict, where: dict, names: dict, form: dict) -> dict[str, 
     if text := metadata.get(METADATA):
         try:
             layers = parse_json(text.encode())["layers"]
-            formats |= {official.get(key, key): said for key, said in layers.items()}
+            formats |= {official.get(key, key): fields for key, fields in layers.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"its {METADATA} cannot be read ({error})") from None
     for layer, name in _ending(where, FORMAT).items():
@@ -125,14 +125,16 @@ def _formats(metadata: dict, where: dict, names: dict, form: dict) -> dict[str, 
             formats[layer] = parse_json(bytes(read_tensor(where[name]).tolist()))
         except ValueError as error:
             raise ValueError(f"{shorten([name])} cannot be read ({error})") from None
-    for layer, said in formats.items():
-        if not isinstance(said, dict) or not isinstance(said.get("format"), str):
+    for layer, fields in formats.items():
+        if not isinstance(fields, dict) or not isinstance(fields.get("format"), str):
             raise ValueError(f"it does not say in which format {shorten([layer])} is")
-    return {layer: said for layer, said in formats.items() if f"{layer}.weight" in form}
+    return {layer: fields for layer, fields in formats.items() if f"{layer}.weight" in form}
 
 
 def _demand_known_formats(where: dict[str, Place], formats: dict[str, dict]) -> None:
-    others = {layer: said["format"] for layer, said in formats.items() if said["format"] != FP8}
+    others = {
+        layer: fields["format"] for layer, fields in formats.items() if fields["format"] != FP8
+    }
     for name, place in where.items():
         for ending, kind in OTHER_KEYS.items():
             if name.endswith(ending):

@@ -231,7 +231,7 @@ _ENCODERS = {"Q8_0": _encode_q8_0, "Q4_0": _encode_q4_0}
 
 
 def _inverse(d):
-    inverse = 1 / d  # of a block of zeros, or nearly so, it is infinite: all q become the same
+    inverse = 1 / d  # infinite for a block of zeros or nearly so, where all q become the same
     return torch.where(torch.isfinite(inverse), inverse, 0.0)
 
 

@@ -37,7 +37,7 @@ class Recipe:
     muon_lr: float = 0.0  # the largest rate of the matrices that Muon trains, if there are any
     weight_decay: float = 0.0
     clip: float = 1.0  # largest norm of the gradient
-    ema: float = 0.999  # of the averaged weights, a step
+    ema: float = 0.999  # decay of the averaged weights in each step
     seed: int = 0
 
     def __post_init__(self):

@@ -32,7 +32,7 @@ class Settings:
     alpha: float = 16.0
     targets: str = "DiffSynth"  # a key of lora.TARGETS
     sigma: str = "qwen_shift"  # a key of flow.SIGMAS
-    shift: float = 2.2  # of sigma "shift" alone
+    shift: float = 2.2  # used by sigma "shift" only
     weighting: str = "none"  # a key of flow.WEIGHTS
     dropout: float = 0.0  # share of the captions that are replaced by the empty one
     accumulate: int = 1  # batches whose gradients are averaged into one step

@@ -20,10 +20,10 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 # Exceptions: exactly those files that still break a rule.
 LONG_FUNCTIONS: set[tuple[str, str]] = {
     ("cli/__init__.py", "_parser"),
+    ("pipeline.py", "__call__"),
 }
 VAGUE_NAMES: set[str] = {
     "adapt/lora.py",
-    "checkpoint/verify.py",
     "cli/__init__.py",
     "course/bugs/plant.py",
     "course/check/chapter_03.py",
@@ -44,19 +44,12 @@ VAGUE_NAMES: set[str] = {
     "course/publish/learners_package.py",
     "course/publish/solutions.py",
     "course/stored_results.py",
-    "formats/fp8.py",
-    "formats/fp8_dialects.py",
     "pocket/train.py",
     "posters/heart.py",
     "posters/read.py",
-    "vision.py",
 }
 COMMENTS_WITHOUT_A_NOUN: set[str] = {
-    "adapt/lora_files.py",
-    "adapt/streaming.py",
-    "checkpoint/forge.py",
     "checkpoint/headers.py",
-    "checkpoint/model_folder.py",
     "course/bugs/plant.py",
     "course/charts.py",
     "course/check/chapter_06.py",
@@ -73,10 +66,6 @@ COMMENTS_WITHOUT_A_NOUN: set[str] = {
     "course/publish/derive.py",
     "course/publish/editions.py",
     "course/show.py",
-    "formats/fp8.py",
-    "formats/fp8_dialects.py",
-    "formats/gguf_blocks.py",
-    "formats/gguf_container.py",
     "formats/recognise.py",
     "pictures.py",
     "pocket/lessons.py",
@@ -84,9 +73,6 @@ COMMENTS_WITHOUT_A_NOUN: set[str] = {
     "posters/draw.py",
     "posters/letters.py",
     "posters/read.py",
-    "train/loop.py",
-    "train/lora.py",
-    "vision.py",
 }
 
 
