@@ -1,6 +1,6 @@
 """Build the course as a static site: the notebooks as they are committed, and a front page.
 
-python site/build.py [--to FOLDER]     site/_build, unless told otherwise
+python site/build.py [--to FOLDER]     default: site/_build
 
 Nothing is executed and nothing fetched; the pages need no network either.
 """
@@ -115,12 +115,12 @@ def marks(cell) -> list[str]:
         if {*output.get("data", ())} == {"text/plain"}
     ]
     texts = values + [output.text for output in outputs if output.output_type == "stream"]
-    found = {
+    marked = {
         "hide-input": cell.metadata.get("jupyter", {}).get("source_hidden"),
         "widget": any(re.match(r"\w+ [a-z]+,? [a-z]+ ", text) for text in values),
         "words": texts and not any(re.search(r"(?m)^ |  ", text) for text in texts),
     }
-    return [mark for mark, holds in found.items() if holds]
+    return [mark for mark, holds in marked.items() if holds]
 
 
 def img(address: str, data: bytes, alt: str) -> str:
@@ -198,7 +198,7 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
         # every warning is an error: a link that leads nowhere, a language without colours
         options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(scratch / "doctrees")]
         if build_main([*options, str(source), str(built)]):
-            raise SiteError("Sphinx could not build the site; what it said stands above")
+            raise SiteError("Sphinx could not build the site; its messages stand above")
         for chapter in listed:  # the button "download" gives the notebook and not the page's copy
             shutil.copy(chapter.path, built / "_sources" / "notebooks")
         for left_over in (built / "_static").glob("*.html"):  # the theme's templates are no pages

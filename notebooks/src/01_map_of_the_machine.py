@@ -435,7 +435,7 @@ ids = torch.zeros(1, DROPPED + T, dtype=torch.long, device="meta")
 latents = torch.empty(1, 16, 166, 166, device="meta")
 read = costs.counted(lambda: official["text_encoder"](ids))
 decode = costs.counted(lambda: official["vae"].decode(latents))
-assert read == costs.reader_flops(TextEncoderConfig(), DROPPED + T)
+assert read == costs.text_encoder_flops(TextEncoderConfig(), DROPPED + T)
 assert abs(decode / costs.decode_flops(VAEConfig(), 1328, 1328) - 1) < 1e-4
 print(f"reading a prompt {read / 1e12:.2f}, decoding {decode / 1e12:.2f} × 10¹² operations: ok")
 

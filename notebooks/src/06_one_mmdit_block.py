@@ -61,7 +61,7 @@ text_states, _ = pipe.encode_prompt([prompt])
 
 def told_at(sigma):
     x = pack((1 - sigma) * data + sigma * noise)
-    return joint_attention.told_to_blocks(
+    return joint_attention.arguments_of_blocks(
         transformer, x, text_states, torch.tensor([sigma]), [(1, 8, 8)]
     )
 

@@ -533,31 +533,31 @@ for part, stem in STEMS.items():
     pocket_sizes[part] = {key: stop - start for key, (start, stop) in places.items()}
 
 # %%
-holders = {
-    "official": through_the_stack.held(sizes),
-    "pocket": through_the_stack.held(pocket_sizes),
+by_group = {
+    "official": through_the_stack.bytes_by_group(sizes),
+    "pocket": through_the_stack.bytes_by_group(pocket_sizes),
 }
 alt = (
     "Shares of all bytes: officially MLPs 31, modulation 24, attention 16, text layers 23 per cent"
 )
-through_the_stack.bytes_by_holder(holders, alt)
+through_the_stack.shares_by_group(by_group, alt)
 
 # %%
-total = {name: sum(found.values()) for name, found in holders.items()}
+total = {name: sum(found.values()) for name, found in by_group.items()}
 mmdit_bytes = sum(sizes["transformer"].values())
 assert mmdit_bytes == 40_860_802_176 and total["official"] == 2 * 28_849_460_275
-assert holders["official"]["modulation"] > holders["official"]["attention"]
+assert by_group["official"]["modulation"] > by_group["official"]["attention"]
 rows = [
-    [name, *(f"{found[name] / 1e6:,.1f}" for found in holders.values())]
-    for name in holders["official"]
+    [name, *(f"{found[name] / 1e6:,.1f}" for found in by_group.values())]
+    for name in by_group["official"]
 ]
-show.table(["in millions of bytes", *holders], rows)
+show.table(["in millions of bytes", *by_group], rows)
 
 # %% [markdown]
 # Two surprises. The modulations, which read one vector per picture, hold more than attention, which
 # reads every token: $6D$ outputs for each of two streams. And nearly a third of the download is a
-# language model. Its *word tables* and *vision tower* are in the files, yet of the first table a
-# prompt uses a few rows, of the second none, and the tower sees no picture here.
+# language model. Its *token embeddings* and *vision tower* are in the files, yet of the first table
+# a prompt uses a few rows, of the second none, and the tower sees no picture here.
 #
 # ## Nine shards and an index
 #

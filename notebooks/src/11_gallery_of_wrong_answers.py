@@ -315,7 +315,7 @@ plant.exhibit(*visible.UNSEEN)
 from qwenimage_ref.course.bugs.quiz import WALL
 from qwenimage_ref.posters.read import score
 
-unseen = [corner for corner in visible.CORNERS if not corner.shows]
+unseen = [corner for corner in visible.BUGS if not corner.shows]
 assert all(score(WALL, painted[corner.name].picture)["scene"] for corner in unseen)
 off = {corner.name: plant.apart(painted[corner.name].latents, right.latents) for corner in unseen}
 assert min(off.values()) > 2e-4 and plant.apart(control.latents, right.latents) < 5e-5
@@ -388,7 +388,7 @@ print("bfloat16: the same numbers, rounded; float64: unrelated numbers: ok")
 # ## The wall
 
 # %%
-shown = [corner for corner in visible.CORNERS if corner.shows]
+shown = [corner for corner in visible.BUGS if corner.shows]
 show.grid(
     [right.picture] + [painted[corner.name].picture for corner in shown],
     ["right"] + [corner.name for corner in shown],
@@ -400,7 +400,7 @@ show.grid(
 # %%
 assert len(shown) == 15 and max(map(distance, shown)) < 23
 plant.chart(
-    {corner.name: distance(corner) for corner in visible.CORNERS}
+    {corner.name: distance(corner) for corner in visible.BUGS}
     | {BY_HAND.name: plant.psnr(control.picture, right.picture)},
     {corner.name for corner in shown},
     "Bars of all bugs by their distance to the right picture, from 7 to about 72 dB; attention by "
@@ -416,7 +416,7 @@ plant.chart(
 # %%
 rows = [
     [corner.name, "yes" if corner.shows else "no", *corner.test.split("::")]
-    for corner in visible.CORNERS
+    for corner in visible.BUGS
 ]
 assert len(rows) == len({name for name, *_ in rows}) == 25
 show.table(["bug", "a picture shows it", "file", "test that fails"], rows)
@@ -537,7 +537,7 @@ check.ex_11_diagnose(my_causes)
 # the same. That is how one debugs in earnest, with a right program beside the wrong one.
 
 # %%
-by_name = {corner.name: corner for corner in visible.CORNERS}
+by_name = {corner.name: corner for corner in visible.BUGS}
 again = plant.paint(pipe, by_name[my_causes[2]], quiz.PROMPT)
 assert show.difference(again.picture, sick[2]) < 1
 print("patient 3, painted again with the named bug: the same picture")
@@ -572,7 +572,7 @@ print("patient 3, painted again with the named bug: the same picture")
 # </details>
 
 # %%
-added = [line for c in visible.CORNERS for line in plant.diff(c).splitlines() if line[0] == "+"]
+added = [line for c in visible.BUGS for line in plant.diff(c).splitlines() if line[0] == "+"]
 assert len(painted) == 25 and len(unseen) == 10 and 25 <= len(added) <= 35, len(added)
 print(len(painted), "bugs, none stopped;", len(unseen), "are not seen;", len(added), "lines added")
 

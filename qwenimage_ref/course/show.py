@@ -22,7 +22,7 @@ from ..repository import ROOT
 DPI = 100  # of drawings; more makes notebooks heavy and no line clearer
 SHORTEST_ALT = 10  # characters; less describes no picture
 
-# Okabe and Ito's colours: told apart by people who see red and green alike, and in print
+# Okabe and Ito's colours: distinct for people who see red and green alike, and in print
 PALETTE = {
     "ink": "#222222",
     "text": "#0072B2",  # blue: what comes from the prompt

@@ -66,10 +66,11 @@ def run(
     if os.environ.get(RECORD) == "1" and not _holds(file, result, close):
         _store(file, result, part, path, {"dtype": dtype, "device": device})
     stored = _stored(file, f"though {part} is here; run this once with {RECORD}=1")
-    if found := _difference(result, stored["result"], close):
+    if difference := _difference(result, stored["result"], close):
         raise GatedError(
-            f"{part} of {_model(part, path)} gives {found}, in data/official_runs/{file.name}: "
-            f"find out which is wrong; {RECORD}=1 stores the new result"
+            f"{part} of {_model(part, path)} gives {difference}, in "
+            f"data/official_runs/{file.name}: find out which is wrong; "
+            f"{RECORD}=1 stores the new result"
         )
     last = f"{part} of {_model(part, path)} is here: computed, and equal to the stored result"
     return stored["result"]
@@ -78,7 +79,7 @@ def run(
 def check(part: str, what: str, verify: Callable[[Path], None]) -> None:
     """Print `what` is checked where `part` is there, and there run `verify(path)`, which asserts.
 
-    For results that nobody could store yet. The words are the same with and without the part.
+    For results that have not been stored yet. The words are the same with and without the part.
     """
     global last
     path = locate.find(part)
@@ -129,7 +130,7 @@ def _holds(file: Path, result, close: float) -> bool:
 
 def _store(file: Path, result, part: str, path: Path, how: dict[str, str]) -> None:
     origin = provenance()
-    del origin["command"]  # that of a kernel, which tells nobody anything
+    del origin["command"]  # a kernel's own, which says nothing about the result
     content = {
         "result": result,
         "part": part,

@@ -14,7 +14,7 @@ from qwenimage_ref import QwenImage, pipeline, sampler
 from qwenimage_ref.course import answers
 from qwenimage_ref.course.bugs import plant, quiz
 from qwenimage_ref.course.bugs.invisible import BY_HAND
-from qwenimage_ref.course.bugs.visible import CORNERS
+from qwenimage_ref.course.bugs.visible import BUGS
 from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.posters.draw import caption
 from qwenimage_ref.posters.read import score
@@ -22,7 +22,7 @@ from qwenimage_ref.repository import ROOT
 from tests.helpers.pixels import painted
 
 FEW = 4  # steps; half of the notebook's, which asserts the same bounds
-every_corner = pytest.mark.parametrize("corner", CORNERS, ids=lambda corner: corner.name)
+every_corner = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +42,17 @@ def theirs():
     return loaded
 
 
-# ---- the corners
+# ---- the bugs
 
 
 def test_every_corner_has_a_name_of_its_own():
-    assert len({corner.name for corner in CORNERS}) == len(CORNERS) == 25
+    assert len({bug.name for bug in BUGS}) == len(BUGS) == 25
 
 
 @every_corner
-def test_what_a_bug_paints_is_farther_from_the_right_picture_than_its_bound(pipe, right, corner):
-    painted = plant.paint(pipe, corner, steps=FEW)
-    assert plant.psnr(painted.picture, right[corner.size].picture) < corner.below
+def test_what_a_bug_paints_is_farther_from_the_right_picture_than_its_bound(pipe, right, bug):
+    painted = plant.paint(pipe, bug, steps=FEW)
+    assert plant.psnr(painted.picture, right[bug.size].picture) < bug.below
 
 
 def test_the_same_sums_in_another_order_are_no_bug(pipe, right):
@@ -87,14 +87,14 @@ def passes(function, arguments) -> bool:
 
 
 @every_corner
-def test_the_test_that_a_corner_names_fails_where_its_bug_is(corner, request, monkeypatch):
-    file, name = corner.test.split("::")
+def test_the_test_that_a_bug_names_fails_where_its_bug_is(bug, request, monkeypatch):
+    file, name = bug.test.split("::")
     monkeypatch.syspath_prepend(ROOT / Path(file).parent)
     function = getattr(importlib.import_module(Path(file).stem), name)
     known = next(cases(function)).keys()
     needed = [name for name in inspect.signature(function).parameters if name not in known]
     fixtures = {name: request.getfixturevalue(name) for name in needed}
-    with plant.planted(corner):
+    with plant.planted(bug):
         assert not all(passes(function, case | fixtures) for case in cases(function))
 
 
@@ -102,14 +102,14 @@ def test_the_test_that_a_corner_names_fails_where_its_bug_is(corner, request, mo
 
 
 def everything() -> list:
-    """Every function of the package that some corner changes, as it is now."""
-    corners = (*CORNERS, BY_HAND)
-    return [plant._find(change.where)[-1] for corner in corners for change in corner.changes]
+    """Every function of the package that some bug changes, as it is now."""
+    bugs = (*BUGS, BY_HAND)
+    return [plant._find(change.where)[-1] for bug in bugs for change in bug.changes]
 
 
 def test_a_bug_is_wherever_a_function_was_imported_and_is_undone_after_an_error():
     kept, before = sampler.guide, everything()
-    bug = next(corner for corner in CORNERS if corner.name == "no rescale")
+    bug = next(bug for bug in BUGS if bug.name == "no rescale")
     with pytest.raises(ZeroDivisionError), plant.planted(bug):
         assert pipeline.guide is sampler.guide is not kept
         raise ZeroDivisionError
@@ -118,15 +118,15 @@ def test_a_bug_is_wherever_a_function_was_imported_and_is_undone_after_an_error(
 
 
 @every_corner
-def test_a_bug_leaves_nothing_behind(corner):
+def test_a_bug_leaves_nothing_behind(bug):
     before = everything()
-    with plant.planted(corner):
+    with plant.planted(bug):
         assert everything() != before
     assert everything() == before
 
 
 def test_lines_that_are_not_there_are_named():
-    bug = plant.Corner("x", "", (plant.Change("sampler.guide", "nonsense", ""),), 1, "")
+    bug = plant.Bug("x", "", (plant.Change("sampler.guide", "nonsense", ""),), 1, "")
     with pytest.raises(LookupError, match="sampler.guide holds 0 times 'nonsense'"):
         with plant.planted(bug):
             pass
@@ -144,7 +144,7 @@ def test_half_the_error_is_six_decibels_more():
 
 
 def test_a_bug_is_shown_in_its_lines_alone():
-    bug = next(corner for corner in CORNERS if corner.name == "no rescale")
+    bug = next(bug for bug in BUGS if bug.name == "no rescale")
     assert plant.diff(bug).splitlines() == [
         "# sampler.guide",
         "-    return combined * length",
@@ -158,7 +158,7 @@ def test_a_bug_is_shown_in_its_lines_alone():
 
 
 def test_the_sick_pictures_have_the_causes_that_the_answer_names():
-    assert [CORNERS[place].name for place in quiz.SICK] == answers.EX_11_DIAGNOSE
+    assert [BUGS[place].name for place in quiz.SICK] == answers.EX_11_DIAGNOSE
     assert {*answers.EX_11_DIAGNOSE} <= {*quiz.CAUSES}
 
 
@@ -168,7 +168,7 @@ def test_the_prompts_ask_for_the_scenes_that_are_looked_for():
 
 
 def test_causes_are_listed_in_the_order_of_the_alphabet_and_only_if_a_picture_shows_them():
-    assert list(quiz.CAUSES) == sorted(corner.name for corner in CORNERS if corner.shows)
+    assert list(quiz.CAUSES) == sorted(bug.name for bug in BUGS if bug.shows)
 
 
 def test_the_quiz_counts_and_names_no_picture():

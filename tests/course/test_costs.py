@@ -51,7 +51,7 @@ def test_reading_costs_what_torch_counts():
     with torch.device("meta"):
         net = TextEncoder(TEXT)
     counted = costs.counted(lambda: net(torch.zeros(1, 13, dtype=torch.long, device="meta")))
-    assert costs.reader_flops(TEXT, 13) == counted
+    assert costs.text_encoder_flops(TEXT, 13) == counted
 
 
 @pytest.mark.parametrize("config", [VAEConfig(), VAEConfig(base_dim=16)], ids=["full", "narrow"])

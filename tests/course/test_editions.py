@@ -73,7 +73,7 @@ def test_a_student_finds_hints_but_no_solution_and_no_stored_answer(source):
     assert not [fold for fold in folds if "olution" in fold]
     assert marked(notebook, "solution") == [] or [fold for fold in folds if "hint" in fold]
     assert "SOLUTION" not in code(notebook)
-    stored = r"\banswers\.|import.*\banswers\b|\bEX_\d\d|unless_solved"
+    stored = r"\bcourse import.*\banswers\b|\bcourse\.answers\b|\bEX_\d\d|unless_solved"
     assert not re.search(stored, code(notebook))
     assert not re.search(r"\bEX_\d\d|unless_solved", prose(notebook))
 

@@ -25,14 +25,14 @@ def near(found: set[tuple], name: str) -> bool:
     return any(np.abs(np.array(colour) - wanted).max() <= 12 for colour in found)
 
 
-def test_every_stored_tensor_has_one_holder_and_no_byte_is_lost():
+def test_every_stored_tensor_has_one_group_and_no_byte_is_lost():
     forms = {
         part: {key: 2 for key in stored_form(network)}
         for part, network in stored_networks(show.pocket_folder()).items()
     }
-    held = through_the_stack.held(forms)
-    assert sum(held.values()) == 2 * sum(len(form) for form in forms.values())
-    assert min(held.values()) > 0, "a holder that holds nothing"
+    sizes = through_the_stack.bytes_by_group(forms)
+    assert sum(sizes.values()) == 2 * sum(len(form) for form in forms.values())
+    assert min(sizes.values()) > 0, "a holder that holds nothing"
 
 
 @pytest.mark.parametrize(
@@ -41,25 +41,25 @@ def test_every_stored_tensor_has_one_holder_and_no_byte_is_lost():
         ("transformer", "transformer_blocks.7.txt_mlp.net.2.weight", "MLPs"),
         ("transformer", "transformer_blocks.7.img_mod.1.bias", "modulation"),
         ("transformer", "transformer_blocks.7.attn.norm_q.weight", "attention"),
-        ("transformer", "proj_out.weight", "doors"),
+        ("transformer", "proj_out.weight", "input and output layers"),
         ("text_encoder", "model.layers.3.mlp.up_proj.weight", "text layers"),
-        ("text_encoder", "lm_head.weight", "word tables"),
+        ("text_encoder", "lm_head.weight", "token embeddings"),
         ("text_encoder", "visual.blocks.0.mlp.up_proj.weight", "vision tower"),
         ("vae", "decoder.conv_in.bias", "VAE"),
     ],
 )
-def test_a_tensor_is_held_by_what_it_belongs_to(part, key, name):
-    assert through_the_stack.holder(part, key) == name
+def test_a_tensor_is_in_the_group_that_it_belongs_to(part, key, name):
+    assert through_the_stack.group(part, key) == name
 
 
 def test_a_tensor_of_no_known_part_is_refused():
-    with pytest.raises(ValueError, match="nobody holds visuals.weight of text_encoder"):
-        through_the_stack.holder("text_encoder", "visuals.weight")
+    with pytest.raises(ValueError, match="visuals.weight of text_encoder must belong to a group"):
+        through_the_stack.group("text_encoder", "visuals.weight")
 
 
-def test_bars_show_whoever_holds_much_in_its_colour():
-    held = {name: 0 for name, *_ in through_the_stack.HOLDERS} | {"VAE": 3, "MLPs": 1}
-    shown = through_the_stack.bytes_by_holder({"one": held}, "a bar of orange and green")
+def test_bars_show_a_large_group_in_its_colour():
+    sizes = {name: 0 for name, *_ in through_the_stack.GROUPS} | {"VAE": 3, "MLPs": 1}
+    shown = through_the_stack.shares_by_group({"one": sizes}, "a bar of orange and green")
     assert near(colours(shown), "image") and near(colours(shown), "joint")
     assert plt.get_fignums() == []
 

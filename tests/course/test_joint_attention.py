@@ -37,7 +37,7 @@ def call(mask=None):
 
 
 def test_what_each_block_is_told_is_what_the_one_before_gave(net):
-    first, second = joint_attention.told_to_blocks(net, *call())
+    first, second = joint_attention.arguments_of_blocks(net, *call())
     with torch.no_grad():
         img, txt = net.transformer_blocks[0](*first)
     assert torch.equal(img, second[0]) and torch.equal(txt, second[1])
@@ -47,7 +47,7 @@ def test_what_each_block_is_told_is_what_the_one_before_gave(net):
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_weights_times_the_values_are_what_the_block_computes(net, masked):
     mask = torch.tensor([[True, True, False], [True] * 3]) if masked else None
-    told = joint_attention.told_to_blocks(net, *call(mask))[1]
+    told = joint_attention.arguments_of_blocks(net, *call(mask))[1]
     block, (img, txt, temb, *rest) = net.transformer_blocks[1], told
     weights = joint_attention.attention_weights(block, *told)
     with torch.no_grad():

@@ -14,7 +14,7 @@ def EX_03_GQA(q, k, v):
 
 
 def EX_03_DROP(text_encoder, ids, start):
-    """The letter is read with the prompt; only then are its states thrown away."""
+    """The template is read with the prompt; only then are its states thrown away."""
     return text_encoder(ids)[:, start:]
 
 

@@ -1,6 +1,6 @@
-"""Dark corners that no picture shows, or hardly: the scene is painted as asked for."""
+"""Bugs that no picture shows, or hardly: the scene is painted as asked for."""
 
-from .plant import Change, Corner
+from .plant import Bug, Change
 
 PARITY = "tests/parity/test_parity.py::test_one_picture_agrees_with_diffusers"
 NORMS = (
@@ -13,7 +13,7 @@ ROTATIONS = (
 )
 
 UNSEEN = (
-    Corner(
+    Bug(
         "norm after rotation",
         "queries and keys are rotated first and normalised then",
         (Change("mmdit.JointAttention.forward", NORMS + ROTATIONS, ROTATIONS + NORMS),),
@@ -21,7 +21,7 @@ UNSEEN = (
         PARITY,
         shows=False,
     ),
-    Corner(
+    Bug(
         "exact GELU",
         "erf in place of the tanh formula",
         (Change("mmdit.GELUProjection.forward", ', approximate="tanh"', ""),),
@@ -29,7 +29,7 @@ UNSEEN = (
         PARITY,
         shows=False,
     ),
-    Corner(
+    Bug(
         "no rescale",
         "guidance makes the velocity longer, and nothing takes it back",
         (Change("sampler.guide", "combined * length", "combined"),),
@@ -37,7 +37,7 @@ UNSEEN = (
         "tests/model/test_sampler.py::test_guidance_keeps_the_length_of_every_token",
         shows=False,
     ),
-    Corner(
+    Bug(
         "rescale over tokens",
         "the length is taken along the tokens, not along the channels of each",
         (
@@ -51,7 +51,7 @@ UNSEEN = (
         "tests/model/test_sampler.py::test_guidance_of_one_token_does_not_depend_on_the_others",
         shows=False,
     ),
-    Corner(
+    Bug(
         "no shift",
         "the noise levels fall evenly, whatever the size of the picture",
         (Change("sampler.sigmas", "        s = shift / (shift + (1 / s - 1))\n", ""),),
@@ -59,7 +59,7 @@ UNSEEN = (
         "tests/model/test_sampler.py::test_sigmas_are_the_published_ones",
         shows=False,
     ),
-    Corner(
+    Bug(
         "no stretch",
         "the last level before 0 is wherever the shift has left it, not 0.02",
         (
@@ -75,7 +75,7 @@ UNSEEN = (
         "tests/model/test_sampler.py::test_the_last_sigma_before_zero_is_the_terminal_one",
         shows=False,
     ),
-    Corner(
+    Bug(
         "noise in bfloat16",
         "the noise is drawn in another type and has its first three digits",
         (
@@ -89,7 +89,7 @@ UNSEEN = (
         "tests/model/test_pipeline.py::test_the_noise_of_a_seed_is_upstream_s",
         shows=False,
     ),
-    Corner(
+    Bug(
         "noise in float64",
         "the noise is drawn in another type and is other noise",
         (
@@ -106,7 +106,7 @@ UNSEEN = (
 )
 
 # no bug: the same sums in another order, to see how much the last bits do
-BY_HAND = Corner(
+BY_HAND = Bug(
     "attention by hand",
     "softmax written out in place of torch's own attention",
     (

@@ -35,8 +35,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Corner:
-    """A dark corner: something easy to get wrong, and what gives it away."""
+class Bug:
+    """A change that is easy to make by mistake, and what reveals it."""
 
     name: str
     says: str  # the bug in words
@@ -48,7 +48,7 @@ class Corner:
     size: int = 128  # pixels along a side
 
 
-# ---- planting
+# ---- planting a bug
 
 
 def _find(where: str):
@@ -77,21 +77,21 @@ def _places(owner, name: str, thing) -> list:
 
 
 @contextlib.contextmanager
-def planted(corner: Corner):
+def planted(bug: Bug):
     """While entered, the package has this bug."""
     with contextlib.ExitStack() as undo:
-        for change in corner.changes:
+        for change in bug.changes:
             module, owner, name, thing = _find(change.where)
-            made = {}
+            changed = {}
             _, source = _sources(change)
-            exec(compile(source, f"<{corner.name}>", "exec"), vars(module), made)
+            exec(compile(source, f"<{bug.name}>", "exec"), vars(module), changed)
             for place in _places(owner, name, thing):
                 undo.callback(setattr, place, name, thing)
-                setattr(place, name, made[name])
+                setattr(place, name, changed[name])
         yield
 
 
-# ---- looking
+# ---- painting with it
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,12 @@ class Painted:
 
 
 @torch.no_grad()
-def paint(
-    pipe, corner: Corner | None = None, prompt=PROMPT, seed=0, size=128, steps=STEPS
-) -> Painted:
-    """One guided picture, with a bug or without. A corner knows its size."""
-    with planted(corner) if corner else contextlib.nullcontext():
-        if corner:
-            size = corner.size
-            pipe = pipeline.QwenImage.from_pretrained(pocket_folder()) if corner.reload else pipe
+def paint(pipe, bug: Bug | None = None, prompt=PROMPT, seed=0, size=128, steps=STEPS) -> Painted:
+    """One guided picture, with a bug, at the size of that bug, or without."""
+    with planted(bug) if bug else contextlib.nullcontext():
+        if bug:
+            size = bug.size
+            pipe = pipeline.QwenImage.from_pretrained(pocket_folder()) if bug.reload else pipe
         levels = pipeline.sigmas(steps, (size // pipeline.TOKEN) ** 2, pipe.scheduler)
         cond, uncond = pipe.encode_prompts([[prompt], [" "]])
         latents = pipe.denoise(pipe.noise(1, size, size, seed), levels, cond, uncond)
@@ -130,10 +128,10 @@ def apart(a: torch.Tensor, b: torch.Tensor) -> float:
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
-def diff(corner: Corner) -> str:
+def diff(bug: Bug) -> str:
     """The lines that the bug changes, as a version control system shows them."""
     lines = []
-    for change in corner.changes:
+    for change in bug.changes:
         before, after = (source.splitlines() for source in _sources(change))
         lines.append(f"# {change.where}")
         changed = difflib.unified_diff(before, after, n=0, lineterm="")
@@ -141,12 +139,12 @@ def diff(corner: Corner) -> str:
     return "\n".join(lines)
 
 
-def exhibit(*corners: Corner) -> Markdown:
-    """For each corner: its name, the bug in words and in lines, and the test that catches it."""
+def exhibit(*bugs: Bug) -> Markdown:
+    """For each bug its name, what it does in words and in lines, and the test that catches it."""
     parts = [
-        f"**{corner.name}**: {corner.says}\n\n```diff\n{diff(corner)}\n```\n\n"
-        f"caught by `{corner.test.replace('::', '`, `')}`"
-        for corner in corners
+        f"**{bug.name}**: {bug.says}\n\n```diff\n{diff(bug)}\n```\n\n"
+        f"caught by `{bug.test.replace('::', '`, `')}`"
+        for bug in bugs
     ]
     return Markdown("\n\n".join(parts))
 

@@ -6,20 +6,20 @@ from ...posters.draw import Scene, Shape
 from ..panel import Panel
 from ..show import png
 from .plant import paint
-from .visible import CORNERS
+from .visible import BUGS
 
 # what is asked for on the wall, and of the five pictures below it
 WALL = Scene("beige", (Shape("star", "red"), Shape("circle", "blue")), "left of", "HI")
 SCENE = Scene("sky", (Shape("ring", "green"), Shape("star", "red")), "left of", "A7")
 PROMPT = 'a green ring left of a red star on a sky background with the text "A7"'
 ASKED = "choose a cause"
-CAUSES = tuple(sorted(corner.name for corner in CORNERS if corner.shows))
-SICK = (15, 9, 4, 13, 8)  # their places in CORNERS, so that nobody reads a name by accident
+CAUSES = tuple(sorted(bug.name for bug in BUGS if bug.shows))
+SICK = (15, 9, 4, 13, 8)  # their places in BUGS, so that no name can be read by accident
 
 
 def sick_pictures(pipe) -> list:
     """Five pictures of one prompt, each painted with another bug."""
-    return [paint(pipe, CORNERS[place], PROMPT).picture for place in SICK]
+    return [paint(pipe, BUGS[place], PROMPT).picture for place in SICK]
 
 
 def count_right(given, causes) -> int:
@@ -30,7 +30,7 @@ def count_right(given, causes) -> int:
 
 
 def verdict(given, causes) -> str:
-    """What the quiz says of the choices made so far."""
+    """The count of right choices and of open ones, in words."""
     open_ones = sum(one == ASKED for one in given)
     words = f"{count_right(given, causes)} of {len(causes)} right"
     return f"{words}, {open_ones} still open" if open_ones else words
@@ -41,7 +41,7 @@ class Quiz(Panel):
 
     def __init__(self, pictures, causes=None):
         """causes: of the pictures; None: of those that `sick_pictures` paints."""
-        self._causes = causes or [CORNERS[place].name for place in SICK]
+        self._causes = causes or [BUGS[place].name for place in SICK]
         images = [
             ipywidgets.Image(value=png(picture), format="png", width=160) for picture in pictures
         ]

@@ -1,7 +1,7 @@
-"""The dark corners of the gallery, each with the few lines that are wrong in it."""
+"""Bugs that a picture shows, and the list of all of them, each as a change of a few lines."""
 
 from .invisible import PARITY, UNSEEN
-from .plant import Change, Corner
+from .plant import Bug, Change
 
 SPLIT_PAIRS = (
     "pairs = torch.complex(*x.float().chunk(2, dim=-1)) * rotation.unsqueeze(1)\n"
@@ -9,7 +9,7 @@ SPLIT_PAIRS = (
 )
 
 TIME = (
-    Corner(
+    Bug(
         "velocity sign",
         "the step goes against the velocity. The report writes data - noise, the weights were "
         "trained on noise - data",
@@ -17,22 +17,21 @@ TIME = (
         10,
         "tests/model/test_sampler.py::test_a_step_in_float32_is_plain",
     ),
-    Corner(
+    Bug(
         "time flipped",
-        "the network is told that noise is clean and that clean is noise, again as the report "
-        "counts",
+        "noise reaches the network as clean and clean as noise, again as the report counts",
         (Change("sampler.model_time", "1000 * sigma)", "1000 * (1 - sigma))"),),
         18,
         "tests/model/test_sampler.py::test_the_float32_time_of_the_network_is_the_sigma_itself",
     ),
-    Corner(
+    Bug(
         "time never × 1000",
         "the waves of the time embedding hardly move, so every level looks like 0",
         (Change("mmdit.TimestepEmbedder.forward", "1000 * (sigma", "(sigma"),),
         18,
         PARITY,
     ),
-    Corner(
+    Bug(
         "time × 1000 twice",
         "the loop multiplies by 1000, and so does the network",
         (Change("sampler.model_time", " / 1000", ""),),
@@ -42,7 +41,7 @@ TIME = (
 )
 
 PLACE = (
-    Corner(
+    Bug(
         "half-split rotation",
         "dims k and k + K/2 turn as a pair, as in the language tower, instead of 2k and 2k + 1",
         (
@@ -56,7 +55,7 @@ PLACE = (
         17,
         "tests/model/test_rope.py::test_neighbouring_dims_are_a_pair_and_turn_counter_clockwise",
     ),
-    Corner(
+    Bug(
         "grid not centred",
         "rows and columns count from 0 at the corner instead of from the middle",
         (
@@ -69,7 +68,7 @@ PLACE = (
         16,
         "tests/model/test_rope.py::test_tokens_come_in_reading_order",
     ),
-    Corner(
+    Bug(
         "text starts at 0",
         "the prompt marches off from the middle of the picture instead of its corner",
         (
@@ -80,7 +79,7 @@ PLACE = (
         16,
         "tests/model/test_rope.py::test_text_starts_at_half_of_the_longer_side_rounded_down",
     ),
-    Corner(
+    Bug(
         "odd grid",
         "of seven rows four stand below the middle; it should be four above",
         (
@@ -97,7 +96,7 @@ PLACE = (
 )
 
 TEXT = (
-    Corner(
+    Bug(
         "cut at 35",
         "one state too many is dropped behind the template",
         (
@@ -110,7 +109,7 @@ TEXT = (
         16,
         "tests/model/test_pipeline.py::test_an_empty_prompt_keeps_the_five_tokens_after_the_slot",
     ),
-    Corner(
+    Bug(
         "padding attended",
         "the prompt is filled up to 256 states, and no mask says that most of them are nothing",
         (
@@ -125,7 +124,7 @@ TEXT = (
         18,
         "tests/model/test_pipeline.py::test_a_single_prompt_is_never_padded",
     ),
-    Corner(
+    Bug(
         "padding counted",
         "the prompt's positions begin where 64 filled places in front of it would end",
         (
@@ -138,7 +137,7 @@ TEXT = (
         16,
         "tests/model/test_rope.py::test_text_starts_at_half_of_the_longer_side_rounded_down",
     ),
-    Corner(
+    Bug(
         "template cut first",
         "the language model never reads the template; it should, and only then be cut",
         (
@@ -153,7 +152,7 @@ TEXT = (
         "tests/model/test_pipeline.py::test_text_states_are_those_of_diffusers",
         shows=False,
     ),
-    Corner(
+    Bug(
         "text norm skipped",
         "the text states enter the transformer without their RMSNorm",
         (Change("mmdit.MMDiT.embed", "self.txt_in(self.txt_norm(txt))", "self.txt_in(txt)"),),
@@ -164,14 +163,14 @@ TEXT = (
 )
 
 LATENTS = (
-    Corner(
+    Bug(
         "shift before scale",
         "the final norm is read as (shift, scale), which is the order of the blocks",
         (Change("mmdit.FinalNorm.forward", "scale, shift =", "shift, scale ="),),
         18,
         PARITY,
     ),
-    Corner(
+    Bug(
         "packed p-p-c",
         "a token lists its four places first and the channels of each; the weights want channels "
         "first",
@@ -182,7 +181,7 @@ LATENTS = (
         16,
         "tests/model/test_sampler.py::test_channels_of_a_token_come_in_the_order_channel_row_column",
     ),
-    Corner(
+    Bug(
         "statistics inverted",
         "upstream has a variable latents_std that holds 1 / std and divides by it; who reads its "
         "name multiplies",
@@ -190,7 +189,7 @@ LATENTS = (
         23,
         "tests/model/test_pipeline.py::test_diffusers_paints_the_same_picture_from_the_same_folder",
     ),
-    Corner(
+    Bug(
         "frame axis averaged",
         "a kernel over three frames becomes one for a still by taking the mean, not the last tap",
         (Change("vae.Tap.from_stored", "tensor[:, :, -1]", "tensor.mean(2)"),),
@@ -200,4 +199,4 @@ LATENTS = (
     ),
 )
 
-CORNERS = TIME + PLACE + TEXT + LATENTS + UNSEEN
+BUGS = TIME + PLACE + TEXT + LATENTS + UNSEEN

@@ -97,7 +97,7 @@ def _groups(attention, q, k, v) -> None:
 
 @exercise
 def ex_03_drop(read) -> None:
-    """(text encoder, ids (B, T), number of letter tokens) -> states (B, T - number, D)"""
+    """(text encoder, ids (B, T), number of template tokens) -> states (B, T - number, D)"""
     torch.manual_seed(3)
     config = TextEncoderConfig(
         num_hidden_layers=2,
@@ -111,28 +111,30 @@ def ex_03_drop(read) -> None:
     tower = TextEncoder(config).eval().requires_grad_(False)
     ids, start = torch.randint(90, (2, 17)), 6
     states = tower(ids)
-    found = read(tower, ids, start)
-    need(isinstance(found, torch.Tensor), f"give the states, a tensor, not {type(found).__name__}")
-    kept = found.shape[1] if found.dim() == 3 else None
+    answer = read(tower, ids, start)
     need(
-        kept is not None and found.shape[::2] == states.shape[::2],
-        f"states are (B, T, D), here with B = 2 and D = 24; yours are {tuple(found.shape)}",
+        isinstance(answer, torch.Tensor), f"give the states, a tensor, not {type(answer).__name__}"
+    )
+    kept = answer.shape[1] if answer.dim() == 3 else None
+    need(
+        kept is not None and answer.shape[::2] == states.shape[::2],
+        f"states are (B, T, D), here with B = 2 and D = 24; yours are {tuple(answer.shape)}",
     )
     need(
         kept != 17,
         "nothing is cut off, only blanked: a state of zeros is still a token to the transformer",
     )
     need(kept == 17 - 6, f"of 17 states with 6 for the letter, {kept} are left")
-    need(not _near(found, states[:, :-6]), "that cuts the end off: the letter stands before it")
+    need(not _near(answer, states[:, :-6]), "that cuts the end off: the letter stands before it")
     need(
-        not _near(found, tower(ids[:, 6:])),
+        not _near(answer, tower(ids[:, 6:])),
         "the right tokens, but their states never saw the letter: it was gone before the reading",
     )
     embedded = tower.model.embed_tokens(ids)[:, 6:]
     need(
-        not _near(found, embedded), "these are vectors that nobody has read yet, one for each word"
+        not _near(answer, embedded), "these are vectors that nobody has read yet, one for each word"
     )
-    need(_near(found, EX_03_DROP(tower, ids, 6)), "the right tokens, but not their final states")
+    need(_near(answer, EX_03_DROP(tower, ids, 6)), "the right tokens, but not their final states")
     print("right: read first, cut afterwards")
 
 

@@ -39,10 +39,10 @@ def ex_04_taps(flatten) -> None:
     }
     for hint, wrong in tried.items():
         need(not _near(small, wrong), hint)
-    found = F.conv2d(frame, small, padding=1)
+    answer = F.conv2d(frame, small, padding=1)
     film = F.pad(frame.unsqueeze(2), (1, 1, 1, 1, 2, 0))
     need(
-        _near(found, F.conv3d(film, big).squeeze(2)),
+        _near(answer, F.conv3d(film, big).squeeze(2)),
         "convolved with one frame, yours and the film's give different pictures",
     )
     _no_time(flatten, generator)
@@ -70,9 +70,9 @@ def ex_04_stats(normalise) -> None:
     # careful: w is C here, as in the pocket model, so that a wrong axis does not raise
     mean, std = torch.tensor([0.5, -1.5, 2.0, 0.25]), torch.tensor([2.0, 0.5, 1.5, 3.0])
     z = torch.randn(2, 4, 3, 4, generator=generator) + 0.3
-    found = normalise(z.clone(), mean, std)
-    need(isinstance(found, torch.Tensor), f"the answer is a tensor, not {type(found).__name__}")
-    need(found.shape == z.shape, f"{tuple(z.shape)} went in and {tuple(found.shape)} came out")
+    answer = normalise(z.clone(), mean, std)
+    need(isinstance(answer, torch.Tensor), f"the answer is a tensor, not {type(answer).__name__}")
+    need(answer.shape == z.shape, f"{tuple(z.shape)} went in and {tuple(answer.shape)} came out")
     m, s = mean.view(4, 1, 1), std.view(4, 1, 1)
     mistakes = {
         "that is the way back, from the painter to the decoder": z * s + m,
@@ -90,9 +90,11 @@ def ex_04_stats(normalise) -> None:
         / z.std((0, 2, 3), keepdim=True),
     }
     for hint, wrong in mistakes.items():
-        need(not _near(found, wrong), hint)
+        need(not _near(answer, wrong), hint)
     right = EX_04_STATS(z, mean, std)
-    need(_near(found, right), f"off by {(found - right).abs().max().item():.2g} at the worst place")
+    need(
+        _near(answer, right), f"off by {(answer - right).abs().max().item():.2g} at the worst place"
+    )
     print("right: every channel at 0 with deviation 1, whatever its range was")
 
 

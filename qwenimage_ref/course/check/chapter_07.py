@@ -49,24 +49,26 @@ def _called(load_tensor, file: Path, name: str, where: str):
     need(False, f"{where}: {problem}")
 
 
-def _judge(found, wanted, dtype: str, where: str, content: bytes) -> None:
-    need(isinstance(found, np.ndarray), f"{where}: give a numpy array, not {type(found).__name__}")
+def _judge(answer, wanted, dtype: str, where: str, content: bytes) -> None:
     need(
-        found.dtype == np.float32,
-        f"{where}: an array of {found.dtype}; whatever the file holds, give float32",
+        isinstance(answer, np.ndarray), f"{where}: give a numpy array, not {type(answer).__name__}"
     )
-    need(found.size == wanted.size, f"{where}: {found.size} numbers instead of {wanted.size}")
     need(
-        found.shape == wanted.shape,
-        f"{where}: the shape is {list(found.shape)}; the header says another",
+        answer.dtype == np.float32,
+        f"{where}: an array of {answer.dtype}; whatever the file holds, give float32",
+    )
+    need(answer.size == wanted.size, f"{where}: {answer.size} numbers instead of {wanted.size}")
+    need(
+        answer.shape == wanted.shape,
+        f"{where}: the shape is {list(answer.shape)}; the header says another",
     )
     for wrong, hint in _mistakes(wanted, dtype, content):
-        need(not np.array_equal(found, wrong, equal_nan=True), f"{where}: {hint}")
-    same = np.array_equal(np.sort(found, axis=None), np.sort(wanted, axis=None))
+        need(not np.array_equal(answer, wrong, equal_nan=True), f"{where}: {hint}")
+    same = np.array_equal(np.sort(answer, axis=None), np.sort(wanted, axis=None))
     hint = "other numbers than were written; where they are is said by data_offsets alone"
     if same:
         hint = "the right numbers in wrong places; along the last axis neighbours in the file stand"
-    need(np.array_equal(found, wanted), f"{where}: {hint}")
+    need(np.array_equal(answer, wanted), f"{where}: {hint}")
 
 
 def _mistakes(wanted, dtype: str, content: bytes):

@@ -100,7 +100,7 @@ def _start(x, right, vae, img, noise, left, strength: float) -> None:
         return (1 - level) * data + level * noise
 
     mistakes = (
-        (clean, "there is no noise in it, and the network is told that there is"),
+        (clean, "there is no noise in it, though the level says that there is"),
         (clean + sigma * noise, "the noise is added, but the picture keeps its full weight: mix"),
         (clean + noise, "the noise is added in full: mix picture and noise"),
         (noise, "only the noise is left at the start; where is the picture?"),

@@ -15,7 +15,7 @@ from .common import exercise, need, need_none
 @exercise
 def ex_21_fp8(decode) -> None:
     """decode(byte) -> the number that float8_e4m3fn means by it, for all 256."""
-    found = []
+    numbers = []
     for byte in range(256):
         try:
             number = decode(byte)
@@ -25,28 +25,28 @@ def ex_21_fp8(decode) -> None:
             isinstance(number, int | float | np.number),
             f"{_bits(byte)}: give a plain number, not {type(number).__name__}",
         )
-        found.append(float(number))
+        numbers.append(float(number))
     right = [EX_21_FP8(byte) for byte in range(256)]
     for wrong, hint in _FP8_MISTAKES:
-        need(not _same(found, [wrong(byte) for byte in range(256)]), hint)
+        need(not _same(numbers, [wrong(byte) for byte in range(256)]), hint)
     need(
-        any(number < 0 for number in found),
+        any(number < 0 for number in numbers),
         "no number is below zero: what does the first bit say?",
     )
     need(
-        all(map(math.isfinite, found[:127])),
+        all(map(math.isfinite, numbers[:127])),
         f"{_bits(126)} and bytes like it are plain numbers here: the letters fn say finite, and no "
         "pattern is spent on infinity",
     )
     need(
-        not math.isfinite(found[127]) and not math.isfinite(found[255]),
+        not math.isfinite(numbers[127]) and not math.isfinite(numbers[255]),
         "two of the 256 bytes are no number at all: those with a one in every place but the sign",
     )
-    need(math.isnan(found[127]), "there is no infinity in this format, not even one")
+    need(math.isnan(numbers[127]), "there is no infinity in this format, not even one")
     for byte in range(256):
-        near = found[byte] == right[byte] or math.isnan(right[byte]) and math.isnan(found[byte])
+        near = numbers[byte] == right[byte] or math.isnan(right[byte]) and math.isnan(numbers[byte])
         where = "with all exponent bits zero" if not byte & 0x78 else "of the ordinary kind"
-        need(near, f"{_bits(byte)}, a byte {where}, is not {found[byte]:g}")
+        need(near, f"{_bits(byte)}, a byte {where}, is not {numbers[byte]:g}")
     print("right: 256 bytes, each with its number")
 
 
@@ -139,21 +139,21 @@ def ex_21_q4(decode_block) -> None:
     for scale in (0.037, -0.25, 3.5):
         block = struct.pack("<e", scale) + source.permutation(256)[:16].astype(np.uint8).tobytes()
         try:
-            found = np.asarray(decode_block(block), dtype=np.float64)
+            numbers = np.asarray(decode_block(block), dtype=np.float64)
         except (TypeError, ValueError) as error:
             need(False, f"give 32 numbers for the bytes of a block ({error})")
         except (IndexError, struct.error, OverflowError) as error:
             need(False, f"a block has eighteen bytes, two of scale and sixteen more: {error}")
         need(
-            found.shape == (32,),
-            f"a block holds 32 weights, but you give an array of {found.shape}; each byte holds "
+            numbers.shape == (32,),
+            f"a block holds 32 weights, but you give an array of {numbers.shape}; each byte holds "
             "two",
         )
-        need(not np.isnan(found).any(), "some of your weights are no numbers")
+        need(not np.isnan(numbers).any(), "some of your weights are no numbers")
         mistakes = _Q4_MISTAKES + (_NEGATIVE_SCALE if scale < 0 else ())
-        need_none(found, mistakes, partial(np.allclose, rtol=1e-6, atol=1e-12), _Q4(block))
+        need_none(numbers, mistakes, partial(np.allclose, rtol=1e-6, atol=1e-12), _Q4(block))
         need(
-            np.allclose(found, EX_21_Q4(block), rtol=1e-3, atol=1e-9),
+            np.allclose(numbers, EX_21_Q4(block), rtol=1e-3, atol=1e-9),
             f"for a scale of {scale} the weights are others; take one byte, and write down its two "
             "halves, the whole numbers they stand for, and their places in the block",
         )

@@ -13,30 +13,30 @@ def _asked(both: int, first: int, second: int, neither: int) -> tuple[str, str]:
 def ex_22_worse(worse) -> None:
     """Whether a variant is worse than the baseline beyond chance, asked the same captions."""
 
-    def found(*counts):
+    def verdict(*counts):
         answer = worse(*_asked(*counts))
         need(isinstance(answer, bool), f"the answer is True or False, not {answer!r}")
         return answer
 
-    need(not found(0, 60, 0, 0), "the variant comes first: there it was right each time")
-    need(found(0, 0, 60, 0), "never right where the baseline always was, and that is chance?")
+    need(not verdict(0, 60, 0, 0), "the variant comes first: there it was right each time")
+    need(verdict(0, 0, 60, 0), "never right where the baseline always was, and that is chance?")
     need(
-        found(100, 0, 15, 100),
+        verdict(100, 0, 15, 100),
         "15 captions were lost and none won; that the shares lie close, 100 and 115 of 215, says "
         "little: what is the difference of each caption?",
     )
     need(
-        not found(100, 30, 33, 40),
+        not verdict(100, 30, 33, 40),
         "33 captions were lost but 30 won: a difference of three out of 63 is a matter of luck",
     )
-    need(not found(120, 0, 0, 80), "they agree on every caption, so neither is worse")
-    need(found(0, 3, 17, 0), "17 against 3: it happens in three of a thousand even contests")
+    need(not verdict(120, 0, 0, 80), "they agree on every caption, so neither is worse")
+    need(verdict(0, 3, 17, 0), "17 against 3: it happens in three of a thousand even contests")
     need(
-        found(2, 0, 6, 2),
+        verdict(2, 0, 6, 2),
         "6 against 0 leaves chance 3 in 100, both ways counted; under 5 is enough",
     )
     need(
-        not found(2, 0, 5, 2),
+        not verdict(2, 0, 5, 2),
         "5 against 0 happens in 6 of 100 even contests, if either side may be the one that loses; "
         "you did not know beforehand which it would be",
     )

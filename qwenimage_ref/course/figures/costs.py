@@ -1,8 +1,8 @@
-"""The napkin: what a picture costs in operations, bytes and seconds, from the sizes alone.
+"""What a picture costs in operations, bytes and seconds, estimated from the sizes alone.
 
 An operation is a multiplication or an addition, as torch's FlopCounterMode counts; only matrix
 products and convolutions are counted, because the rest takes next to none. Bytes are those of the
-weights in bf16, which have to come from somewhere once a pass.
+weights in bf16, which are fetched once a pass.
 """
 
 import json
@@ -22,7 +22,7 @@ SIZES = (  # width, height: those that the official README recommends
     (1328, 1328), (1664, 928), (928, 1664), (1472, 1104), (1104, 1472), (1584, 1056), (1056, 1584),
 )  # fmt: skip
 TOKEN = 16  # pixels along one side of an image token
-DROPPED = 34  # tokens of the template, read by the text encoder and then dropped
+DROPPED = 34  # tokens of the template; the text encoder reads them, then they are dropped
 BF16 = 2  # bytes of a number
 
 
@@ -75,11 +75,11 @@ def pass_flops(config: MMDiTConfig, I: int, T: int) -> int:  # noqa: E741
     """The whole MMDiT once"""
     D = config.inner_dim
     blocks = config.num_layers * sum(block_flops(D, I, T).values())
-    doors = 2 * D * (2 * I * config.in_channels + T * config.joint_attention_dim)
-    return blocks + doors + 2 * D * (256 + D) + 4 * D**2  # time embedding, final norm
+    ends = 2 * D * (2 * I * config.in_channels + T * config.joint_attention_dim)
+    return blocks + ends + 2 * D * (256 + D) + 4 * D**2  # time embedding, final norm
 
 
-def reader_flops(config: TextEncoderConfig, T: int) -> int:
+def text_encoder_flops(config: TextEncoderConfig, T: int) -> int:
     """The language tower over T tokens, those that are dropped afterwards included"""
     D, narrow = config.hidden_size, config.num_key_value_heads * config.head_dim
     matrices = 2 * D * D + 2 * D * narrow + 3 * D * config.intermediate_size
@@ -139,10 +139,10 @@ def picture(
     """What one official picture costs, by part; `text` and `negative`: tokens that are kept"""
     I, T = image_tokens(*size), (text, negative) if guided else (text,)  # noqa: E741
     size_of = {name: BF16 * count for name, count in weights().items()}
-    read = sum(reader_flops(TextEncoderConfig(), DROPPED + t) for t in T)
+    encoded = sum(text_encoder_flops(TextEncoderConfig(), DROPPED + t) for t in T)
     step = sum(pass_flops(MMDiTConfig(), I, t) for t in T)
     return {
-        "text encoder": Work(read, len(T) * size_of["text encoder"]),
+        "text encoder": Work(encoded, len(T) * size_of["text encoder"]),
         "MMDiT": Work(step, len(T) * size_of["MMDiT"]) * steps,
         "VAE decoder": Work(decode_flops(VAEConfig(), *size), size_of["VAE decoder"]),
     }

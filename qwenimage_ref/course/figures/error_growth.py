@@ -35,12 +35,12 @@ def growth() -> Shown:
             errors = [max(error, FLOOR) for error in record[kind][stream]["rms"]]
             ax.plot(range(1, depth + 1), errors, style, color=PALETTE[colour], lw=width)
     last_bit = record["float32 last bit"]["img"]["rms"][-1]
-    for height, said in (
+    for height, label in (
         (bf16, "bf16 beside float32"),
         (last_bit, "float32, other last bits before every block"),
         (FLOOR, f"ours beside diffusers', in float32 and in bf16: {ours:.2g} (zero is drawn here)"),
     ):
-        ax.text(depth, 1.6 * height, said, ha="right", color=PALETTE["ink"])
+        ax.text(depth, 1.6 * height, label, ha="right", color=PALETTE["ink"])
     ax.set(xlabel="block", ylabel="rms error / rms of the stream", yscale="log")
     ax.set_ylim(FLOOR / 2, 0.2)
     ax.set_title(

@@ -17,12 +17,12 @@ ACROSS = ("text looks at text", "text at image", "image at text", "image at imag
 
 
 @torch.no_grad()
-def told_to_blocks(transformer: nn.Module, *call) -> list[tuple]:
+def arguments_of_blocks(transformer: nn.Module, *call) -> list[tuple]:
     """Run the transformer -> for every block the arguments that it was called with"""
-    told = []
+    calls = []
 
     def note(_block, arguments):
-        told.append(arguments)
+        calls.append(arguments)
 
     hooks = [block.register_forward_pre_hook(note) for block in transformer.transformer_blocks]
     try:
@@ -30,14 +30,14 @@ def told_to_blocks(transformer: nn.Module, *call) -> list[tuple]:
     finally:
         for hook in hooks:
             hook.remove()
-    return told
+    return calls
 
 
 @torch.no_grad()
 def attention_weights(
     block: Block, img, txt, temb, img_rotation, txt_rotation, mask=None, times=None
 ) -> torch.Tensor:
-    """What a block is told -> (B, H, S, S): how much each token (row) looks at each (column)"""
+    """Arguments of a block -> (B, H, S, S): the attention of each token (row) to each (column)"""
     attn = block.attn
     img_shift, img_scale, *_ = block.img_mod(temb, times)
     txt_shift, txt_scale, *_ = block.txt_mod(temb[:, :1])

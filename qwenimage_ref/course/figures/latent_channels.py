@@ -58,8 +58,8 @@ def rgb_fit(latents, img) -> tuple[torch.Tensor, torch.Tensor]:
     """
     places, colours = _places(latents), _places(F.adaptive_avg_pool2d(img, latents.shape[2:]))
     ones = torch.ones(len(places), 1)
-    found = torch.linalg.lstsq(torch.cat([places, ones], 1), colours / 2 + 0.5).solution
-    return found[:-1], found[-1]
+    solution = torch.linalg.lstsq(torch.cat([places, ones], 1), colours / 2 + 0.5).solution
+    return solution[:-1], solution[-1]
 
 
 def preview(latents, factors, bias) -> list[Image.Image]:

@@ -49,12 +49,12 @@ def write(adapter: LoRA, dialect: str, folder: Path, times: float = 1.0) -> Path
         raise ValueError(f"the layers have {len(alphas)} alphas; one is needed to write them so")
     (alpha,) = alphas
     for layer, pair in adapter.named_pairs().items():
-        a, b, told = keys(dialect, layer)
+        a, b, alpha_key = keys(dialect, layer)
         by = pair.alpha / pair.rank if place == "nowhere" else times
         tensors[a] = pair.lora_A.detach().clone()
         tensors[b] = pair.lora_B.detach() * by
         if place == "a tensor":
-            tensors[told] = torch.tensor(alpha)
+            tensors[alpha_key] = torch.tensor(alpha)
     settings = {"r": next(iter(adapter.pairs.values())).rank, "lora_alpha": alpha}
     if dialect == "PEFT folder":
         (folder / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -85,7 +85,7 @@ def sheet(pictures: list[Image.Image], columns: int = 8) -> Image.Image:
 
 
 def words(scale: float, pictures: list[Image.Image]) -> str:
-    """What the reader finds in each picture."""
+    """What `heart.found` reads in each picture."""
     return f"scale {scale:g}: " + ", ".join(heart.found(p) or "nothing known" for p in pictures)
 
 

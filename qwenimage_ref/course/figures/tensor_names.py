@@ -18,8 +18,8 @@ TENSORS = {
         "noise level, its waves to width D": "time_text_embed.timestep_embedder.linear_1",
         "noise level, second layer": "time_text_embed.timestep_embedder.linear_2",
         "text states to one size": "txt_norm",
-        "door of the image": "img_in",
-        "door of the text": "txt_in",
+        "image tokens to width D": "img_in",
+        "text states to width D": "txt_in",
         "modulation of the image": "transformer_blocks.{i}.img_mod.1",
         "image queries to one size, a head": "transformer_blocks.{i}.attn.norm_q",
         "image keys to one size, a head": "transformer_blocks.{i}.attn.norm_k",
@@ -39,7 +39,7 @@ TENSORS = {
         "text MLP, up": "transformer_blocks.{i}.txt_mlp.net.0.proj",
         "text MLP, down": "transformer_blocks.{i}.txt_mlp.net.2",
         "last modulation: scale, shift": "norm_out.linear",
-        "exit of the image": "proj_out",
+        "image stream to the velocity": "proj_out",
     },
     "text_encoder": {
         "a vector for every token": "model.embed_tokens",
@@ -72,7 +72,7 @@ TENSORS = {
         "encoder: first convolution": "encoder.down_blocks.{i}.conv1",
         "encoder: second norm": "encoder.down_blocks.{i}.norm2",
         "encoder: second convolution": "encoder.down_blocks.{i}.conv2",
-        "encoder: way past, to more channels": "encoder.down_blocks.{i}.conv_shortcut",
+        "encoder: shortcut, to more channels": "encoder.down_blocks.{i}.conv_shortcut",
         "encoder: to half the size": "encoder.down_blocks.{i}.resample.1",
         "encoder: half the frames; unused": "encoder.down_blocks.{i}.time_conv",
         "encoder, middle: norm of attention": "encoder.mid_block.attentions.{i}.norm",
@@ -98,7 +98,7 @@ TENSORS = {
         "decoder: first convolution": "decoder.up_blocks.{i}.resnets.{i}.conv1",
         "decoder: second norm": "decoder.up_blocks.{i}.resnets.{i}.norm2",
         "decoder: second convolution": "decoder.up_blocks.{i}.resnets.{i}.conv2",
-        "decoder: way past, to fewer channels": "decoder.up_blocks.{i}.resnets.{i}.conv_shortcut",
+        "decoder: shortcut, to fewer channels": "decoder.up_blocks.{i}.resnets.{i}.conv_shortcut",
         "decoder: to twice the size": "decoder.up_blocks.{i}.upsamplers.{i}.resample.1",
         "decoder: twice the frames; unused": "decoder.up_blocks.{i}.upsamplers.{i}.time_conv",
         "decoder: last norm": "decoder.norm_out",
@@ -117,12 +117,12 @@ def kind(key: str) -> str:
 
 def kinds(shapes: dict[str, tuple]) -> dict[str, list[tuple]]:
     """{name of a tensor: shape} -> {kind: its weights' shapes, each once, in their order}"""
-    found: dict[str, list[tuple]] = {}
+    shapes_of: dict[str, list[tuple]] = {}
     for key, shape in shapes.items():
-        its = found.setdefault(kind(key), [])
+        its = shapes_of.setdefault(kind(key), [])
         if not key.endswith(".bias") and tuple(shape) not in its:
             its.append(tuple(shape))
-    return found
+    return shapes_of
 
 
 def rows(part: str, stored: dict[str, tuple], theirs: dict[str, tuple], official) -> list[list]:
@@ -163,13 +163,13 @@ def classes(ours, theirs, official) -> list[list]:
         official(f"{name}.").removesuffix("."): type(module).__name__
         for name, module in theirs.named_modules()
     }
-    found = {}
+    first_place = {}
     for path, module in ours.named_modules():
         kind = type(module)
         if kind.__module__.startswith("qwenimage_ref.") and path in names:
             here = f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
-            found.setdefault((here, names[path]), [f"`{path}`" if path else "the whole"])
-    return [[*where, *pair] for pair, where in found.items()]
+            first_place.setdefault((here, names[path]), [f"`{path}`" if path else "the whole"])
+    return [[*where, *pair] for pair, where in first_place.items()]
 
 
 def _span(shapes: list[tuple]) -> str:

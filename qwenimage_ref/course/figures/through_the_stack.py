@@ -11,43 +11,43 @@ from ..show import PALETTE, Shown, figure, png
 
 STREAMS = {"img": ("image", "image"), "txt": ("text", "text")}  # name in words, colour
 
-# who holds the bytes: name, part, pattern of its keys (the first that fits), colour, strength
-HOLDERS = (
+# groups of tensors: name, part, pattern of its keys (the first that fits), colour, opacity
+GROUPS = (
     ("MLPs", "transformer", r"_mlp\.", "joint", 1.0),
     ("modulation", "transformer", r"_mod\.", "joint", 0.7),
     ("attention", "transformer", r"\.attn\.", "joint", 0.45),
-    ("doors", "transformer", r"", "joint", 0.2),
+    ("input and output layers", "transformer", r"", "joint", 0.2),
     ("text layers", "text_encoder", r"^model\.(layers|norm)\.", "text", 0.75),
-    ("word tables", "text_encoder", r"embed_tokens|lm_head", "text", 0.4),
+    ("token embeddings", "text_encoder", r"embed_tokens|lm_head", "text", 0.4),
     ("vision tower", "text_encoder", r"^visual\.", "accent", 0.7),
     ("VAE", "vae", r"", "image", 1.0),
 )
 
 
-def holder(part: str, key: str) -> str:
-    """A part and an official key -> the name in HOLDERS of what that tensor belongs to"""
-    for name, its_part, pattern, *_ in HOLDERS:
+def group(part: str, key: str) -> str:
+    """A part and an official key -> the name of its group in GROUPS"""
+    for name, its_part, pattern, *_ in GROUPS:
         if part == its_part and re.search(pattern, key):
             return name
-    raise ValueError(f"nobody holds {key} of {part}")
+    raise ValueError(f"{key} of {part} must belong to a group, and fits no pattern of GROUPS")
 
 
-def held(sizes: dict[str, dict[str, int]]) -> dict[str, int]:
-    """{part: {key: bytes}} -> {name in HOLDERS: bytes}, in the order of HOLDERS"""
-    found = {name: 0 for name, *_ in HOLDERS}
+def bytes_by_group(sizes: dict[str, dict[str, int]]) -> dict[str, int]:
+    """{part: {key: bytes}} -> {name in GROUPS: bytes}, in the order of GROUPS"""
+    sizes_of = {name: 0 for name, *_ in GROUPS}
     for part, tensors in sizes.items():
         for key, size in tensors.items():
-            found[holder(part, key)] += size
-    return found
+            sizes_of[group(part, key)] += size
+    return sizes_of
 
 
-def bytes_by_holder(models: dict[str, dict[str, int]], alt: str) -> Shown:
-    """{a model's name: what its holders hold} -> a bar for each model, cut into shares"""
+def shares_by_group(models: dict[str, dict[str, int]], alt: str) -> Shown:
+    """{a model's name: bytes of each group} -> a bar for each model, cut into shares"""
     fig, ax = plt.subplots(figsize=(10, 0.85 * len(models) + 1.3), layout="constrained")
-    for row, found in enumerate(models.values()):
-        total, left = sum(found.values()), 0.0
-        for name, _, _, colour, strength in HOLDERS:
-            share = 100 * found[name] / total
+    for row, sizes in enumerate(models.values()):
+        total, left = sum(sizes.values()), 0.0
+        for name, _, _, colour, strength in GROUPS:
+            share = 100 * sizes[name] / total
             label = name if row == 0 else None
             ax.barh(row, share, left=left, color=PALETTE[colour], alpha=strength, label=label)
             if share >= 2.5:

@@ -33,7 +33,7 @@ def pieces(tokenizer: Tokenizer, text: str) -> list[list]:
 
 
 def shown(piece: list) -> str:
-    """What a piece holds, for a reader: its text, with spaces and newlines made visible"""
+    """The text of a piece as it is displayed, with spaces and newlines made visible"""
     data = bytes.fromhex(piece[1])
     try:
         text = data.decode("utf-8")

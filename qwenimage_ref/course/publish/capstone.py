@@ -47,12 +47,14 @@ EMPTY = "raise NotImplementedError"
 
 def functions(text: str) -> dict[str, ast.FunctionDef]:
     """Name, as `Class.method` in a class -> definition, of all functions of a file."""
-    found = {}
+    functions_of = {}
     for node in ast.parse(text).body:
         inside = node.body if isinstance(node, ast.ClassDef) else [node]
         prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
-        found |= {prefix + one.name: one for one in inside if isinstance(one, ast.FunctionDef)}
-    return found
+        functions_of |= {
+            prefix + one.name: one for one in inside if isinstance(one, ast.FunctionDef)
+        }
+    return functions_of
 
 
 def to_write(module: str, text: str) -> dict[str, ast.FunctionDef]:

@@ -1,4 +1,4 @@
-"""Everything that has to be made again after new pocket weights, except the notebooks.
+"""Everything to be computed again after new pocket weights, except the notebooks.
 
 Half an hour on two cores; what is measured of these weights already is skipped. `make derived`
 runs this and then builds the notebooks. A LoRA belongs to its weights, too: pocket/lightning.py,
@@ -57,7 +57,7 @@ def describe(trial: Trial) -> str:
 
 
 def misread(trial: Trial, picture: Image.Image) -> str:
-    """What was asked for, then what the reader sees instead"""
+    """What was asked for, then what `read` finds instead"""
     seen = read(picture).scene
     shapes = ", ".join(f"{shape.colour or '?'} {shape.name or '?'}" for shape in seen.shapes)
     word = f' "{seen.word}"' if seen.word else ""
@@ -73,8 +73,8 @@ def main() -> None:
     # every colour kept: notebook 00 compares its own grid with this one to 1/255
     first = first_grid.sheet(first_grid.paint(pipe))
     first.save(DATA / "pictures" / "first_grid.png", optimize=True)
-    made = trials(CAPTIONS)
-    shown = made[:SHOWN]
+    trial_list = trials(CAPTIONS)
+    shown = trial_list[:SHOWN]
     tiles = [labelled(p, describe(t)) for p, t in zip(paint(pipe, shown), shown)]
     write_picture(contact_sheet(tiles), "random.png")
     training = json.loads((DATA / "pocket" / "training.json").read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def main() -> None:
     result = evaluate(pipe, CAPTIONS)
     write_record(result, DATA / "measurements" / "pocket_eval.json")
     print(table(result))
-    failed = [made[number] for number in result["wrong"][:FAILURES]]
+    failed = [trial_list[number] for number in result["wrong"][:FAILURES]]
     tiles = [labelled(p, misread(t, p)) for p, t in zip(paint(pipe, failed), failed)]
     write_picture(contact_sheet(tiles), "failures.png")
     for survey in (settings, few_steps, precision):

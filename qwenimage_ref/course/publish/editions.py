@@ -76,15 +76,15 @@ def edition(kind: str, source: Path, folder: Path):
 
 
 def _last(pattern, text: str):
-    found = re.findall(pattern, text)
-    return found[-1] if found else None
+    matches = re.findall(pattern, text)
+    return matches[-1] if matches else None
 
 
 def _checker(cell) -> str:
-    found = re.search(r"check\.(ex_\d\d_\w+)\(", cell.source if cell else "")
-    if not found or STAND_IN not in cell.source:
+    call = re.search(r"check\.(ex_\d\d_\w+)\(", cell.source if cell else "")
+    if not call or STAND_IN not in cell.source:
         raise EditionError("an exercise is not followed by the cell that checks it")
-    return found[1]
+    return call[1]
 
 
 def _text(kind: str, text: str, home: Path, folder: Path) -> str:
@@ -139,9 +139,9 @@ def write(kind: str, folder: Path, sources: list[Path] | None = None) -> list[Ex
     """All notebooks of an edition into `folder`. Raises EditionError before it would lose work."""
     exercises, files = [], {}
     for source in sources or build.sources():
-        notebook, found = edition(kind, source, folder)
+        notebook, its_exercises = edition(kind, source, folder)
         files[source.with_suffix(".ipynb").name] = nbformat.writes(notebook) + "\n"
-        exercises += found
+        exercises += its_exercises
     if kind == "teacher":
         files["README.md"] = overview(exercises)
     for name, text in files.items():

@@ -14,7 +14,7 @@ PROJECT = ROOT / "pyproject.toml"
 
 
 def packages() -> list[tuple[str, str, str, str]]:
-    """Rows of package, needed, found, and OK, too old or missing."""
+    """Rows of package, needed, installed, and OK, too old or missing."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["notebooks"]
     return [_row(Requirement(line)) for line in lines]
@@ -22,8 +22,8 @@ def packages() -> list[tuple[str, str, str, str]]:
 
 def _row(wanted: Requirement) -> tuple[str, str, str, str]:
     try:
-        found = metadata.version(wanted.name)
+        installed = metadata.version(wanted.name)
     except metadata.PackageNotFoundError:
         return wanted.name, str(wanted.specifier), "", "missing"
-    verdict = "OK" if wanted.specifier.contains(found, prereleases=True) else "too old"
-    return wanted.name, str(wanted.specifier), found, verdict
+    verdict = "OK" if wanted.specifier.contains(installed, prereleases=True) else "too old"
+    return wanted.name, str(wanted.specifier), installed, verdict

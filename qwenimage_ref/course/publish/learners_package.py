@@ -118,9 +118,11 @@ def _line(package: Path, error: BaseException) -> int | str:
 def demand_own_files(package: Path) -> None:
     """Raises CapstoneError unless every module of the model path was loaded from the folder."""
     for module in MODULES:
-        found = Path(sys.modules[f"{PACKAGE}.{module}"].__file__).resolve()
-        if found != package / f"{module}.py":
-            raise CapstoneError(f"{module} was loaded from {found}, which is not yours; not graded")
+        origin = Path(sys.modules[f"{PACKAGE}.{module}"].__file__).resolve()
+        if origin != package / f"{module}.py":
+            raise CapstoneError(
+                f"{module} was loaded from {origin}, which is not yours; not graded"
+            )
 
 
 # ---- the process that runs it

@@ -10,26 +10,28 @@ import textwrap
 from .. import answers, lazy
 
 STAND_IN = "answers.unless_solved"
-STORED = re.compile(r"\banswers\.(EX_|unless_solved)|\bimport\b.*\banswers\b")
+STORED = re.compile(
+    r"\banswers\.(EX_|unless_solved)|\bcourse import\b.*\banswers\b|\bcourse\.answers\b"
+)
 CHECK = "from qwenimage_ref.course import check"
 
 
 class EditionError(ValueError):
-    """A notebook of which no edition can be made; says which cell and why."""
+    """A notebook that has no edition; names the cell and the reason."""
 
 
 def _stand_ins(code: str) -> dict[ast.stmt, tuple[str, str]]:
     """Statements `mine = answers.unless_solved(mine, answers.EX_NAME)` -> "mine", "EX_NAME"."""
-    found = {}
+    names_of = {}
     for statement in ast.parse(code).body:
         call = getattr(statement, "value", None)
         if isinstance(call, ast.Call) and ast.unparse(call.func) == STAND_IN:
-            found[statement] = (call.args[0].id, call.args[1].attr)
-    return found
+            names_of[statement] = (call.args[0].id, call.args[1].attr)
+    return names_of
 
 
 def plain_check(code: str) -> str:
-    """A check cell that checks the reader's own answer, whatever it is."""
+    """A check cell that checks the learner's own answer, whatever it is."""
     gone = {statement.lineno: statement.end_lineno for statement in _stand_ins(code)}
     lines, kept, last = code.splitlines(), [], 0
     for number, line in enumerate(lines, 1):
@@ -103,7 +105,7 @@ def _names(function: ast.FunctionDef) -> ast.arguments:
 @functools.cache
 def _bindings() -> dict[str, tuple[ast.stmt, str]]:
     """Names at the top of the answers' files -> the statement that binds them, and its text."""
-    found = {}
+    bindings = {}
     for chapter in lazy.chapters(answers.__name__):
         text = inspect.getsource(chapter)
         for node in ast.parse(text).body:
@@ -118,8 +120,8 @@ def _bindings() -> dict[str, tuple[ast.stmt, str]]:
                 names = [getattr(node, "name", None)]
                 names += [getattr(target, "id", None) for target in getattr(node, "targets", ())]
                 segment = ast.get_source_segment(text, node)
-            found |= {(chapter, name): (node, segment) for name in names if name}
-    return found
+            bindings |= {(chapter, name): (node, segment) for name in names if name}
+    return bindings
 
 
 def _definition(stored: str) -> tuple[ast.stmt, list[str]]:
