@@ -20,6 +20,7 @@ from qwenimage_ref.config import (
     VisionConfig,
 )
 from qwenimage_ref.formats import fp8, gguf, gguf_blocks
+from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.train import distill, flow
 from qwenimage_ref.train import lora as lora_training
 
@@ -257,6 +258,16 @@ def _pipeline() -> dict:
     }
 
 
+def _parity() -> dict:
+    """Public numbers of the released weights."""
+    autoencoder = vae.VAE(SMALL_VAE)
+    return {
+        "parity.validate.public_numbers.latents_and_colours": case(
+            lambda img: public_numbers.latents_and_colours(autoencoder, img), PIXELS, N=2 * 6 * 14
+        ),
+    }
+
+
 BUILDERS = {
     "mmdit": _mmdit,
     "rope": _schedule,
@@ -269,6 +280,7 @@ BUILDERS = {
     "adapt": _formats,
     "checkpoint": _formats,
     "pipeline": _pipeline,
+    "parity": _parity,
 }
 
 
