@@ -1,6 +1,7 @@
 """Small files: JSON read with limits, files written whole or not at all, errors of one line."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -11,6 +12,11 @@ import threading
 from pathlib import Path
 
 from safetensors import SafetensorError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: there, nothing is removed
+    fcntl = None
 
 LONGEST_JSON = 16_000_000  # bytes; an official header has under 200,000
 
@@ -71,13 +77,46 @@ def shorten(items, most: int = 3, longest: int = 100) -> str:
 
 @contextlib.contextmanager
 def partial_file(path: Path):
-    """Yields a path beside `path` for a file in the making, which is gone when the block ends."""
+    """Yields a path beside `path` for a file in the making, which is gone when the block ends.
+
+    The file is there already, empty and locked as long as the block lasts: what another process
+    left when it was killed is not locked any more, and is removed.
+    """
+    path = Path(path)
+    _remove_abandoned(path)
     # careful: named before it is made, or an interruption in between would leave it behind
-    partial = Path(path).with_name(f".{Path(path).name}.{secrets.token_hex(4)}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        yield partial
+        with partial.open("xb") as opened:
+            with contextlib.suppress(OSError):  # some network file systems have no locks
+                _lock(opened)
+            yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    for other in _partials(path.parent).pop(path.name, ()):
+        # locked: somebody is writing it; gone: another process has removed it
+        with contextlib.suppress(OSError), other.open("rb") as opened:
+            _lock(opened)
+            other.unlink()
+
+
+@functools.cache
+def _partials(folder: Path) -> dict[str, list[Path]]:
+    """{name: partial files of it} as this process first sees a folder; one may have many files"""
+    partials = {}
+    for path in folder.iterdir() if fcntl and folder.is_dir() else ():
+        if match := re.fullmatch(r"\.(.+)\.[0-9a-f]{8}", path.name):
+            partials.setdefault(match[1], []).append(path)
+    return partials
+
+
+def _lock(opened) -> None:
+    """Raises OSError where another process, or another part of this one, has the file locked."""
+    if fcntl:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
@@ -87,10 +126,12 @@ def whole_file(path: Path):
     Raises OSError, one line, where the disk is full; safetensors' own error counts as one.
     """
     with partial_file(path) as partial:
+        mode = stat.S_IMODE(partial.stat().st_mode)  # as the umask has it
         try:
             yield partial
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written ({error}); make room there") from None
+        partial.chmod(mode)  # some libraries put a file of their own there, for its owner alone
         os.replace(partial, path)
 
 

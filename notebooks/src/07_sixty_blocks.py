@@ -102,7 +102,7 @@ def mmdit_by_hand(mmdit, x, txt_states, sigma, grids):
 # %%
 from qwenimage_ref.mmdit import FinalNorm, MMDiT
 
-show.source(MMDiT.forward, MMDiT.enter, MMDiT.leave, FinalNorm.forward)
+show.source(MMDiT.forward, MMDiT.many, MMDiT.embed, MMDiT.velocity, FinalNorm.forward)
 
 # %% [markdown]
 # Is it the right machine? We ask the oracle: diffusers' own class with our weights.
@@ -473,7 +473,7 @@ print(f"doors and one block of eight, {resident / 1e6:.1f} million bytes at a ti
 # twice. So a streamed machine walks both branches through block 0, then both through block 1.
 
 # %%
-show.source(type(mmdit).many)
+show.source(streaming._Blocks.__iter__)
 
 # %%
 empty_states, _ = pipe.encode_prompt([" "])

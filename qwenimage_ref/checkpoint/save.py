@@ -5,13 +5,12 @@ import os
 import re
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
 
 from ..files import CheckpointError, interrupts_wait, partial_file
 from .shards import SHARD_BYTES, cut, index_json, shard_name
 from .stored_form import stored_tensor
+from .write import save_file
 
 
 def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype=None) -> None:
@@ -37,7 +36,7 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
                 partials[name].write_bytes(index_json(module, SHARD_BYTES, stem, dtype))
             with interrupts_wait():
                 _put_in_place(folder, stem, partials)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise CheckpointError(
             f"cannot write to {folder}: {error}; make room there or choose another folder"
         ) from None

@@ -6,10 +6,10 @@ import math
 import torch
 from torch import nn
 
-from .stored_form import FLOATS, stored_form
+from .stored_form import stored_form
+from .write import header
 
 SHARD_BYTES = 5_000_000_000  # the releases of 2025-08 and 2512; later ones use 10 GB
-SPELLED = {dtype: name for name, dtype in FLOATS.items()}
 
 
 def index_json(
@@ -56,21 +56,8 @@ def shard_layout(
     shards, form = cut(module, shard_bytes, dtype), stored_form(module)
     layout = {}
     for number, keys in enumerate(shards, 1):
-        places, end = {}, 0
-        for key in sorted(keys):  # safetensors sorts by type, then by name; here is one type
-            start, end = end, end + dtype.itemsize * math.prod(form[key])
-            places[key] = (start, end)
-        header = {"__metadata__": {"format": "pt"}} | {
-            key: {"dtype": SPELLED[dtype], "shape": form[key], "data_offsets": place}
-            for key, place in places.items()
-        }
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        text += b" " * (-len(text) % 8)  # the first tensor begins at a multiple of eight
-        begin = 8 + len(text)
-        layout[shard_name(stem, number, len(shards))] = (
-            len(text).to_bytes(8, "little") + text,
-            {key: (begin + start, begin + stop) for key, (start, stop) in places.items()},
-        )
+        entries = [(key, dtype, form[key]) for key in sorted(keys)]
+        layout[shard_name(stem, number, len(shards))] = header(entries, {"format": "pt"})
     return layout
 
 

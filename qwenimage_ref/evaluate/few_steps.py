@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from ..adapt import lora
+from ..checkpoint.write import save_file
 from ..config import SchedulerConfig
 from ..files import whole_file
 from ..pocket.lightning import FILE

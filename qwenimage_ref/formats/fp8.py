@@ -9,13 +9,12 @@ The layouts of the files are in fp8_dialects.py.
 """
 
 import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
 
 from ..adapt.streaming import named_linears
@@ -23,8 +22,10 @@ from ..checkpoint.fill import Weights, is_finite
 from ..checkpoint.headers import DTYPES, Place, Places, read_tensor
 from ..checkpoint.packed_linear import BLOCKS, PackedLinear
 from ..checkpoint.stored_form import FLOATS, stored_form
+from ..checkpoint.write import save_file
 from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
+from . import ZERO_COND_T
 from .fp8_dialects import ENDINGS, FP8, METADATA, MIXED, MUSUBI, PLAIN, read_layout
 
 MAX = 448.0  # largest value of float8_e4m3fn
@@ -215,14 +216,38 @@ def save_fp8(mmdit: MMDiT, file: str | Path, granularity: str = "tensor") -> Non
     """Write a .safetensors file whose blocks' linear layers are fp8, whole or not at all.
 
     granularity: "plain" as ComfyUI's e4m3fn files, "tensor" as its mixed-precision files, "row" and
-    "block" as musubi has them. Everything else is written as the model holds it. Raises
+    "block" as musubi has them; ComfyUI computes garbage from these two, and a warning says so.
+    Everything else is written as the model holds it; Edit-2511 is marked as such. Raises
     CheckpointError; what stood there before is then untouched.
     """
-    file, tensors, packed_layers = Path(file), {}, {}
+    file = Path(file)
     if file.suffix != ".safetensors":
         raise CheckpointError(f"{file} must end in .safetensors")
+    tensors, formats = _quantized(mmdit, granularity)
+    if mmdit.config.zero_cond_t:
+        tensors[ZERO_COND_T] = torch.zeros(0)
+    metadata = {"format": "pt"}
+    if WRITTEN[granularity] == MIXED:
+        metadata[METADATA] = json.dumps({"format_version": "1.0", "layers": formats})
+    if WRITTEN[granularity] == MUSUBI:
+        warnings.warn(
+            f"{file}: ComfyUI does not apply scales of a {granularity} and would compute garbage; "
+            'granularity="tensor" is read there and here',
+            stacklevel=2,
+        )
+    try:
+        with whole_file(file) as partial:
+            save_file(tensors, partial, metadata=metadata)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {file}: {error}; make room there or choose another folder"
+        ) from None
+
+
+def _quantized(mmdit: MMDiT, granularity: str) -> tuple[dict[str, torch.Tensor], dict[str, dict]]:
+    """-> the tensors of an fp8 file, {packed layer: what is said of it in ComfyUI's metadata}"""
     linears = {name for name in named_linears(mmdit) if name.startswith(BLOCKS)}
-    state = dict(mmdit.named_parameters())
+    state, tensors, formats = dict(mmdit.named_parameters()), {}, {}
     for key in [*state, *(f"{name}.weight" for name in linears)]:
         if key not in state or state[key].is_meta or state[key].dtype.itemsize < 2:
             raise CheckpointError(
@@ -239,17 +264,7 @@ def save_fp8(mmdit: MMDiT, file: str | Path, granularity: str = "tensor") -> Non
         except ValueError as error:
             raise CheckpointError(f"{key}: {error}") from None
         if scale is not None:
-            weight_scale = ENDINGS[WRITTEN[granularity]][0]
-            tensors[f"{layer}{weight_scale}"] = scale
+            tensors[f"{layer}{ENDINGS[WRITTEN[granularity]][0]}"] = scale
         # no scale of inputs is known here, and without one ComfyUI would multiply in fp8 unscaled
-        packed_layers[layer] = {"format": FP8, "full_precision_matrix_mult": True}
-    metadata = {"format": "pt"}
-    if WRITTEN[granularity] == MIXED:
-        metadata[METADATA] = json.dumps({"format_version": "1.0", "layers": packed_layers})
-    try:
-        with whole_file(file) as partial:
-            save_file(tensors, partial, metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"cannot write {file}: {error}; make room there or choose another folder"
-        ) from None
+        formats[layer] = {"format": FP8, "full_precision_matrix_mult": True}
+    return tensors, formats

@@ -21,6 +21,7 @@ from ..checkpoint.packed_linear import BLOCKS, PackedLinear
 from ..checkpoint.stored_form import stored_form
 from ..files import CheckpointError, shorten, whole_file
 from ..mmdit import MMDiT
+from . import ZERO_COND_T
 from .gguf_blocks import CHUNK, LAYOUTS, PLAIN, decode, encode, row_bytes, scales
 from .gguf_container import ARCHITECTURE, GGUF, ZERO_COND, GGUFPlan, plan_file
 
@@ -141,7 +142,7 @@ def _is_changed(mmdit: MMDiT) -> bool:
 
 
 def plan_gguf(mmdit: MMDiT, kind: str = "Q8_0", file: str | Path = "mmdit.gguf") -> GGUFPlan:
-    """What save_gguf would write, of an MMDiT with weights or on the meta device.
+    """The file that save_gguf would write, of an MMDiT with weights or on the meta device.
 
     As in the files that are published: linear weights of blocks in blocks of this kind, the few
     other matrices in bfloat16, vectors in float32. Raises CheckpointError.
@@ -161,6 +162,7 @@ def plan_gguf(mmdit: MMDiT, kind: str = "Q8_0", file: str | Path = "mmdit.gguf")
     }
     if mmdit.config.zero_cond_t:
         metadata[ZERO_COND] = True
+        tensors[ZERO_COND_T] = ((1,), "F32")  # by which ComfyUI knows it
     try:
         return plan_file(Path(file), metadata, tensors)
     except ValueError as error:
@@ -184,7 +186,7 @@ def save_gguf(mmdit: MMDiT, file: str | Path, kind: str = "Q8_0") -> GGUFPlan:
             out.write(plan.header)
             for name, place in plan.places.items():
                 out.write(bytes(place.start - out.tell()))
-                weight = mmdit.get_parameter(name).detach()
+                weight = torch.zeros(1) if name == ZERO_COND_T else mmdit.get_parameter(name)
                 rows = max(1, CHUNK // math.prod(place.shape[1:]))
                 for part in weight.split(rows):
                     out.write(_encoded(name, part, place.dtype).numpy().tobytes())

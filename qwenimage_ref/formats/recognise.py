@@ -12,11 +12,11 @@ from pathlib import Path
 
 from ..checkpoint.headers import PICKLES, SHARD_NAME, Place, Places, read_header
 from ..files import CheckpointError, shorten
+from . import ZERO_COND_T
 from .fp8_dialects import ENDINGS, MARK, MIXED, MUSUBI, PLAIN, SCALED
 from .gguf_container import GGUF as GGUFHeader
 from .gguf_container import read_gguf
 
-ZERO_COND_T = "__index_timestep_zero__"  # an empty tensor that marks Edit-2511 (zero_cond_t)
 PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # first bytes
 HEADER = re.compile(rb".{4}\0{4}\{", re.DOTALL)  # those of .safetensors: its length, its begin
 EIGHT_BITS = ("F8_E4M3", "F8_E5M2", "I8", "U8")

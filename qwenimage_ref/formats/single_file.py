@@ -17,27 +17,29 @@ has to have its place.
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..checkpoint.fill import Weights, name_of
 from ..checkpoint.headers import find_tensors
 from ..checkpoint.model_folder import NETWORKS
-from ..checkpoint.stored_form import stored_form
-from ..files import CheckpointError
+from ..checkpoint.stored_form import stored_form, stored_tensor
+from ..checkpoint.write import save_file
+from ..files import CheckpointError, whole_file
 from ..vae import VAE
+from . import ZERO_COND_T
 from .fp8 import fp8_weights
 from .gguf import gguf_weights
 from .recognise import (
     FP8,
     GGUF,
-    ZERO_COND_T,
     SingleFile,
     demand,
     has_wan_names,
     layout_of,
     official_names,
     recognise,
-)  # fmt: skip
+)
 
 # the tensor whose first size is the width of a network
 WIDTHS = {
@@ -117,6 +119,24 @@ def wan_names(vae: VAE) -> dict[str, str]:
         for official, wan in [*WAN, *pieces]:
             table[key] = table[key].replace(official, wan)
     return table
+
+
+def save_wan(vae: VAE, file: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Write the VAE as one .safetensors file under the names of Wan, as ComfyUI reads it.
+
+    Whole or not at all. Raises CheckpointError.
+    """
+    file = Path(file)
+    if file.suffix != ".safetensors":
+        raise CheckpointError(f"{file} must end in .safetensors")
+    tensors = {wan: stored_tensor(vae, key, dtype) for key, wan in wan_names(vae).items()}
+    try:
+        with whole_file(file) as partial:
+            save_file(tensors, partial, metadata={"format": "pt"})
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {file}: {error}; make room there or choose another folder"
+        ) from None
 
 
 def _from_wan(vae: VAE) -> Callable[[str], str]:

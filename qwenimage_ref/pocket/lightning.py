@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from ..adapt import lora
+from ..checkpoint.write import save_file
 from ..config import SchedulerConfig
 from ..files import whole_file
 from ..pipeline import QwenImage

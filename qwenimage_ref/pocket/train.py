@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
+from ..checkpoint.write import save_file
 from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
 from ..files import whole_file
 from ..mmdit import MMDiT, Modulation

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from ..checkpoint.write import save_file
 from ..files import shorten
 from .run_folder import RunError, RunFolder
 

@@ -1,0 +1,109 @@
+"""Streamed networks when files change, threads call at once and processes fork."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from helpers.tiny_model import TINY
+
+from qwenimage_ref.checkpoint.forge import forge
+from qwenimage_ref.checkpoint.model_folder import empty_network
+from qwenimage_ref.load import load_weights
+
+
+@pytest.fixture(scope="module")
+def forged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forged") / "model"
+    forge(folder, TINY)
+    return folder
+
+
+def call(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    img, txt = (torch.randn(1, *size, generator=generator) for size in ((12, 64), (5, 48)))
+    return img, txt, torch.tensor([0.7]), [(1, 3, 4)]
+
+
+SHRINKS = """
+import os, sys
+from pathlib import Path
+import torch
+from qwenimage_ref.checkpoint.model_folder import empty_network
+from qwenimage_ref.files import CheckpointError
+from qwenimage_ref.load import load_weights
+
+folder, moment = Path(sys.argv[1]), int(sys.argv[2])
+(file,) = (folder / "transformer").glob("*.safetensors")
+mmdit = empty_network(folder, "transformer")
+load_weights(mmdit, folder / "transformer", torch.float32, streamed=True)
+generator = torch.Generator().manual_seed(0)
+img, txt = (torch.randn(1, *size, generator=generator) for size in ((12, 64), (5, 48)))
+blocks, calls = mmdit.transformer_blocks, []
+whole = type(blocks)._call
+
+def shrink(self, i, weights, *inputs):
+    if i == moment:
+        os.truncate(file, 100)  # as `cp new old` does before it writes
+    return whole(self, i, weights, *inputs)
+
+type(blocks)._call = shrink
+try:
+    mmdit(img, txt, torch.tensor([0.7]), [(1, 3, 4)])
+except CheckpointError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("moment", [0, 3])
+def test_a_file_that_shrinks_under_a_stream_is_one_line_and_never_a_signal(tmp_path, moment):
+    forge(tmp_path / "model", TINY)
+    run = subprocess.run(
+        [sys.executable, "-c", SHRINKS, tmp_path / "model", str(moment)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "changed while it was in use; load the model again" in run.stdout
+    assert run.stdout.count("\n") == 1
+
+
+@torch.no_grad()
+def test_eight_threads_get_the_bits_that_one_gets(forged):
+    mmdit = empty_network(forged, "transformer")
+    load_weights(mmdit, forged / "transformer", torch.float32, streamed=True)
+    expected = [mmdit(*call(seed)) for seed in range(24)]
+
+    def velocity(seed):
+        with torch.no_grad():  # each thread has a mode of its own
+            return mmdit(*call(seed))
+
+    with ThreadPoolExecutor(8) as threads:
+        for ours, one in zip(threads.map(velocity, range(24)), expected):
+            assert torch.equal(ours, one)
+
+
+@torch.no_grad()
+def test_threads_read_prompts_through_one_streamed_text_encoder(forged):
+    encoder = empty_network(forged, "text_encoder")
+    load_weights(encoder, forged / "text_encoder", torch.float32, streamed=True)
+    prompts = [torch.arange(start, start + 9).unsqueeze(0) for start in range(16)]
+    expected = [encoder(ids) for ids in prompts]
+
+    def states(ids):
+        with torch.no_grad():
+            return encoder(ids)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(map(torch.equal, threads.map(states, prompts), expected))
+
+
+def test_an_id_that_the_embedding_does_not_have_is_named(forged):
+    encoder = empty_network(forged, "text_encoder")
+    load_weights(encoder, forged / "text_encoder", torch.float32, streamed=True)
+    for ids in ([640], [-1]):
+        with pytest.raises(IndexError, match="ids must be 0 to 639, got"):
+            encoder(torch.tensor([ids]))
