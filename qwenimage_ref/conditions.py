@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from .mmdit import Call
 
 
 @dataclass(frozen=True)
@@ -17,3 +20,11 @@ class Branch:
     mask: Tensor | None = None  # (B, 1, S, S), true where a token may see another: regions
     txt_positions: Tensor | None = None  # (T, 3): regions restart their text
     after_block: Callable | None = None  # control branches: (i, img_target) -> img_target
+
+    def call(self, x: Tensor, time: Tensor, grid: tuple) -> Call:
+        """The target's tokens (B, I, 64), their time (B,) and grid -> a call of the transformer"""
+        img = x if self.img is None else torch.cat([x, self.img.to(x.dtype)], dim=1)
+        return Call(
+            img, self.txt, time, [grid, *self.grids],
+            self.txt_mask, self.after_block, self.mask, self.txt_positions,
+        )  # fmt: skip

@@ -1,5 +1,7 @@
 """The parts of a pipeline from a folder, a hub id or single files."""
 
+import functools
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from .config import SchedulerConfig
 from .formats.single_file import open_weights
 from .tokenizer import Tokenizer
 from .vae import VAE
+
+if hasattr(os, "register_at_fork"):
+    # careful: a forked child has none of its parent's threads and would wait for them forever
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
 def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: dict) -> tuple:

@@ -1,7 +1,6 @@
 """The parts put together: a prompt becomes a picture."""
 
 import math
-import os
 import warnings
 from numbers import Integral
 
@@ -12,7 +11,7 @@ from PIL import Image
 from .conditions import Branch
 from .config import SchedulerConfig
 from .free_memory import block_bytes, decoder_bytes, demand_memory, text_bytes
-from .mmdit import Call, MMDiT
+from .mmdit import MMDiT
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
@@ -28,9 +27,7 @@ LONGEST_SIDE = 2 * TOKEN * (4096 - 1024)
 class QwenImage:
     """Text to image. The parts are plain attributes: tokenizer, text_encoder, transformer, vae.
 
-    Several threads may paint with one pipeline whose weights are in memory. A forked process
-    cannot use the pipeline of its parent, because torch's threads are not copied: start processes
-    with "spawn" and load there, or call torch.set_num_threads(1) in the child.
+    Several threads may paint with one pipeline. A forked process can, too, with one thread.
     """
 
     def __init__(self, tokenizer, text_encoder, transformer, vae, scheduler, recommended=None):
@@ -40,7 +37,6 @@ class QwenImage:
         self.vae: VAE = vae
         self.scheduler: SchedulerConfig = scheduler
         self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
-        self._process = os.getpid()
 
     @classmethod
     def from_pretrained(
@@ -57,10 +53,9 @@ class QwenImage:
 
         dtype None: float32 on a CPU, bfloat16 on a GPU and when streaming. stream: transformer and
         text encoder stay on disk and come a block at a time, for weights larger than memory.
-        transformer, vae, text_encoder: single files of any layout that single_file.py reads, in
-        place of the folder's weights of that part; of the folder then only the config is read.
-        Raises CheckpointError, ConfigError or TokenizerError with one line that names what is
-        missing or damaged.
+        transformer, vae, text_encoder: single files of any layout that formats/ reads, in place of
+        the folder's weights of that part; of the folder then only the config is read. Raises
+        CheckpointError, ConfigError or TokenizerError, one line that names what is wrong.
         """
         from .load import load  # careful: not at the top, the model stands without its loaders
 
@@ -96,7 +91,6 @@ class QwenImage:
         it is taken, (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
         Raises ValueError, before any work is done, for what cannot be painted.
         """
-        self._check_process()
         if not math.isfinite(true_cfg_scale):
             raise ValueError(
                 f"true_cfg_scale must be finite, got {true_cfg_scale}; 4 is usual, 1 is no guidance"
@@ -224,7 +218,7 @@ class QwenImage:
         x, branches = pack(latents), [cond] if uncond is None else [cond, uncond]
         for step, (sigma, sigma_next) in enumerate(zip(levels, levels[1:])):
             time = model_time(sigma, x.dtype).to(x.device).expand(len(x))
-            calls = [_call(branch, x, time, (1, rows, cols)) for branch in branches]
+            calls = [branch.call(x, time, (1, rows, cols)) for branch in branches]
             velocity, *negative = self.transformer.many(calls)
             if negative:
                 velocity = guide(velocity, *negative, true_cfg_scale)
@@ -247,13 +241,6 @@ class QwenImage:
         img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
 
-    def _check_process(self) -> None:
-        if os.getpid() != self._process and torch.get_num_threads() > 1:
-            raise RuntimeError(
-                "a pipeline must be used in the process that loaded it, got a forked one; start "
-                'it with "spawn", or call torch.set_num_threads(1) in it'
-            )
-
     def _check_size(self, height: int, width: int) -> None:
         for name, side in (("height", height), ("width", width)):
             if not isinstance(side, Integral):
@@ -266,12 +253,3 @@ class QwenImage:
                 )
             if side > LONGEST_SIDE:
                 raise ValueError(f"{name} must be at most {LONGEST_SIDE:,}, got {side:,}")
-
-
-def _call(branch: Branch, x, time, grid: tuple) -> Call:
-    """A branch, the target (B, I, 64), its time (B,) and grid -> a call of the transformer"""
-    img = x if branch.img is None else torch.cat([x, branch.img.to(x.dtype)], dim=1)
-    return Call(
-        img, branch.txt, time, [grid, *branch.grids],
-        branch.txt_mask, branch.after_block, branch.mask, branch.txt_positions,
-    )  # fmt: skip

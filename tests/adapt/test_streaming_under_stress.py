@@ -12,6 +12,7 @@ from helpers.tiny_model import TINY
 from qwenimage_ref.checkpoint.forge import forge
 from qwenimage_ref.checkpoint.model_folder import empty_network
 from qwenimage_ref.load import load_weights
+from qwenimage_ref.repository import POCKET
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ import torch
 from qwenimage_ref.checkpoint.model_folder import empty_network
 from qwenimage_ref.files import CheckpointError
 from qwenimage_ref.load import load_weights
+from qwenimage_ref.repository import POCKET
 
 folder, moment = Path(sys.argv[1]), int(sys.argv[2])
 (file,) = (folder / "transformer").glob("*.safetensors")
@@ -107,3 +109,27 @@ def test_an_id_that_the_embedding_does_not_have_is_named(forged):
     for ids in ([640], [-1]):
         with pytest.raises(IndexError, match="ids must be 0 to 639, got"):
             encoder(torch.tensor([ids]))
+
+
+FORKS = """
+import os, sys
+import torch
+from qwenimage_ref import QwenImage
+
+torch.set_num_threads(2)
+pipe = QwenImage.from_pretrained(sys.argv[1], dtype=torch.float32, stream=sys.argv[2] == "streamed")
+request = dict(height=64, width=64, num_inference_steps=2, seed=0)
+expected = pipe("a red circle", " ", **request)[0].tobytes()
+child = os.fork()
+if not child:
+    os._exit(pipe("a red circle", " ", **request)[0].tobytes() != expected)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix forks")
+@pytest.mark.parametrize("how", ["resident", "streamed"])
+def test_a_forked_child_paints_the_picture_of_its_parent(how):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", FORKS, POCKET, how]
+    assert subprocess.run(command, env=environment, timeout=120).returncode == 0

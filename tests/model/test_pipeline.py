@@ -1,6 +1,5 @@
 """The pipeline on the shipped pocket weights: upstream's habits, diffusers' pictures, bad input."""
 
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -238,26 +237,6 @@ def test_several_threads_paint_the_pictures_of_one(pipe):
     with ThreadPoolExecutor(3) as threads:
         together = list(threads.map(paint, range(6)))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
-@pytest.mark.parametrize("count, line", [(2, "got a forked one; start it with"), (1, "painted")])
-def test_a_forked_process_paints_with_one_thread_and_refuses_more(pipe, count, line):
-    """With more, torch would wait for threads that only the parent has."""
-    ours, theirs = os.pipe()
-    if (child := os.fork()) == 0:
-        try:
-            torch.set_num_threads(count)
-            pipe(PROMPT, true_cfg_scale=1.0, height=16, width=16, num_inference_steps=2)
-            answer = "painted"
-        except BaseException as error:
-            answer = str(error)
-        os.write(theirs, answer.encode())
-        os._exit(0)
-    os.close(theirs)
-    os.waitpid(child, 0)
-    assert line in os.read(ours, 1000).decode()
-    os.close(ours)
 
 
 def test_fp16_is_refused_with_the_reason():
