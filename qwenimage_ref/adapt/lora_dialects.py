@@ -1,4 +1,4 @@
-"""LoRA keys: the same two matrices of a layer under the names of seven dialects.
+"""LoRA keys: the two matrices of a layer under the names of seven dialects.
 
     dialect             the key of a matrix                   A and B are       alpha is
 
@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..checkpoint.headers import WRAPPERS
 from ..files import CheckpointError, shorten
 
 PREFIXES = {  # longest first: one may begin another
@@ -31,10 +32,9 @@ PREFIXES = {  # longest first: one may begin another
     "pipe.dit.": "DiffSynth",
 }
 MOST_PREFIXES = 3  # before one name; files in use have two at most
-# names that torch.compile, DDP, FSDP and activation checkpointing put around a module
-WRAPPERS = re.compile(
-    r"(?:^|(?<=\.))module\.|_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)[._]"
-)
+# the same with underscores for dots, where "module" alone would be ambiguous
+FLAT_WRAPPERS = "|".join(name for name in WRAPPERS if name.startswith("_"))
+WRAPPED = re.compile(rf"(?<![^.])(?:{'|'.join(WRAPPERS)})\.|(?:{FLAT_WRAPPERS})_")
 MATRIX = re.compile(
     r"(?P<layer>.+?)\.(?P<spelled>lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up)"
     r"(\.(?P<adapter>[^.]+))?\.(?P<kind>weight|bias)"
@@ -43,6 +43,7 @@ SPELLED_A = ("lora_A", "lora_down", "lora.down")
 ENDINGS = {
     ".alpha": "alpha", ".diff": "weight", ".diff_b": "bias", ".w_norm": "weight",
 }  # fmt: skip
+PARTS, NORM_PARTS = ("A", "B", "B_bias", "alpha", "weight", "bias"), ("alpha", "weight")
 TEXT_ENCODER = (
     "text_encoder", "lora_te_", "lora_te1_", "text_model.", "te_", "model.layers.", "clip",
 )  # fmt: skip
@@ -58,17 +59,17 @@ class LoRAError(CheckpointError):
 
 @dataclass(frozen=True)
 class Key:
-    """A key taken apart: which layer, which part of it, and how that was spelled."""
+    """A key in its parts: the layer, what of the layer it holds, and how that is spelled."""
 
     name: str
-    part: str  # A, B, B_bias, alpha, weight or bias
+    part: str  # one of PARTS
     prefix: str
     spelled: str
     adapter: str | None
 
     @classmethod
     def parse(cls, key: str, official: dict[str, str], shapes: dict) -> "Key | None":
-        """None for a key that says nothing about these layers."""
+        """None for a key that belongs to none of these layers, or is of another method."""
         if match := MATRIX.fullmatch(key):
             part = "A" if match["spelled"] in SPELLED_A else "B"
             part += "_bias" if match["kind"] == "bias" else ""
@@ -80,8 +81,7 @@ class Key:
             part, spelled, adapter = ENDINGS[ending], ending, None
             layer = key.removesuffix(ending)
         name, prefix = official_name(layer, official)
-        norm_parts = ("alpha", "weight")
-        if name is None or part == "A_bias" or len(shapes[name]) == 1 and part not in norm_parts:
+        if name is None or part not in (PARTS if len(shapes[name]) == 2 else NORM_PARTS):
             return None
         return cls(name, part, prefix, spelled, adapter)
 
@@ -103,7 +103,7 @@ def both_spellings(names: Iterable[str]) -> dict[str, str]:
 
 def official_name(layer: str, official: dict[str, str]) -> tuple[str | None, str]:
     """A layer as a file spells it -> its official name, or None, and the first of its prefixes"""
-    layer, first = WRAPPERS.sub("", layer), ""
+    layer, first = WRAPPED.sub("", layer), ""
     for _ in range(MOST_PREFIXES):
         prefix = next((p for p in PREFIXES if layer.startswith(p)), None)
         if layer in official or prefix is None:
@@ -123,7 +123,7 @@ def why_unused(keys: list[str], shapes) -> str:
     for mark, method in OTHER_METHODS.items():
         if any(mark in key for key in keys):
             return f"it has parts of another method, {method} ({shorten(keys)}), which is not read"
-    bare = [WRAPPERS.sub("", key).removeprefix("base_model.model.") for key in keys]
+    bare = [WRAPPED.sub("", key).removeprefix("base_model.model.") for key in keys]
     if any(key.startswith(TEXT_ENCODER) for key in bare):
         return (
             f"it adapts the text encoder ({shorten(keys)}); only adapters of the transformer "

@@ -21,6 +21,8 @@ LONGEST_NAME = 1_000  # characters of a tensor's name; official names have under
 MOST_SHARDS = 1000  # the official ones have nine at most
 SHARD_NAME = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 APPLE_DOUBLE = "._"  # macOS keeps attributes of the file NAME in ._NAME, on disks without any
+# segments that compilers and parallel wrappers put into names; no official name has one
+WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F16": 2, "BF16": 2,
     "I16": 2, "U16": 2, "F32": 4, "I32": 4, "U32": 4, "F64": 8, "I64": 8, "U64": 8, "C64": 8,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint.headers import PICKLES, SHARD_NAME, Place, Places, read_header
+from ..checkpoint.headers import PICKLES, SHARD_NAME, WRAPPERS, Place, Places, read_header
 from ..files import CheckpointError, shorten
 from . import ZERO_COND_T
 from .fp8_dialects import ENDINGS, MARK, MIXED, MUSUBI, PLAIN, SCALED
@@ -21,8 +21,6 @@ PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  #
 HEADER = re.compile(rb".{4}\0{4}\{", re.DOTALL)  # those of .safetensors: its length, its begin
 EIGHT_BITS = ("F8_E4M3", "F8_E5M2", "I8", "U8")
 
-# segments that compilers and parallel wrappers put into names; no official name has one
-WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 WRAPPED = re.compile(rf"(?<![^.])(?:{'|'.join(WRAPPERS)})\.")
 # put before all names of a part; longest first, one may begin another
 PREFIXES = {

@@ -2,7 +2,7 @@
 
 python -m qwenimage_ref.pocket.lightning     the teacher's pictures, the training, data/lora
 
-Both resume where they were stopped; states are kept in runs/lightning.
+The command resumes where it was stopped; its states are in runs/lightning.
 """
 
 import argparse
@@ -29,13 +29,13 @@ from .train import digest
 FILE = ROOT / "data" / "lora" / "lightning_4_steps.safetensors"
 TEACHER_STEPS, GUIDANCE, STEPS = 20, 4.0, 4
 RANK, ALPHA = 16, 16.0
-CHUNK = 64  # of the teacher's pictures, painted and stored together
-TOKENS = 64  # of a picture
+CHUNK = 64  # pictures of the teacher that are painted and stored together
+TOKENS = 64  # image tokens of a picture
 
 
 @dataclasses.dataclass(frozen=True)
 class Distillation:
-    """Captions and noise of the student's lesson; the teacher answers each once."""
+    """What the student is trained on: each caption and its noise, painted once by the teacher."""
 
     recipe: Recipe
     posters: int
@@ -58,7 +58,7 @@ def student_levels() -> torch.Tensor:
 
 
 class Teacher:
-    """What the pocket model paints with guidance, chunk by chunk and kept in a folder."""
+    """Pictures of the pocket model with guidance, painted chunk by chunk and stored in a folder."""
 
     def __init__(self, pipe: QwenImage, distillation: Distillation, folder: Path):
         self.pipe, self.distillation, self.folder = pipe, distillation, folder
@@ -80,7 +80,7 @@ class Teacher:
         return self.chunks[i]
 
     def paint(self, noise, prompts: list[str]) -> torch.Tensor:
-        """In bfloat16, in half the time: 0.009 rms away, and the student starts 0.19 away"""
+        """bfloat16 halves the time; it is off by 0.009 rms, the student at first by 0.19"""
         levels = sigmas(TEACHER_STEPS, TOKENS, self.pipe.scheduler)
         encoded = self.pipe.encode_prompts([prompts, [" "] * len(prompts)])
         with torch.autocast("cpu", torch.bfloat16):
@@ -88,9 +88,9 @@ class Teacher:
 
 
 def train(pipe: QwenImage, distillation: Distillation, folder: Path, quiet: bool = False):
-    """-> the trained adapter, on pipe.transformer, holding its averaged weights"""
+    """-> the trained adapter on pipe.transformer, with its averaged weights"""
     recipe = distillation.recipe
-    weights = digest(pipe.transformer)  # another model's pictures teach nothing about this one
+    weights = digest(pipe.transformer)  # pictures of other weights are no use for these
     teacher = Teacher(pipe, distillation, folder / f"teacher-{weights}")
     for i in tqdm(range(distillation.posters // CHUNK), unit="chunk", disable=quiet):
         teacher.chunk(i)
