@@ -128,7 +128,7 @@ def inject(
     """
     _demand_unmerged(model)
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    linears, alpha = named_linears(model), demand_strength(rank, alpha)
+    linears, alpha = named_linears(model), _alpha(rank, alpha)
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in linears):
             raise LoRAError(
@@ -149,7 +149,7 @@ def inject(
     return LoRA(model, pairs)
 
 
-def demand_strength(rank: int, alpha: float | None) -> float:
+def _alpha(rank: int, alpha: float | None) -> float:
     """-> alpha, which is the rank if None. Raises LoRAError for a rank or alpha of no effect."""
     if rank < 1:
         raise LoRAError(f"rank must be at least 1, got {rank}")
@@ -164,9 +164,9 @@ def load(
 ) -> Report:
     """Attach the adapter of a file of any dialect, or of PEFT's folder, to the model.
 
-    Raises LoRAError, one line, unless every key of the file belongs to a layer of this model and
-    fits it; the model is then unchanged. partial: keys of other layers and of other methods are
-    left out, and listed in the report. Several adapters add up.
+    partial: keys of other layers and of other methods are left out, and listed in the report.
+    Several adapters add up. Raises CheckpointError for a damaged file, and LoRAError unless every
+    key belongs to a layer of this model and fits it; the model is then unchanged.
     """
     _demand_unmerged(model)
     if not math.isfinite(scale):
@@ -199,10 +199,10 @@ def save(model: nn.Module, file: str | Path) -> None:
     Keys are ComfyUI's, with alpha as a tensor beside each pair: diffusers, DiffSynth and musubi
     read these at the right strength, too. The scale is not in the file. Raises LoRAError.
     """
-    if len(found := adapters(model)) != 1:
-        raise LoRAError(f"the model must have one adapter to save, got {len(found)}")
-    content: dict[str, dict[str, torch.Tensor]] = {}
-    for name, part in found[0].named_parts():
+    attached, content = adapters(model), {}
+    if len(attached) != 1:
+        raise LoRAError(f"the model must have one adapter to save, got {len(attached)}")
+    for name, part in attached[0].named_parts():
         content.setdefault(name, {}).update(part.stored())
     write_adapter(Path(file), content)
 
@@ -218,8 +218,9 @@ def merge(model: nn.Module) -> None:
     for adapter in attached.adapters:
         for name, part in adapter.named_parts():
             for kind, change in part.changes().items():
-                before = _plain(name, layers[name], kind).detach().float()
-                sums[name, kind] = sums.get((name, kind), before) + adapter.scale * change
+                if (name, kind) not in sums:
+                    sums[name, kind] = _plain(name, layers[name], kind).detach().float()
+                sums[name, kind] = sums[name, kind] + adapter.scale * change
     for name, kind in sums:
         original = getattr(layers[name], kind).detach().clone()
         attached.originals.append((layers[name], kind, original))

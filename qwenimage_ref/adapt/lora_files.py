@@ -30,7 +30,7 @@ class Content:
     idle_patterns: list[str]  # alphas stated for layers that the file does not have
     # A (r, in), B (out, r), alpha
     pairs: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = field(default_factory=dict)
-    # weight and bias; one of them may be None
+    # change of the weight and of the bias; one may be None
     differences: dict[str, tuple[torch.Tensor | None, ...]] = field(default_factory=dict)
 
 

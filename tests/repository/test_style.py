@@ -23,7 +23,6 @@ LONG_FUNCTIONS: set[tuple[str, str]] = {
     ("pipeline.py", "__call__"),
 }
 VAGUE_NAMES: set[str] = {
-    "adapt/lora.py",
     "cli/__init__.py",
     "course/bugs/plant.py",
     "course/check/chapter_03.py",
