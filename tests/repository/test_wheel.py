@@ -20,8 +20,8 @@ from setuptools import build_meta
 print(build_meta.build_{kind}({folder!r}))
 """
 PROMPT = "a red circle left of a blue star on a white background"
-# `python -m` programs that measure for another program, which passes them their arguments
-WORKERS = {"fresh_process", "lora_tasks", "streaming_tasks"}
+# `python -m` programs that another program starts with arguments
+WORKERS = {"fresh_process", "learners_package", "lora_tasks", "streaming_tasks"}
 
 
 def build(kind: str, source: Path, folder: Path) -> Path:
@@ -171,3 +171,22 @@ def test_a_command_that_needs_the_repository_says_so_in_one_line(installed, tmp_
     assert answer.returncode == 2
     (line,) = answer.stderr.splitlines()
     assert re.search(r"clone", line)
+
+
+def test_an_installed_package_does_not_claim_the_commit_of_another_repository(installed):
+    subprocess.run(["git", "init", "-q", str(installed)], check=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    commit = [
+        "git",
+        "-C",
+        str(installed),
+        *identity,
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "other",
+    ]
+    subprocess.run(commit, check=True)
+    code = "from qwenimage_ref.provenance import provenance; print(provenance()['commit'])"
+    assert run_installed(installed, installed, code).stdout.strip() == "unknown"
