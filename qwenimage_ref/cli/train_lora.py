@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs = "states, log and samples; default runs/lora"
     add("--runs", type=Path, default=Path("runs/lora"), metavar="FOLDER", help=runs)
     add("--steps", type=int, default=200, metavar="N", help="optimiser steps; default 200")
-    add("--batch", type=int, default=1, metavar="N", help="pictures of one size; default 1")
+    batch = "pictures per batch, all of one size; default 1"
+    add("--batch", type=int, default=1, metavar="N", help=batch)
     accumulate = "batches whose gradients are averaged into a step; default 1"
     add("--accumulate", type=int, default=1, metavar="N", help=accumulate)
     add("--lr", type=float, default=1e-4, metavar="X", help="largest learning rate; default 1e-4")

@@ -248,7 +248,7 @@ def test_measurements_are_taken_with_the_averaged_weights(tmp_path):
 
 
 def test_the_average_follows_closely_at_first_and_slowly_later(tmp_path):
-    run, loss_at = small_run(tmp_path, Recipe(steps=10, batch=4, lr=1e-2, ema=0.2))
+    run, loss_at = small_run(tmp_path, Recipe(steps=10, batch=4, lr=0.1, warmup=0, ema=0.2))
     expected = [p.detach().clone() for p in run.weights]
     for step, keep in enumerate([1 / 10, 2 / 11, 0.2, 0.2]):  # (step + 1) / (step + 10), capped
         run.fit(loss_at, until=step + 1)

@@ -36,6 +36,11 @@ def test_a_recipe_that_cannot_be_followed_is_refused(wrong, complaint):
         Recipe(**{"steps": 1, "batch": 1, "lr": 1e-3} | wrong)
 
 
+def test_the_bounds_of_a_recipe_belong_to_it():
+    least = {"warmup": 0, "decay_from": 0.0, "muon_lr": 0.0, "weight_decay": 0.0, "ema": 0.0}
+    assert Recipe(steps=1, batch=1, lr=1e-9, clip=1e-9, seed=2**63 - 1, **least).seed == 2**63 - 1
+
+
 def test_every_seed_draws_numbers_of_its_own():
     seeds = [0, 1, 1_830_000_000, 2**31 - 1, 2**62, 2**63 - 1]
     states = [
