@@ -19,9 +19,8 @@ STEMS = {  # file names of each part's weights, as in transformers and diffusers
     "transformer": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
-
-
-FORGED = "forged.json"  # lies where weights were drawn, not learned, and says what was drawn
+FORGED = "forged.json"  # is beside weights that were drawn, not learned, and says what was drawn
+RECOMMENDED, SETTINGS = "recommended.json", ("sample_size", "num_inference_steps")
 NETWORKS = {
     "text_encoder": (TextEncoder, TextEncoderConfig),
     "transformer": (MMDiT, MMDiTConfig),
@@ -87,29 +86,42 @@ def _config(kind, folder: Path, part: str):
 
 
 def read_model_index(folder: Path) -> dict:
-    """model_index.json -> what it recommends: sample_size, num_inference_steps
+    """A folder -> the settings recommended for it: sample_size, num_inference_steps
 
-    Raises CheckpointError for a folder that is not a text-to-image model.
+    They are in recommended.json, where no other library stumbles over them; in folders of earlier
+    versions they are in model_index.json. Raises CheckpointError for a folder that is not a
+    text-to-image model.
     """
-    file = folder / "model_index.json"
-    try:
-        index = read_json(file)
-        name = index["_class_name"]
-    except FileNotFoundError:
+    index = _object(folder / "model_index.json")
+    if index is None:
         raise CheckpointError(
             f"{folder} holds no model_index.json; give the folder that contains transformer/, "
             "text_encoder/, vae/"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{file} is damaged; fetch it again") from None
+        )
+    name = index.get("_class_name")
     if name != "QwenImagePipeline":
         raise CheckpointError(
-            f"{folder} is a {shorten([name])}; only QwenImagePipeline, text to image, is here"
+            f"{folder} is a {shorten([name])}; only QwenImagePipeline (text to image) is supported"
         )
-    known = {key: index[key] for key in ("sample_size", "num_inference_steps") if key in index}
+    settings = index | (_object(folder / RECOMMENDED) or {})
+    known = {key: settings[key] for key in SETTINGS if key in settings}
     for key, value in known.items():
         if type(value) is not int or not 1 <= value <= LARGEST:
             raise CheckpointError(
-                f"{file}: {key} must be a whole number from 1 to {LARGEST:,}; correct it"
+                f"{folder}: {key} must be a whole number from 1 to {LARGEST:,}, "
+                f"got {shorten([value])}; correct {RECOMMENDED} or model_index.json"
             )
     return known
+
+
+def _object(file: Path) -> dict | None:
+    """The content of a JSON file, or None where it is missing"""
+    try:
+        content = read_json(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} is damaged ({error}); fetch it again") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file} is damaged (it must hold an object); fetch it again")
+    return content

@@ -16,13 +16,20 @@ from ..files import CheckpointError, read_json, shorten
 from ..tokenizer import Tokenizer
 from . import locate
 from .headers import survey
-from .model_folder import FORGED, STEMS, demand_one_model, read_model_index, stored_network
+from .model_folder import (
+    FORGED,
+    RECOMMENDED,
+    STEMS,
+    demand_one_model,
+    read_model_index,
+    stored_network,
+)
 from .published_hashes import NAMES, OPTIONAL, QWEN_IMAGE_2512, TELLING
 from .stored_form import other_forms, other_keys, stored_form
 
 RECORD = "training.json"  # lies beside weights that were trained here, with the sha256 of each file
-READ = {"model_index.json", "scheduler_config.json", "config.json"}
-READ |= {"vocab.json", "merges.txt", "added_tokens.json", "tokenizer.json"}
+READ = {"model_index.json", RECOMMENDED, "scheduler_config.json", "config.json"}
+READ |= {"vocab.json", "merges.txt", "added_tokens.json", "tokenizer.json", "tokenizer_config.json"}
 # what the record may say: a file in the folder or one below it, and a sha256
 ENTRY = re.compile(r"(\w+/)?[\w-][\w.-]{0,200} [0-9a-f]{64}", re.A)
 SMALL = 10_000_000  # bytes; the sha256 of such a file is compared unasked

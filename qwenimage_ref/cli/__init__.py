@@ -1,10 +1,11 @@
 """The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
 
 import argparse
+import contextlib
+import io
 import math
 import os
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -23,10 +24,11 @@ FORGE = (
     "it, else the pocket model's."
 )
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LONGEST_LINE = 1_000  # characters of an error
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be done; the message says what can."""
+    """Arguments that cannot be followed; the message says which can."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,63 +39,77 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    # a console without the letters of a file name shows their numbers instead of ending the command
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: _say(f"note: {message}")
             return options.run(options) or 0
-    # RuntimeError: torch says so when memory ends
+    # torch reports the end of memory as a RuntimeError
     except (ValueError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
-        text = str(error) or "out of memory; use smaller sides"
-        _say(" ".join(text.split()))
+        _say(str(error) or "out of memory; use smaller sides")
         return 2
     except KeyboardInterrupt:
         _say("stopped")
         return 130
 
 
-def _say(line: str) -> None:
+def _say(text: str) -> None:
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
     print(f"qwenimage: {line}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("qwenimage", description="Qwen-Image in readable PyTorch.", epilog=EXAMPLE)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_paint(commands)
+    _add_files(commands)
+    validate = commands.add_parser("validate", help="compare every stage with diffusers'")
+    parity.add_arguments(validate)
+    bench = commands.add_parser("bench", help="time and memory beside diffusers'")
+    parity.add_bench_arguments(bench)
+    train = commands.add_parser("train", help="train the pocket model, or a LoRA")
+    models = train.add_subparsers(metavar="MODEL", required=True)
+    pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
+    posters_command.add_train_arguments(pocket)
+    small = models.add_parser("lora", help="a LoRA on pictures of yours; resumes likewise")
+    train_command.add_arguments(small)
+    score = commands.add_parser("eval", help="paint held-out captions and read them back")
+    posters_command.add_eval_arguments(score)
+    course = commands.add_parser("course", help="open the notebooks in JupyterLab")
+    course.set_defaults(run=_course)
+    return parser
 
+
+def _add_paint(commands) -> None:
     paint = commands.add_parser("paint", help="paint a picture from a prompt")
-    paint.add_argument("prompt", help="what to paint, in quotes")
-    paint.add_argument("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
+    add = paint.add_argument
+    add("prompt", help="what to paint, in quotes")
+    add("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
     posters_command.add_weights(paint)
     for part in ("transformer", "vae", "text-encoder"):
         about = "a single file in place of the folder's weights of this part"
-        paint.add_argument(f"--{part}", type=Path, metavar="FILE", help=about)
-    paint.add_argument("--negative", default=" ", metavar="TEXT", help='default " "')
-    paint.add_argument("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
-    paint.add_argument("--steps", type=int, help="default: what the weights recommend, else 50")
-    paint.add_argument("--size", metavar="WxH", help="default: what the weights recommend")
-    paint.add_argument("--seed", type=int, default=0, help="chooses the noise; default 0")
-    paint.add_argument(
-        "--stream", action="store_true", help="weights stay on disk, a block at a time; bf16"
-    )
-    paint.add_argument(
-        "--lora",
-        action="append",
-        default=[],
-        metavar="FILE[=SCALE]",
-        help="an adapter of any dialect; may be given several times",
-    )
-    paint.add_argument(
-        "--lora-partial",
-        action="store_true",
-        help="leave out what a LoRA has for other networks, and list it",
-    )
-    paint.add_argument(
-        "--lightning",
-        action="store_true",
-        help="the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says",
-    )
+        add(f"--{part}", type=Path, metavar="FILE", help=about)
+    add("--negative", default=" ", metavar="TEXT", help='default " "')
+    add("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
+    add("--steps", type=int, help="default: what the weights recommend, else 50")
+    add("--size", metavar="WxH", help="default: what the weights recommend")
+    add("--seed", type=int, default=0, help="chooses the noise, 0 to 2**64 - 1; default 0")
+    about = "weights stay on disk, a block at a time; bf16"
+    add("--stream", action="store_true", help=about)
+    about = "an adapter of any dialect; may be given several times"
+    add("--lora", action="append", default=[], metavar="FILE[=SCALE]", help=about)
+    about = "leave out what a LoRA has for other networks, and list it"
+    add("--lora-partial", action="store_true", help=about)
+    about = "the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says"
+    add("--lightning", action="store_true", help=about)
     paint.set_defaults(run=_paint)
 
+
+def _add_files(commands) -> None:
     info = commands.add_parser("info", help="what a folder of weights holds, or a single file")
     info.add_argument("folder", nargs="?", default=posters_command.POCKET, metavar="FOLDER")
     info.set_defaults(run=_info)
@@ -103,38 +119,17 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
     check.set_defaults(run=_verify)
 
-    forge = commands.add_parser(
-        "forge", help="write a random checkpoint in the official layout", description=FORGE
-    )
+    about = "write a random checkpoint in the official layout"
+    forge = commands.add_parser("forge", help=about, description=FORGE)
     forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
     forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
     forge.set_defaults(run=_forge)
 
-    validate = commands.add_parser("validate", help="compare every stage with diffusers'")
-    parity.add_arguments(validate)
-
-    bench = commands.add_parser("bench", help="time and memory beside diffusers'")
-    parity.add_bench_arguments(bench)
-
-    train = commands.add_parser("train", help="train the pocket model, or a LoRA")
-    models = train.add_subparsers(metavar="MODEL", required=True)
-    pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
-    posters_command.add_train_arguments(pocket)
-    small = models.add_parser("lora", help="a LoRA on pictures of yours; resumes likewise")
-    train_command.add_arguments(small)
-
-    score = commands.add_parser("eval", help="paint held-out captions and read them back")
-    posters_command.add_eval_arguments(score)
-
-    course = commands.add_parser("course", help="open the notebooks in JupyterLab")
-    course.set_defaults(run=_course)
-    return parser
-
 
 def _paint(options) -> None:
-    # everything that can be wrong is looked at before the first second is spent
+    # checks of all arguments come before the imports, which take a second
     if not options.prompt.strip():
-        raise UsageError(f"the prompt is empty; say what to paint: {EXAMPLE}")
+        raise UsageError(f"the prompt must say what to paint, got an empty one; try {EXAMPLE}")
     posters_command.demand_number(options.cfg)
     width, height = _size(options.size) if options.size else (None, None)
     _check_output(options.output)
@@ -169,7 +164,10 @@ def _paint(options) -> None:
         )[0]
     with whole_file(options.output) as partial:
         picture.save(partial, format=_format(options.output))
-    print(f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}")
+    with contextlib.suppress(OSError, ValueError):  # a closed console: the picture is written
+        print(
+            f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}", flush=True
+        )
 
 
 def _adapter(text: str) -> tuple[str, float]:
@@ -195,7 +193,7 @@ def _size(text: str) -> tuple[int, int]:
     try:
         return int(width), int(height)
     except ValueError:
-        raise UsageError(f"--size {text} is not WIDTHxHEIGHT, for example 128x128") from None
+        raise UsageError(f"--size must be WIDTHxHEIGHT, for example 128x128, got {text}") from None
 
 
 def _format(path: Path) -> str:
@@ -204,20 +202,22 @@ def _format(path: Path) -> str:
 
 def _check_output(path: Path) -> None:
     """Raises UsageError if a picture cannot be written there."""
+    from ..files import partial_file
+
     if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"{path}: end the name in one of {', '.join(PICTURE_SUFFIXES)}")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file in it, for example {path / 'out.png'}")
-    folder = path.parent
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; make it first or choose another with -o")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{folder} cannot be written to; choose another with -o")
+        raise UsageError(f"-o must end in one of {', '.join(PICTURE_SUFFIXES)}, got {path}")
+    if os.path.isdir(path):
+        raise UsageError(f"-o must be a file, got the folder {path}; try {path / 'out.png'}")
+    if not os.path.isdir(path.parent):
+        raise UsageError(
+            f"-o must be in a folder that exists, got {path}; make {path.parent} first"
+        )
     try:
-        tempfile.TemporaryFile(dir=folder).close()  # some folders refuse whatever they promise
+        with partial_file(path) as partial:  # tried, because permissions alone do not say it
+            partial.touch()
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be written to ({error.strerror}); choose another"
+            f"-o must be writable ({error.strerror}), choose another than {path}"
         ) from None
 
 
@@ -266,12 +266,12 @@ def _forge(options) -> None:
             bar.update(done - bar.n)
 
         written = forge(options.folder, configs, tokenizer or POCKET_TOKENIZER, progress=show)
-    said = f"{written / 1e9:.1f} GB written" if written else "it was finished already"
-    print(f"{options.folder}: {said}")
+    result = f"{written / 1e9:.1f} GB written" if written else "it was finished already"
+    print(f"{options.folder}: {result}")
 
 
 def _course(options) -> None:
     notebooks = ROOT / "notebooks"
     if not notebooks.is_dir():
-        raise UsageError("the notebooks are in the repository, not in the package; clone it")
+        raise UsageError("the notebooks must be in a clone of the repository; this is none")
     os.execvp(sys.executable, [sys.executable, "-m", "jupyter", "lab", str(notebooks)])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..checkpoint import save
-from ..checkpoint.model_folder import StoredTextEncoder
+from ..checkpoint.model_folder import RECOMMENDED, StoredTextEncoder
 from ..config import SchedulerConfig, VisionConfig
 from ..files import whole_file
 from ..posters.draw import SIDE
@@ -22,7 +22,6 @@ from .lessons import LESSONS
 from .train import Painter
 
 RECORD = "training.json"
-RECOMMENDED = {"sample_size": SIDE, "num_inference_steps": 20}
 # An untrained vision tower: the pocket model reads no pictures, but the official folder has one.
 POCKET_VISION = VisionConfig(
     depth=1,
@@ -63,7 +62,8 @@ def write_pocket(folder: Path, vae: VAE, tokenizer: Tokenizer, painter: Painter)
         "transformer": ["diffusers", "QwenImageTransformer2DModel"],
         "vae": ["diffusers", "AutoencoderKLQwenImage"],
     }
-    _write(folder / "model_index.json", index | RECOMMENDED)
+    _write(folder / "model_index.json", index)
+    _write(folder / RECOMMENDED, {"sample_size": SIDE, "num_inference_steps": 20})
 
 
 def write_record(folder: Path, runs: dict[str, tuple[Recipe, Path]]) -> None:
@@ -103,7 +103,9 @@ def _text_encoder_config(painter: Painter, tokenizer: Tokenizer) -> dict:
         "eos_token_id": added["<|im_end|>"],
         "pad_token_id": added["<|endoftext|>"],
     }
-    return text | {
+    # careful: transformers warns of rope_scaling at the top and reads it from text_config
+    top = {key: value for key, value in text.items() if key != "rope_scaling"}
+    return top | {
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],
         "model_type": "qwen2_5_vl",
         "torch_dtype": "bfloat16",

@@ -81,14 +81,14 @@ def test_a_new_picture_replaces_the_old_one_and_leaves_nothing_else(tmp_path, ca
 @pytest.mark.parametrize(
     "arguments, line",
     [
-        ([""], "the prompt is empty; say what to paint"),
-        (["  \n"], "the prompt is empty"),
+        ([""], "the prompt must say what to paint, got an empty one"),
+        (["  \n"], "the prompt must say what to paint"),
         (["a" * 1_000_000], "at most 50,000 characters, got 1,000,000; shorten it"),
         (["x", "--size", "0x128"], "width must be a positive multiple of 16, got 0"),
         (["x", "--size=-16x128"], "width must be a positive multiple of 16, got -16"),
         (["x", "--size", "128x100"], "must be a positive multiple of 16, got 100; try 96"),
         (["x", "--size", "65536x65536"], "use smaller sides"),
-        (["x", "--size", "big"], "--size big is not WIDTHxHEIGHT, for example 128x128"),
+        (["x", "--size", "big"], "--size must be WIDTHxHEIGHT, for example 128x128, got big"),
         (["x", "--steps", "0"], "use 2 or more"),
         (["x", "--steps", "1"], "use 2 or more"),
         (["x", "--steps", "10000000000000"], "from 1 to 1000, got 10000000000000"),
@@ -115,10 +115,12 @@ def test_an_output_that_cannot_be_written_is_found_before_loading(tmp_path, caps
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.png").mkdir()
     for out, line in (
-        (tmp_path / "no" / "out.png", "is not a folder; make it first"),
-        (tmp_path / "file" / "out.png", "is not a folder; make it first"),
-        (tmp_path / "folder.png", "is a folder; name a file in it"),
-        (tmp_path / "out.txt", "end the name in one of .png"),
+        (tmp_path / "no" / "out.png", "-o must be in a folder that exists"),
+        (tmp_path / "file" / "out.png", "-o must be in a folder that exists"),
+        (tmp_path / "folder.png", "-o must be a file, got the folder"),
+        (tmp_path / "out.txt", "-o must end in one of .png"),
+        (tmp_path / f"{'x' * 250}.png", "-o must be writable (File name too long)"),
+        (tmp_path / f"{'x' * 1000}.png", "-o must be writable (File name too long)"),
     ):
         status, error = run(capsys, "paint", PROMPT, "-o", out)
         assert (status, "\n" in error) == (2, False) and line in error
@@ -127,9 +129,47 @@ def test_an_output_that_cannot_be_written_is_found_before_loading(tmp_path, caps
 
 def test_a_folder_without_write_permission_is_named(tmp_path, capsys, monkeypatch):
     # the administrator may write anywhere, so the system's answer is given here
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", denied)
     status, error = run(capsys, "paint", PROMPT, "-o", tmp_path / "out.png")
-    assert status == 2 and "cannot be written to; choose another with -o" in error
+    assert status == 2 and "-o must be writable (Permission denied)" in error
+
+
+def test_a_console_without_the_letters_of_a_name_does_not_end_the_command(tmp_path):
+    command = [sys.executable, "-m", "qwenimage_ref.cli", "paint", PROMPT, "--size", "16x16"]
+    done = subprocess.run(
+        [*command, *QUICK, "-o", "猫.png"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (tmp_path / "猫.png").is_file() and done.returncode == 0, done.stderr
+    assert done.stdout.startswith(r"\u732b.png: 16x16, seed 0")
+
+
+def test_a_closed_console_does_not_undo_the_picture(tmp_path, capsys, monkeypatch):
+    def closed(*_, **__):
+        raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr("builtins.print", closed)
+    out = tmp_path / "out.png"
+    assert cli.main(["paint", PROMPT, "--size", "16x16", *QUICK, "-o", str(out)]) == 0
+    assert Image.open(out).size == (16, 16)
+
+
+def test_an_error_of_a_hundred_thousand_letters_is_a_short_line(capsys):
+    status, error = run(capsys, "info", "x" * 100_000)
+    assert status == 2 and len(error) < 1_100 and error.endswith("...")
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path, capsys, command):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    status, error = run(capsys, command, tmp_path / "pipe.safetensors")
+    assert status == 2 and "is neither a folder nor a model" in error
 
 
 def test_a_full_disk_leaves_no_picture(tmp_path, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """The pipeline on the shipped pocket weights: upstream's habits, diffusers' pictures, bad input."""
 
+import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from helpers import speed
 
 from qwenimage_ref import QwenImage
 from qwenimage_ref.checkpoint import CheckpointError
+from qwenimage_ref.checkpoint.model_folder import read_model_index
 from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.sampler import sigmas
 
@@ -65,6 +67,44 @@ def test_diffusers_finds_every_key_in_the_folder():
         assert not info["missing_keys"], (part, info["missing_keys"])
         assert not info["unexpected_keys"], (part, info["unexpected_keys"])
         assert not info["mismatched_keys"], (part, info["mismatched_keys"])
+
+
+def test_diffusers_and_transformers_read_the_folder_without_a_warning(caplog):
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_warning()
+        library.utils.logging.enable_propagation()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        QwenImagePipeline.from_pretrained(POCKET, dtype=torch.float32)
+        transformers.AutoTokenizer.from_pretrained(POCKET / "tokenizer")
+    assert [line.getMessage() for line in caplog.records if line.levelname == "WARNING"] == []
+
+
+def test_settings_that_an_older_folder_recommends_in_its_index_are_read(tmp_path):
+    index = json.loads((POCKET / "model_index.json").read_text("utf-8"))
+    (tmp_path / "model_index.json").write_text(json.dumps(index | {"sample_size": 64}))
+    assert read_model_index(tmp_path) == {"sample_size": 64}
+    (tmp_path / "recommended.json").write_text('{"sample_size": 96, "num_inference_steps": 7}')
+    assert read_model_index(tmp_path) == {"sample_size": 96, "num_inference_steps": 7}
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('{"sample_size": 0}', "sample_size must be a whole number from 1 to 65,536, got 0"),
+        ('{"num_inference_steps": "20"}', "num_inference_steps must be a whole number"),
+        ("{", "recommended.json is damaged"),
+        ("[]", "recommended.json is damaged .it must hold an object"),
+    ],
+)
+def test_impossible_recommended_settings_are_named(tmp_path, content, message):
+    (tmp_path / "model_index.json").write_bytes((POCKET / "model_index.json").read_bytes())
+    (tmp_path / "recommended.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        read_model_index(tmp_path)
 
 
 def test_text_states_are_those_of_diffusers(pipe, theirs):
