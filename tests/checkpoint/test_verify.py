@@ -228,7 +228,7 @@ def test_a_folder_that_holds_no_model_is_unusable_input(tmp_path):
 def test_the_command_ends_with_0_1_or_2(pocket, capsys):
     assert main(["verify", str(pocket)]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert table[-1].startswith("14 files, ") and table[-1].endswith(" bytes: whole")
+    assert table[-1].startswith("15 files, ") and table[-1].endswith(" bytes: whole")
     (pocket / "vae" / "config.json").unlink()
     assert main(["verify", str(pocket), "--hash"]) == 1
     table = capsys.readouterr().out.splitlines()
