@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import nn
 
 from ..checkpoint.headers import PICKLES, open_file, read_header
+from ..checkpoint.write import save_file
 from ..files import shorten, whole_file
 from .lora_dialects import Key, LoRAError, both_spellings, owners, why_unused
 from .lora_settings import Settings, number, settings_of_config, settings_of_header
@@ -79,15 +79,13 @@ def write_adapter(file: Path, content: dict[str, dict[str, torch.Tensor]]) -> No
     if file.suffix != ".safetensors":
         raise LoRAError(f"{file} must end in .safetensors")
     tensors = {
-        f"diffusion_model.{name}{ending}": tensor.detach().cpu().contiguous()
+        f"diffusion_model.{name}{ending}": tensor
         for name, parts in content.items()
         for ending, tensor in parts.items()
     }
-    # careful: one entry of metadata, because safetensors writes several in an order that varies
-    packed = safetensors.torch.save(tensors, metadata={"format": "pt"})
     try:
         with whole_file(file) as partial:
-            partial.write_bytes(packed)
+            save_file(tensors, partial, metadata={"format": "pt"})
     except OSError as error:
         raise LoRAError(
             f"cannot write {file}: {error.strerror}; make room there or choose another folder"

@@ -70,7 +70,6 @@ COMMENTS_WITHOUT_A_NOUN: set[str] = {
     "formats/recognise.py",
     "pictures.py",
     "pocket/lessons.py",
-    "pocket/lightning.py",
     "posters/draw.py",
     "posters/letters.py",
     "posters/read.py",
