@@ -61,7 +61,7 @@ def mutants_of(source: str) -> list[Mutant]:
             before, after = ast.get_source_segment(source, node), _text(new)
             place = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
             mutant = Mutant(*place, before, after)
-            if ast.unparse(node) != after.strip("()") and _compiles(mutant.applied(source)):
+            if ast.unparse(node) != ast.unparse(new) and _compiles(mutant.applied(source)):
                 found.append(mutant)
     return sorted(set(found))
 

@@ -8,7 +8,7 @@ import torch
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.parity.reference import copy_weights, random_weights, reference_vae, run
 from qwenimage_ref.parity.trace import assert_agreement
-from qwenimage_ref.vae import STRIP, VAE, Norm, ResBlock, UpConv
+from qwenimage_ref.vae import STRIP, VAE, Norm, ResBlock, Tap, UpConv
 
 DIM = 12  # channels of the small picture
 CONFIG = VAEConfig(base_dim=16)
@@ -147,6 +147,13 @@ def test_every_parameter_learns():
 
 
 # -- pictures in, latents out ---------------------------------------------------------------------
+
+
+def test_of_a_stored_kernel_the_last_tap_in_time_is_kept_and_the_others_are_dead():
+    stored = noise(2, 3, 3, 3, 3)
+    assert torch.equal(Tap.from_stored("weight", stored), stored[:, :, 2])
+    back = Tap.to_stored("weight", stored[:, :, 2])
+    assert torch.equal(back[:, :, 2], stored[:, :, 2]) and not back[:, :, :2].any()
 
 
 def test_widths_that_differ_at_every_level_agree_with_diffusers_both_ways():
