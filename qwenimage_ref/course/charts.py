@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 
 from .show import PALETTE, Shown, figure
 
-COLOURS = ("text", "image", "joint", "accent")  # of the series, in their order
+COLOURS = ("text", "image", "joint", "accent")  # colours of the series, in order
 
 
 def bars(rows: dict[str, dict], alt: str) -> Shown:

@@ -7,13 +7,13 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from .show import PALETTE, Shown, figure
 
-WIDTH, HEIGHT = 1.5, 0.9  # of a box, in inches, as everything here
+WIDTH, HEIGHT = 1.5, 0.9  # sides of a box, in inches, as everything here
 ACROSS, DOWN = 1.85, 1.35  # from the middle of a box to the next
 
 
 @dataclass(frozen=True)
 class Box:
-    """A station of the data: what it is called, what comes out of it, and where it stands."""
+    """A station of the data: its name, its output in words, and its place in the drawing."""
 
     name: str
     holds: str
@@ -26,7 +26,7 @@ class Box:
         return self.column * ACROSS, -self.row * DOWN
 
 
-STATIONS = (  # of text to image: name, column, row, role
+STATIONS = (  # text to image: name, column, row, role
     ("prompt", 0, 0, "text"),
     ("tokenizer", 1, 0, "text"),
     ("text_encoder", 2, 0, "text"),
@@ -35,7 +35,7 @@ STATIONS = (  # of text to image: name, column, row, role
     ("vae", 4, 1, "image"),
     ("picture", 5, 1, "image"),
 )
-WAYS = (
+ARROWS = (
     ("prompt", "tokenizer"),
     ("tokenizer", "text_encoder"),
     ("text_encoder", "transformer"),
@@ -46,9 +46,9 @@ WAYS = (
 
 
 def text_to_image(holds: dict[str, str], loop: str, alt: str) -> Shown:
-    """The way from prompt to picture. `holds` says for every station what comes out of it."""
+    """The path from prompt to picture. holds: {station: its output, in words}"""
     boxes = [Box(name, holds[name], *where) for name, *where in STATIONS]
-    return flow(boxes, WAYS, ("transformer", loop), alt)
+    return flow(boxes, ARROWS, ("transformer", loop), alt)
 
 
 def flow(boxes: list[Box], arrows, loop: tuple[str, str], alt: str) -> Shown:

@@ -6,7 +6,7 @@ import re
 import sys
 from types import ModuleType
 
-NUMBER = re.compile(r"_(\d\d)(?:_|$)")  # of the chapter, in the name of what belongs to it
+NUMBER = re.compile(r"_(\d\d)(?:_|$)")  # the chapter's number, in a name of that chapter
 
 
 def attribute(package: str, name: str):

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..posters.read import Reading
 from ..repository import ROOT
 
-DPI = 100  # of drawings; more makes notebooks heavy and no line clearer
+DPI = 100  # resolution of drawings; more makes notebooks heavy and no line clearer
 SHORTEST_ALT = 10  # characters; less describes no picture
 
 # Okabe and Ito's colours: distinct for people who see red and green alike, and in print

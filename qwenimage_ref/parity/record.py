@@ -60,3 +60,21 @@ def record(network: nn.Module, call: Callable, inputs: dict) -> dict[str, list[t
         for hook in hooks:
             hook.remove()
     return outputs | {"output": [tensor.detach() for tensor in tensors(output)]}
+
+
+def difference(ours, theirs, mask=None) -> tuple[float, float]:
+    """Equal shapes -> largest absolute difference, and the same over the reference's largest value
+
+    Axes of length one are ignored, and so are positions that `mask` (B, T) marks as padding.
+    """
+    if mask is not None and ours.shape[:2] == theirs.shape[:2] == mask.shape:
+        ours, theirs = ours[mask.bool()], theirs[mask.bool()]
+    if ours.is_complex():
+        ours, theirs = torch.view_as_real(ours), torch.view_as_real(theirs)
+    # on the CPU, because Apple's GPUs have no doubles
+    ours, theirs = ours.squeeze().cpu().double(), theirs.squeeze().cpu().double()
+    gap = (ours - theirs).abs().max().item()
+    largest = theirs.abs().max().item()
+    if gap == 0:
+        return 0.0, 0.0
+    return gap, gap / largest if largest else float("inf")

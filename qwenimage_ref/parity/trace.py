@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from .record import record, run_ours, tensors
+from .record import difference, record, run_ours, tensors
 from .reference import run
 from .tolerances import TOLERANCES
 
@@ -101,21 +101,3 @@ def assert_agreement(ours: nn.Module, theirs: nn.Module, inputs: dict, name: str
             f"{name}: relative differences {apart} over {tolerance.value:.0e} "
             f"({tolerance.reason})\n{report}"
         )
-
-
-def difference(ours, theirs, mask=None) -> tuple[float, float]:
-    """Equal shapes -> largest absolute difference, and the same over the reference's largest value
-
-    Axes of length one are ignored, and so are positions that `mask` (B, T) marks as padding.
-    """
-    if mask is not None and ours.shape[:2] == theirs.shape[:2] == mask.shape:
-        ours, theirs = ours[mask.bool()], theirs[mask.bool()]
-    if ours.is_complex():
-        ours, theirs = torch.view_as_real(ours), torch.view_as_real(theirs)
-    # on the CPU, because Apple's GPUs have no doubles
-    ours, theirs = ours.squeeze().cpu().double(), theirs.squeeze().cpu().double()
-    gap = (ours - theirs).abs().max().item()
-    largest = theirs.abs().max().item()
-    if gap == 0:
-        return 0.0, 0.0
-    return gap, gap / largest if largest else float("inf")

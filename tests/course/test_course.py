@@ -113,7 +113,7 @@ def test_a_stub_is_replaced_by_the_answer_and_that_is_said(capsys):
     ]
 
 
-def test_a_readers_own_answer_stays():
+def test_a_learners_own_answer_stays():
     def mine():
         return 3
 

@@ -195,7 +195,7 @@ def test_a_check_cell_that_needs_the_answers_is_refused():
 # ---- files
 
 
-def test_an_edition_is_written_and_a_readers_work_is_never_lost(tmp_path, capsys):
+def test_an_edition_is_written_and_a_learners_work_is_never_lost(tmp_path, capsys):
     sources = SOURCES[:1]
     editions.write("teacher", tmp_path, sources)
     editions.write("teacher", tmp_path, sources)  # nothing has changed

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from ... import pictures, pipeline
+from ...parity.record import difference
 from ..show import PALETTE, Markdown, Shown, figure, pocket_folder
 
 PACKAGE = __name__.split(".")[0]
@@ -42,7 +43,7 @@ class Bug:
     says: str  # the bug in words
     changes: tuple[Change, ...]
     below: float  # dB: under this lies the PSNR of what is painted to what should be
-    test: str  # of this repository, that would have caught it, as file::name
+    test: str  # a test of this repository that catches it, as file::name
     shows: bool = True  # whether a picture shows it; else the scene is painted as asked for
     reload: bool = False  # the bug sits where weights are read, so they are read again
     size: int = 128  # pixels along a side
@@ -125,7 +126,7 @@ def psnr(a: Image.Image, b: Image.Image) -> float:
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:
     """(...), (...) -> the largest difference, relative to the largest number of b"""
-    return ((a - b).abs().max() / b.abs().max()).item()
+    return difference(a, b)[1]
 
 
 def diff(bug: Bug) -> str:

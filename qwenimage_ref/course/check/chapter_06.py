@@ -36,7 +36,7 @@ def _mix(y):
 
 
 ZERO, ONE = torch.zeros(B, 1, D), torch.ones(B, 1, D)
-CLOSED_GATES = (  # of x with all gates 0
+CLOSED_GATES = (  # wrong answers with all gates 0
     (
         torch.zeros_like,
         "with all gates 0 nothing of x is left; a gate closes the way through attention or MLP, "
@@ -49,7 +49,7 @@ CLOSED_GATES = (  # of x with all gates 0
     ),
     (_norm, "with all gates 0 x comes out normalised; the way around stays as it is"),
 )
-NORM = (  # of the branch with shift and scale 0, in which attention or MLP changes nothing
+NORM = (  # facts of the branch with shift and scale 0 around an identity
     (
         lambda seen: seen.branch.abs().max() > 1e-5,
         "with shift and scale 0 nothing comes out of attention or MLP; a scale of 0 is to leave "
@@ -77,19 +77,19 @@ NORM = (  # of the branch with shift and scale 0, in which attention or MLP chan
         "before the root is taken",
     ),
 )
-SHIFTED = (  # of the branch with a shift, and scale 0
+SHIFTED = (  # wrong branches with a shift, and scale 0
     (
         lambda normed, shift: normed * (1 + shift),
         "shift and scale have changed places: shift is added, scale multiplies",
     ),
 )
-SCALED = (  # of the branch with shift and scale
+SCALED = (  # wrong branches with shift and scale
     (
         lambda normed, shift, scale: (normed + shift) * (1 + scale),
         "the shift is scaled, too; scale first, then shift",
     ),
 )
-GATED = (  # of all of it
+GATED = (  # wrong answers of the whole line
     (
         lambda x, inner, gate: x + _mix(gate * inner),
         "the gate comes before attention or MLP; it belongs behind, on what they give",

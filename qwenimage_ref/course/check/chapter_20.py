@@ -72,7 +72,7 @@ ENDS = (
         ),
     ),
 )
-LEVELS = (  # of more than one step and a shift above 1
+LEVELS = (  # mistakes that show with more than one step and a shift above 1
     (
         _stretched,
         "the last step is tiny: that is the terminal stretch of the model's own schedule, and "

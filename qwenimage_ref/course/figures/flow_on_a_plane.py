@@ -16,7 +16,7 @@ from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, figure
 
 NO_LABEL, STAR, RING = 0, 1, 2  # what a field is asked for; no label: either shape
-EDGE = 2.9  # of the part of the plane that is drawn
+EDGE = 2.9  # half the side of the square that is drawn
 STEPS = (2, 4, 8, 16, 32)
 SHIFTS = (0.5, 1, 2, 3, 5)
 

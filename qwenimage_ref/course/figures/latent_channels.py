@@ -11,7 +11,7 @@ from ...vae import VAE
 from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, figure, png
 
-NONE = "none"  # of the channels
+NONE = "none"  # the choice of no channel
 FACTORS = (-1, 0, 1, 2)  # that the slider multiplies a channel by; 1: untouched
 
 

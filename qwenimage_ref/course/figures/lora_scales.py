@@ -16,7 +16,7 @@ from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, png
 
 SCALES = (-1, 0, 0.5, 1, 1.5)
-STEPS = 12  # of each picture: enough for one shape without a word
+STEPS = 12  # enough for one shape without a word
 
 # dialect: begin of a key, names of A and B, and where alpha stands
 DIALECTS = {

@@ -7,8 +7,8 @@ from matplotlib.patches import Polygon, Rectangle
 
 from ..show import PALETTE, Shown, figure
 
-HIGH, STEP = 0.5, 1.25  # of a bar, and from one to the next, in inches
-NARROW = 0.075  # of the width: a slice with less has its name below the bar
+HIGH, STEP = 0.5, 1.25  # height of a bar, and from one to the next, in inches
+NARROW = 0.075  # share of the width below which a slice has its name under the bar
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,8 @@ def quality(rows: dict[str, dict], alt: str) -> Shown:
     places = [rows[name]["bytes"] / 1e6 for name in order]
     for i in range(1, len(places)):
         places[i] = max(places[i], 1.03 * places[i - 1])
-    spread = np.geomspace(3.6, 24, len(order))  # of the names, which would cover each other
+    # places of the names, which would cover each other over the dots
+    spread = np.geomspace(3.6, 24, len(order))
     for (score, colour), mark in zip((("scene", "text"), ("word", "image")), "os"):
         x = [place * (0.995 if mark == "o" else 1.005) for place in places]
         shares = [[100 * rows[name][score][key] for name in order] for key in ("low", "high")]

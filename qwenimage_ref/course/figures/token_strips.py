@@ -16,7 +16,7 @@ from ...tokenizer import Tokenizer, TokenizerError
 from ..panel import Panel
 from ..show import PALETTE, Shown, figure
 
-ROLES = ("light", "image", "joint", "accent")  # of neighbours, in turn
+ROLES = ("light", "image", "joint", "accent")  # colours of neighbours, in turn
 WIDE, HIGH, STEP = 0.19, 0.3, 0.86  # a byte's cell and a row, in inches
 MOST = 56  # bytes in a row of a picture
 

@@ -28,7 +28,7 @@ from ..show import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 CELL_SECONDS = 1200  # ends a hang; the longest cell takes half a minute on two cores
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# of the kernel only what never changes: no version of Python
+# what never changes of the kernel: no version of Python
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 

@@ -24,7 +24,7 @@ from ..figures import training_curves
 
 SHOWN = 64  # random pictures on the sheet, never picked by hand
 FAILURES = 24  # on the sheet of what is still wrong: the first ones met, not the worst
-CAPTIONS = 1000  # of the score: five minutes on two cores
+CAPTIONS = 1000  # captions of the score: five minutes on two cores
 CURVES = "two curves: the VAE's PSNR rises to 38 dB; the painter's loss falls in each lesson"
 SHOWCASE = (  # the pictures at the top of the README
     Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of", "QWEN"),
