@@ -59,8 +59,9 @@ def test_a_picture_of_another_kind_is_named(tmp_path, name):
     assert line.startswith(f"{name} is of a kind that is not read; convert it to one of PNG, JPEG")
 
 
-def test_a_picture_of_another_kind_is_named_without_a_caption_too(tmp_path):
-    (tmp_path / "b.gif").write_bytes(b"pixels")
+@pytest.mark.parametrize("name", ["b.gif", "b.GIF"])
+def test_a_picture_of_another_kind_is_named_without_a_caption_too(tmp_path, name):
+    (tmp_path / name).write_bytes(b"pixels")
     assert len(problems_of(tmp_path)) == 1
 
 
@@ -86,6 +87,8 @@ def test_a_caption_in_another_encoding_is_named(tmp_path):
 def test_a_caption_without_an_end_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(captions, "LONGEST_CAPTION", 10)
     picture(tmp_path, "a.png")
+    (tmp_path / "a.txt").write_text("a" * 10)
+    assert read_folder(tmp_path)[0][0].caption == "a" * 10
     (tmp_path / "a.txt").write_text("a" * 11)
     assert problems_of(tmp_path) == ["a.txt cannot be read (it is longer than 10 bytes)"]
 

@@ -63,7 +63,7 @@ def logged(folder) -> list[dict]:
 # -- resuming -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [1, 5, 9, 10])
+@pytest.mark.parametrize("first", [0, 1, 5, 9, 10])
 def test_a_restarted_run_ends_with_the_same_bits(tmp_path, first):
     run, loss_at = small_run(tmp_path / "twice")
     run.fit(loss_at, until=first)
@@ -71,6 +71,17 @@ def test_a_restarted_run_ends_with_the_same_bits(tmp_path, first):
     assert resumed.step == first
     resumed.fit(loss_at)
     assert_same_run(resumed, undisturbed(tmp_path / "once"))
+
+
+@pytest.mark.parametrize("seconds, steps", [(0, [1, 2, 3, 3]), (3600, [3])])
+def test_a_state_is_saved_whenever_its_time_has_come_and_at_the_end(
+    tmp_path, monkeypatch, seconds, steps
+):
+    run, loss_at = small_run(tmp_path)
+    saved, save = [], run.save
+    monkeypatch.setattr(run, "save", lambda: saved.append(run.step) or save())
+    run.fit(loss_at, until=3, save_seconds=seconds)
+    assert saved == steps
 
 
 def test_training_changes_every_weight(tmp_path):

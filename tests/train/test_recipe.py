@@ -37,6 +37,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused(wrong, complaint):
 
 
 def test_the_bounds_of_a_recipe_belong_to_it():
+    assert Recipe(steps=1, batch=1, lr=1.0).seed == 0
     least = {"warmup": 0, "decay_from": 0.0, "muon_lr": 0.0, "weight_decay": 0.0, "ema": 0.0}
     assert Recipe(steps=1, batch=1, lr=1e-9, clip=1e-9, seed=2**63 - 1, **least).seed == 2**63 - 1
 
