@@ -104,10 +104,10 @@ class _Files:
         self.places = places
         self.identities = {p.file: _identity(os.stat(p.file)) for p in places.values()}
 
-    def read(self, place: Place) -> torch.Tensor:
+    def read(self, place: Place, memory: torch.Tensor | None = None) -> torch.Tensor:
         """The tensor at a place. Raises CheckpointError where its file is not the one of before."""
         self.demand_unchanged(place.file)
-        tensor = read_tensor(place)
+        tensor = read_tensor(place, memory)
         self.demand_unchanged(place.file)  # it may have been written to meanwhile
         return tensor
 
@@ -157,12 +157,15 @@ class _Blocks(nn.Module):
                 yield functools.partial(checkpoint, self.call, i, use_reentrant=False)
             return
         room = CACHED * free_memory(torch.device("cpu"))
+        # careful: new memory takes as long to get as to fill, so blocks share theirs, one after the
+        # other; not where a backward pass will need the weights again
+        memory = None if torch.is_grad_enabled() else {}
         with ThreadPoolExecutor(READERS) as readers:
             ahead = self.read_ahead(readers, 0)
             for i, places in enumerate(self.places):
                 for part in ahead:
                     part.result()
-                weights = self.read(i, readers.map)
+                weights = self.read(i, readers.map, memory)
                 ahead = self.read_ahead(readers, i + 1)
                 yield functools.partial(self._call, i, weights)
                 weights.clear()  # whoever still has the block has nothing of its memory
@@ -170,12 +173,20 @@ class _Blocks(nn.Module):
                 if room < 0:
                     forget(places.values())
 
-    def read(self, i: int, map=map) -> dict[str, torch.Tensor]:
-        """The weights of block i in memory, by name, as it computes with them"""
-        tensors = map(self.files.read, self.places[i].values())
+    def read(self, i: int, map=map, memory: dict | None = None) -> dict[str, torch.Tensor]:
+        """The weights of block i in memory, by name, as it computes with them
+
+        memory: {name: bytes}, those of the block before; None: new memory.
+        """
+        places, before = self.places[i], memory or {}
+        tensors = dict(
+            zip(places, map(self.files.read, places.values(), [before.get(n) for n in places]))
+        )
+        if memory is not None:
+            memory |= {name: t.view(-1).view(torch.uint8) for name, t in tensors.items()}
         return {
             name: tensor.to(self.device, None if name in self.packed[i] else self.dtype)
-            for name, tensor in zip(self.places[i], tensors)
+            for name, tensor in tensors.items()
         }
 
     def call(self, i: int, *inputs):

@@ -52,9 +52,14 @@ class Places(dict):
         self.metadata = metadata or {}
 
 
-def read_tensor(place: Place) -> torch.Tensor:
-    """The tensor at this place, in memory of its own. Raises CheckpointError if it is cut off."""
-    numbers = torch.empty(place.stop - place.start, dtype=torch.uint8)
+def read_tensor(place: Place, memory: torch.Tensor | None = None) -> torch.Tensor:
+    """The tensor at this place, in memory of its own. Raises CheckpointError if it is cut off.
+
+    memory: bytes to use for it, if they are as many.
+    """
+    size = place.stop - place.start
+    fits = memory is not None and len(memory) == size
+    numbers = memory if fits else torch.empty(size, dtype=torch.uint8)
     read_into(place.file, place.start, numbers)
     return numbers.view(DTYPES[place.dtype]).view(place.shape)
 

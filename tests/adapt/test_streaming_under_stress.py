@@ -28,6 +28,19 @@ def call(seed=0):
     return img, txt, torch.tensor([0.7]), [(1, 3, 4)]
 
 
+def test_gradients_through_a_streamed_network_are_those_of_the_resident_one(forged):
+    resident, streamed = (empty_network(forged, "transformer") for _ in range(2))
+    load_weights(resident, forged / "transformer", torch.float32)
+    load_weights(streamed, forged / "transformer", torch.float32, streamed=True)
+    gradients = []
+    for mmdit in (resident.eval(), streamed.eval()):  # each block's weights are needed once more
+        img, *others = call()
+        img.requires_grad_(True)
+        mmdit(img, *others).square().sum().backward()
+        gradients.append(img.grad)
+    assert torch.equal(*gradients)
+
+
 SHRINKS = """
 import os, sys
 from pathlib import Path
