@@ -6,11 +6,6 @@ from dataclasses import dataclass
 from . import config_checks
 from .config_checks import Config, ConfigError, section
 
-__all__ = [
-    "ConfigError", "MMDiTConfig", "SchedulerConfig", "TextEncoderConfig", "VAEConfig",
-    "VisionConfig",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class MMDiTConfig(Config):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from .conditions import Branch
 from .config import SchedulerConfig
-from .free_memory import block_bytes, decoder_bytes, demand_memory, text_bytes
+from .limits import TOKEN, block_bytes, check_size, decoder_bytes, demand_memory, text_bytes
 from .mmdit import MMDiT
 from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
@@ -18,10 +18,6 @@ from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
 from .vae import STRIP, VAE
 
 LONGEST_PROMPT = 50_000  # characters; tokens beyond 1,024 are not read anyway
-TOKEN = 16  # pixels along one side of an image token: 8 in a latent, 2 latents in a patch
-# Upstream's rotation table ends at position 4096. Text takes up to 1,024 positions, from half of
-# the longer side on.
-LONGEST_SIDE = 2 * TOKEN * (4096 - 1024)
 
 
 class QwenImage:
@@ -174,7 +170,7 @@ class QwenImage:
 
     def noise(self, count: int, height: int, width: int, seed=None):
         """-> (B, C, h, w): upstream's initial noise for this seed, drawn on the CPU"""
-        self._check_size(height, width)
+        check_size(height, width)
         decoder = decoder_bytes(height, width, STRIP, self.vae.config, self.dtype)
         tokens = (height // TOKEN) * (width // TOKEN)
         needed = count * max(decoder, block_bytes(tokens, self.transformer.config, self.dtype))
@@ -240,16 +236,3 @@ class QwenImage:
         img = self.vae.decode(self.vae.denormalize(latents))
         img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
-
-    def _check_size(self, height: int, width: int) -> None:
-        for name, side in (("height", height), ("width", width)):
-            if not isinstance(side, Integral):
-                raise ValueError(f"{name} must be a whole number of pixels, got {side!r}")
-            if side < TOKEN or side % TOKEN:
-                lower = max(TOKEN, side // TOKEN * TOKEN)
-                raise ValueError(
-                    f"{name} must be a positive multiple of {TOKEN}, got {side}; "
-                    f"try {lower} or {lower + TOKEN}"
-                )
-            if side > LONGEST_SIDE:
-                raise ValueError(f"{name} must be at most {LONGEST_SIDE:,}, got {side:,}")

@@ -1,12 +1,12 @@
 """From noise to latents: packing, the shifted noise schedule, Euler steps, guidance."""
 
 import math
-from numbers import Integral
 
 import torch
 from einops import rearrange
 
 from .config import SchedulerConfig
+from .limits import check_steps
 
 
 def pack(latents):
@@ -36,7 +36,7 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
     Larger pictures stay longer at high noise, because `shift` grows with the number of image
     tokens. Raises ValueError where upstream would return NaN: one step with a terminal stretch.
     """
-    _check_steps(num_inference_steps, config)
+    check_steps(num_inference_steps, config.num_train_timesteps, config.shift_terminal)
     # careful: float32 and these very operations, or last bits are not upstream's
     s = torch.linspace(1, 1 / num_inference_steps, num_inference_steps, dtype=torch.float64).float()
     if config.use_dynamic_shifting:
@@ -52,20 +52,6 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
     if not (s[0] == 1 and (s.diff() < 0).all()):
         raise ValueError(f"these scheduler numbers do not give falling sigmas: {s.tolist()}")
     return s
-
-
-def _check_steps(steps: int, config: SchedulerConfig) -> None:
-    most, end = config.num_train_timesteps, config.shift_terminal
-    if not isinstance(steps, Integral) or not 1 <= steps <= most:
-        raise ValueError(
-            f"num_inference_steps must be a whole number from 1 to {most}, got {steps}; "
-            "use 2 or more"
-        )
-    if steps == 1 and end:
-        raise ValueError(
-            f"num_inference_steps must be at least 2 for a schedule that is stretched to end at "
-            f"{end}, got 1; use 2 or more"
-        )
 
 
 def model_time(sigma, dtype):

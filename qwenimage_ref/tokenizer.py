@@ -125,6 +125,8 @@ class Tokenizer:
         texts as often as the captions, its words are tokens and `prefix_length` is 34, which
         diffusers takes for granted.
         """
+        from .bpe_training import learn
+
         room = vocab_size - len(ADDED_TOKENS)
         vocab = {letter: id for id, letter in enumerate(bpe.LETTER_OF.values())}
         if room < len(vocab):
@@ -133,7 +135,7 @@ class Tokenizer:
                 f"vocab_size must be at least {fewest}, bytes and added tokens, got {vocab_size}"
             )
         merges = []
-        for pair in bpe.learn(_count_words(texts), min_count):
+        for pair in learn(_count_words(texts), min_count):
             if len(vocab) == room:
                 break
             merges.append(pair)

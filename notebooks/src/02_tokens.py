@@ -173,12 +173,13 @@ print("11 bytes in 10 merges, 6 bytes in 5 merges, one token each: ok")
 #
 # Learning it is counting. Cut a lot of text into words and bytes; the most frequent pair becomes
 # rank 0 and is joined everywhere; count again. Here are 300 captions of posters and the first
-# pair, counted by hand and by `bpe.learn`.
+# pair, counted by hand and by `learn`.
 
 # %%
 import itertools
 from collections import Counter
 
+from qwenimage_ref.bpe_training import learn
 from qwenimage_ref.posters.draw import caption, sample_scene
 
 captions = [caption(sample_scene(i), ("en", "zh")[i % 2], i) for i in range(300)]
@@ -189,7 +190,7 @@ for word, times in counts.items():
     for pair in itertools.pairwise(word):
         pairs[pair] += times
 (first, times), (second, less) = pairs.most_common(2)
-assert times > less and next(bpe.learn(counts, min_count=2)) == first
+assert times > less and next(learn(counts, min_count=2)) == first
 print(f"{first} occurs {times} times: the first merge of these captions")
 print("as bytes:", bpe.to_bytes("".join(first)).hex(" "))
 

@@ -31,7 +31,7 @@ from ..checkpoint.fill import Weights, fill
 from ..checkpoint.headers import DTYPES, Place, read_tensor
 from ..checkpoint.packed_linear import BLOCKS, PackedLinear
 from ..files import CheckpointError, shorten
-from ..free_memory import free_memory
+from ..limits import free_memory
 from ..mmdit import MMDiT
 from ..text_encoder import TextEncoder
 

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 from qwenimage_ref import bpe
+from qwenimage_ref.bpe_training import learn
 
 
 def test_every_byte_has_one_printable_letter():
@@ -54,7 +55,7 @@ def test_learning_equals_counting_all_pairs_anew_each_time():
         expected.append(best)
         split = {word: merge_plainly(tokens, {best: 0}) for word, tokens in split.items()}
     assert len(expected) > 5
-    assert list(bpe.learn(counts, min_count=3)) == expected
+    assert list(learn(counts, min_count=3)) == expected
 
 
 def test_long_runs_of_accents_are_normalised_as_unicode_says():

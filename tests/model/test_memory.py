@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.live_memory import LiveMemory
 
-from qwenimage_ref import QwenImage, free_memory
-from qwenimage_ref.free_memory import (
+from qwenimage_ref import QwenImage, limits
+from qwenimage_ref.limits import (
     block_bytes,
     decoder_bytes,
     demand_memory,
@@ -61,13 +61,13 @@ def test_the_tensors_of_prompts_are_at_most_the_estimate_and_most_of_it(
 
 
 def test_two_thousand_prompts_are_refused_where_their_states_do_not_fit(pipe, monkeypatch):
-    monkeypatch.setattr(free_memory, "free_memory", lambda device: 5e8)
+    monkeypatch.setattr(limits, "free_memory", lambda device: 5e8)
     with pytest.raises(ValueError, match="2000 prompts of up to .* tokens must fit .* fewer or"):
         pipe.encode_prompt([PROMPT] * 2000)
 
 
 def test_the_estimate_leaves_room_for_the_holes_of_the_heap(monkeypatch):
-    monkeypatch.setattr(free_memory, "free_memory", lambda device: 100)
+    monkeypatch.setattr(limits, "free_memory", lambda device: 100)
     demand_memory(50, torch.device("cpu"), "it", "use less")
     with pytest.raises(ValueError, match="it must fit into .* of free memory.*; use less"):
         demand_memory(51, torch.device("cpu"), "it", "use less")

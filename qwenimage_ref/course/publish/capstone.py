@@ -23,7 +23,7 @@ BLANK = ROOT / "blank"
 # The files of the model path, in the order of the course, and what stays in them: constructors,
 # which name the parameters, and what is about files, speed and good manners.
 FILES = {
-    "bpe": {"_in_order", "_letters", "learn"},
+    "bpe": {"_in_order", "_letters"},
     "tokenizer": {
         *("Tokenizer.__len__", "Tokenizer.pad_id", "Tokenizer.largest_id", "Tokenizer.train"),
         *("Tokenizer.load", "Tokenizer.save", "_either", "_words", "_count_words"),
@@ -35,10 +35,10 @@ FILES = {
     },
     "rope": set(),
     "mmdit": set(),
-    "sampler": {"_check_steps"},
+    "sampler": set(),
     "pipeline": {
         *("QwenImage.from_pretrained", "QwenImage.device", "QwenImage.dtype"),
-        *("QwenImage.__call__", "QwenImage._check_process", "QwenImage._check_size"),
+        "QwenImage.__call__",
     },
 }
 CHAPTERS = dict(zip(MODULES, ("02", "02", "03", "04", "05", "06", "08", "09")))

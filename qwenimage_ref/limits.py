@@ -1,12 +1,50 @@
-"""How much memory is free, and how much a picture and its prompt take while they are computed.
+"""What can be painted: sizes of pictures, numbers of steps, and the memory that a picture takes.
 
 The estimates count the tensors that are alive together at the worst moment, weights left out.
 """
 
 import os
+from numbers import Integral
 from pathlib import Path
 
 import torch
+
+TOKEN = 16  # pixels along one side of an image token: 8 in a latent, 2 latents in a patch
+# Upstream's rotation table ends at position 4096. Text takes up to 1,024 positions, from half of
+# the longer side on.
+LONGEST_SIDE = 2 * TOKEN * (4096 - 1024)
+
+
+def check_size(height: int, width: int) -> None:
+    """Raises ValueError, with sizes nearby, for sides that no picture can have."""
+    for name, side in (("height", height), ("width", width)):
+        if not isinstance(side, Integral):
+            raise ValueError(f"{name} must be a whole number of pixels, got {side!r}")
+        if side < TOKEN or side % TOKEN:
+            lower = max(TOKEN, side // TOKEN * TOKEN)
+            raise ValueError(
+                f"{name} must be a positive multiple of {TOKEN}, got {side}; "
+                f"try {lower} or {lower + TOKEN}"
+            )
+        if side > LONGEST_SIDE:
+            raise ValueError(f"{name} must be at most {LONGEST_SIDE:,}, got {side:,}")
+
+
+def check_steps(steps: int, most: int, terminal: float) -> None:
+    """Raises ValueError for a number of steps that no schedule has.
+
+    terminal: the level that the schedule is stretched to end at; 0: it is not stretched.
+    """
+    if not isinstance(steps, Integral) or not 1 <= steps <= most:
+        raise ValueError(
+            f"num_inference_steps must be a whole number from 1 to {most}, got {steps}; "
+            "use 2 or more"
+        )
+    if steps == 1 and terminal:
+        raise ValueError(
+            "num_inference_steps must be at least 2 for a schedule that is stretched to end at "
+            f"{terminal}, got 1; use 2 or more"
+        )
 
 
 def free_memory(device: torch.device) -> float:
