@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -197,3 +198,18 @@ def test_a_picture_is_encoded_once_and_a_damaged_encoding_is_named(tmp_path, mon
         file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is damaged .*; delete it and it will be rebuilt"):
         dataset.encode(None, [example], folder, 256)
+
+
+def vae_that_returns(mean: torch.Tensor):
+    """A pipeline of which only the VAE is there."""
+    vae = SimpleNamespace(encode=lambda img: (mean, mean + 100), normalize=lambda latents: -latents)
+    return SimpleNamespace(vae=vae, device="cpu", dtype=torch.float32)
+
+
+def test_latents_are_the_normalised_mean_of_the_posterior(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    picture(tmp_path, "a.png")
+    example, mean = dataset.Example(tmp_path / "a.png", "a"), torch.randn(1, 16, 2, 2)
+    assert torch.equal(dataset._encode(vae_that_returns(mean), example, 256)["latents"], -mean[0])
+    with pytest.raises(FloatingPointError, match="a.png: its latents hold NaN"):
+        dataset._encode(vae_that_returns(mean * torch.nan), example, 256)

@@ -1,6 +1,7 @@
 """What a run keeps on disk: one process at a time, a log, and nothing half written."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -133,3 +134,17 @@ def test_a_disk_that_is_full_when_the_log_is_written_is_one_line(tmp_path):
     run, loss_at = small_run(tmp_path)
     with files_of_at_most(10), pytest.raises(RunError, match="log.jsonl cannot be written"):
         run.fit(loss_at, quiet=True)  # the bar would be written to a file, too
+
+
+def test_a_run_s_folder_may_be_new_at_any_depth_or_old(tmp_path):
+    for _ in range(2):
+        assert RunFolder(tmp_path / "runs" / "lora").path.is_dir()
+
+
+def test_the_lock_names_its_process_and_leftovers_go_when_it_is_taken(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "lock").write_text("123456789 of an earlier run")
+    (tmp_path / "unfinished").mkdir()
+    with folder.locked():
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+        assert not (tmp_path / "unfinished").exists()
