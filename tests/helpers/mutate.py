@@ -42,7 +42,8 @@ TESTS = {
     "model/test_shapes.py model/test_pipeline.py",
     "vision.py": "model/test_vision*.py",
     "vae.py": "model/test_norms.py model/test_vae.py model/test_shapes.py parity/test_parity.py",
-    "pipeline.py": "model/test_prompts.py model/test_pipeline.py model/test_memory.py adapt/test_streaming.py",
+    "pipeline.py": "model/test_prompts.py model/test_pipeline.py model/test_memory.py "
+    "adapt/test_streaming.py",
     "files.py": "checkpoint",
     "load.py": "model/test_pipeline.py formats adapt/test_streaming.py",
     "adapt/streaming.py": "adapt/test_read_ahead.py adapt/test_streaming.py",
