@@ -15,7 +15,7 @@ from .repository import DATA
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # the only decoders that are ever started
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 MOST_PIXELS = 64_000_000  # full-frame cameras have up to 61 million; decoded 256 MB
-MOST_BYTES = 1_000_000_000  # of a file
+MOST_BYTES = 1_000_000_000  # largest file that is read
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

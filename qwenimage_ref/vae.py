@@ -2,7 +2,7 @@
 
 The official file holds a video VAE. Its convolutions are causal in time, so a single frame meets
 only the last of three temporal taps (the others see zero padding): here every one of them is a
-2-D convolution. `checkpoint.py` takes the tap on load and puts it back on save, by the stored
+2-D convolution. `checkpoint` takes the tap on load and puts it back on save, by the stored
 shapes that `Tap`, `Norm` and `UnusedTimeConv` declare.
 
 Two things make it fast and change no number but the last digits: the channels of a pixel lie side

@@ -376,7 +376,7 @@ print("15 of 20; about 900 captions: ok")
 #
 # ## Try this
 #
-# * Add a variant to `VARIANTS` in `qwenimage_ref/posters/variants.py` and run `python -m
-#   qwenimage_ref.evaluate.ablations "your variant"`: four minutes of one core.
+# * Add a variant to `VARIANTS` in `qwenimage_ref/evaluate/ablation_variants.py` and run
+#   `python -m qwenimage_ref.evaluate.ablations "your variant"`: four minutes of one core.
 # * Give one that lies in the band two more seeds. Does it stay there?
 # * Compare by *layout* instead of *colours*: `row["rows"]["layout"]`. Which rows change places?

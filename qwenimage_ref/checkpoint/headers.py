@@ -27,7 +27,7 @@ ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F16": 2, "BF16": 2,
     "I16": 2, "U16": 2, "F32": 4, "I32": 4, "U32": 4, "F64": 8, "I64": 8, "U64": 8, "C64": 8,
 }  # fmt: skip
-DTYPES = {  # of the tensors that networks are filled from
+DTYPES = {  # types of the tensors from which networks are filled
     "BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32,
     "F8_E4M3": torch.float8_e4m3fn, "U8": torch.uint8,
 }  # fmt: skip

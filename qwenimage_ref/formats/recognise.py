@@ -83,7 +83,7 @@ class SingleFile:
 
     file: Path
     what: str  # one of KINDS
-    parts: tuple[str, ...]  # of Qwen-Image that it holds; several in a whole checkpoint
+    parts: tuple[str, ...]  # parts of Qwen-Image in the file; several in a whole checkpoint
     layout: str
     where: Places  # under the names of the file
     zero_cond_t: bool | None  # marked as one of Edit-2511; None: nothing is said

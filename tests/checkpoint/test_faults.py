@@ -125,7 +125,7 @@ def ctrl_c():
 
 
 def press_ctrl_c_at(line: int, action) -> bool:
-    """Run the action, and press at that one of all lines it runs in checkpoint.py and files.py.
+    """Run the action, and press at that one of all lines it runs in checkpoint and files.py.
 
     -> whether there were so many
     """
