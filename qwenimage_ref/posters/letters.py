@@ -1,6 +1,7 @@
-"""The word of a poster: letters of a known font, laid side by side wherever they explain the ink.
+"""The word of a poster: known signs, laid side by side wherever they explain the ink.
 
-A placed letter explains ink a by its template T: the squared error falls from a^2 to (a - T)^2, a
+A sign is a letter of the font or a Chinese character of the stroke tables; a word has signs of one
+script. A placed letter explains ink a by its template T: the squared error falls from a^2 to (a - T)^2, a
 gain of 2aT - T^2. The word is the chain of letters with the largest total gain.
 """
 
@@ -9,21 +10,23 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .draw import LETTERS, SIDE, SUPER, font
+from .draw import ANCHOR
+from .strokes import ADVANCE, CELL, CHARACTERS, draw_character
+from .writing import LETTERS, SIZE, SUPER, font
 
-SIZE = 26  # of the font in pixels, as draw.py sets it
-MIDDLE = 107  # row of the anchor, as draw.py sets it, give or take `_SLACK`
+SIGNS = LETTERS + CHARACTERS  # all that can be read
 UNLIKE = 0.2  # share of its ink that a letter may miss before it is "?"; blur costs 0.09
-LIKE = 0.3  # least gain of a placed letter, as a share of a perfect one's
+LIKE = 0.3  # least gain of a placed sign, as a share of a perfect one's
 GAP = 4  # half pixels by which two letters may stand nearer or farther than the font says
 STRAY = 40  # pixels' worth of ink that no letter explains and that is still ignored
 _SLACK = 4  # rows
+_BEARING = 6  # columns at most from a pen to the ink of its sign; 日 has 5
 _LEFT, _WIDE = 3, 33  # columns of a template before the pen, and in all
 _UP, _HIGH = 12, 28  # rows of a template above the anchor, and in all
 
 
 def read_word(picture: np.ndarray, paper: np.ndarray, ink: np.ndarray, text: np.ndarray) -> str:
-    """(128, 128, 3) uint8, paper and ink (3,) RGB, (128, 128) bool: where the text is -> the word
+    """(H, W, 3) uint8, paper and ink (3,) RGB, (H, W) bool: where the text is -> the word
 
     "?" stands for a letter that resembles none, a last "?" for ink beside the letters.
     """
@@ -31,10 +34,11 @@ def read_word(picture: np.ndarray, paper: np.ndarray, ink: np.ndarray, text: np.
     near = np.asarray(Image.fromarray(text).convert("L").filter(ImageFilter.MaxFilter(3))) > 0
     amount = np.where(near, amount.clip(-0.5, 1.5), 0).astype(np.float32)
     columns = np.nonzero(text.any(0))[0]
-    first, last = columns[0] - _LEFT, columns[-1]  # pens worth trying, in pixels
+    first, last = columns[0] - _BEARING, columns[-1]  # pens worth trying, in pixels
 
     # careful: the row is chosen by whole chains; two J's, slightly too low, make a fine U
-    rows = range(MIDDLE - _SLACK, MIDDLE + _SLACK + 1)
+    middle = len(picture) - ANCHOR
+    rows = range(middle - _SLACK, middle + _SLACK + 1)
     coarse = _gain(amount, rows, first, last)
     pens = 2 * np.arange(first, last + 1)  # in half pixels
     row = rows[np.argmax([_chain(gains, pens, 0)[0] for gains in coarse])]
@@ -50,46 +54,58 @@ def read_word(picture: np.ndarray, paper: np.ndarray, ink: np.ndarray, text: np.
 def _template(letter: str, right: int, down: int) -> np.ndarray:
     """(_HIGH, _WIDE) ink in 0..1 of a letter moved by half pixels (0 or 1 each)"""
     canvas = Image.new("L", (_WIDE * SUPER, _HIGH * SUPER))
-    at = ((_LEFT + right / 2) * SUPER, (_UP + down / 2) * SUPER)
-    ImageDraw.Draw(canvas).text(at, letter, 255, font(SIZE * SUPER), anchor="lm")
+    pen, left, middle = ImageDraw.Draw(canvas), _LEFT + right / 2, _UP + down / 2
+    if letter in CHARACTERS:
+        draw_character(pen, letter, left, middle - CELL / 2, 255, SUPER)
+    else:
+        at = (left * SUPER, middle * SUPER)
+        pen.text(at, letter, 255, font(SIZE * SUPER), anchor="lm")
     return np.asarray(canvas.reduce(SUPER)).astype(np.float32) / 255
 
 
 @functools.cache
 def _alphabet(right: int, down: int) -> tuple[np.ndarray, np.ndarray]:
-    """Templates of all letters (36, _HIGH * _WIDE) and the sum of each one's squares (36,)"""
-    stack = np.stack([_template(letter, right, down).reshape(-1) for letter in LETTERS])
+    """Templates of all N signs (N, _HIGH * _WIDE) and the sum of each one's squares (N,)"""
+    stack = np.stack([_template(sign, right, down).reshape(-1) for sign in SIGNS])
     return stack, (stack**2).sum(1)
 
 
 @functools.cache
 def _metrics() -> tuple[np.ndarray, np.ndarray]:
-    """Half pixels each letter moves the pen (36,), and what the font adds between two (36, 36)"""
+    """Half pixels each sign moves the pen (N,), and what the font adds between two (N, N)
+
+    Between a letter and a Chinese character it is infinite: no word has both.
+    """
     length = font(SIZE * SUPER).getlength
     alone = np.array([length(letter) for letter in LETTERS])
     pairs = np.array([[length(a + b) for b in LETTERS] for a in LETTERS])
-    return alone * 2 / SUPER, (pairs - alone[:, None] - alone) * 2 / SUPER
+    advance = np.full(len(SIGNS), 2.0 * ADVANCE)
+    advance[: len(LETTERS)] = alone * 2 / SUPER
+    kern = np.full((len(SIGNS),) * 2, np.inf)
+    kern[: len(LETTERS), : len(LETTERS)] = (pairs - alone[:, None] - alone) * 2 / SUPER
+    kern[len(LETTERS) :, len(LETTERS) :] = 0
+    return advance, kern
 
 
 def _gain(amount, rows, first, last, right=0, down=0):
-    """Gain of every letter at anchors in `rows`, pens `first..last` -> (rows, pens, 36)"""
+    """Gain of every sign at anchors in `rows`, pens `first..last` -> (rows, pens, N)"""
     stack, squares = _alphabet(right, down)
     ink = np.pad(amount, _WIDE)
     top, left = rows[0] - _UP + _WIDE, first - _LEFT + _WIDE
     ink = ink[top : top + len(rows) - 1 + _HIGH, left : left + last - first + _WIDE]
     windows = np.lib.stride_tricks.sliding_window_view(ink, (_HIGH, _WIDE))
     flat = windows.reshape(-1, _HIGH * _WIDE)
-    return (2 * flat @ stack.T - squares).reshape(*windows.shape[:2], len(LETTERS))
+    return (2 * flat @ stack.T - squares).reshape(*windows.shape[:2], len(SIGNS))
 
 
 def _half_gain(amount, half, first, last):
-    """Gain of every letter with the anchor at half row `half` -> (pens in half pixels, 36)"""
+    """Gain of every sign with the anchor at half row `half` -> (pens in half pixels, N)"""
     both = [_gain(amount, [half // 2], first, last, right, half % 2)[0] for right in (0, 1)]
-    return np.stack(both, axis=1).reshape(-1, len(LETTERS))
+    return np.stack(both, axis=1).reshape(-1, len(SIGNS))
 
 
 def _chain(gains, pens, down) -> tuple[float, list[tuple[str, int]]]:
-    """(P, 36), (P,) in half pixels -> gain of the best chain, and its letters with their pens"""
+    """(P, N), (P,) in half pixels -> gain of the best chain, and its signs with their pens"""
     advance, kern = _metrics()
     around = np.pad(gains, ((1, 1), (0, 0)))
     peak = (gains >= around[:-2]) & (gains >= around[2:])
@@ -108,23 +124,24 @@ def _chain(gains, pens, down) -> tuple[float, list[tuple[str, int]]]:
             before[i], total[i] = j, total[i] + so_far[j]
     i, best, chain = int(total.argmax()), float(total.max()), []
     while i >= 0:
-        chain.append((LETTERS[letters[i]], int(pens[i])))
+        chain.append((SIGNS[letters[i]], int(pens[i])))
         i = before[i]
     return best, chain[::-1]
 
 
 def _judge(amount, placed, half) -> str:
     """The word of placed letters (pens and the row in half pixels), what is unlike marked "?"."""
-    drawn = np.zeros((SIDE + 2 * _WIDE,) * 2, np.float32)
+    high, wide = amount.shape
+    drawn = np.zeros((high + 2 * _WIDE, wide + 2 * _WIDE), np.float32)
     for letter, pen in placed:
         top, left = half // 2 - _UP + _WIDE, pen // 2 - _LEFT + _WIDE
         spot = drawn[top : top + _HIGH, left : left + _WIDE]
         np.maximum(spot, _template(letter, pen % 2, half % 2), out=spot)
     drawn = drawn[_WIDE:-_WIDE, _WIDE:-_WIDE]
     error = (amount - drawn) ** 2
-    word, alone = "", np.ones(SIDE, bool)
+    word, alone = "", np.ones(wide, bool)
     for letter, pen in placed:
-        end = pen + _metrics()[0][LETTERS.index(letter)]
+        end = pen + _metrics()[0][SIGNS.index(letter)]
         own = slice(max(0, pen // 2 - 1), int(end) // 2 + 2)
         word += letter if error[:, own].sum() < UNLIKE * (drawn[:, own] ** 2).sum() else "?"
         alone[own] = False

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .draw import BACKGROUNDS, COLOURS, SHAPES, SIDE, SUPER, Scene, Shape, draw_shape
+from .draw import draw_shape, free_rows, radii, small_places
 from .letters import STRAY, read_word
+from .scene import BACKGROUNDS, COLOURS, RELATIONS, SEVERAL, SHAPES, SIDE, SIZES, Scene, Shape
+from .writing import SUPER
 
-SPECK = 100  # pixels; the smallest shape ever drawn, a star in a pair, has about 340
+SPECK = 100  # pixels; the smallest shape ever drawn, one of four stars, has about 160
 OFF_COLOUR = 40  # largest distance in RGB from a palette colour that still bears its name
 LIKENESS = 0.8  # least overlap (intersection over union) of a region with a shape's template
-BAND = 86  # row; ink that starts below it is text: every shape's top is above row 78
-PLACE_X = {"small left": 30, "small centre": 64, "small right": 98, "large": 64}  # pixels
+BAND = 38  # rows from the lower edge; ink that starts below it is text: every shape's top is above
 DARK = 80  # paper of a lower mean has light ink: navy has 43, gray, the next, 150
 _CORE = 12  # pixels of one colour, away from its edge, that make it a region's colour
 _FRAME = 40  # pixels along the side of a normalised mask
@@ -45,15 +46,17 @@ class Reading:
 
 
 def read(picture: np.ndarray | Image.Image) -> Reading:
-    """(128, 128, 3) uint8 RGB, or a picture of 128x128 -> Reading
+    """(H, W, 3) uint8 RGB, or a picture of one of the seven sizes -> Reading
 
     Its word is "" where no ink is in the bottom band; "?" stands for ink that is no letter.
     """
     if isinstance(picture, Image.Image):
         picture = np.asarray(picture.convert("RGB"))
-    if picture.shape != (SIDE, SIDE, 3) or picture.dtype != np.uint8:
+    size = picture.shape[1::-1]
+    if size not in SIZES or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
         raise ValueError(
-            f"the picture is {picture.shape} {picture.dtype}, not ({SIDE}, {SIDE}, 3) uint8"
+            f"the picture is {picture.shape} {picture.dtype}, not (H, W, 3) uint8 of width x height "
+            + ", ".join(f"{width}x{height}" for width, height in SIZES)
         )
     smooth = Image.fromarray(picture).filter(
         ImageFilter.MedianFilter(3)
@@ -62,11 +65,14 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
     paper = np.median(np.concatenate([smooth[:3], smooth[-3:]]).reshape(-1, 3), axis=0)
     ink = np.float32((250, 250, 250) if paper.mean() < DARK else (20, 20, 20))
     shapes, text, blank = _regions(smooth, paper, ink)
-    found = [_recognise(mask, smooth) for mask in shapes]
-    layout, found = _layout(found)
+    regions = [_recognise(mask, smooth) for mask in shapes]
+    layout, regions = _layout(regions, size, bool(text.any()))
     word = read_word(picture, paper, ink, text) if text.any() else ""
-    named = tuple(Shape(region.name, region.colour) for region in found)
-    return Reading(Scene(_background(smooth, paper, blank), named, layout, word), tuple(found))
+    named = tuple(Shape(region.name, region.colour) for region in regions)
+    if len(named) > 1 and set(named) == {named[0]}:
+        layout = SEVERAL
+    background = _background(smooth, paper, blank)
+    return Reading(Scene(background, named, layout, word, size), tuple(regions))
 
 
 def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | int]:
@@ -77,13 +83,17 @@ def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | i
     wrong count, no statement about the shapes holds.
     `characters` of `characters_asked` are right, each in its place.
     """
-    seen = read(picture).scene
+    reading = read(picture)
+    seen = reading.scene
     result = {"background": seen.background == scene.background}
     result["count"] = len(seen.shapes) == len(scene.shapes)
     result |= {"shapes": False, "colours": False, "layout": False}
     if result["count"]:
-        orders = [(seen.shapes, seen.layout == scene.layout)]
-        if len(seen.shapes) == 2:  # told from the other side, the relation is never the asked one
+        layout = seen.layout
+        if scene.layout in RELATIONS:  # two equal shapes have a relation, too
+            layout, _ = _relation(list(reading.regions))
+        orders = [(seen.shapes, scene.layout in (SEVERAL, layout))]
+        if len(seen.shapes) == 2 and scene.layout != SEVERAL:  # told from the other side, the relation is never the asked one
             orders.append((seen.shapes[::-1], False))
         result |= max((_compare(scene.shapes, *order) for order in orders), key=_favour)
         result.pop("whole")
@@ -138,7 +148,7 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _regions(smooth, paper, ink):
-    """Masks (128, 128) of each shape, then of the text, then of the empty paper."""
+    """Masks (H, W) of each shape, then of the text, then of the empty paper."""
     palette = np.float32([paper, ink, *(rgb for _, rgb in COLOURS.values())])
     label = _nearest_of(smooth, palette)
     if paper.mean() >= DARK:
@@ -153,7 +163,7 @@ def _regions(smooth, paper, ink):
         sizes = np.bincount(core[whole], minlength=len(palette))
         colours = [c for c in range(1, len(palette)) if sizes[c] >= _CORE]
         for colour, part in _split(whole, core, colours):
-            if colour < 2 and np.nonzero(part.any(1))[0][0] >= BAND:
+            if colour < 2 and np.nonzero(part.any(1))[0][0] >= len(part) - BAND:
                 text |= part  # thin strokes may be all edge and have no colour of their own
                 continue
             part &= _nearer(smooth, palette[colour], paper) if colour else part
@@ -262,28 +272,37 @@ def _unit(name) -> tuple[float, float]:
 # --- the whole
 
 
-def _layout(found: list[Region]) -> tuple[str | None, list[Region]]:
+def _layout(regions: list[Region], size, word: bool) -> tuple[str | None, list[Region]]:
     """The layout, None if it is none of a caption's, and the regions in its order."""
-    found = sorted(found, key=lambda region: region.x)
-    if len(found) == 1:
-        return _place(found[0]), found
-    if len(found) != 2:
-        return None, found
-    dx, dy = found[1].x - found[0].x, found[1].y - found[0].y
-    if abs(dy) > dx:
-        found.sort(key=lambda region: region.y)
+    if len(regions) == 1:
+        return _place(regions[0], size, word), regions
+    if len(regions) == 2:
+        return _relation(regions)
+    return None, sorted(regions, key=lambda region: region.x)
+
+
+def _relation(regions: list[Region]) -> tuple[str | None, list[Region]]:
+    """Of two regions: the relation of the first to the second, and both in that order."""
+    first, second = sorted(regions, key=lambda region: region.x)
+    dx, dy = second.x - first.x, second.y - first.y
+    if abs(dy) > dx and dy < 0:
+        first, second = second, first
     if max(dx, abs(dy)) < 2 * min(dx, abs(dy)):
-        return None, found  # diagonal: neither beside nor above
-    return ("left of" if dx > abs(dy) else "above"), found
+        return None, [first, second]  # diagonal: neither beside nor above
+    return ("left of" if dx > abs(dy) else "above"), [first, second]
 
 
-def _place(region: Region) -> str | None:
-    """Radii are 17 or 35, heights 48 or 64, places 34 px apart, all within a few pixels."""
-    if not 30 <= region.y <= 82:
+def _place(region: Region, size, word: bool) -> str | None:
+    """The place of a single shape; in a square poster radii are 17 or 35, places 34 px apart."""
+    width, height = size
+    middle = (free_rows(height, True) + free_rows(height, False)) / 4
+    if abs(region.y - middle) > 26:
         return None
-    if 12 <= region.radius <= 23:
-        return min(list(PLACE_X)[:3], key=lambda place: abs(PLACE_X[place] - region.x))
-    if 28 <= region.radius <= 44 and abs(region.x - PLACE_X["large"]) <= 16:
+    large, small = radii(width, free_rows(height, word))
+    if 12 / 17 <= region.radius / small <= 23 / 17:
+        places = small_places(width)
+        return min(places, key=lambda place: abs(places[place] - region.x))
+    if 28 / 35 <= region.radius / large <= 44 / 35 and abs(region.x - width / 2) <= 16:
         return "large"
     return None
 
