@@ -3,10 +3,28 @@
 import functools
 from dataclasses import dataclass
 
-from ..posters.draw import Scene, loosened, reworded, sample_scene
+import numpy as np
+
+from ..posters.draw import loosened, poster, reworded
+from ..posters.scene import SQUARE, Scene, sample_scene
 from ..train.loop import Recipe
 
 WORD_SHARE = 0.7  # share of the training posters; spelling takes longest
+
+
+@dataclass(frozen=True)
+class World:
+    """The posters that a VAE is trained and measured on: the first edition's."""
+
+    sizes: tuple[tuple[int, int], ...] = (SQUARE,)
+    origin: str = ""  # of a training state; a state of another world is refused
+
+    def picture(self, seed: int, size: tuple[int, int] | None = None) -> np.ndarray:
+        """-> (H, W, 3) uint8 of the asked width and height, or of any of `sizes`"""
+        return poster(seed, word_share=WORD_SHARE)[1]
+
+
+FIRST = World()
 
 
 @dataclass(frozen=True)

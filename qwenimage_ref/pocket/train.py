@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -14,41 +15,49 @@ from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
 from ..files import whole_file
 from ..mmdit import MMDiT, Modulation
 from ..pictures import psnr, to_input
-from ..posters.draw import SIDE, draw, poster
+from ..posters.draw import draw
 from ..text_encoder import TextEncoder
 from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
 from ..train.flow import flow_step, sample_sigma
 from ..train.loop import Recipe, Run
 from ..vae import VAE
-from .lessons import LESSONS, WORD_SHARE, Lesson
+from .lessons import FIRST, LESSONS, Lesson, World
 
 # --- VAE
 
 POCKET_VAE = VAEConfig(base_dim=16)
 VAE_RECIPE = Recipe(steps=4000, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
-CROP = 64  # pixels; whole posters come in the last fifth of the steps
+CROP = 64  # pixels; whole posters, of one size a step, come in the last fifth of the steps
 MEASURED = 512  # posters that the latents' mean and deviation are taken from
 TEST_SEED = 10_000_000  # posters from here on are never trained on
 
 
-def pictures(seeds) -> torch.Tensor:
-    """Seeds of N posters -> (N, 3, 128, 128) in [-1, 1]"""
-    return as_input([poster(seed, word_share=WORD_SHARE)[1] for seed in seeds])
+def pictures(seeds, world: World = FIRST, size=None) -> torch.Tensor:
+    """Seeds of N posters -> (N, 3, H, W) in [-1, 1]; `size` is the width and height of them all"""
+    return as_input([world.picture(seed, size or world.sizes[0]) for seed in seeds])
 
 
 def as_input(drawn: list[np.ndarray]) -> torch.Tensor:
-    """N pictures (128, 128, 3) uint8 -> (N, 3, 128, 128) in [-1, 1], channels last in memory"""
+    """N pictures (H, W, 3) uint8 -> (N, 3, H, W) in [-1, 1], channels last in memory"""
     return to_input(drawn).contiguous(memory_format=torch.channels_last)
 
 
-def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
+def window(picture: np.ndarray, side: int, rng: torch.Generator) -> np.ndarray:
+    """(H, W, 3) -> a random window of it, at most `side` pixels high and wide"""
+    y, x = (int(torch.randint(0, max(n - side, 0) + 1, (1,), generator=rng))
+            for n in picture.shape[:2])  # fmt: skip
+    return picture[y : y + side, x : x + side]
+
+
+def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, world: World = FIRST, **fit) -> VAE:
     """Train the pocket VAE; returns it with the averaged weights and measured latent statistics."""
     torch.manual_seed(recipe.seed)
     vae = VAE(POCKET_VAE).to(memory_format=torch.channels_last)
     with torch.no_grad():  # a narrow posterior from the start: noise would drown the first lessons
         vae.quant_conv.bias[POCKET_VAE.z_dim :] = -7.0
-    run = Run(vae, recipe, folder)
-    test = pictures(range(TEST_SEED, TEST_SEED + MEASURED // 8))
+    run = Run(vae, recipe, folder, origin=world.origin)
+    few = range(TEST_SEED, TEST_SEED + MEASURED // 8 // len(world.sizes))
+    tests = [pictures(few, world, size) for size in world.sizes]
 
     def loss_of(img, noise):
         mean, logvar = vae.encode(img)
@@ -60,30 +69,34 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
 
     def loss_at(step):
         whole = step >= 0.8 * recipe.steps
-        count, side = (recipe.batch // 4, SIDE) if whole else (recipe.batch, CROP)
-        rng = recipe.generator(step)
-        img = pictures(range(step * recipe.batch, step * recipe.batch + count))
-        at = torch.randint(0, SIDE - side + 1, (count, 2), generator=rng).tolist()
-        img = torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(img, at)])
-        noise = torch.randn(count, POCKET_VAE.z_dim, side // 8, side // 8, generator=rng)
+        count = recipe.batch // 4 if whole else recipe.batch
+        rng, size = recipe.generator(step), world.sizes[step % len(world.sizes)]
+        drawn = [world.picture(n, size if whole else None)
+                 for n in range(step * recipe.batch, step * recipe.batch + count)]  # fmt: skip
+        img = as_input([window(picture, max(size) if whole else CROP, rng) for picture in drawn])
+        noise = torch.randn(
+            count, POCKET_VAE.z_dim, img.shape[2] // 8, img.shape[3] // 8, generator=rng
+        )
         with torch.autocast("cpu", torch.bfloat16):
-            return loss_of(img.contiguous(memory_format=torch.channels_last), noise)
+            return loss_of(img, noise)
 
     @torch.no_grad()
     def measure():
-        return {"psnr": psnr(vae.decode(vae.encode(test)[0]), test).mean().item()}
+        each = [psnr(vae.decode(vae.encode(test)[0]), test).mean().item() for test in tests]
+        return {"psnr": sum(each) / len(each)}
 
     run.fit(loss_at, measure=measure, **fit)
     run.use_average()
-    return with_statistics(vae)
+    return with_statistics(vae, world)
 
 
 @torch.no_grad()
-def with_statistics(vae: VAE) -> VAE:
+def with_statistics(vae: VAE, world: World = FIRST) -> VAE:
     """The same weights in a VAE whose config holds the latents' mean and deviation per channel."""
-    batches = [pictures(range(i, i + 32)) for i in range(0, MEASURED, 32)]
-    raw = torch.cat([vae.encode(batch)[0] for batch in batches])
-    mean, std = raw.mean((0, 2, 3)).tolist(), raw.std((0, 2, 3)).tolist()
+    starts, sizes = range(0, MEASURED, 32), itertools.cycle(world.sizes)
+    batches = [pictures(range(i, i + 32), world, size) for i, size in zip(starts, sizes)]
+    raw = torch.cat([vae.encode(batch)[0].transpose(0, 1).flatten(1) for batch in batches], 1)
+    mean, std = raw.mean(1).tolist(), raw.std(1).tolist()
     config = dataclasses.replace(
         vae.config,
         latents_mean=tuple(round(m, 4) for m in mean),
@@ -186,33 +199,34 @@ class Latents:
         folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, places) -> torch.Tensor:
-        """Places of B of the lesson's posters -> (B, 16, 16, 16)"""
-        return torch.stack([self._chunk(n // CHUNK)[n % CHUNK] for n in places]).float()
+        """Places of B of the lesson's posters, all of one size -> (B, 16, h, w)"""
+        return torch.stack([self._chunk(n // CHUNK)[f"{n % CHUNK}"] for n in places]).float()
 
-    def _chunk(self, i: int) -> torch.Tensor:
+    def _chunk(self, i: int) -> dict[str, torch.Tensor]:
         if i not in self.chunks:
             file = self.folder / f"{i:03d}.safetensors"
             if not file.exists():
-                numbers = range(i * CHUNK, (i + 1) * CHUNK)
-                parts = [
-                    encode_posters(self.vae, self.lesson, numbers[j : j + 32])
-                    for j in range(0, CHUNK, 32)
+                numbers, few = range(i * CHUNK, (i + 1) * CHUNK), min(32, self.lesson.recipe.batch)
+                encoded = [
+                    latents
+                    for j in range(0, CHUNK, few)
+                    for latents in encode_posters(self.vae, self.lesson, numbers[j : j + few])
                 ]
                 with whole_file(file) as partial:
-                    save_file({"latents": torch.cat(parts).bfloat16().contiguous()}, partial)
-            self.chunks[i] = load_file(file)["latents"]
+                    save_file({f"{j}": z.bfloat16() for j, z in enumerate(encoded)}, partial)
+            self.chunks[i] = load_file(file)
         return self.chunks[i]
 
 
 @torch.no_grad()
 def encode_posters(vae: VAE, lesson: Lesson, numbers) -> torch.Tensor:
-    """Numbers of N posters -> (N, 16, 16, 16) normalised latents"""
+    """Numbers of N posters of one size -> (N, 16, h, w) normalised latents"""
     drawn = [draw(lesson.scene(number), lesson.first + number) for number in numbers]
     return vae.normalize(vae.encode(as_input(drawn))[0])
 
 
 def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPTION_DROPOUT):
-    """-> ids (B, T), mask (B, T), data and noise (B, 16, 16, 16), sigma (B,) of a step"""
+    """-> ids (B, T), mask (B, T), data and noise (B, 16, h, w), sigma (B,) of a step"""
     recipe = lesson.recipe
     rng = recipe.generator(step)
     numbers = range(step * recipe.batch, (step + 1) * recipe.batch)

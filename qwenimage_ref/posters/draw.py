@@ -32,7 +32,7 @@ __all__ = [  # the world in one import, for the course
 
 WORD_ROWS = 32  # pixels at the bottom that belong to the word
 ANCHOR = 21  # pixels from the lower edge to the middle of the word
-SMALLEST = 11  # radius in pixels of one of several shapes; below it a star is a speck
+SMALLEST = 12  # radius in pixels of one of several shapes; below it a star is a speck
 
 
 def draw(scene: Scene, seed: int = 0) -> np.ndarray:
@@ -74,13 +74,14 @@ def _places(scene: Scene) -> tuple[list[tuple[float, float, float]], float]:
     width, height = scene.size
     rows = free_rows(height, bool(scene.word))
     middle = rows / 2
-    jitter = 4 * min(1, width / 96, rows / 96)
+    jitter = 4 * min(1, width / 96, rows / 96) ** 2
     if scene.layout == "left of":
         radius = min(23, 23 * width / SIDE)
         return [(x * width / SIDE, middle, radius) for x in (34, 94)], jitter
+    if scene.layout == "above" and scene.word and height < SIDE:
+        return [(width / 2, rows / 4, rows / 5.2), (width / 2, rows * 3 / 4, rows / 5.2)], 1.0
     if scene.layout == "above" and scene.word:
-        radius = min(23, max(SMALLEST, 16 * rows / 96))
-        return [(width / 2, y * rows / 96, radius) for y in (23, 69)], jitter
+        return [(width / 2, y * rows / 96, min(23, 16 * rows / 96)) for y in (23, 69)], jitter
     if scene.layout == "above":
         return [(width / 2, y * rows / SIDE, min(23, 23 * rows / SIDE)) for y in (33, 95)], jitter
     large, small = radii(width, rows)
@@ -98,8 +99,8 @@ def _several(scene: Scene, rng) -> tuple[list[tuple[float, float, float]], float
     fitting = []
     for across, down in {(count, 1), (1, count), (2, 2) if count > 2 else (count, 1)}:
         cell_x, cell_y = width / across, rows / down
-        # a star's tips reach 1.17 of a radius up and 1.11 sideways, and 3 pixels stay between two
-        radius = min(20, (0.92 * cell_x - 3) / 2.22, (0.92 * cell_y - 3) / 2.33)
+        # a star's tips reach 1.17 of a radius up and 1.11 sideways, and 4 pixels stay between two
+        radius = min(20, (0.92 * cell_x - 4) / 2.22, (0.92 * cell_y - 4) / 2.33)
         if radius >= SMALLEST:
             fitting.append((across, down, radius))
     across, down, radius = rng.choice(sorted(fitting))

@@ -12,10 +12,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from .draw import draw_shape, free_rows, radii, small_places
 from .letters import STRAY, read_word
-from .scene import BACKGROUNDS, COLOURS, RELATIONS, SEVERAL, SHAPES, SIDE, SIZES, Scene, Shape
+from .scene import BACKGROUNDS, COLOURS, RELATIONS, SEVERAL, SHAPES, SIDE, SIZES, SMALL, Scene, Shape
 from .writing import SUPER
 
 SPECK = 100  # pixels; the smallest shape ever drawn, one of four stars, has about 160
+TINY = 300  # pixels; a star of fewer is a blot once its tips are smoothed away
 OFF_COLOUR = 40  # largest distance in RGB from a palette colour that still bears its name
 LIKENESS = 0.8  # least overlap (intersection over union) of a region with a shape's template
 BAND = 38  # rows from the lower edge; ink that starts below it is text: every shape's top is above
@@ -53,7 +54,7 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
     if isinstance(picture, Image.Image):
         picture = np.asarray(picture.convert("RGB"))
     size = picture.shape[1::-1]
-    if size not in SIZES or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
+    if size not in (*SIZES, SMALL) or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
         raise ValueError(
             f"the picture is {picture.shape} {picture.dtype}, not (H, W, 3) uint8 of width x height "
             + ", ".join(f"{width}x{height}" for width, height in SIZES)
@@ -65,6 +66,7 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
     paper = np.median(np.concatenate([smooth[:3], smooth[-3:]]).reshape(-1, 3), axis=0)
     ink = np.float32((250, 250, 250) if paper.mean() < DARK else (20, 20, 20))
     shapes, text, blank = _regions(smooth, paper, ink)
+    shapes = [_sharpened(mask, picture, smooth, paper) for mask in shapes]
     regions = [_recognise(mask, smooth) for mask in shapes]
     layout, regions = _layout(regions, size, bool(text.any()))
     word = read_word(picture, paper, ink, text) if text.any() else ""
@@ -201,6 +203,15 @@ def _split(whole, core, colours):
 
 
 # --- one region
+
+
+def _sharpened(mask, picture, smooth, paper):
+    """A tiny region with its tips, which the median filter has cut; others as they are."""
+    if mask.sum() >= TINY:
+        return mask
+    colour = np.median(smooth[mask], axis=0)
+    grown = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(5))
+    return _nearer(picture, colour, paper) & (np.asarray(grown) > 0)
 
 
 def _recognise(mask, smooth) -> Region:

@@ -15,6 +15,7 @@ SQUARE = (SIDE, SIDE)
 # width and height of the second edition's posters, 60 to 70 tokens each, as the releases have seven
 SIZES = (SQUARE, (176, 96), (96, 176), (144, 112), (112, 144), (160, 112), (112, 160))
 SMALL = (96, 96)  # of the first phase of its training
+LOW = 112  # pixels; a lower poster has no room for two shapes, one above the other, and a word
 SHAPES = {
     "circle": "圆形",
     "square": "方形",
@@ -140,6 +141,8 @@ def sample(
         shapes, layout = _shapes(rng, mixture.counting)
         chosen = size or rng.choice(mixture.sizes)
         word = _word(rng, mixture, chosen[0]) if rng.random() < mixture.words else ""
+        if layout == "above" and chosen[1] < LOW:
+            word = ""
         scene = Scene(rng.choice(mixture.backgrounds), shapes, layout, word, chosen)
         if unseen is None or scene.unseen == unseen:
             return scene
