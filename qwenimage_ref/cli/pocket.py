@@ -26,7 +26,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="states and logs")
     parser.add_argument("--to", type=Path, default=Path("runs/pocket"), help="folder to write")
     parser.add_argument("--vae-steps", type=int, metavar="N", help="fewer for a quick try")
-    parser.add_argument("--steps", type=int, metavar="N", help="of the painter's two lessons, each")
+    parser.add_argument("--steps", type=int, metavar="N", help="of each of the painter's lessons")
+    help = "1, the default, is what data/pocket holds; 2 adds sizes, counts, Chinese characters"
+    parser.add_argument("--edition", type=int, choices=(1, 2), default=1, help=help)
+    help = "edition 2 without its curriculum, at equal compute, for comparison"
+    parser.add_argument("--control", action="store_true", help=help)
     parser.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
     parser.set_defaults(run=_train_pocket)
 
@@ -50,9 +54,11 @@ def _say(line: str) -> None:
 
 
 def _train_pocket(options) -> None:
-    from ..pocket import train
+    from ..pocket import editions, train
     from ..pocket.assemble import write_pocket, write_record
 
+    if options.control and options.edition == 1:
+        raise ValueError("--control is for --edition 2: the first has no curriculum to leave out")
     for steps in (options.vae_steps, options.steps):
         if steps is not None and steps < 1:
             raise ValueError(f"{steps} steps: at least 1 is needed")
@@ -60,23 +66,25 @@ def _train_pocket(options) -> None:
         raise ValueError(f"{options.to} is there and is no model; choose another with --to")
     for folder in (options.runs, options.to.parent):  # hours before anything is written there
         folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train.train_tokenizer()
+    edition = editions.first() if options.edition == 1 else editions.second(options.control)
+    tokenizer = edition.tokenizer()
     _say("VAE: pictures to latents and back")
-    recipe = _shorter(train.VAE_RECIPE, options.vae_steps)
-    vae, painter = train.train_vae(options.runs / "vae", recipe), None
+    recipe = _shorter(edition.vae, options.vae_steps)
+    vae, painter = train.train_vae(options.runs / "vae", recipe, edition.world), None
     recipes = {"vae": recipe}
-    for name, lesson in train.LESSONS.items():
+    for name, lesson in edition.lessons.items():
         lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
         _say(f"text tower and MMDiT, together: the lesson {name!r}")
         painter = train.train_painter(
-            vae, tokenizer, options.runs / name, lesson, painter, options.compile
+            vae, tokenizer, options.runs / name, lesson, painter, options.compile, edition.configs
         )
         recipes[name] = lesson.recipe
     partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole
     shutil.rmtree(partial, ignore_errors=True)
     write_pocket(partial, vae, tokenizer, painter)
     logs = {name: options.runs / name / "log.jsonl" for name in recipes}
-    write_record(partial, {name: (recipe, logs[name]) for name, recipe in recipes.items()})
+    runs = {name: (recipe, logs[name]) for name, recipe in recipes.items()}
+    write_record(partial, runs, edition.lessons)
     shutil.rmtree(options.to, ignore_errors=True)
     partial.rename(options.to)
     print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from ..tokenizer import Tokenizer
 from ..train.loop import Recipe
 from ..vae import VAE
 from ..vision import Vision
-from .lessons import LESSONS
+from .lessons import LESSONS, Lesson
 from .train import Painter
 
 RECORD = "training.json"
@@ -66,12 +67,14 @@ def write_pocket(folder: Path, vae: VAE, tokenizer: Tokenizer, painter: Painter)
     _write(folder / RECOMMENDED, {"sample_size": SIDE, "num_inference_steps": 20})
 
 
-def write_record(folder: Path, runs: dict[str, tuple[Recipe, Path]]) -> None:
+def write_record(
+    folder: Path, runs: dict[str, tuple[Recipe, Path]], lessons: Mapping[str, Lesson] = LESSONS
+) -> None:
     """Write training.json beside the weights: recipes, logs, sha256 of every file, machine, commit.
 
     runs: the recipe and the log file of the VAE and of each of the painter's lessons.
     """
-    taught = {name: dataclasses.asdict(lesson) for name, lesson in LESSONS.items()}
+    taught = {name: dataclasses.asdict(lesson) for name, lesson in lessons.items()}
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
     record = provenance() | {
         "recipes": {name: dataclasses.asdict(recipe) for name, (recipe, _) in runs.items()},

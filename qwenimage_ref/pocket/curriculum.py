@@ -6,6 +6,7 @@ CONTROL spends the same compute on the last phase's mixture alone.
 """
 
 import dataclasses
+import functools
 import random
 from dataclasses import dataclass
 
@@ -14,12 +15,10 @@ import numpy as np
 from ..posters.captions import loosened, reworded, without_background
 from ..posters.draw import draw
 from ..posters.scene import SIZES, SMALL, SQUARE, Mixture, Scene, sample
-from ..posters.strokes import CHARACTERS
-from ..posters.writing import LETTERS
 from ..train.loop import Recipe
 from .lessons import Lesson, World
 
-TOKENS = 768  # of the tokenizer: the first edition's words, numbers, and 24 Chinese characters
+TOKENS = 704  # of the tokenizer: fewer leave the rarest Chinese characters in pieces
 FREQUENCY = (1.0, 0.1, 0.01)  # how often a Chinese character of each level is trained on
 UNSAID = 0.04  # share of the captions that leave the background to the painter
 
@@ -47,6 +46,80 @@ class SecondWorld(World):
     def picture(self, seed: int, size: tuple[int, int] | None = None) -> np.ndarray:
         return draw(sample(seed, self.mixture, size=size), seed)
 
+    def captions(self, count: int) -> list[str]:
+        """Captions whose words have a single letter or character.
+
+        No two letters are ever neighbours in them, so that none become one token and every word is
+        spelled; all characters are equally frequent, or the rare ones would be three tokens each.
+        """
+        mixture = Mixture(words=1.0, lengths=(1,), characters=(1,))
+        scenes = [sample(f"tokenizer {seed}", mixture) for seed in range(count)]
+        texts = [reworded(scene, seed, edition=2) for seed, scene in enumerate(scenes)]
+        return [loosened(text, seed) for seed, text in enumerate(texts)]
+
 
 SECOND = SecondWorld()
 SECOND_VAE = Recipe(steps=4000, batch=16, lr=5e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
+
+
+@dataclass(frozen=True)
+class Phase(Lesson):
+    """A lesson of the second edition. The posters of a batch have one size, drawn anew for each."""
+
+    mixture: Mixture = Mixture()
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Number of a poster, counted on and on -> its width and height in pixels"""
+        block = self.place(number) // self.recipe.batch
+        return random.Random(f"size {self.first} {block}").choice(self.mixture.sizes)
+
+    def scene(self, number: int) -> Scene:
+        seed = self.first + self.place(number)
+        return sample(seed, self.mixture, size=self.size(number))
+
+    def prompt(self, number: int) -> str:
+        worded = f"{self.first + self.place(number)} {number // self.POSTERS}"
+        text = loosened(reworded(self.scene(number), worded, edition=2), worded)
+        unsaid = random.Random(f"unsaid {worded}").random() < UNSAID
+        return without_background(text) if unsaid else text
+
+
+def _phase(name: str, first: int, **recipe) -> Phase:
+    return Phase(Recipe(batch=64, ema=0.995, **recipe), first, mixture=MIXTURES[name])
+
+
+# only the last phase lets its rates fall: the others hand on a painter that still moves
+PHASES = {
+    "shapes": _phase("shapes", 4_000_000, steps=1500, lr=1e-3, muon_lr=2e-3, decay_from=1.0),
+    "words": _phase("words", 4_100_000, steps=3500, lr=1e-3, muon_lr=2e-3, decay_from=1.0, seed=1),
+    "everything": _phase(
+        "everything", 4_200_000, steps=8000, lr=1e-3, muon_lr=2e-3, decay_from=0.3, seed=2
+    ),
+}
+TEXT_TOKENS = 32  # of a caption, padded, less the template's prefix
+
+
+def work(phase: Phase, steps: int | None = None) -> float:
+    """Tokens that pass through the transformer in a phase, or in so many steps of its mixture."""
+    sizes = phase.mixture.sizes
+    image = sum(width * height // 256 for width, height in sizes) / len(sizes)
+    return (steps or phase.recipe.steps) * phase.recipe.batch * (image + TEXT_TOKENS)
+
+
+def _control() -> Phase:
+    last = PHASES["everything"]
+    steps = round(sum(map(work, PHASES.values())) / work(last, 1))
+    # the rate is constant for as long as the phases keep it so
+    constant = 1 - (1 - last.recipe.decay_from) * last.recipe.steps / steps
+    recipe = dataclasses.replace(last.recipe, steps=steps, decay_from=round(constant, 3), seed=0)
+    return dataclasses.replace(last, recipe=recipe)
+
+
+CONTROL = {"control": _control()}
+
+
+@functools.cache
+def trained_scenes(phases: tuple[Phase, ...] = tuple(PHASES.values())) -> frozenset[Scene]:
+    """Every scene that the phases' posters show, in whichever size, as if it were square."""
+    scenes = frozenset().union(*(phase.scenes() for phase in phases))
+    return frozenset(dataclasses.replace(scene, size=SQUARE) for scene in scenes)

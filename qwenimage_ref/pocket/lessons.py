@@ -14,7 +14,7 @@ WORD_SHARE = 0.7  # share of the training posters; spelling takes longest
 
 @dataclass(frozen=True)
 class World:
-    """The posters that a VAE is trained and measured on: the first edition's."""
+    """The posters that tokenizer and VAE are trained and measured on: the first edition's."""
 
     sizes: tuple[tuple[int, int], ...] = (SQUARE,)
     origin: str = ""  # of a training state; a state of another world is refused
@@ -22,6 +22,10 @@ class World:
     def picture(self, seed: int, size: tuple[int, int] | None = None) -> np.ndarray:
         """-> (H, W, 3) uint8 of the asked width and height, or of any of `sizes`"""
         return poster(seed, word_share=WORD_SHARE)[1]
+
+    def captions(self, count: int) -> list[str]:
+        """What the tokenizer is trained on."""
+        return [poster(seed, word_share=WORD_SHARE)[2] for seed in range(count)]
 
 
 FIRST = World()

@@ -134,10 +134,16 @@ CAPTION_DROPOUT = (
 )
 
 
-def train_tokenizer() -> Tokenizer:
+def train_tokenizer(world: World = FIRST, tokens: int = POCKET_TOKENS) -> Tokenizer:
     """The pocket tokenizer: captions, and the template often enough that its words are tokens."""
-    captions = [poster(seed, word_share=WORD_SHARE)[2] for seed in range(8000)]
-    return Tokenizer.train(captions + [T2I.replace("{}", "")] * len(captions), POCKET_TOKENS)
+    captions = world.captions(8000)
+    return Tokenizer.train(captions + [T2I.replace("{}", "")] * len(captions), tokens)
+
+
+def text_config(tokens: int) -> TextEncoderConfig:
+    """The pocket text tower with a vocabulary of so many tokens."""
+    pad = tokens - len(ADDED_TOKENS) + ADDED_TOKENS.index("<|image_pad|>")
+    return dataclasses.replace(POCKET_TEXT, vocab_size=tokens, image_token_id=pad)
 
 
 def digest(module: nn.Module) -> str:
@@ -245,15 +251,17 @@ def train_painter(
     lesson: Lesson = LESSONS["painter"],
     start: Painter | None = None,
     compiled: bool = False,
+    configs=None,
     **fit,
 ) -> Painter:
     """Train text tower and MMDiT by flow matching; returns them with the averaged weights.
 
-    `start`: the painter of the lesson before, which is trained further; None: from nothing.
+    `start`: the painter of the lesson before, which is trained further; None: a new one of
+    `configs`.
     `compiled`: torch.compile, 1.3 times as fast after minutes of compiling; needs a C++ compiler.
     """
     recipe = lesson.recipe
-    painter = Painter(recipe.seed) if start is None else start
+    painter = Painter(recipe.seed, configs) if start is None else start
     # latents of one VAE mean nothing to a painter of another's; nor is a lesson taken up again
     # after another beginning
     origin = " ".join([digest(vae), repr(lesson)] + ([digest(start)] if start else []))

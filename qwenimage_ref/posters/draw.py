@@ -25,9 +25,27 @@ from .scene import (
 from .writing import LETTERS, SUPER, font, write
 
 __all__ = [  # the world in one import, for the course
-    *("BACKGROUNDS", "COLOURS", "LETTERS", "PLACES", "RELATIONS", "SHAPES", "SIDE", "SUPER"),
-    *("Mixture", "Scene", "Shape", "caption", "draw", "draw_shape", "font", "loosened", "outline"),
-    *("poster", "reworded", "sample", "sample_scene", "second_poster"),
+    "BACKGROUNDS",
+    "COLOURS",
+    "LETTERS",
+    "PLACES",
+    "RELATIONS",
+    "SHAPES",
+    "SIDE",
+    "Mixture",
+    "Scene",
+    "Shape",
+    "caption",
+    "draw",
+    "draw_shape",
+    "font",
+    "loosened",
+    "outline",
+    "poster",
+    "reworded",
+    "sample",
+    "sample_scene",
+    "second_poster",
 ]
 
 WORD_ROWS = 32  # pixels at the bottom that belong to the word

@@ -23,7 +23,7 @@ from .draw import (
     caption,
     draw_shape,
 )
-from .read import SPECK, components
+from .regions import SPECK, components
 
 NAME = "heart"
 LIKENESS = 0.8  # least overlap (intersection over union) of what is found with a heart

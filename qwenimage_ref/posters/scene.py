@@ -85,9 +85,7 @@ class Scene:
         if self.layout == SEVERAL and (len(names), names[0]) in UNSEEN_COUNTS:
             return True
         papers = {(character, self.background) for character in self.word}
-        return (
-            names in UNSEEN_ORDERS or bool(pairs & UNSEEN_PAIRS) or bool(papers & UNSEEN_PAPERS)
-        )
+        return names in UNSEEN_ORDERS or bool(pairs & UNSEEN_PAIRS) or bool(papers & UNSEEN_PAPERS)
 
 
 def sample_scene(

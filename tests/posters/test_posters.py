@@ -23,7 +23,8 @@ from qwenimage_ref.posters.draw import (
     poster,
     sample_scene,
 )
-from qwenimage_ref.posters.read import SPECK, components, read, score
+from qwenimage_ref.posters.read import read, score
+from qwenimage_ref.posters.regions import SPECK, components
 
 RED_CIRCLE, BLUE_STAR = Shape("circle", "red"), Shape("star", "blue")
 PAIR = Scene("white", (RED_CIRCLE, BLUE_STAR), "left of", "AB12")
