@@ -32,6 +32,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     help = "edition 2 without its curriculum, at equal compute, for comparison"
     parser.add_argument("--control", action="store_true", help=help)
     parser.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
+    help = "cpu, the default, or cuda; a run may go on on either"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=help)
     parser.set_defaults(run=_train_pocket)
 
 
@@ -59,6 +61,8 @@ def _train_pocket(options) -> None:
 
     if options.control and options.edition == 1:
         raise ValueError("--control is for --edition 2: the first has no curriculum to leave out")
+    if options.device == "cuda" and not train.torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no CUDA device on this machine")
     for steps in (options.vae_steps, options.steps):
         if steps is not None and steps < 1:
             raise ValueError(f"{steps} steps: at least 1 is needed")
@@ -70,13 +74,15 @@ def _train_pocket(options) -> None:
     tokenizer = edition.tokenizer()
     _say("VAE: pictures to latents and back")
     recipe = _shorter(edition.vae, options.vae_steps)
-    vae, painter = train.train_vae(options.runs / "vae", recipe, edition.world), None
+    device, painter = options.device, None
+    vae = train.train_vae(options.runs / "vae", recipe, edition.world, device)
     recipes = {"vae": recipe}
     for name, lesson in edition.lessons.items():
         lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
         _say(f"text tower and MMDiT, together: the lesson {name!r}")
+        run, fast = options.runs / name, options.compile
         painter = train.train_painter(
-            vae, tokenizer, options.runs / name, lesson, painter, options.compile, edition.configs
+            vae, tokenizer, run, lesson, painter, fast, edition.configs, device
         )
         recipes[name] = lesson.recipe
     partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole

@@ -1,6 +1,6 @@
 """How good is the judge? The reader on true posters of the second edition, and on damaged ones.
 
-    python -m qwenimage_ref.evaluate.reader     2,000 posters of each size and damage, ten minutes
+python -m qwenimage_ref.evaluate.reader     2,000 posters of each size and damage, ten minutes
 """
 
 import argparse

@@ -78,23 +78,22 @@ class Phase(Lesson):
         return sample(seed, self.mixture, size=self.size(number))
 
     def prompt(self, number: int) -> str:
-        worded = f"{self.first + self.place(number)} {number // self.POSTERS}"
+        worded = f"{self.first + self.place(number)} {number // self.posters}"
         text = loosened(reworded(self.scene(number), worded, edition=2), worded)
         unsaid = random.Random(f"unsaid {worded}").random() < UNSAID
         return without_background(text) if unsaid else text
 
 
-def _phase(name: str, first: int, **recipe) -> Phase:
-    return Phase(Recipe(batch=64, ema=0.995, **recipe), first, mixture=MIXTURES[name])
+def _phase(name: str, first: int, posters: int, **recipe) -> Phase:
+    recipe = Recipe(batch=64, ema=0.995, lr=1e-3, muon_lr=2e-3, **recipe)
+    return Phase(recipe, first, posters=posters, mixture=MIXTURES[name])
 
 
 # only the last phase lets its rates fall: the others hand on a painter that still moves
 PHASES = {
-    "shapes": _phase("shapes", 4_000_000, steps=1500, lr=1e-3, muon_lr=2e-3, decay_from=1.0),
-    "words": _phase("words", 4_100_000, steps=3500, lr=1e-3, muon_lr=2e-3, decay_from=1.0, seed=1),
-    "everything": _phase(
-        "everything", 4_200_000, steps=8000, lr=1e-3, muon_lr=2e-3, decay_from=0.3, seed=2
-    ),
+    "shapes": _phase("shapes", 4_000_000, 32_768, steps=1500, decay_from=1.0),
+    "words": _phase("words", 4_100_000, 32_768, steps=3500, decay_from=1.0, seed=1),
+    "everything": _phase("everything", 4_200_000, 65_536, steps=8000, decay_from=0.3, seed=2),
 }
 TEXT_TOKENS = 32  # of a caption, padded, less the template's prefix
 
@@ -112,7 +111,8 @@ def _control() -> Phase:
     # the rate is constant for as long as the phases keep it so
     constant = 1 - (1 - last.recipe.decay_from) * last.recipe.steps / steps
     recipe = dataclasses.replace(last.recipe, steps=steps, decay_from=round(constant, 3), seed=0)
-    return dataclasses.replace(last, recipe=recipe)
+    posters = sum(phase.posters for phase in PHASES.values())
+    return dataclasses.replace(last, recipe=recipe, posters=posters)
 
 
 CONTROL = {"control": _control()}

@@ -49,15 +49,17 @@ def window(picture: np.ndarray, side: int, rng: torch.Generator) -> np.ndarray:
     return picture[y : y + side, x : x + side]
 
 
-def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, world: World = FIRST, **fit) -> VAE:
+def train_vae(
+    folder: Path, recipe: Recipe = VAE_RECIPE, world: World = FIRST, device: str = "cpu", **fit
+) -> VAE:
     """Train the pocket VAE; returns it with the averaged weights and measured latent statistics."""
     torch.manual_seed(recipe.seed)
     vae = VAE(POCKET_VAE).to(memory_format=torch.channels_last)
     with torch.no_grad():  # a narrow posterior from the start: noise would drown the first lessons
         vae.quant_conv.bias[POCKET_VAE.z_dim :] = -7.0
-    run = Run(vae, recipe, folder, origin=world.origin)
-    few = range(TEST_SEED, TEST_SEED + MEASURED // 8 // len(world.sizes))
-    tests = [pictures(few, world, size) for size in world.sizes]
+    run = Run(vae.to(device), recipe, folder, origin=world.origin)
+    few = range(TEST_SEED, TEST_SEED + max(1, MEASURED // 8 // len(world.sizes)))
+    tests = [pictures(few, world, size).to(device) for size in world.sizes]
 
     def loss_of(img, noise):
         mean, logvar = vae.encode(img)
@@ -71,14 +73,13 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, world: World = FIRST, *
         whole = step >= 0.8 * recipe.steps
         count = recipe.batch // 4 if whole else recipe.batch
         rng, size = recipe.generator(step), world.sizes[step % len(world.sizes)]
-        drawn = [world.picture(n, size if whole else None)
-                 for n in range(step * recipe.batch, step * recipe.batch + count)]  # fmt: skip
+        numbers = range(step * recipe.batch, step * recipe.batch + count)
+        drawn = [world.picture(n, size if whole else None) for n in numbers]
         img = as_input([window(picture, max(size) if whole else CROP, rng) for picture in drawn])
-        noise = torch.randn(
-            count, POCKET_VAE.z_dim, img.shape[2] // 8, img.shape[3] // 8, generator=rng
-        )
-        with torch.autocast("cpu", torch.bfloat16):
-            return loss_of(img, noise)
+        h, w = img.shape[2] // 8, img.shape[3] // 8
+        noise = torch.randn(count, POCKET_VAE.z_dim, h, w, generator=rng)
+        with torch.autocast(device, torch.bfloat16):
+            return loss_of(img.to(device), noise.to(device))
 
     @torch.no_grad()
     def measure():
@@ -87,7 +88,7 @@ def train_vae(folder: Path, recipe: Recipe = VAE_RECIPE, world: World = FIRST, *
 
     run.fit(loss_at, measure=measure, **fit)
     run.use_average()
-    return with_statistics(vae, world)
+    return with_statistics(vae.cpu(), world)
 
 
 @torch.no_grad()
@@ -218,8 +219,9 @@ class Latents:
                     for j in range(0, CHUNK, few)
                     for latents in encode_posters(self.vae, self.lesson, numbers[j : j + few])
                 ]
+                kept = {f"{j}": z.bfloat16().contiguous() for j, z in enumerate(encoded)}
                 with whole_file(file) as partial:
-                    save_file({f"{j}": z.bfloat16() for j, z in enumerate(encoded)}, partial)
+                    save_file(kept, partial)
             self.chunks[i] = load_file(file)
         return self.chunks[i]
 
@@ -228,7 +230,8 @@ class Latents:
 def encode_posters(vae: VAE, lesson: Lesson, numbers) -> torch.Tensor:
     """Numbers of N posters of one size -> (N, 16, h, w) normalised latents"""
     drawn = [draw(lesson.scene(number), lesson.first + number) for number in numbers]
-    return vae.normalize(vae.encode(as_input(drawn))[0])
+    img = as_input(drawn).to(next(vae.parameters()).device)
+    return vae.normalize(vae.encode(img)[0]).cpu()
 
 
 def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPTION_DROPOUT):
@@ -252,6 +255,7 @@ def train_painter(
     start: Painter | None = None,
     compiled: bool = False,
     configs=None,
+    device: str = "cpu",
     **fit,
 ) -> Painter:
     """Train text tower and MMDiT by flow matching; returns them with the averaged weights.
@@ -265,8 +269,8 @@ def train_painter(
     # latents of one VAE mean nothing to a painter of another's; nor is a lesson taken up again
     # after another beginning
     origin = " ".join([digest(vae), repr(lesson)] + ([digest(start)] if start else []))
-    run = Run(painter, recipe, folder, painter.matrices(), origin=origin)
-    latents = Latents(vae, lesson, folder / f"latents-{digest(vae)}")
+    run = Run(painter.to(device), recipe, folder, painter.matrices(), origin=origin)
+    latents = Latents(vae.to(device), lesson, folder / f"latents-{digest(vae)}")
     keep = tokenizer.prefix_length
 
     def loss_of(ids, mask, data, noise, sigma):
@@ -277,9 +281,10 @@ def train_painter(
 
     def loss_at(step):
         drawn = batch(lesson, latents, tokenizer, step)  # outside: latents are made in float32
-        with torch.autocast("cpu", torch.bfloat16):
-            return fast(*drawn)
+        with torch.autocast(device, torch.bfloat16):
+            return fast(*(part.to(device) for part in drawn))
 
     run.fit(loss_at, **fit)
     run.use_average()
-    return painter
+    vae.cpu()
+    return painter.cpu()
