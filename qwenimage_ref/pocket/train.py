@@ -277,6 +277,8 @@ def train_painter(
         txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
         return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
 
+    if compiled:  # careful: each size and length is compiled alone; after eight torch gives up
+        torch._dynamo.config.recompile_limit = 64
     fast = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 
     def loss_at(step):
