@@ -43,6 +43,8 @@ def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=20, help="default 20")
     parser.add_argument("--cfg", type=float, default=4.0, help="guidance; default 4")
     parser.add_argument("--record", type=Path, metavar="FILE", help="also write a JSON file")
+    help = "whose captions: 1, the default, or 2, with its sizes, counts, Chinese characters"
+    parser.add_argument("--edition", type=int, choices=(1, 2), default=1, help=help)
     parser.set_defaults(run=_eval)
 
 
@@ -56,35 +58,15 @@ def _say(line: str) -> None:
 
 
 def _train_pocket(options) -> None:
-    from ..pocket import editions, train
+    from ..pocket import editions
     from ..pocket.assemble import write_pocket, write_record
 
-    if options.control and options.edition == 1:
-        raise ValueError("--control is for --edition 2: the first has no curriculum to leave out")
-    if options.device == "cuda" and not train.torch.cuda.is_available():
-        raise ValueError("--device cuda: torch finds no CUDA device on this machine")
-    for steps in (options.vae_steps, options.steps):
-        if steps is not None and steps < 1:
-            raise ValueError(f"{steps} steps: at least 1 is needed")
-    if options.to.exists() and not (options.to / "model_index.json").is_file():
-        raise ValueError(f"{options.to} is there and is no model; choose another with --to")
+    _demand_training(options)
     for folder in (options.runs, options.to.parent):  # hours before anything is written there
         folder.mkdir(parents=True, exist_ok=True)
     edition = editions.first() if options.edition == 1 else editions.second(options.control)
     tokenizer = edition.tokenizer()
-    _say("VAE: pictures to latents and back")
-    recipe = _shorter(edition.vae, options.vae_steps)
-    device, painter = options.device, None
-    vae = train.train_vae(options.runs / "vae", recipe, edition.world, device)
-    recipes = {"vae": recipe}
-    for name, lesson in edition.lessons.items():
-        lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
-        _say(f"text tower and MMDiT, together: the lesson {name!r}")
-        run, fast = options.runs / name, options.compile
-        painter = train.train_painter(
-            vae, tokenizer, run, lesson, painter, fast, edition.configs, device
-        )
-        recipes[name] = lesson.recipe
+    vae, painter, recipes = _train_networks(options, edition, tokenizer)
     partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole
     shutil.rmtree(partial, ignore_errors=True)
     write_pocket(partial, vae, tokenizer, painter)
@@ -94,6 +76,45 @@ def _train_pocket(options) -> None:
     shutil.rmtree(options.to, ignore_errors=True)
     partial.rename(options.to)
     print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
+
+
+def _demand_training(options) -> None:
+    import torch
+
+    if options.control and options.edition == 1:
+        raise ValueError("--control is for --edition 2: the first has no curriculum to leave out")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no CUDA device on this machine")
+    for steps in (options.vae_steps, options.steps):
+        if steps is not None and steps < 1:
+            raise ValueError(f"{steps} steps: at least 1 is needed")
+    if options.to.exists() and not (options.to / "model_index.json").is_file():
+        raise ValueError(f"{options.to} is there and is no model; choose another with --to")
+
+
+def _train_networks(options, edition, tokenizer):
+    """-> the VAE, the painter after the last lesson, and the recipe of every run by its name"""
+    from ..pocket import train
+
+    _say("VAE: pictures to latents and back")
+    recipe = _shorter(edition.vae, options.vae_steps)
+    vae = train.train_vae(options.runs / "vae", recipe, edition.world, options.device)
+    recipes, painter = {"vae": recipe}, None
+    for name, lesson in edition.lessons.items():
+        lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
+        _say(f"text tower and MMDiT, together: the lesson {name!r}")
+        painter = train.train_painter(
+            vae,
+            tokenizer,
+            options.runs / name,
+            lesson,
+            painter,
+            options.compile,
+            edition.configs,
+            options.device,
+        )
+        recipes[name] = lesson.recipe
+    return vae, painter, recipes
 
 
 def _shorter(recipe, steps: int | None):
@@ -107,12 +128,13 @@ def _eval(options) -> None:
     if options.record and (options.record.is_dir() or not options.record.parent.is_dir()):
         raise ValueError(f"--record {options.record}: name a file in a folder that exists")
 
-    from ..evaluate.score import evaluate, table
+    from ..evaluate import score, second_edition
     from ..pipeline import QwenImage
     from ..provenance import write_record
 
+    evaluate = score.evaluate if options.edition == 1 else second_edition.evaluate
     pipe = QwenImage.from_pretrained(options.weights)
     result = evaluate(pipe, options.captions, options.steps, options.cfg)
-    print(table(result))
+    print(score.table(result))
     if options.record:
         write_record(result, options.record)

@@ -62,16 +62,17 @@ def by_length(pipe, trial_list: list[Trial]) -> list[int]:
 def paint(
     pipe, trial_list: list[Trial], steps: int = 20, cfg: float = 4.0, quiet: bool = False
 ) -> list:
-    """Trials -> their pictures in the same order, painted in batches of similar length."""
-    order = by_length(pipe, trial_list)
+    """Trials -> their pictures in the same order, in batches of one size and similar length."""
     painted = [None] * len(trial_list)
     with tqdm(total=len(trial_list), unit="picture", disable=quiet) as bar:
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
+        for batch in _batches(by_length(pipe, trial_list), trial_list):
+            width, height = trial_list[batch[0]].scene.size
             pictures = pipe(
                 [trial_list[i].prompt for i in batch],
                 negative_prompt=" ",
                 true_cfg_scale=cfg,
+                height=height,
+                width=width,
                 num_inference_steps=steps,
                 seed=[trial_list[i].seed for i in batch],
             )
@@ -79,6 +80,18 @@ def paint(
                 painted[i] = picture
             bar.update(len(batch))
     return painted
+
+
+def _batches(order: list[int], trial_list: list[Trial]) -> list[list[int]]:
+    """Indices of trials -> the same in their order, size by size, at most BATCH at a time"""
+    groups = {}
+    for i in order:
+        groups.setdefault(trial_list[i].scene.size, []).append(i)
+    return [
+        group[start : start + BATCH]
+        for group in groups.values()
+        for start in range(0, len(group), BATCH)
+    ]
 
 
 def read_back(trial_list: list[Trial], pictures) -> list[dict]:
@@ -138,10 +151,10 @@ QUESTIONS = {
 }
 
 
-def answers(trial_list: list[Trial], scores: list[dict]) -> dict:
+def answers(trial_list: list[Trial], scores: list[dict], questions=QUESTIONS) -> dict:
     """-> {question: {"right", "of", "share", "low", "high"}}, 95 % intervals"""
     rows = {}
-    for name, question in QUESTIONS.items():
+    for name, question in questions.items():
         counted = [result for trial, result in zip(trial_list, scores) if question.of(trial)]
         right = sum(all(result[key] for key in question.right) for result in counted)
         rows[name] = interval(right, len(counted))

@@ -1,0 +1,186 @@
+"""The score of the second edition: per size, count, language, length, frequency and background.
+
+    python -m qwenimage_ref.evaluate.second_edition --curriculum FOLDER --control FOLDER
+
+compares the painter of the curriculum with the control's, which had the same compute: both curves
+and both scores go to data/measurements/curriculum.json.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+from ..pictures import to_input
+from ..pipeline import QwenImage
+from ..pocket.assemble import RECORD as TRAINING
+from ..pocket.curriculum import CONTROL, PHASES, trained_scenes
+from ..posters.captions import caption
+from ..posters.draw import draw
+from ..posters.scene import BACKGROUNDS, COUNTS, SEVERAL, SIZES, SQUARE, Mixture, sample
+from ..posters.strokes import level_of
+from ..posters.writing import is_chinese
+from ..provenance import write_record
+from ..repository import MEASUREMENTS
+from .intervals import mean_interval, paired
+from .psnr_ssim import psnr, reconstruct, ssim
+from .score import COPIED, QUESTIONS, Question, Trial, answers, languages, paint, read_back
+
+RECORD = MEASUREMENTS / "curriculum.json"
+LANGUAGES = ("en", "en", "zh")  # a third Chinese, as in training
+FREQUENCIES = ("common", "ten times rarer", "a hundred times rarer")
+
+
+def trials(count: int) -> list[Trial]:
+    """Captions of scenes that no training poster shows in any size, two thirds with a word.
+
+    Sizes take turns. The characters of a Chinese word are of one level, and levels take turns, so
+    that frequency can be told from everything else.
+    """
+    trained = trained_scenes((*PHASES.values(), *CONTROL.values()))
+    trial_list = []
+    for i, size in zip(range(count), itertools.cycle(SIZES)):
+        level = tuple(float(k == i % 3) for k in range(3))
+        mixture = Mixture(words=2 / 3, backgrounds=tuple(BACKGROUNDS), levels=level)
+        tries = (sample(f"trial {i} {j}", mixture, None, size) for j in itertools.count())
+        scene = next(s for s in tries if dataclasses.replace(s, size=SQUARE) not in trained)
+        language = random.Random(f"trial {i}").choice(LANGUAGES)
+        trial_list.append(Trial(scene, language, caption(scene, language, edition=2), i))
+    return trial_list
+
+
+# --- the questions
+
+
+def _latin(trial: Trial, length: int | None = None) -> bool:
+    word = trial.scene.word
+    return bool(word) and not is_chinese(word) and length in (None, len(word))
+
+
+def _chinese(trial: Trial, level: int | None = None) -> bool:
+    word = trial.scene.word
+    return is_chinese(word) and level in (None, level_of(word[0]))
+
+
+def _counts(trial: Trial, count: int | None = None) -> bool:
+    return trial.scene.layout == SEVERAL and count in (None, len(trial.scene.shapes))
+
+
+def _questions() -> dict[str, Question]:
+    """The rows of the table; the first dozen have a goal."""
+    rows = {"whole scene": Question(("scene",))}
+    rows["Latin word"] = Question(("word",), _latin)
+    for n in (1, 2, 3, 4):
+        rows[f"  {n} letters"] = Question(("word",), lambda t, n=n: _latin(t, n))
+    rows["Chinese word"] = Question(("word",), _chinese)
+    for n, name in enumerate(FREQUENCIES):
+        rows[f"  {name}"] = Question(("word",), lambda t, n=n: _chinese(t, n))
+    rows["counts"] = Question(("scene",), _counts)
+    for n in COUNTS:
+        rows[f"  {n} equal shapes"] = Question(("scene",), lambda t, n=n: _counts(t, n))
+    for size in SIZES:
+        name = f"{size[0]}x{size[1]}"
+        rows[f"scene, {name}"] = Question(("scene",), lambda t, s=size: t.scene.size == s)
+        rows[f"word, {name}"] = Question(
+            ("word",), lambda t, s=size: t.scene.size == s and t.scene.word != ""
+        )
+    for paper in BACKGROUNDS:
+        name = f"scene and word, {paper}"
+        rows[name] = Question(("scene", "word"), lambda t, p=paper: t.scene.background == p)
+    for name in ("scene, combinations never trained", "scene, English", "scene, Chinese"):
+        rows[name] = QUESTIONS[name]
+    return rows | GENEVAL
+
+
+GENEVAL = {  # its six categories, each asked as it asks them, of the exact reader
+    "one object": Question(("count", "shapes"), lambda t: len(t.scene.shapes) == 1),
+    "two objects": Question(
+        ("count", "shapes"), lambda t: len(t.scene.shapes) == 2 and not _counts(t)
+    ),
+    "counting": Question(("count", "shapes"), _counts),
+    "colours": Question(("count", "colours"), lambda t: len(t.scene.shapes) == 1),
+    "position": Question(
+        ("shapes", "layout"), lambda t: len(t.scene.shapes) == 2 and not _counts(t)
+    ),
+    "colour attribution": Question(
+        ("shapes", "colours"), lambda t: len(t.scene.shapes) == 2 and not _counts(t)
+    ),
+}
+
+
+# --- the measurement
+
+
+def fidelity(vae, count: int = COPIED) -> dict:
+    """PSNR and SSIM of the VAE on square posters, by the kind of their words"""
+    kinds = {
+        "four-letter words": Mixture(words=1.0, chinese=0.0, lengths=(4,)),
+        "three Chinese characters": Mixture(words=1.0, chinese=1.0, characters=(3,)),
+        "no word": Mixture(words=0.0),
+    }
+    rows = {}
+    for kind, mixture in kinds.items():
+        scenes = [sample(f"copied {i}", mixture, None, SQUARE) for i in range(count)]
+        img = to_input([draw(scene, i) for i, scene in enumerate(scenes)]) / 2 + 0.5
+        again = reconstruct(vae, img)
+        rows[kind] = {
+            "psnr": mean_interval(psnr(again, img).tolist()),
+            "ssim": mean_interval(ssim(again, img).tolist()),
+        }
+    return rows
+
+
+def evaluate(
+    pipe, count: int = 1000, steps: int = 20, cfg: float = 4.0, quiet: bool = False
+) -> dict:
+    """-> as score.evaluate has it, with this edition's questions, for the same table"""
+    trial_list, start = trials(count), time.monotonic()
+    scores = read_back(trial_list, paint(pipe, trial_list, steps, cfg, quiet))
+    seconds = (time.monotonic() - start) / count
+    return {
+        "captions": count,
+        "steps": steps,
+        "cfg": cfg,
+        "seconds_per_picture": round(seconds, 2),
+        "rows": answers(trial_list, scores, _questions()),
+        "wrong": [i for i, s in enumerate(scores) if not (s["scene"] and s["word"])],
+        "paired": languages(pipe, trial_list, scores, steps, cfg, quiet),
+        "vae": fidelity(pipe.vae, max(2, min(count, COPIED))),
+    }
+
+
+def compare(folders: dict[str, Path], count: int, quiet: bool = False) -> dict:
+    """-> curves and score of both painters, and the difference of the captions they get right"""
+    result, right = {}, []
+    for name, folder in folders.items():
+        training = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+        logs = {run: lines for run, lines in training["logs"].items() if run != "vae"}
+        curves = {run: [[x["step"], x["loss"]] for x in lines] for run, lines in logs.items()}
+        score = evaluate(QwenImage.from_pretrained(folder), count, quiet=quiet)
+        result[name] = {"curves": curves, "score": score}
+        right.append([i not in set(score["wrong"]) for i in range(count)])
+    return result | {"curriculum less control": paired(*right)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.second_edition")
+    for name in ("curriculum", "control"):
+        help = f"folder that `qwenimage train pocket --edition 2` wrote: the {name}'s"
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FOLDER", help=help)
+    parser.add_argument("--captions", type=int, default=1000, help="default 1,000")
+    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON file")
+    options = parser.parse_args(arguments)
+    folders = {"curriculum": options.curriculum, "control": options.control}
+    result = compare(folders, options.captions)
+    write_record(result, options.to)
+    row = result["curriculum less control"]
+    print(f"curriculum less control: {100 * row['difference']:+.1f} points of {row['of']} captions")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
