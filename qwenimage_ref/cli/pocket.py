@@ -11,8 +11,9 @@ from ..repository import POCKET
 
 POCKET_TIME = (
     "Trains tokenizer, VAE and, in two lessons, text encoder and MMDiT. On one core of a laptop: "
-    "VAE 17 minutes, first lesson 54, second 70, the lessons with --compile. Stop it at any "
-    "moment, even by kill -9; the same command continues."
+    "VAE 17 minutes, first lesson 54, second 70, the lessons with --compile; the second edition, "
+    "with three phases, about twice as long. Stop it at any moment, even by kill -9; the same "
+    "command continues."
 )
 
 
@@ -32,7 +33,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     help = "edition 2 without its curriculum, at equal compute, for comparison"
     parser.add_argument("--control", action="store_true", help=help)
     parser.add_argument("--compile", action="store_true", help="faster; needs a C++ compiler")
-    help = "cpu, the default, or cuda; a run may go on on either"
+    help = "cpu, the default, or cuda; a run may be continued on the other"
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=help)
     parser.set_defaults(run=_train_pocket)
 

@@ -67,7 +67,7 @@ def _shapes(scene: Scene, language: str, rng: random.Random | None, edition: int
             wordings += _MORE_PLACES[language].get(scene.layout, ())
     else:
         wordings = (_CHINESE_RELATION if chinese else _ENGLISH_RELATION)[scene.layout]
-        if rng and rng.random() < 0.3:  # the same scene told from the second shape
+        if rng and rng.random() < 0.3:  # the same scene from the second shape's side
             wordings = (_CHINESE_REVERSED if chinese else _ENGLISH_REVERSED)[scene.layout]
             names.reverse()
     return (rng.choice(wordings) if rng else wordings[0]).format(*names)
