@@ -247,6 +247,20 @@ def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPT
     return *encode_captions(tokenizer, prompts), data, noise, sigma
 
 
+def _loss_of(painter: Painter, prefix: int, compiled: bool):
+    """What `batch` draws -> () the loss; the first `prefix` text states are dropped"""
+
+    def loss_of(ids, mask, data, noise, sigma):
+        txt = painter.text_encoder(ids)[:, prefix:]  # causal: padding on the right changes nothing
+        return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, prefix:])
+
+    if not compiled:
+        return loss_of
+    # careful: every size and length is compiled alone, and after eight torch gives up
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(loss_of, dynamic=False)
+
+
 def train_painter(
     vae: VAE,
     tokenizer: Tokenizer,
@@ -268,23 +282,16 @@ def train_painter(
     painter = Painter(recipe.seed, configs) if start is None else start
     # latents of one VAE mean nothing to a painter of another's; nor is a lesson taken up again
     # after another beginning
-    origin = " ".join([digest(vae), repr(lesson)] + ([digest(start)] if start else []))
+    own_vae = digest(vae)
+    origin = " ".join([own_vae, repr(lesson)] + ([digest(start)] if start else []))
     run = Run(painter.to(device), recipe, folder, painter.matrices(), origin=origin)
-    latents = Latents(vae.to(device), lesson, folder / f"latents-{digest(vae)}")
-    keep = tokenizer.prefix_length
-
-    def loss_of(ids, mask, data, noise, sigma):
-        txt = painter.text_encoder(ids)[:, keep:]  # causal: padding on the right changes nothing
-        return flow_step(painter.transformer, data, noise, sigma, txt, mask[:, keep:])
-
-    if compiled:  # careful: each size and length is compiled alone; after eight torch gives up
-        torch._dynamo.config.recompile_limit = 64
-    fast = torch.compile(loss_of, dynamic=False) if compiled else loss_of
+    latents = Latents(vae.to(device), lesson, folder / f"latents-{own_vae}")
+    loss_of = _loss_of(painter, tokenizer.prefix_length, compiled)
 
     def loss_at(step):
         drawn = batch(lesson, latents, tokenizer, step)  # outside: latents are made in float32
         with torch.autocast(device, torch.bfloat16):
-            return fast(*(part.to(device) for part in drawn))
+            return loss_of(*(part.to(device) for part in drawn))
 
     run.fit(loss_at, **fit)
     run.use_average()
