@@ -76,7 +76,8 @@ def _train_pocket(options) -> None:
     write_record(partial, runs, edition.lessons)
     shutil.rmtree(options.to, ignore_errors=True)
     partial.rename(options.to)
-    print(f"{options.to}: written; `qwenimage eval --weights {options.to}` says how good it is")
+    judge = f"qwenimage eval --weights {options.to} --edition {options.edition}"
+    print(f"{options.to}: written; `{judge}` says how good it is")
 
 
 def _demand_training(options) -> None:
@@ -103,7 +104,7 @@ def _train_networks(options, edition, tokenizer):
     recipes, painter = {"vae": recipe}, None
     for name, lesson in edition.lessons.items():
         lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
-        _say(f"text tower and MMDiT, together: the lesson {name!r}")
+        _say(f"text encoder and MMDiT, together: the lesson {name!r}")
         painter = train.train_painter(
             vae,
             tokenizer,
