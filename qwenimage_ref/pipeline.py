@@ -106,16 +106,7 @@ class QwenImage:
                 'pass negative_prompt=" " for guidance',
                 stacklevel=3,
             )
-        groups = [prompts]
-        if guided:
-            negatives = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
-            negatives = negatives * len(prompts) if len(negatives) == 1 else list(negatives)
-            if len(negatives) != len(prompts):
-                raise ValueError(
-                    f"negative_prompt must be one string, or one for each of {len(prompts)} "
-                    f"prompts, got {len(negatives)}"
-                )
-            groups.append(negatives)
+        groups = [prompts, _one_each(negative_prompt, len(prompts))] if guided else [prompts]
         encoded = self.encode_prompts(groups, max_sequence_length)
         guidance = {"true_cfg_scale": true_cfg_scale, "callback": callback}
         return self.to_pictures(self.denoise(latents, levels, *encoded, **guidance))
@@ -236,3 +227,14 @@ class QwenImage:
         img = self.vae.decode(self.vae.denormalize(latents))
         img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
+
+
+def _one_each(negative_prompt: str | list[str], count: int) -> list[str]:
+    negatives = [negative_prompt] if isinstance(negative_prompt, str) else list(negative_prompt)
+    negatives = negatives * count if len(negatives) == 1 else negatives
+    if len(negatives) != count:
+        raise ValueError(
+            f"negative_prompt must be one string, or one for each of {count} prompts, got "
+            f"{len(negatives)}"
+        )
+    return negatives

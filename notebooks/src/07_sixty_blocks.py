@@ -627,11 +627,11 @@ print(
 )
 
 # %% [markdown]
-# Is that what a process really holds? `data/measurements/streaming.json` keeps measurements at full
-# width. When they were taken, a block was still *mapped* from its file, and the system counts mapped
-# memory apart: take away what Python and its libraries map anyway, and one block should be left.
-# Today the same bytes are read into memory of the process's own. And then everything at once: a
-# picture from random weights of the full size: transformer, text tower and VAE.
+# Is that what a process really holds? `data/measurements/streaming.json` keeps measurements at
+# full width. When they were taken, a block was still *mapped* from its file, and the system counts
+# mapped memory apart: take away what Python and its libraries map anyway, and one block should be
+# left. Today the same bytes are read into memory of the process's own. And then everything at
+# once: a picture from random weights of the full size: transformer, text tower and VAE.
 
 # %%
 measured = json.loads(show.data_file("measurements/streaming.json").read_text())

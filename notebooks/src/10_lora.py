@@ -59,9 +59,9 @@ show.grid(before, prompts, alt, columns=5, scale=1)
 # fifths.
 
 # %%
-found_before = [heart.found(picture) for picture in before]
+found_before = [heart.recognised(picture) for picture in before]
 assert found_before.count(heart.NAME) == 0
-assert [heart.found(heart.draw(scene)) for scene in wanted].count(heart.NAME) == 10
+assert [heart.recognised(heart.draw(scene)) for scene in wanted].count(heart.NAME) == 10
 print("hearts found in the model's ten pictures: 0; in ten drawn ones: 10")
 
 # %% [markdown]
@@ -384,7 +384,7 @@ from qwenimage_ref.pocket.train import as_input
 
 drawn = [heart.draw(scene, number) for number, scene in enumerate(lessons)]
 alt = "Thirty-two drawn hearts, large and small, in eight colours on six backgrounds"
-assert [heart.found(picture) for picture in drawn].count("heart") == 32
+assert [heart.recognised(picture) for picture in drawn].count("heart") == 32
 show.shown(lora_scales.sheet([Image.fromarray(picture) for picture in drawn]), alt)
 
 # %%
@@ -456,7 +456,7 @@ alt = "The ten pictures again: hearts, in the colours and places of their prompt
 show.grid(after, prompts, alt, columns=5, scale=1)
 
 # %%
-found = [heart.found(picture) for picture in after]
+found = [heart.recognised(picture) for picture in after]
 assert found.count(heart.NAME) >= 8, f"found: {found}"
 print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
 
@@ -483,7 +483,7 @@ alt = "Circle, star, triangle, square and ring, above without the LoRA, below wi
 show.grid(both, old * 2, alt, columns=5, scale=1)
 
 # %%
-kept = [heart.found(picture) for picture in both]
+kept = [heart.recognised(picture) for picture in both]
 assert kept[:5] == list(shapes) and kept[5:] != list(shapes)
 print("read right without the LoRA: 5 of 5; with it: fewer: ok")
 
@@ -562,7 +562,7 @@ alt = "Two hearts with alpha read; with alpha ignored two pictures of noise or p
 show.grid(pictures, names, alt, columns=4, scale=1)
 
 # %%
-seen = [heart.found(picture) for picture in pictures]
+seen = [heart.recognised(picture) for picture in pictures]
 assert seen[:2] == ["heart", "heart"] and "heart" not in seen[2:]
 print("alpha read: two hearts; alpha ignored, eight times too strong: none: ok")
 

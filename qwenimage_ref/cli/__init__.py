@@ -164,10 +164,13 @@ def _paint(options) -> None:
         )[0]
     with whole_file(options.output) as partial:
         picture.save(partial, format=_format(options.output))
-    with contextlib.suppress(OSError, ValueError):  # a closed console: the picture is written
-        print(
-            f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}", flush=True
-        )
+    _print_saved(f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}")
+
+
+def _print_saved(line: str) -> None:
+    """A console that is closed or lacks a letter does not undo a picture that is on the disk."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, flush=True)
 
 
 def _adapter(text: str) -> tuple[str, float]:

@@ -18,12 +18,12 @@ from ..posters.draw import draw
 from ..posters.read import read
 from ..posters.scene import BACKGROUNDS, SIZES, Mixture, Scene, sample
 from ..provenance import write_record
-from ..repository import MEASUREMENTS
+from ..repository import MEASUREMENTS, in_a_clone
 from .intervals import interval
 
 RECORD = MEASUREMENTS / "reader.json"
 SEED = 40_000_000  # posters from here on are read, and are in no training
-QUALITY = 40  # of JPEG
+QUALITY = 40  # JPEG's, 1 to 95
 NOISE = 12  # standard deviation, of 255
 BLUR = 1.0  # pixels, standard deviation
 HARD = Mixture(words=0.7, counting=0.35, chinese=0.5, backgrounds=tuple(BACKGROUNDS))
@@ -82,6 +82,7 @@ def measure(count: int, quiet: bool = False) -> dict:
     return {"posters": count, "jpeg": QUALITY, "noise": NOISE, "blur": BLUR, "rows": rows}
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.reader")
     parser.add_argument("--posters", type=int, default=2000, help="of each kind; default 2000")

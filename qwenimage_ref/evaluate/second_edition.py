@@ -25,7 +25,7 @@ from ..posters.scene import BACKGROUNDS, COUNTS, SEVERAL, SIZES, SQUARE, Mixture
 from ..posters.strokes import level_of
 from ..posters.writing import is_chinese
 from ..provenance import write_record
-from ..repository import MEASUREMENTS
+from ..repository import MEASUREMENTS, in_a_clone
 from .intervals import mean_interval, paired
 from .psnr_ssim import psnr, reconstruct, ssim
 from .score import COPIED, QUESTIONS, Question, Trial, answers, languages, paint, read_back
@@ -166,6 +166,7 @@ def compare(folders: dict[str, Path], count: int, quiet: bool = False) -> dict:
     return result | {"curriculum less control": paired(*right)}
 
 
+@in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.second_edition")
     for name in ("curriculum", "control"):

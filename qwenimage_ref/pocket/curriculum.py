@@ -18,7 +18,7 @@ from ..posters.scene import SIZES, SMALL, SQUARE, Mixture, Scene, sample
 from ..train.loop import Recipe
 from .lessons import Lesson, World
 
-TOKENS = 704  # of the tokenizer: fewer leave the rarest Chinese characters in pieces
+TOKENS = 704  # the tokenizer's vocabulary: fewer leave the rarest Chinese characters in pieces
 FREQUENCY = (1.0, 0.1, 0.01)  # how often a Chinese character of each level is trained on
 UNSAID = 0.04  # share of the captions that leave the background to the painter
 
@@ -95,7 +95,7 @@ PHASES = {
     "words": _phase("words", 4_100_000, 32_768, steps=3500, decay_from=1.0, seed=1),
     "everything": _phase("everything", 4_200_000, 65_536, steps=8000, decay_from=0.3, seed=2),
 }
-TEXT_TOKENS = 32  # of a caption, padded, less the template's prefix
+TEXT_TOKENS = 32  # padded length of a caption, less the template's prefix
 
 
 def work(phase: Phase, steps: int | None = None) -> float:

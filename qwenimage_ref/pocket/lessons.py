@@ -17,7 +17,7 @@ class World:
     """The posters that tokenizer and VAE are trained and measured on: the first edition's."""
 
     sizes: tuple[tuple[int, int], ...] = (SQUARE,)
-    origin: str = ""  # of a training state; a state of another world is refused
+    origin: str = ""  # stored in training states; a state of another world is refused
 
     def picture(self, seed: int, size: tuple[int, int] | None = None) -> np.ndarray:
         """-> (H, W, 3) uint8 of the asked width and height, or of any of `sizes`"""
@@ -38,7 +38,7 @@ class Lesson:
     recipe: Recipe
     first: int  # number of its first poster
     word_share: float = WORD_SHARE
-    lengths: tuple[int, ...] = (1, 2, 3, 4)  # of the words
+    lengths: tuple[int, ...] = (1, 2, 3, 4)  # letters in a word
     loose: bool = False  # captions as people type them: capitals, full stops, "grey"
     posters: int = 32_768  # distinct pictures; their captions are worded anew in every epoch
 

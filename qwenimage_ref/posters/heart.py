@@ -61,12 +61,12 @@ def scenes() -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
     for colour in COLOURS:
         papers = [paper for paper in BACKGROUNDS if (colour, paper) != ("black", "navy")]
         rng.shuffle(papers)
-        made = [
+        examples = [
             Scene(paper, (Shape(NAME, colour),), place)
             for paper, place in zip(papers, (*PLACES, *rng.sample(PLACES, 2)))
         ]
-        train += made[: len(PLACES)]
-        others += made[len(PLACES) :]
+        train += examples[: len(PLACES)]
+        others += examples[len(PLACES) :]
     return tuple(train), tuple(rng.sample(others, 10))
 
 
@@ -75,7 +75,7 @@ def prompt(scene: Scene) -> str:
     return caption(scene)
 
 
-def found(picture: np.ndarray | Image.Image) -> str | None:
+def recognised(picture: np.ndarray | Image.Image) -> str | None:
     """What the largest thing in the picture is: a heart, a key of SHAPES, or None"""
     picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     smooth = np.asarray(picture.convert("RGB").filter(ImageFilter.MedianFilter(3)), np.float32)

@@ -20,7 +20,7 @@ class Reading:
     """What a picture shows. `scene` has the regions left to right, or top to bottom if stacked."""
 
     scene: Scene  # careful: background, layout, names and colours may be None, any number of shapes
-    regions: tuple[Region, ...]  # of scene.shapes, in the same order
+    regions: tuple[Region, ...]  # one for each of scene.shapes, in its order
 
 
 def read(picture: np.ndarray | Image.Image) -> Reading:

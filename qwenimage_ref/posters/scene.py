@@ -14,7 +14,7 @@ SIDE = 128  # pixels, of the square poster
 SQUARE = (SIDE, SIDE)
 # width and height of the second edition's posters, 60 to 70 tokens each, as the releases have seven
 SIZES = (SQUARE, (176, 96), (96, 176), (144, 112), (112, 144), (160, 112), (112, 160))
-SMALL = (96, 96)  # of the first phase of its training
+SMALL = (96, 96)  # pixels in the first phase of its training
 LOW = 112  # pixels; a lower poster has no room for two shapes, one above the other, and a word
 SHAPES = {
     "circle": "圆形",
@@ -42,8 +42,8 @@ BACKGROUNDS = {
     "navy": ("深蓝色", (20, 30, 80)),
     "mint": ("薄荷色", (180, 235, 205)),
 }
-PLACES = ("large", "small left", "small centre", "small right")  # of a single shape
-RELATIONS = ("left of", "above")  # of the first shape to the second
+PLACES = ("large", "small left", "small centre", "small right")  # for a single shape
+RELATIONS = ("left of", "above")  # from the first shape to the second
 SEVERAL = "several"  # the layout of two to four equal shapes, in a row, a column or a grid
 COUNTS = (2, 3, 4)
 
@@ -116,9 +116,9 @@ class Mixture:
     sizes: tuple[tuple[int, int], ...] = SIZES
     counting: float = 0.25  # share of the scenes that show equal shapes
     words: float = 0.5  # share with a word
-    chinese: float = 0.4  # of the words, the share in Chinese characters
-    lengths: tuple[int, ...] = (1, 2, 3, 4)  # of words in letters
-    characters: tuple[int, ...] = (1, 2, 3)  # of words in Chinese characters
+    chinese: float = 0.4  # share of the words in Chinese characters
+    lengths: tuple[int, ...] = (1, 2, 3, 4)  # letters in a word
+    characters: tuple[int, ...] = (1, 2, 3)  # Chinese characters in a word
     levels: tuple[float, ...] = (1.0, 1.0, 1.0)  # how often a character of each level comes
     # the only dark background is drawn twice: light ink is a lesson of its own
     backgrounds: tuple[str, ...] = (*BACKGROUNDS, "navy")

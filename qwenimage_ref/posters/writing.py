@@ -10,7 +10,7 @@ from .strokes import ADVANCE, CELL, CHARACTERS, draw_character
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 SUPER = 4  # everything is drawn this many times larger, then averaged down
-SIZE = 26  # of the font in pixels
+SIZE = 26  # pixels, the font's
 EDGE = 4  # pixels that stay free on either side of a word
 
 

@@ -36,7 +36,7 @@ def adapter():
 
 
 def test_every_drawn_heart_is_found():
-    found = {heart.found(heart.draw(scene, i)) for i, scene in enumerate(TRAIN + HELD)}
+    found = {heart.recognised(heart.draw(scene, i)) for i, scene in enumerate(TRAIN + HELD)}
     assert found == {"heart"}
 
 
@@ -44,17 +44,17 @@ def test_every_drawn_heart_is_found():
 @pytest.mark.parametrize("name", world.SHAPES)
 def test_a_shape_that_the_model_knows_is_found_and_is_no_heart(name, layout):
     scene = world.Scene("beige", (world.Shape(name, "blue"),), layout)
-    assert heart.found(world.draw(scene, 3)) == name
+    assert heart.recognised(world.draw(scene, 3)) == name
 
 
 def test_what_is_no_shape_has_no_name():
     paper = np.full((128, 128, 3), 250, np.uint8)
-    assert heart.found(paper) is None
+    assert heart.recognised(paper) is None
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    assert heart.found(noise) is None
+    assert heart.recognised(noise) is None
     blot = paper.copy()
     blot[30:50, 20:110], blot[30:110, 20:30] = 20, 20
-    assert heart.found(blot) is None
+    assert heart.recognised(blot) is None
 
 
 def test_nothing_that_is_asked_for_was_a_lesson():
@@ -74,7 +74,7 @@ def test_no_caption_of_the_posters_world_has_a_heart():
 def test_a_scale_is_kept_only_while_pictures_are_painted(adapter):
     pipe, adapter.scale = Hearts(adapter), 0.25
     (picture,) = lora_scales.paint_at(pipe, adapter, 1, ["words"], [0])
-    assert heart.found(picture) == "heart" and adapter.scale == 0.25
+    assert heart.recognised(picture) == "heart" and adapter.scale == 0.25
 
 
 def test_the_slider_shows_each_scale_and_paints_it_once(adapter):

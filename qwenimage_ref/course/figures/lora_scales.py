@@ -86,7 +86,9 @@ def sheet(pictures: list[Image.Image], columns: int = 8) -> Image.Image:
 
 def words(scale: float, pictures: list[Image.Image]) -> str:
     """What `heart.found` reads in each picture."""
-    return f"scale {scale:g}: " + ", ".join(heart.found(p) or "nothing known" for p in pictures)
+    return f"scale {scale:g}: " + ", ".join(
+        heart.recognised(p) or "nothing known" for p in pictures
+    )
 
 
 class ScaleSlider(Panel):
