@@ -161,18 +161,18 @@ print("the machine reads:", show.describe(read(mine)))
 from qwenimage_ref.course import sliders
 
 home = sliders.Setting("a red star above a green square on a beige background")
-sliders = sliders.Sliders(pipe, home)
-sliders
+panel = sliders.Sliders(pipe, home)
+panel
 
 # %% [markdown]
 # A program can move a slider, too, and see that the picture follows it and comes back.
 
 # %%
-at_home = sliders.picture.value
-sliders.seed.value = 1
-assert sliders.picture.value != at_home
-sliders.seed.value = 0
-assert sliders.picture.value == at_home
+at_home = panel.picture.value
+panel.seed.value = 1
+assert panel.picture.value != at_home
+panel.seed.value = 0
+assert panel.picture.value == at_home
 print("another seed, another picture; the same seed, the same picture: ok")
 
 # %% [markdown]

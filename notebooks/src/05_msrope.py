@@ -492,7 +492,7 @@ from unittest import mock
 
 
 def paint_with(change):
-    def other_rotations(grids, text_length, device="cpu"):
+    def other_rotations(grids, text_length, *_):
         img, txt = change(*positions(grids, text_length))
         return rotations(img, pocket.axes_dims_rope), rotations(txt, pocket.axes_dims_rope)
 

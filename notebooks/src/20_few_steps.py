@@ -33,7 +33,8 @@ import torch
 
 from qwenimage_ref import QwenImage
 from qwenimage_ref.course import charts, show
-from qwenimage_ref.course.figures import few_steps, flow_on_a_plane
+from qwenimage_ref.course.figures import few_steps as figures
+from qwenimage_ref.course.figures import flow_on_a_plane
 from qwenimage_ref.evaluate import few_steps
 from qwenimage_ref.evaluate.few_steps import STUDENT, TEACHER, Sampling
 
@@ -66,13 +67,13 @@ print("seconds follow the runs; all the rest costs less than four of them: ok")
 # ## Why so many steps
 #
 # Back to the plane of chapter 08. A small network, `field`, learns the velocity that leads from
-# noise to a star. It is trained by the loop you wrote there; `few_steps.teach` runs it again.
+# noise to a star. It is trained by the loop you wrote there; `figures.teach` runs it again.
 
 # %%
 generator = torch.Generator().manual_seed(0)
 torch.manual_seed(0)
 field = flow_on_a_plane.Field()
-few_steps.teach(field, 1200, generator)
+figures.teach(field, 1200, generator)
 
 # %%
 teacher = flow_on_a_plane.ask(
@@ -80,7 +81,7 @@ teacher = flow_on_a_plane.ask(
 )  # (x, sigma) -> velocity, without gradient
 noise = flow_on_a_plane.noise(600, seed=1)
 fine = torch.stack(flow_on_a_plane.flow(teacher, noise, torch.linspace(1, 0, 51)))  # (51, 600, 2)
-bend = [few_steps.beside_the_chord(fine[:, i])[:, 1].max().item() for i in range(100)]
+bend = [figures.beside_the_chord(fine[:, i])[:, 1].max().item() for i in range(100)]
 sector = (torch.atan2(*noise[:100].T) * 5 / (2 * torch.pi)).floor() % 5
 chosen = []  # one point from each fifth of the plane, with a way more bent than most
 for fifth in range(5):
@@ -125,8 +126,8 @@ print("from 2 steps on, each doubling brings the end at least three times as nea
 # %%
 full = 'a purple star above a red square on a mint background with the text "STEP"'
 levels = torch.linspace(1, 0, 21)
-states, clean = few_steps.walk(pipe, [full, " "], levels)  # (21, 2, C, h, w), (20, 2, C, h, w)
-bent = {name: few_steps.beside_the_chord(states[:, i]) for i, name in enumerate(("full", "empty"))}
+states, clean = figures.walk(pipe, [full, " "], levels)  # (21, 2, C, h, w), (20, 2, C, h, w)
+bent = {name: figures.beside_the_chord(states[:, i]) for i, name in enumerate(("full", "empty"))}
 still = (clean - states[-1]).pow(2).mean(dim=(2, 3, 4))  # (20, 2)
 
 # %%
@@ -156,7 +157,7 @@ print("the empty prompt bends the way more and leaves the first estimate farther
 
 # %%
 prompts, counts = (full, " "), (1, 2, 4, 8, 50)
-rows = [[few_steps.paint(pipe, prompt, Sampling(steps)) for steps in counts] for prompt in prompts]
+rows = [[figures.paint(pipe, prompt, Sampling(steps)) for steps in counts] for prompt in prompts]
 show.grid(
     [picture for row in rows for picture in row],
     [f"{what}, {n} step{'s' * (n > 1)}" for what in ("full", "empty") for n in counts],
@@ -254,8 +255,8 @@ check.ex_20_loss(my_loss)
 lesson = flow_on_a_plane.noise(4096, seed=5)
 ends = flow_on_a_plane.flow(teacher, lesson, torch.linspace(1, 0, 51))[-1]
 four = flow_on_a_plane.shifted(4, 3)  # levels 1, 0.9, 0.75, 0.5, 0: more about them below
-student = few_steps.distil(field, my_loss, lesson, ends, four, 300, generator)
-shuffled = few_steps.distil(field, my_loss, lesson, ends.roll(1, 0), four, 100, generator)
+student = figures.distil(field, my_loss, lesson, ends, four, 300, generator)
+shuffled = figures.distil(field, my_loss, lesson, ends.roll(1, 0), four, 100, generator)
 
 # %%
 fields = {"untrained": field, "student": student, "shuffled pairs": shuffled}
@@ -584,7 +585,7 @@ for what in ("scene", "word"):
     }
 
 # %%
-few_steps.cost_and_quality(
+figures.cost_and_quality(
     panels,
     alt="Shares of right scenes and words over 1 to 100 runs: the unguided ways are high from 1 "
     "or 2 runs on, the guided one is low at 4 and 8 runs and high from 16 on",
@@ -634,7 +635,7 @@ mistakes = {
 }
 star, aim = made[3], targets[3]
 ruined = {
-    name: few_steps.paint_levels(pipe, star.prompt, levels, star.seed, **how)
+    name: figures.paint_levels(pipe, star.prompt, levels, star.seed, **how)
     for name, (levels, how) in mistakes.items()
 }
 
@@ -742,7 +743,7 @@ print("and the teacher's four posters above hold more than those of four plain s
 # Steps, and the LoRA on or off. Watch the corners of the square and the last letters.
 
 # %%
-slider = few_steps.StepSlider(pipe, full)
+slider = figures.StepSlider(pipe, full)
 slider
 
 # %%
@@ -758,8 +759,8 @@ print("without the LoRA another picture; with it again the same: ok")
 # as the record said.
 
 # %%
-states = [(steps, on) for on in (True, False) for steps in few_steps.STEPS]
-pictures = [few_steps.paint(pipe, full, Sampling(steps, lora=float(on))) for steps, on in states]
+states = [(steps, on) for on in (True, False) for steps in figures.STEPS]
+pictures = [figures.paint(pipe, full, Sampling(steps, lora=float(on))) for steps, on in states]
 names = [f"{n} step{'s' * (n > 1)}, {'LoRA' if on else 'no LoRA'}" for n, on in states]
 show.grid(pictures, names, alt=f"{full}, painted with: {'; '.join(names)}", scale=1)
 
@@ -834,7 +835,7 @@ print("25 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 #
 # * Train the plane's student with levels of one step only. How near can it come?
 # * Paint the empty prompt with the LoRA and four steps. It was trained on full captions alone.
-# * `few_steps.paint(pipe, full, Sampling(20, 4, lightning=False, lora=1))`: a student at its
+# * `figures.paint(pipe, full, Sampling(20, 4, lightning=False, lora=1))`: a student at its
 #   teacher's settings.
 # * In a terminal: `.venv/bin/qwenimage paint "a red ring on a white background" --lightning --lora
 #   data/lora/lightning_4_steps.safetensors`.

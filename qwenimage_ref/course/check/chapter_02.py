@@ -2,8 +2,8 @@
 
 import random
 
-from ...bpe import learn
 from ...bpe import merge as package_merge
+from ...bpe_training import learn
 from .common import exercise, need
 
 PROMPTS_02 = (  # twelve characters each
