@@ -231,8 +231,8 @@ ONLY_HERE = {MMDiT.forward: {"mask", "txt_positions"}}  # for regions, as DiffSy
 # %%
 rows = []
 for (here, there), names in ARGUMENTS.items():
-    ours = {*inspect.signature(here).parameters} - {"self"} - ONLY_HERE.get(here, set())
-    assert {*names} == ours, "one of ours is left out"
+    arguments = {*inspect.signature(here).parameters} - {"self"} - ONLY_HERE.get(here, set())
+    assert {*names} == arguments, "one of ours is left out"
     assert {*names.values()} <= {*inspect.signature(there).parameters}, "no such argument there"
     owners = [function.__qualname__ for function in (here, there)]
     rows += [[*owners, mine, yours] for mine, yours in names.items()]

@@ -184,7 +184,7 @@ def test_a_guided_step_stays_on_its_device_and_in_its_type():
 def test_a_tensor_that_was_left_on_the_cpu_is_noticed(monkeypatch):
     turns = MMDiT.rotations
     monkeypatch.setattr(
-        MMDiT, "rotations", lambda self, grids, length, device: turns(self, grids, length)
+        MMDiT, "rotations", lambda self, grids, length, *_: turns(self, grids, length)
     )
     with pytest.raises(AssertionError, match=r"aten.mul.*\['cpu', 'meta'\]"):
         far(MMDiT, SMALL)(zeros(1, 6, 20), zeros(1, 3, 40), zeros(1), [(1, 2, 3)])
