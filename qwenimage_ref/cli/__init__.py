@@ -1,20 +1,19 @@
 """The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
 
 import argparse
-import contextlib
 import io
-import math
 import os
 import sys
 import warnings
 from pathlib import Path
 
 from ..repository import ROOT
+from . import paint as paint_command
 from . import parity
 from . import pocket as posters_command
 from . import train_lora as train_command
+from .console import UsageError, say
 
-EXAMPLE = 'qwenimage paint "a red circle left of a blue star on a white background" -o out.png'
 FORGE = (
     "Names, shapes, types, shards and headers are the official ones, so whatever reads the real "
     "weights can be tried. All of it is 57.7 GB. With --blocks N: 3.9 GB (what is not a layer, the "
@@ -23,12 +22,6 @@ FORGE = (
     "command goes on to the same bytes. The tokenizer is the official one where this machine has "
     "it, else the pocket model's."
 )
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-LONGEST_LINE = 1_000  # characters of an error
-
-
-class UsageError(ValueError):
-    """Arguments that cannot be followed; the message says which can."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,27 +38,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: _say(f"note: {message}")
+            warnings.showwarning = lambda message, *_: say(f"note: {message}")
             return options.run(options) or 0
     # torch reports the end of memory as a RuntimeError
     except (ValueError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
-        _say(str(error) or "out of memory; use smaller sides")
+        say(str(error) or "out of memory; use smaller sides")
         return 2
     except KeyboardInterrupt:
-        _say("stopped")
+        say("stopped")
         return 130
 
 
-def _say(text: str) -> None:
-    line = " ".join(text.split())
-    line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
-    print(f"qwenimage: {line}", file=sys.stderr)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("qwenimage", description="Qwen-Image in readable PyTorch.", epilog=EXAMPLE)
+    parser = _Parser(
+        "qwenimage", description="Qwen-Image in readable PyTorch.", epilog=paint_command.EXAMPLE
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_paint(commands)
+    paint_command.add_arguments(commands.add_parser("paint", help="paint a picture from a prompt"))
     _add_files(commands)
     validate = commands.add_parser("validate", help="compare every stage with diffusers'")
     parity.add_arguments(validate)
@@ -84,31 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_paint(commands) -> None:
-    paint = commands.add_parser("paint", help="paint a picture from a prompt")
-    add = paint.add_argument
-    add("prompt", help="what to paint, in quotes")
-    add("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
-    posters_command.add_weights(paint)
-    for part in ("transformer", "vae", "text-encoder"):
-        about = "a single file in place of the folder's weights of this part"
-        add(f"--{part}", type=Path, metavar="FILE", help=about)
-    add("--negative", default=" ", metavar="TEXT", help='default " "')
-    add("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
-    add("--steps", type=int, help="default: what the weights recommend, else 50")
-    add("--size", metavar="WxH", help="default: what the weights recommend")
-    add("--seed", type=int, default=0, help="chooses the noise, 0 to 2**64 - 1; default 0")
-    about = "weights stay on disk, a block at a time; bf16"
-    add("--stream", action="store_true", help=about)
-    about = "an adapter of any dialect; may be given several times"
-    add("--lora", action="append", default=[], metavar="FILE[=SCALE]", help=about)
-    about = "leave out what a LoRA has for other networks, and list it"
-    add("--lora-partial", action="store_true", help=about)
-    about = "the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says"
-    add("--lightning", action="store_true", help=about)
-    paint.set_defaults(run=_paint)
-
-
 def _add_files(commands) -> None:
     info = commands.add_parser("info", help="what a folder of weights holds, or a single file")
     info.add_argument("folder", nargs="?", default=posters_command.POCKET, metavar="FOLDER")
@@ -124,104 +88,6 @@ def _add_files(commands) -> None:
     forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
     forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
     forge.set_defaults(run=_forge)
-
-
-def _paint(options) -> None:
-    # checks of all arguments come before the imports, which take a second
-    if not options.prompt.strip():
-        raise UsageError(f"the prompt must say what to paint, got an empty one; try {EXAMPLE}")
-    posters_command.demand_number(options.cfg)
-    width, height = _size(options.size) if options.size else (None, None)
-    _check_output(options.output)
-    adapters = [_adapter(text) for text in options.lora]
-
-    from tqdm import tqdm
-
-    from ..adapt import lora
-    from ..config import SchedulerConfig
-    from ..files import whole_file
-    from ..pipeline import QwenImage
-
-    files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
-    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
-    for file, scale in adapters:
-        _say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
-    steps, cfg = options.steps, options.cfg
-    if options.lightning:
-        pipe.scheduler, cfg = SchedulerConfig.lightning(), 1.0
-        steps = 4 if steps is None else steps
-    steps = pipe.recommended.get("num_inference_steps", 50) if steps is None else steps
-    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
-        picture = pipe(
-            options.prompt,
-            negative_prompt=options.negative,
-            true_cfg_scale=cfg,
-            height=height,
-            width=width,
-            num_inference_steps=steps,
-            seed=options.seed,
-            callback=lambda *_: bar.update(),
-        )[0]
-    with whole_file(options.output) as partial:
-        picture.save(partial, format=_format(options.output))
-    _print_saved(f"{options.output}: {picture.width}x{picture.height}, seed {options.seed}")
-
-
-def _print_saved(line: str) -> None:
-    """A console that is closed or lacks a letter does not undo a picture that is on the disk."""
-    with contextlib.suppress(OSError, ValueError):
-        print(line, flush=True)
-
-
-def _adapter(text: str) -> tuple[str, float]:
-    """FILE or FILE=SCALE -> file, scale; the name of a file may contain "=" itself."""
-    if Path(text).exists():
-        return text, 1.0
-    file, _, scale = text.rpartition("=")
-    try:
-        number = float(scale) if file else 1.0
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise UsageError(
-            f"--lora must be FILE or FILE=SCALE with a finite scale, for example my=0.8, got {text}"
-        )
-    if not Path(file or text).exists():
-        raise UsageError(f"--lora {file or text} does not exist")
-    return file or text, number
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, cross, height = text.lower().partition("x")
-    try:
-        return int(width), int(height)
-    except ValueError:
-        raise UsageError(f"--size must be WIDTHxHEIGHT, for example 128x128, got {text}") from None
-
-
-def _format(path: Path) -> str:
-    return {".jpg": "JPEG", ".jpeg": "JPEG"}.get(path.suffix.lower(), path.suffix[1:].upper())
-
-
-def _check_output(path: Path) -> None:
-    """Raises UsageError if a picture cannot be written there."""
-    from ..files import partial_file
-
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"-o must end in one of {', '.join(PICTURE_SUFFIXES)}, got {path}")
-    if os.path.isdir(path):
-        raise UsageError(f"-o must be a file, got the folder {path}; try {path / 'out.png'}")
-    if not os.path.isdir(path.parent):
-        raise UsageError(
-            f"-o must be in a folder that exists, got {path}; make {path.parent} first"
-        )
-    try:
-        with partial_file(path) as partial:  # tried, because permissions alone do not say it
-            partial.touch()
-    except OSError as error:
-        raise UsageError(
-            f"-o must be writable ({error.strerror}), choose another than {path}"
-        ) from None
 
 
 def _info(options) -> None:
@@ -261,7 +127,7 @@ def _forge(options) -> None:
     configs = first_blocks(options.blocks)
     tokenizer = locate.find("tokenizer")
     if tokenizer is None:
-        _say("note: the official tokenizer is not on this machine; it gets the pocket model's")
+        say("note: the official tokenizer is not on this machine; it gets the pocket model's")
     with tqdm(desc="forging", unit="B", unit_scale=True, delay=0.1) as bar:
 
         def show(done: int, total: int) -> None:

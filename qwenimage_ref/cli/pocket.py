@@ -4,10 +4,10 @@ import argparse
 import dataclasses
 import math
 import shutil
-import sys
 from pathlib import Path
 
 from ..repository import POCKET
+from .console import say
 
 POCKET_TIME = (
     "Trains tokenizer, VAE and, in two lessons, text encoder and MMDiT. On one core of a laptop: "
@@ -54,10 +54,6 @@ def demand_number(cfg: float) -> None:
         raise ValueError(f"--cfg {cfg} is not a number; 4 is usual, 1 is no guidance")
 
 
-def _say(line: str) -> None:
-    print(f"qwenimage: {line}", file=sys.stderr)
-
-
 def _train_pocket(options) -> None:
     from ..pocket import editions
     from ..pocket.assemble import write_pocket, write_record
@@ -98,13 +94,13 @@ def _train_networks(options, edition, tokenizer):
     """-> the VAE, the painter after the last lesson, and the recipe of every run by its name"""
     from ..pocket import train
 
-    _say("VAE: pictures to latents and back")
+    say("VAE: pictures to latents and back")
     recipe = _shorter(edition.vae, options.vae_steps)
     vae = train.train_vae(options.runs / "vae", recipe, edition.world, options.device)
     recipes, painter = {"vae": recipe}, None
     for name, lesson in edition.lessons.items():
         lesson = dataclasses.replace(lesson, recipe=_shorter(lesson.recipe, options.steps))
-        _say(f"text encoder and MMDiT, together: the lesson {name!r}")
+        say(f"text encoder and MMDiT, together: the lesson {name!r}")
         painter = train.train_painter(
             vae,
             tokenizer,

@@ -1,0 +1,16 @@
+"""What all commands share: one line on stderr, and the error of wrong arguments."""
+
+import sys
+
+LONGEST_LINE = 1_000  # characters of an error
+
+
+class UsageError(ValueError):
+    """Arguments that cannot be followed; the message says which can."""
+
+
+def say(text: str) -> None:
+    """Print a message on stderr as one line."""
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
+    print(f"qwenimage: {line}", file=sys.stderr)
