@@ -1,5 +1,10 @@
-"""What conditions a picture, in the one form in which the pipeline takes it."""
+"""What conditions a picture, in the one form in which the pipeline takes it.
 
+Below it is what the edit models do with condition pictures before any network runs: sizes, the text
+around a prompt, and where the tokens of text and pictures stand inside the text encoder.
+"""
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +12,10 @@ import torch
 from torch import Tensor
 
 from .mmdit import Call
+from .tokenizer import EDIT_PLUS, EDIT_PLUS_PICTURE, PICTURE, Tokenizer
+
+MULTIPLE = 32  # pixels: sides of condition pictures are multiples of it
+PAD = "<|image_pad|>"  # stands for one token of a picture
 
 
 @dataclass(frozen=True)
@@ -28,3 +37,72 @@ class Branch:
             img, self.txt, time, [grid, *self.grids],
             self.txt_mask, self.after_block, self.mask, self.txt_positions,
         )  # fmt: skip
+
+
+# -- condition pictures ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EditForm:
+    """How the edit models of one pipeline class of upstream are given their pictures."""
+
+    picture: str  # before the prompt, for each picture; {} is its number, from 1 on
+    most: int  # pictures
+    reading_side: int | None  # area of the vision tower's copy, as a square's side; None: the VAE's
+
+
+FORM_OF_CLASS = {
+    "QwenImageEditPipeline": EditForm(PICTURE, most=1, reading_side=None),
+    "QwenImageEditPlusPipeline": EditForm(EDIT_PLUS_PICTURE, most=3, reading_side=384),
+}
+
+
+def size_of_area(width: int, height: int, area: int) -> tuple[int, int]:
+    """The size (width, height) of about `area` pixels with the proportions of a picture
+
+    Sides are multiples of 32, so the proportions change a little.
+    """
+    ratio = width / height
+    # careful: the height follows from the width before rounding; halves are rounded to even
+    exact = math.sqrt(area * ratio)
+    return round(exact / MULTIPLE) * MULTIPLE, round(exact / ratio / MULTIPLE) * MULTIPLE
+
+
+def edit_ids(tokenizer: Tokenizer, form: EditForm, prompt: str, counts: list[int]) -> list[int]:
+    """A prompt with pictures of so many tokens each -> ids of the edit template around both
+
+    Unlike those of a text-to-image prompt they are never cut. Raises ValueError where the prompt
+    itself holds the token that stands for a picture.
+    """
+    if PAD in prompt:
+        raise ValueError(f"the prompt must not contain {PAD}, which stands for a picture")
+    slots = [form.picture.replace("{}", str(number)) for number in range(1, len(counts) + 1)]
+    pictures = [slot.replace(PAD, PAD * count) for slot, count in zip(slots, counts)]
+    return tokenizer.encode(EDIT_PLUS.replace("{}", "".join(pictures) + prompt))
+
+
+def edit_prefix(tokenizer: Tokenizer) -> int:
+    """Tokens before the slot of the edit template, whose states are dropped: officially 64."""
+    return len(tokenizer.encode(EDIT_PLUS.partition("{}")[0]))
+
+
+def places_in_text(ids: Tensor, grids: list[tuple[int, int]], pad_id: int) -> Tensor:
+    """Ids (T,), [(rows, cols), ...] in tokens -> time, row and column of each token, (3, 1, T)
+
+    Text counts on along all three axes. A picture stands still in time, its rows and columns count
+    from there, and the text goes on behind the longer of its sides. transformers from version 5 on
+    forgets this where it is not given the type of each token, as by the pipelines of diffusers.
+    """
+    places, start, pictures = [], 0, iter(grids)
+    is_pad = (ids == pad_id).tolist()
+    token = 0
+    while token < len(is_pad):
+        if is_pad[token]:
+            rows, cols = next(pictures)
+            axes = torch.arange(1), torch.arange(rows), torch.arange(cols)
+            places.append(start + torch.cartesian_prod(*axes))
+            start, token = start + max(rows, cols), token + rows * cols
+        else:
+            places.append(torch.full((1, 3), start))
+            start, token = start + 1, token + 1
+    return torch.cat(places).T.unsqueeze(1).to(ids.device)
