@@ -3,6 +3,7 @@
 The estimates count the tensors that are alive together at the worst moment, weights left out.
 """
 
+import math
 import os
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +14,7 @@ TOKEN = 16  # pixels along one side of an image token: 8 in a latent, 2 latents 
 # Upstream's rotation table ends at position 4096. Text takes up to 1,024 positions, from half of
 # the longer side on.
 LONGEST_SIDE = 2 * TOKEN * (4096 - 1024)
+LONGEST_PROMPT = 50_000  # characters; tokens beyond 1,024 are not read anyway
 
 
 def check_size(height: int, width: int) -> None:
@@ -45,6 +47,48 @@ def check_steps(steps: int, most: int, terminal: float) -> None:
             "num_inference_steps must be at least 2 for a schedule that is stretched to end at "
             f"{terminal}, got 1; use 2 or more"
         )
+
+
+def check_scale(true_cfg_scale: float) -> None:
+    if not math.isfinite(true_cfg_scale):
+        raise ValueError(
+            f"true_cfg_scale must be finite, got {true_cfg_scale}; 4 is usual, 1 is no guidance"
+        )
+
+
+def as_prompts(prompt: str | list[str]) -> list[str]:
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise ValueError("prompt must be a string or a list of at least one, got none")
+    return prompts
+
+
+def check_prompts(prompts: list[str], max_sequence_length: int) -> None:
+    """Raises ValueError for a prompt of which most would not be read."""
+    if not 1 <= max_sequence_length <= 1024:
+        raise ValueError(f"max_sequence_length must be 1 to 1024, got {max_sequence_length}")
+    for prompt in prompts:
+        if len(prompt) > LONGEST_PROMPT:
+            raise ValueError(
+                f"the prompt must have at most {LONGEST_PROMPT:,} characters, got "
+                f"{len(prompt):,}; shorten it, only {max_sequence_length} tokens are read"
+            )
+
+
+def check_seed(seed) -> int:
+    """The same seed. Raises ValueError for one that torch's generator would change or refuse."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed}")
+    return int(seed)
+
+
+def one_each(values, count: int, name: str, of: str = "prompts") -> list:
+    """One value for all of `count` prompts, or a list with one for each -> a list of `count`"""
+    values = list(values) if isinstance(values, (list, tuple)) else [values]
+    values = values * count if len(values) == 1 else values
+    if len(values) != count:
+        raise ValueError(f"{name} must be one, or one for each of {count} {of}, got {len(values)}")
+    return values
 
 
 def free_memory(device: torch.device) -> float:
@@ -97,3 +141,22 @@ def text_bytes(prompts: int, tokens: int, config, dtype: torch.dtype) -> int:
     inside = max(3 * config.intermediate_size, 6 * D)
     ids, mask = 16 * tokens, tokens * tokens
     return prompts * (tokens * (3 * D + 2 * K + inside) * dtype.itemsize + ids + mask)
+
+
+def check_pictures(count, height, width, strip: int, vae, mmdit, dtype, device) -> None:
+    """Raises ValueError for sides that no picture can have, or more than fits into memory.
+
+    vae, mmdit: their configs. strip: as in `decoder_bytes`.
+    """
+    check_size(height, width)
+    tokens = (height // TOKEN) * (width // TOKEN)
+    one = max(decoder_bytes(height, width, strip, vae, dtype), block_bytes(tokens, mmdit, dtype))
+    what = f"{count} of {width}x{height} pixels"
+    demand_memory(count * one, device, what, "use smaller sides")
+
+
+def check_text(prompts: int, tokens: int, config, dtype, device) -> None:
+    """Raises ValueError for prompts that do not fit into memory, `tokens` the longest has."""
+    needed = text_bytes(prompts, tokens, config, dtype)
+    what = f"{prompts} prompts of up to {tokens} tokens"
+    demand_memory(needed, device, what, "use fewer or shorter prompts")

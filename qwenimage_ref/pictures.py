@@ -15,6 +15,7 @@ from .repository import DATA
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # the only decoders that are ever started
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 MOST_PIXELS = 64_000_000  # full-frame cameras have up to 61 million; decoded 256 MB
+MOST_RATIO = 200  # longer to shorter side; Qwen2.5-VL reads none beyond it
 MOST_BYTES = 1_000_000_000  # largest file that is read
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
@@ -56,12 +57,29 @@ def open_picture(path: str | Path) -> Image.Image:
             raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes, checked here, and damaged metadata
-            return _as_rgb(_decode(content))
+            return as_rgb(_decode(content))
     except MemoryError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged bytes
         reason = shorten([" ".join(str(error).split()) or type(error).__name__])
         raise PictureError(path, reason) from None
+
+
+def input_picture(picture: Image.Image, name: str = "image") -> Image.Image:
+    """A picture that a caller passes in, as `as_rgb` reads it. Raises ValueError, one line."""
+    if not isinstance(picture, Image.Image):
+        kind = type(picture).__name__
+        raise ValueError(f"{name} must be a PIL picture, got {kind}; use open_picture or PIL")
+    width, height = picture.size
+    if not 0 < max(picture.size) <= MOST_RATIO * min(picture.size):
+        raise ValueError(
+            f"{name} must be at most {MOST_RATIO} times as long as it is wide, got "
+            f"{width}x{height}; crop it"
+        )
+    try:
+        return as_rgb(picture)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be used as a picture ({error})") from None
 
 
 def _decode(content: bytes) -> Image.Image:
@@ -99,7 +117,11 @@ def _without_text(png: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _as_rgb(opened: Image.Image) -> Image.Image:
+def as_rgb(opened: Image.Image) -> Image.Image:
+    """A picture of any mode -> the same in RGB, upright, in sRGB, on white, 8 bits a channel
+
+    Raises OSError for 32-bit numbers.
+    """
     turn = UPRIGHT.get(_orientation(opened))
     picture = _eight_bits(opened)
     if picture.has_transparency_data:

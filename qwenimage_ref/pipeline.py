@@ -1,23 +1,20 @@
 """The parts put together: a prompt becomes a picture."""
 
-import math
 import warnings
-from numbers import Integral
 
 import numpy as np
 import torch
 from PIL import Image
 
+from . import limits
 from .conditions import Branch
 from .config import SchedulerConfig
-from .limits import TOKEN, block_bytes, check_size, decoder_bytes, demand_memory, text_bytes
+from .limits import TOKEN, one_each
 from .mmdit import MMDiT
-from .sampler import euler_step, guide, model_time, pack, sigmas, unpack
+from .sampler import draw, euler_step, generators, guide, model_time, pack, sigmas, unpack
 from .text_encoder import TextEncoder
 from .tokenizer import MAX_PROMPT_TOKENS, Tokenizer
 from .vae import STRIP, VAE
-
-LONGEST_PROMPT = 50_000  # characters; tokens beyond 1,024 are not read anyway
 
 
 class QwenImage:
@@ -78,6 +75,12 @@ class QwenImage:
         seed: int | list[int] | None = None,
         max_sequence_length: int = 512,
         callback=None,
+        image: Image.Image | list[Image.Image] | None = None,
+        strength: float = 0.6,
+        mask_image: Image.Image | list[Image.Image] | None = None,
+        padding_mask_crop: int | None = None,
+        inpaint_blur_size: int | None = None,
+        inpaint_blur_sigma: float | None = None,
     ) -> list[Image.Image]:
         """Paint one picture for each prompt.
 
@@ -85,31 +88,32 @@ class QwenImage:
         nothing, as upstream. A seed, 0 to 2**64 - 1, draws the noise on the CPU; a list of seeds
         gives each picture its own. callback(step, sigma, latents, velocity) sees each step before
         it is taken, (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
+        image, one or one a prompt, is scaled to height x width; of the steps only the last ones
+        are taken, a share of `strength`. mask_image: only its white is painted anew; for padding
+        and blur see tasks/inpaint.py.
         Raises ValueError, before any work is done, for what cannot be painted.
         """
-        if not math.isfinite(true_cfg_scale):
-            raise ValueError(
-                f"true_cfg_scale must be finite, got {true_cfg_scale}; 4 is usual, 1 is no guidance"
-            )
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts:
-            raise ValueError("prompt must be a string or a list of at least one, got none")
+        limits.check_scale(true_cfg_scale)
+        prompts = limits.as_prompts(prompt)
         size = self.recommended.get("sample_size", 1024)
         height = size if height is None else height
         width = size if width is None else width
-        latents = self.noise(len(prompts), height, width, seed)
+        self.check_picture(len(prompts), height, width)
+        groups = _groups(prompts, negative_prompt, true_cfg_scale)
         levels = sigmas(num_inference_steps, (height // TOKEN) * (width // TOKEN), self.scheduler)
-        guided = negative_prompt is not None and true_cfg_scale > 1
-        if not guided and true_cfg_scale > 1:
-            warnings.warn(
-                f"true_cfg_scale {true_cfg_scale} has no effect without a negative_prompt; "
-                'pass negative_prompt=" " for guidance',
-                stacklevel=3,
-            )
-        groups = [prompts, _one_each(negative_prompt, len(prompts))] if guided else [prompts]
+        count, keep, finish = len(prompts), None, list
+        if image is None and mask_image is None:
+            latents = self.noise(count, height, width, seed)
+        else:
+            from .tasks import over_a_picture  # careful: not at the top, as in `from_pretrained`
+
+            latents, levels, keep, finish = over_a_picture(
+                self, (count, height, width), levels, seed, image, strength, mask_image,
+                padding_mask_crop, inpaint_blur_size, inpaint_blur_sigma,
+            )  # fmt: skip
         encoded = self.encode_prompts(groups, max_sequence_length)
-        guidance = {"true_cfg_scale": true_cfg_scale, "callback": callback}
-        return self.to_pictures(self.denoise(latents, levels, *encoded, **guidance))
+        hooks = {"true_cfg_scale": true_cfg_scale, "keep": keep, "callback": callback}
+        return finish(self.to_pictures(self.denoise(latents, levels, *encoded, **hooks)))
 
     def encode_prompt(self, prompts: list[str], max_sequence_length: int = 512):
         """B prompts -> text states (B, T, Dt), mask (B, T) or None where nothing is padded
@@ -123,14 +127,10 @@ class QwenImage:
         self, groups: list[list[str]], max_sequence_length: int = 512
     ) -> list[Branch]:
         """The same for several groups of prompts, a Branch each, from one pass of the encoder."""
-        if not 1 <= max_sequence_length <= 1024:
-            raise ValueError(f"max_sequence_length must be 1 to 1024, got {max_sequence_length}")
         start = self.tokenizer.prefix_length
         tokens = [self._tokens(prompts, max_sequence_length) for prompts in groups]
         for ids, _ in tokens:
-            needed = text_bytes(*ids.shape, self.text_encoder.config, self.dtype)
-            what = "{} prompts of up to {} tokens".format(*ids.shape)
-            demand_memory(needed, self.device, what, "use fewer or shorter prompts")
+            limits.check_text(*ids.shape, self.text_encoder.config, self.dtype, self.device)
         calls = [(ids, None if mask.all() else mask) for ids, mask in tokens]
         encoded = []
         for states, (_, mask) in zip(self.text_encoder.many(calls), tokens):
@@ -141,12 +141,7 @@ class QwenImage:
 
     def _tokens(self, prompts: list[str], max_sequence_length: int):
         """B prompts -> ids (B, T), mask (B, T), true where a token is real"""
-        for prompt in prompts:
-            if len(prompt) > LONGEST_PROMPT:
-                raise ValueError(
-                    f"the prompt must have at most {LONGEST_PROMPT:,} characters, got "
-                    f"{len(prompt):,}; shorten it, only {max_sequence_length} tokens are read"
-                )
+        limits.check_prompts(prompts, max_sequence_length)
         rows = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]
         start, longest = self.tokenizer.prefix_length, max(map(len, rows))
         if longest - start > max_sequence_length or longest == start + MAX_PROMPT_TOKENS:
@@ -161,29 +156,15 @@ class QwenImage:
 
     def noise(self, count: int, height: int, width: int, seed=None):
         """-> (B, C, h, w): upstream's initial noise for this seed, drawn on the CPU"""
-        check_size(height, width)
-        decoder = decoder_bytes(height, width, STRIP, self.vae.config, self.dtype)
-        tokens = (height // TOKEN) * (width // TOKEN)
-        needed = count * max(decoder, block_bytes(tokens, self.transformer.config, self.dtype))
-        what = f"{count} of {width}x{height} pixels"
-        demand_memory(needed, self.device, what, "use smaller sides")
+        self.check_picture(count, height, width)
         scale, channels = self.vae.config.scale, self.vae.config.z_dim
-        shape = (channels, height // scale, width // scale)
-        if not isinstance(seed, (list, tuple, np.ndarray)):
-            return self._draw((count, *shape), seed).to(self.device)
-        if len(seed) != count:
-            raise ValueError(f"seed must be one number or {count}, one a prompt, got {len(seed)}")
-        return torch.cat([self._draw((1, *shape), one) for one in seed]).to(self.device)
+        shape = (count, channels, height // scale, width // scale)
+        return draw(shape, generators(seed, count), self.dtype).to(self.device)
 
-    def _draw(self, shape, seed):
-        generator = torch.Generator()
-        if seed is None:
-            generator.seed()
-        elif not isinstance(seed, Integral) or not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed}")
-        else:
-            generator.manual_seed(int(seed))
-        return torch.randn(shape, generator=generator, dtype=self.dtype)
+    def check_picture(self, count: int, height: int, width: int) -> None:
+        """Raises ValueError for sides that no picture can have, or that memory does not hold."""
+        configs = self.vae.config, self.transformer.config
+        limits.check_pictures(count, height, width, STRIP, *configs, self.dtype, self.device)
 
     def denoise(
         self,
@@ -229,12 +210,14 @@ class QwenImage:
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
 
 
-def _one_each(negative_prompt: str | list[str], count: int) -> list[str]:
-    negatives = [negative_prompt] if isinstance(negative_prompt, str) else list(negative_prompt)
-    negatives = negatives * count if len(negatives) == 1 else negatives
-    if len(negatives) != count:
-        raise ValueError(
-            f"negative_prompt must be one string, or one for each of {count} prompts, got "
-            f"{len(negatives)}"
+def _groups(prompts: list[str], negative_prompt, true_cfg_scale: float) -> list[list[str]]:
+    """The prompts of each branch: those of the negative one only where there is guidance."""
+    if negative_prompt is not None and true_cfg_scale > 1:
+        return [prompts, one_each(negative_prompt, len(prompts), "negative_prompt")]
+    if true_cfg_scale > 1:
+        warnings.warn(
+            f"true_cfg_scale {true_cfg_scale} has no effect without a negative_prompt; "
+            'pass negative_prompt=" " for guidance',
+            stacklevel=4,
         )
-    return negatives
+    return [prompts]

@@ -2,11 +2,32 @@
 
 import math
 
+import numpy as np
 import torch
 from einops import rearrange
 
 from .config import SchedulerConfig
-from .limits import check_steps
+from .limits import check_seed, check_steps
+
+
+def generators(seed, count: int) -> list[torch.Generator]:
+    """A seed for `count` pictures, one generator; or a list of `count` seeds, one each."""
+    if not isinstance(seed, (list, tuple, np.ndarray)):
+        return [_generator(seed)]
+    if len(seed) != count:
+        raise ValueError(f"seed must be one number or {count}, one a prompt, got {len(seed)}")
+    return [_generator(one) for one in seed]
+
+
+def _generator(seed: int | None) -> torch.Generator:
+    number = torch.Generator().seed() if seed is None else check_seed(seed)
+    return torch.Generator().manual_seed(number)
+
+
+def draw(shape, generators: list[torch.Generator], dtype: torch.dtype):
+    """-> (B, C, h, w) normal numbers on the CPU: all from one generator, or a picture from each"""
+    part = (shape[0] // len(generators), *shape[1:])
+    return torch.cat([torch.randn(part, generator=each, dtype=dtype) for each in generators])
 
 
 def pack(latents):

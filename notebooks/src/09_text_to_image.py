@@ -365,7 +365,7 @@ check.ex_09_img2img(image_to_image)
 # A drawn poster, a red circle and a blue star, is painted over with another wish. Move the slider:
 
 # %%
-from qwenimage_ref.course.figures.image_to_image import STRENGTHS, StrengthSlider, start_latents
+from qwenimage_ref.course.figures.image_to_image import STRENGTHS, StrengthSlider
 from qwenimage_ref.pocket.train import as_input
 from qwenimage_ref.posters import draw as world
 
@@ -390,10 +390,12 @@ alt = "A circle and a star melt into a two-coloured block and end as a diamond a
 show.grid([start, *overs], captions, alt=alt, columns=6, scale=1)
 
 # %%
+from qwenimage_ref.tasks.image_to_image import clean_and_noise
+
 kept = [show.difference(over, start) for over in overs]
 assert kept[0] < kept[2] < kept[4] and read(overs[4]).scene.layout == "above"
 both = pipe.encode_prompts([[wish], [" "]])
-_, noise = start_latents(pipe, start, seed=0)
+_, noise = clean_and_noise(pipe, [start], (1, side, side), seed=0)
 with torch.no_grad():
     painted = image_to_image(pipe, as_input([start]), noise, levels, 0.6, *both)
 assert show.difference(pipe.to_pictures(painted)[0], overs[2]) < 1
@@ -479,8 +481,9 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 #
 # * It paints 1328 × 1328 in 50 steps and bfloat16, on a GPU; noise drawn on a GPU is another noise
 #   for the same seed.
-# * Its image to image *samples* the latents of the start picture, as the slider here does, instead
-#   of taking their mean as yours does; the sample is drawn before the noise, by the same generator.
+# * Its image to image, like this package's `pipe(wish, image=start, strength=0.6)` behind the
+#   slider, *samples* the latents of the start picture instead of taking their mean as yours does;
+#   the sample is drawn before the noise, by the same generator.
 # * It rounds sides down to multiples of 16 where this package refuses.
 # * A wrapper rewrites short prompts into long ones before anything else happens.
 #

@@ -163,7 +163,7 @@ def _painter(pipe, options, runs):
 
     Raises ValueError for a prompt or a size that cannot be painted.
     """
-    from ..pipeline import LONGEST_PROMPT
+    from ..limits import LONGEST_PROMPT
 
     if len(options.sample) > LONGEST_PROMPT:
         raise ValueError(f"--sample must have at most {LONGEST_PROMPT:,} characters")

@@ -21,6 +21,8 @@ from qwenimage_ref.config import (
 )
 from qwenimage_ref.formats import fp8, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
+from qwenimage_ref.tasks.image_to_image import under_noise
+from qwenimage_ref.tasks.inpaint import blurred, latent_mask
 from qwenimage_ref.train import distill, flow
 from qwenimage_ref.train import lora as lora_training
 
@@ -121,6 +123,9 @@ def _schedule() -> dict:
         "rope.positions": case(lambda: rope.positions([GRID], 5)),
         "rope.rotations": case(lambda pos: rope.rotations(pos, MMDIT.axes_dims_rope)),
         "rope.rotate": case(lambda x, angle: rope.rotate(x, torch.polar(torch.ones(()), angle))),
+        "sampler.draw": case(
+            lambda: sampler.draw((2, 16, 6, 14), sampler.generators(0, 2), torch.float32)
+        ),
         "sampler.pack": case(sampler.pack),
         "sampler.unpack": case(lambda tokens: sampler.unpack(tokens, 3, 7)),
         "sampler.sigmas": case(lambda: sampler.sigmas(9, 21, SchedulerConfig.official())),
@@ -258,6 +263,16 @@ def _pipeline() -> dict:
     }
 
 
+def _tasks() -> dict:
+    """Pictures that go in."""
+    mask = Image.new("L", (14 * 8, 6 * 8), 255)
+    return {
+        "tasks.image_to_image.under_noise": case(under_noise),
+        "tasks.inpaint.latent_mask": case(lambda: latent_mask(mask, 8)),
+        "tasks.inpaint.blurred": case(lambda mask: blurred(mask, 2, 1.0), N=2),
+    }
+
+
 def _parity() -> dict:
     """Public numbers of the released weights."""
     autoencoder = vae.VAE(SMALL_VAE)
@@ -280,6 +295,7 @@ BUILDERS = {
     "adapt": _formats,
     "checkpoint": _formats,
     "pipeline": _pipeline,
+    "tasks": _tasks,
     "parity": _parity,
 }
 
