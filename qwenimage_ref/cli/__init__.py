@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from ..repository import ROOT
+from . import evaluate as evaluate_command
 from . import paint as paint_command
 from . import parity
 from . import pocket as posters_command
@@ -22,9 +23,17 @@ FORGE = (
     "command goes on to the same bytes. The tokenizer is the official one where this machine has "
     "it, else the pocket model's."
 )
+HELP = ("-h", "--help")
 
 
 class _Parser(argparse.ArgumentParser):
+    fallback: str | None = None  # the command that is meant where an option comes first, or nothing
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.fallback and not [arg for arg in args[:1] if arg in HELP or arg[:1] != "-"]:
+            args = [self.fallback, *args]
+        return super().parse_known_args(args, namespace)
+
     def error(self, message):
         hint = "put the prompt in quotes, or " if message.startswith("unrecognized") else ""
         raise UsageError(f"{message} ({hint}see {self.prog} --help)")
@@ -66,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     posters_command.add_train_arguments(pocket)
     small = models.add_parser("lora", help="a LoRA on pictures of yours; resumes likewise")
     train_command.add_arguments(small)
-    score = commands.add_parser("eval", help="paint held-out captions and read them back")
-    posters_command.add_eval_arguments(score)
+    score = commands.add_parser("eval", help="how good is the pocket model, or a VAE?")
+    evaluate_command.add_arguments(score)
     course = commands.add_parser("course", help="open the notebooks in JupyterLab")
     course.set_defaults(run=_course)
     return parser

@@ -42,7 +42,7 @@ def run(options) -> None:
     if not options.prompt.strip():
         raise UsageError(f"the prompt must say what to paint, got an empty one; try {EXAMPLE}")
     demand_number(options.cfg)
-    width, height = _size(options.size) if options.size else (None, None)
+    width, height = size_of(options.size) if options.size else (None, None)
     _check_output(options.output)
     adapters = [_adapter(text) for text in options.lora]
 
@@ -115,7 +115,7 @@ def _adapter(text: str) -> tuple[str, float]:
     return file or text, number
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
     width, cross, height = text.lower().partition("x")
     try:
         return int(width), int(height)

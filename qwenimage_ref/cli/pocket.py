@@ -1,4 +1,4 @@
-"""`qwenimage train pocket` and `eval`: options, looked at before anything heavy is imported."""
+"""`qwenimage train pocket`: options, looked at before anything heavy is imported."""
 
 import argparse
 import dataclasses
@@ -36,17 +36,6 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     help = "cpu, the default, or cuda; a run may be continued on the other"
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=help)
     parser.set_defaults(run=_train_pocket)
-
-
-def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
-    add_weights(parser)
-    parser.add_argument("--captions", type=int, default=200, help="default 200")
-    parser.add_argument("--steps", type=int, default=20, help="default 20")
-    parser.add_argument("--cfg", type=float, default=4.0, help="guidance; default 4")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="also write a JSON file")
-    help = "whose captions: 1, the default, or 2, with its sizes, counts, Chinese characters"
-    parser.add_argument("--edition", type=int, choices=(1, 2), default=1, help=help)
-    parser.set_defaults(run=_eval)
 
 
 def demand_number(cfg: float) -> None:
@@ -117,22 +106,3 @@ def _train_networks(options, edition, tokenizer):
 
 def _shorter(recipe, steps: int | None):
     return recipe if steps is None else dataclasses.replace(recipe, steps=steps)
-
-
-def _eval(options) -> None:
-    if options.captions < 1:
-        raise ValueError(f"--captions {options.captions}: at least 1 is needed")
-    demand_number(options.cfg)
-    if options.record and (options.record.is_dir() or not options.record.parent.is_dir()):
-        raise ValueError(f"--record {options.record}: name a file in a folder that exists")
-
-    from ..evaluate import score, second_edition
-    from ..pipeline import QwenImage
-    from ..provenance import write_record
-
-    evaluate = score.evaluate if options.edition == 1 else second_edition.evaluate
-    pipe = QwenImage.from_pretrained(options.weights)
-    result = evaluate(pipe, options.captions, options.steps, options.cfg)
-    print(score.table(result))
-    if options.record:
-        write_record(result, options.record)

@@ -60,5 +60,34 @@ def mean_interval(numbers: list[float]) -> dict:
     return {"of": of} | _rounded({"mean": mean, "low": mean - half, "high": mean + half})
 
 
+def bounded_mean(numbers: list[float]) -> dict:
+    """A mean of numbers from 0 to 1 and its 95 % interval, Wilson's with the mean for the share.
+
+    Such numbers spread at most as much as zeros and ones of the same mean do, so the interval errs
+    on the safe side, and it has a width even where all numbers are 1. Raises ValueError for none.
+    """
+    of = len(numbers)
+    if of == 0:
+        raise ValueError("a mean needs at least 1 number, got none")
+    mean = sum(numbers) / of
+    middle = (mean + Z**2 / (2 * of)) / (1 + Z**2 / of)
+    half = Z / (1 + Z**2 / of) * math.sqrt(mean * (1 - mean) / of + (Z / (2 * of)) ** 2)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return {"of": of} | _rounded({"mean": mean, "low": low, "high": high})
+
+
+def mean_of_shares(rows: list[dict]) -> dict:
+    """Results of `interval` on separate questions -> the mean of their shares, a 95 % interval
+
+    Each share's distance from its own bound counts as its error, and the errors add in squares
+    (Zou and Donner, 2008), so that shares of 1 widen the interval, too.
+    """
+    count = len(rows)
+    mean = sum(row["share"] for row in rows) / count
+    below = math.sqrt(sum((row["share"] - row["low"]) ** 2 for row in rows)) / count
+    above = math.sqrt(sum((row["high"] - row["share"]) ** 2 for row in rows)) / count
+    return {"of": count} | _rounded({"mean": mean, "low": mean - below, "high": mean + above})
+
+
 def _rounded(numbers: dict) -> dict:
     return {key: round(float(value), 4) for key, value in numbers.items()}

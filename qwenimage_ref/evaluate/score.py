@@ -1,9 +1,10 @@
 """The pocket model's score: it paints held-out captions, and a program reads the pictures back."""
 
 import dataclasses
+import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,10 @@ from ..pictures import sheet
 from ..pocket.lessons import trained_scenes
 from ..posters.draw import Scene, caption, draw, sample_scene
 from ..posters.read import score
+from . import tables, text_accuracy
 from .intervals import interval, mean_interval, paired
 from .psnr_ssim import psnr, reconstruct, ssim
+from .text_accuracy import Written
 
 TEST_SEED = 20_000_000  # first seed of the search for held-out scenes
 COPIED_SEED = 30_000_000  # first seed of the posters on which the VAE is measured
@@ -33,19 +36,23 @@ class Trial:
     seed: int  # the noise starts from it
 
 
-def trials(count: int) -> list[Trial]:
+def held_out() -> Iterator[Trial]:
     """Captions of scenes that are in no training picture: two thirds with a word, a third Chinese.
 
     Nearly a third of them combine a colour and a shape, or two shapes, that never meet in training.
     """
-    trial_list, trained = [], trained_scenes()
-    for i in range(count):
+    trained = trained_scenes()
+    for i in itertools.count():
         # careful: there are few scenes without a word, so a new seed may draw a trained one
         tries = (sample_scene(TEST_SEED + 1000 * i + j, unseen=None) for j in range(1000))
         scene = next(scene for scene in tries if scene not in trained)
         language = "zh" if random.Random(TEST_SEED + i).random() < 1 / 3 else "en"
-        trial_list.append(Trial(scene, language, caption(scene, language), i))
-    return trial_list
+        yield Trial(scene, language, caption(scene, language), i)
+
+
+def trials(count: int) -> list[Trial]:
+    """The first of them."""
+    return list(itertools.islice(held_out(), count))
 
 
 def in_english(trial: Trial) -> Trial:
@@ -196,51 +203,56 @@ def fidelity(vae, count: int = COPIED) -> dict:
     return rows
 
 
+@dataclass(frozen=True)
+class Suite:
+    """What the painter of one edition is asked."""
+
+    edition: int
+    held_out: Callable[[], Iterator[Trial]]  # captions of scenes that are in no training picture
+    questions: dict[str, Question]
+    fidelity: Callable[..., dict]  # (vae, count) -> rows of PSNR and SSIM
+
+
+FIRST = Suite(1, held_out, QUESTIONS, fidelity)
+
+
 def evaluate(
-    pipe, count: int = 200, steps: int = 20, cfg: float = 4.0, quiet: bool = False
+    pipe,
+    count: int = 200,
+    steps: int = 20,
+    cfg: float = 4.0,
+    quiet: bool = False,
+    suite: Suite = FIRST,
 ) -> dict:
-    """-> {"rows": from `answers`, "paired": from `languages`, "vae": from `fidelity`, ...}
+    """-> {"rows": from `answers`, "words": from text_accuracy, "paired": from `languages`, ...}
 
     "wrong" lists the numbers of the captions whose scene or word came out wrong.
     """
-    trial_list, start = trials(count), time.monotonic()
+    trial_list = list(itertools.islice(suite.held_out(), count))
+    start = time.monotonic()
     scores = read_back(trial_list, paint(pipe, trial_list, steps, cfg, quiet))
     seconds = (time.monotonic() - start) / count
+    written = [Written(t.scene, t.language, s["reading"]) for t, s in zip(trial_list, scores)]
     return {
         "captions": count,
         "steps": steps,
         "cfg": cfg,
         "seconds_per_picture": round(seconds, 2),
-        "rows": answers(trial_list, scores),
+        "rows": answers(trial_list, scores, suite.questions),
+        "words": text_accuracy.measure(written),
         "wrong": [i for i, s in enumerate(scores) if not (s["scene"] and s["word"])],
         "paired": languages(pipe, trial_list, scores, steps, cfg, quiet),
-        "vae": fidelity(pipe.vae, max(2, min(count, COPIED))),
+        "vae": suite.fidelity(pipe.vae, max(2, min(count, COPIED))),
     }
 
 
 def table(result: dict) -> str:
     """The result of `evaluate` as lines of text."""
     settings = f"{result['steps']} steps, guidance {result['cfg']}"
-    lines = [
-        f"{result['captions']} held-out captions, {settings}",
-        f"{'':36} right    of    share   95 % interval",
-    ]
-    for name, row in result["rows"].items():
-        share = "     -" if row["share"] is None else f"{100 * row['share']:5.1f}%"
-        bounds = f"{100 * row['low']:5.1f} to {100 * row['high']:5.1f}"
-        lines.append(f"{name:36} {row['right']:5} {row['of']:5}   {share}   {bounds}")
-    lines += ["", "Chinese less English, the same scenes and noise, in points"]
-    for key, row in result["paired"].items():
-        bounds = f"{100 * row['low']:+5.1f} to {100 * row['high']:+5.1f}"
-        lines.append(f"{key:36}       {row['of']:5}   {100 * row['difference']:+5.1f}    {bounds}")
-    lines += ["", f"{'VAE on true posters':42}    of    PSNR in dB              SSIM"]
-    for kind, row in result["vae"].items():
-        decibels, similarity = row["psnr"], row["ssim"]
-        lines.append(
-            f"{kind:36}       {decibels['of']:5}   {decibels['mean']:5.1f}"
-            f" ({decibels['low']:.1f} to {decibels['high']:.1f})    {similarity['mean']:.4f}"
-            f" ({similarity['low']:.4f} to {similarity['high']:.4f})"
-        )
+    lines = [f"{result['captions']} held-out captions, {settings}", *tables.shares(result["rows"])]
+    if words := result.get("words"):  # records of before 0.2 have none
+        lines += ["", *tables.words(words)]
+    lines += ["", *tables.pairs(result["paired"]), "", *tables.copies(result["vae"])]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..pictures import to_input
@@ -21,36 +21,41 @@ from ..pocket.assemble import RECORD as TRAINING
 from ..pocket.curriculum import CONTROL, PHASES, trained_scenes
 from ..posters.captions import caption
 from ..posters.draw import draw
-from ..posters.scene import BACKGROUNDS, COUNTS, SEVERAL, SIZES, SQUARE, Mixture, sample
+from ..posters.scene import BACKGROUNDS, COUNTS, SIZES, SQUARE, Mixture, sample
 from ..posters.strokes import level_of
 from ..posters.writing import is_chinese
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
+from . import score
+from .geneval import CATEGORIES, counts
 from .intervals import mean_interval, paired
 from .psnr_ssim import psnr, reconstruct, ssim
-from .score import COPIED, QUESTIONS, Question, Trial, answers, languages, paint, read_back
+from .score import COPIED, QUESTIONS, Question, Suite, Trial
+from .text_accuracy import FREQUENCIES
 
 RECORD = MEASUREMENTS / "curriculum.json"
 LANGUAGES = ("en", "en", "zh")  # a third Chinese, as in training
-FREQUENCIES = ("common", "ten times rarer", "a hundred times rarer")
 
 
-def trials(count: int) -> list[Trial]:
+def held_out() -> Iterator[Trial]:
     """Captions of scenes that no training poster shows in any size, two thirds with a word.
 
     Sizes take turns. The characters of a Chinese word are of one level, and levels take turns, so
     that frequency can be told from everything else.
     """
     trained = trained_scenes((*PHASES.values(), *CONTROL.values()))
-    trial_list = []
-    for i, size in zip(range(count), itertools.cycle(SIZES)):
+    for i, size in enumerate(itertools.cycle(SIZES)):
         level = tuple(float(k == i % 3) for k in range(3))
         mixture = Mixture(words=2 / 3, backgrounds=tuple(BACKGROUNDS), levels=level)
         tries = (sample(f"trial {i} {j}", mixture, None, size) for j in itertools.count())
         scene = next(s for s in tries if dataclasses.replace(s, size=SQUARE) not in trained)
         language = random.Random(f"trial {i}").choice(LANGUAGES)
-        trial_list.append(Trial(scene, language, caption(scene, language, edition=2), i))
-    return trial_list
+        yield Trial(scene, language, caption(scene, language, edition=2), i)
+
+
+def trials(count: int) -> list[Trial]:
+    """The first of them."""
+    return list(itertools.islice(held_out(), count))
 
 
 # --- the questions
@@ -66,10 +71,6 @@ def _chinese(trial: Trial, level: int | None = None) -> bool:
     return is_chinese(word) and level in (None, level_of(word[0]))
 
 
-def _counts(trial: Trial, count: int | None = None) -> bool:
-    return trial.scene.layout == SEVERAL and count in (None, len(trial.scene.shapes))
-
-
 def _questions() -> dict[str, Question]:
     """The rows of the table; the first dozen have a goal."""
     rows = {"whole scene": Question(("scene",))}
@@ -79,9 +80,9 @@ def _questions() -> dict[str, Question]:
     rows["Chinese word"] = Question(("word",), _chinese)
     for n, name in enumerate(FREQUENCIES):
         rows[f"  {name}"] = Question(("word",), lambda t, n=n: _chinese(t, n))
-    rows["counts"] = Question(("scene",), _counts)
+    rows["counts"] = Question(("scene",), counts)
     for n in COUNTS:
-        rows[f"  {n} equal shapes"] = Question(("scene",), lambda t, n=n: _counts(t, n))
+        rows[f"  {n} equal shapes"] = Question(("scene",), lambda t, n=n: counts(t, n))
     for size in SIZES:
         name = f"{size[0]}x{size[1]}"
         rows[f"scene, {name}"] = Question(("scene",), lambda t, s=size: t.scene.size == s)
@@ -93,23 +94,7 @@ def _questions() -> dict[str, Question]:
         rows[name] = Question(("scene", "word"), lambda t, p=paper: t.scene.background == p)
     for name in ("scene, combinations never trained", "scene, English", "scene, Chinese"):
         rows[name] = QUESTIONS[name]
-    return rows | GENEVAL
-
-
-GENEVAL = {  # its six categories, each asked as it asks them, of the exact reader
-    "one object": Question(("count", "shapes"), lambda t: len(t.scene.shapes) == 1),
-    "two objects": Question(
-        ("count", "shapes"), lambda t: len(t.scene.shapes) == 2 and not _counts(t)
-    ),
-    "counting": Question(("count", "shapes"), _counts),
-    "colours": Question(("count", "colours"), lambda t: len(t.scene.shapes) == 1),
-    "position": Question(
-        ("shapes", "layout"), lambda t: len(t.scene.shapes) == 2 and not _counts(t)
-    ),
-    "colour attribution": Question(
-        ("shapes", "colours"), lambda t: len(t.scene.shapes) == 2 and not _counts(t)
-    ),
-}
+    return rows | CATEGORIES
 
 
 # --- the measurement
@@ -134,23 +119,14 @@ def fidelity(vae, count: int = COPIED) -> dict:
     return rows
 
 
+SECOND = Suite(2, held_out, _questions(), fidelity)
+
+
 def evaluate(
     pipe, count: int = 1000, steps: int = 20, cfg: float = 4.0, quiet: bool = False
 ) -> dict:
     """-> as score.evaluate has it, with this edition's questions, for the same table"""
-    trial_list, start = trials(count), time.monotonic()
-    scores = read_back(trial_list, paint(pipe, trial_list, steps, cfg, quiet))
-    seconds = (time.monotonic() - start) / count
-    return {
-        "captions": count,
-        "steps": steps,
-        "cfg": cfg,
-        "seconds_per_picture": round(seconds, 2),
-        "rows": answers(trial_list, scores, _questions()),
-        "wrong": [i for i, s in enumerate(scores) if not (s["scene"] and s["word"])],
-        "paired": languages(pipe, trial_list, scores, steps, cfg, quiet),
-        "vae": fidelity(pipe.vae, max(2, min(count, COPIED))),
-    }
+    return score.evaluate(pipe, count, steps, cfg, quiet, SECOND)
 
 
 def compare(folders: dict[str, Path], count: int, quiet: bool = False) -> dict:
@@ -160,9 +136,9 @@ def compare(folders: dict[str, Path], count: int, quiet: bool = False) -> dict:
         training = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
         logs = {run: lines for run, lines in training["logs"].items() if run != "vae"}
         curves = {run: [[x["step"], x["loss"]] for x in lines] for run, lines in logs.items()}
-        score = evaluate(QwenImage.from_pretrained(folder), count, quiet=quiet)
-        result[name] = {"curves": curves, "score": score}
-        right.append([i not in set(score["wrong"]) for i in range(count)])
+        scored = evaluate(QwenImage.from_pretrained(folder), count, quiet=quiet)
+        result[name] = {"curves": curves, "score": scored}
+        right.append([i not in set(scored["wrong"]) for i in range(count)])
     return result | {"curriculum less control": paired(*right)}
 
 

@@ -54,13 +54,13 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
     return Reading(Scene(background, named, layout, word, size), tuple(seen))
 
 
-def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | int]:
+def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | int | str]:
     """What of a scene a picture shows: background, count, shapes, colours, layout, scene, word.
 
     Each is True or False; `scene` is all of them but the word.
     Which painted shape stands for which asked one is settled in the painter's favour; with the
     wrong count, no statement about the shapes holds.
-    `characters` of `characters_asked` are right, each in its place.
+    `characters` of `characters_asked` are right, each in its place; `reading` is the word as read.
     """
     reading = read(picture)
     seen = reading.scene
@@ -79,6 +79,7 @@ def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | i
         result.pop("whole")
     result["scene"] = all(result.values())
     result["word"] = seen.word == scene.word
+    result["reading"] = seen.word
     result["characters"] = sum(a == b for a, b in zip(seen.word, scene.word))
     result["characters_asked"] = len(scene.word)
     return result

@@ -3,9 +3,16 @@
 import math
 import random
 
+import numpy as np
 import pytest
 
-from qwenimage_ref.evaluate.intervals import interval, mean_interval, paired
+from qwenimage_ref.evaluate.intervals import (
+    bounded_mean,
+    interval,
+    mean_interval,
+    mean_of_shares,
+    paired,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +101,30 @@ def test_a_mean_has_the_interval_of_its_standard_error():
 def test_one_number_has_no_spread():
     with pytest.raises(ValueError, match="at least 2"):
         mean_interval([3.0])
+
+
+@pytest.mark.parametrize("right, of", [(0, 7), (3, 7), (7, 7), (193, 200)])
+def test_a_mean_of_zeros_and_ones_has_the_interval_of_their_share(right, of):
+    single = interval(right, of)
+    mean = bounded_mean([1.0] * right + [0.0] * (of - right))
+    assert mean == {"of": of, "mean": single["share"], "low": single["low"], "high": single["high"]}
+
+
+def test_a_mean_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        bounded_mean([])
+
+
+def test_one_share_is_its_own_mean():
+    single = interval(9, 10)
+    mean = mean_of_shares([single])
+    assert [mean[key] for key in ("mean", "low", "high")] == [0.9, single["low"], single["high"]]
+
+
+def test_nineteen_in_twenty_means_of_shares_hold_the_truth():
+    rng, truths, means = np.random.default_rng(0), (0.99, 0.9, 0.7, 0.95, 0.8), []
+    rows = [interval(right, 100) for right in range(101)]
+    for rights in rng.binomial(100, truths, (4000, 5)):
+        mean = mean_of_shares([rows[right] for right in rights])
+        means.append((mean["low"], mean["high"]))
+    assert 0.93 <= share_of_hits(means, sum(truths) / 5) <= 0.97

@@ -144,6 +144,23 @@ def test_the_sheet_puts_pictures_in_rows_and_fills_up_with_white():
     )
 
 
+def test_words_have_a_section_of_their_own():
+    result = perfect()[1]
+    of = result["rows"]["word exactly right"]["of"]
+    assert result["words"]["all words"]["accuracy"]["right"] == of
+    assert "edit distance" in ev.table(result)
+    assert "edit distance" not in ev.table(result | {"words": {}})
+
+
+def test_eval_without_a_measure_is_the_suite(capsys):
+    command = ["--captions", "1", "--steps", "2"]
+    outputs = []
+    for measure in ([], ["suite"]):
+        assert main(["eval", *measure, *command]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
 def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys):
     file = tmp_path / "score.json"
     assert main(["eval", "--captions", "2", "--steps", "2", "--record", str(file)]) == 0
@@ -158,6 +175,8 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys)
         (["--captions", "0"], "--captions 0: at least 1 is needed"),
         (["--steps", "0"], "num_inference_steps must be"),
         (["--record", "nowhere/score.json"], "name a file in a folder that exists"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_in_one_line(options, complaint, capsys):

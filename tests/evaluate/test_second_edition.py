@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from qwenimage_ref.evaluate import score, second_edition
+from qwenimage_ref.evaluate import geneval, score, second_edition
 from qwenimage_ref.pocket import curriculum
 from qwenimage_ref.posters.draw import draw
 from qwenimage_ref.posters.scene import SEVERAL, SIZES, SQUARE
@@ -82,7 +82,7 @@ def test_the_table_prints_its_rows():
 def test_a_painter_that_ignores_its_prompt_is_wrong_in_every_category():
     rows = second_edition.evaluate(Painter(42, blind=True), 42, quiet=True)["rows"]
     assert rows["whole scene"]["right"] <= 1
-    for category in second_edition.GENEVAL:
+    for category in geneval.CATEGORIES:
         assert rows[category]["right"] < rows[category]["of"], category
 
 
