@@ -34,7 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lora-partial", action="store_true", help=about)
     about = "the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says"
     add("--lightning", action="store_true", help=about)
+    _add_picture_arguments(parser)
     parser.set_defaults(run=run)
+
+
+def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("painting over a picture").add_argument
+    add("--image", action="append", type=Path, default=[], metavar="FILE", help="where to start")
+    about = "share of the steps that is run, above 0 and at most 1; default 0.6"
+    add("--strength", type=float, metavar="S", help=about)
+    about = "white where the picture is painted anew, black where it stays"
+    add("--mask", type=Path, metavar="FILE", help=about)
+    about = "paint only what surrounds the white, N pixels more, and put it back into the picture"
+    add("--padding-mask-crop", type=int, metavar="N", help=about)
+    about = "soften the mask's edge over N latents of 8 pixels; with --inpaint-blur-sigma"
+    add("--inpaint-blur-size", type=int, metavar="N", help=about)
+    add("--inpaint-blur-sigma", type=float, metavar="S", help="its standard deviation in latents")
 
 
 def run(options) -> None:
@@ -45,12 +60,16 @@ def run(options) -> None:
     width, height = size_of(options.size) if options.size else (None, None)
     _check_output(options.output)
     adapters = [_adapter(text) for text in options.lora]
+    _check_picture_arguments(options)
 
     from tqdm import tqdm
 
+    over = _read_pictures(options)  # before the weights: a wrong picture is refused at once
     pipe = _load(options, adapters)
     steps, cfg = _schedule(pipe, options)
-    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
+    if options.image and not options.size and options.padding_mask_crop is None:
+        width, height = _size_like(over["image"][0], pipe)
+    with tqdm(total=_steps_taken(steps, over), desc="painting", unit="step", delay=0.1) as bar:
         picture = pipe(
             options.prompt,
             negative_prompt=options.negative,
@@ -60,8 +79,55 @@ def run(options) -> None:
             num_inference_steps=steps,
             seed=options.seed,
             callback=lambda *_: bar.update(),
+            **over,
         )[0]
     _write(picture, options.output, options.seed)
+
+
+def _check_picture_arguments(options) -> None:
+    """Raises UsageError for options without their picture, and for files that are not there."""
+    over = ("strength", "mask", "padding_mask_crop", "inpaint_blur_size", "inpaint_blur_sigma")
+    for name in over if not options.image else ():
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} must go with a picture; add --image FILE")
+    if options.strength is not None and not 0 < options.strength <= 1:
+        raise UsageError(f"--strength must be above 0 and at most 1, got {options.strength}")
+    for file in (*options.image, *filter(None, [options.mask])):
+        if not file.is_file():
+            raise UsageError(f"{file} must be a picture's file, and there is none")
+
+
+def _read_pictures(options) -> dict:
+    """-> the arguments of `QwenImage.__call__` that concern a picture; none without --image"""
+    if not options.image:
+        return {}
+    from ..pictures import input_picture, open_picture
+    from ..tasks.inpaint import grey_mask
+
+    pictures = [input_picture(open_picture(file), str(file)) for file in options.image]
+    mask = options.mask and grey_mask(open_picture(options.mask), pictures[0].size)
+    return {
+        "image": pictures,
+        "strength": 0.6 if options.strength is None else options.strength,
+        "mask_image": mask,
+        "padding_mask_crop": options.padding_mask_crop,
+        "inpaint_blur_size": options.inpaint_blur_size,
+        "inpaint_blur_sigma": options.inpaint_blur_sigma,
+    }
+
+
+def _size_like(picture, pipe) -> tuple[int, int]:
+    """-> width and height: the area that the weights recommend, in the picture's proportions"""
+    from ..conditions import size_of_area
+
+    return size_of_area(*picture.size, pipe.recommended.get("sample_size", 1024) ** 2)
+
+
+def _steps_taken(steps: int, over: dict) -> int:
+    from ..tasks.image_to_image import first_step
+
+    return steps - first_step(steps, over["strength"]) if over else steps
 
 
 def _load(options, adapters: list[tuple[str, float]]):

@@ -37,7 +37,7 @@ def inpaint(
     """
     _, height, width = shape
     left = levels[first_step(len(levels) - 1, strength) :]
-    masks = [_grey(mask, picture.size) for mask, picture in zip(masks, pictures)]
+    masks = [grey_mask(mask, picture.size) for mask, picture in zip(masks, pictures)]
     boxes = [None] * len(pictures)
     if padding_mask_crop is not None:
         boxes = [crop_box(mask, width, height, padding_mask_crop) for mask in masks]
@@ -64,7 +64,8 @@ def inpaint(
 # -- masks ----------------------------------------------------------------------------------------
 
 
-def _grey(mask: Image.Image, size: tuple) -> Image.Image:
+def grey_mask(mask: Image.Image, size: tuple) -> Image.Image:
+    """A mask of any mode, in grey. Raises ValueError where it does not fit a picture of `size`."""
     grey = input_picture(mask, "mask_image").convert("L")
     if grey.size != size:
         raise ValueError(

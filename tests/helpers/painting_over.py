@@ -24,6 +24,9 @@ def mask_of(box, size=(128, 128)) -> Image.Image:
     return mask
 
 
+WIDE_MASK = mask_of((110, 30, 170, 100), WIDE.size)
+
+
 def reference(folder, kind=QwenImageInpaintPipeline):
     loaded = kind.from_pretrained(folder, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)

@@ -9,6 +9,7 @@ from helpers.painting_over import (
     POCKET,
     POSTER,
     WIDE,
+    WIDE_MASK,
     WISH,
     assert_the_same_pictures,
     generators,
@@ -32,7 +33,6 @@ from qwenimage_ref.tasks.inpaint import (
 )
 
 MASK = mask_of((70, 30, 120, 100))
-WIDE_MASK = mask_of((110, 30, 170, 100), WIDE.size)
 
 
 @pytest.fixture(scope="module")
