@@ -55,6 +55,8 @@ def stream(
             f"{weights.source}: {shorten(scaled)} is quantised and cannot stay on disk; load it "
             "without streaming"
         )
+    for layer in weights.packed:
+        weights.check_streamed(layer)
     fill(network, weights, dtype, device, left)
     packed = {
         f"{layer}.{p}": place for layer, t in weights.packed.items() for p, place in t.items()

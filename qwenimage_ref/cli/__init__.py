@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from ..extras import demand_extra
 from ..repository import ROOT
 from . import evaluate as evaluate_command
 from . import paint as paint_command
@@ -152,4 +153,5 @@ def _course(options) -> None:
     notebooks = ROOT / "notebooks"
     if not notebooks.is_dir():
         raise UsageError("the notebooks must be in a clone of the repository; this is none")
+    demand_extra("notebooks")
     os.execvp(sys.executable, [sys.executable, "-m", "jupyter", "lab", str(notebooks)])

@@ -1,10 +1,10 @@
 """`qwenimage validate` and `bench`: options, checked before anything slow is imported."""
 
 import argparse
-import importlib.util
 import os
 from pathlib import Path
 
+from ..extras import demand_extra
 from ..repository import CHECKOUT, CLONE_HINT, MEASUREMENTS
 
 ABOUT = (
@@ -17,7 +17,6 @@ ABOUT_BENCH = (
     "fresh process; and the difference of the results. Takes twelve minutes. Prints a table and "
     "writes a JSON file. Exit status 1: a target is missed."
 )
-LIBRARIES = ("diffusers", "transformers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options) -> int:
     """Returns the exit status. Raises ValueError if something cannot be validated."""
     _demand_clone("validate")
-    _demand_libraries()
+    demand_extra("parity")
     if (options.image is None) != (options.caption is None):
         raise ValueError(
             "--image and --caption must be given together: a picture, and what it shows"
@@ -108,7 +107,7 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
 def run_bench(options) -> int:
     """Returns the exit status. Raises ValueError if nothing can be measured or written."""
     _demand_clone("bench")
-    _demand_libraries()
+    demand_extra("parity")
     file = options.record or (None if options.quick else MEASUREMENTS / "bench.json")
     if file:
         _demand_writable(file)
@@ -126,14 +125,6 @@ def run_bench(options) -> int:
 def _demand_clone(command: str) -> None:
     if not CHECKOUT:
         raise ValueError(f"{command}: {CLONE_HINT}")
-
-
-def _demand_libraries() -> None:
-    if missing := [name for name in LIBRARIES if importlib.util.find_spec(name) is None]:
-        raise ValueError(
-            f"{' and '.join(missing)} must be installed for the comparison; "
-            'pip install "qwenimage_ref[parity]", or in a clone: make setup'
-        )
 
 
 def _demand_writable(file: Path) -> None:

@@ -171,6 +171,10 @@ class Fp8Weights(Weights):
             raise self.damaged(f"{name}.weight")
         return tensors | ({"scale": self.scale(name)} if name in self.scales else {})
 
+    def check_streamed(self, name: str) -> None:
+        if name in self.scales:
+            self.scale(name)
+
     def scale(self, layer: str) -> torch.Tensor:
         return _positive(self.scales[layer], f"the scale of {layer}")
 

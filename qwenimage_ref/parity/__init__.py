@@ -17,3 +17,7 @@ This is the only room of the package that imports either library.
     theirs = copy_weights(ours, reference_mmdit(config))
     print(trace(ours, theirs, inputs))
 """
+
+from ..extras import demand_extra_for_command
+
+demand_extra_for_command("parity")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
+from ..extras import demand_extra
 from .strokes import ADVANCE, CELL, CHARACTERS, draw_character
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -17,10 +18,14 @@ EDGE = 4  # pixels that stay free on either side of a word
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans Bold, which matplotlib carries."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None:
-        raise RuntimeError("drawing a word needs the font of matplotlib: pip install matplotlib")
-    file = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    demand_extra("notebooks")
+    file = (
+        Path(importlib.util.find_spec("matplotlib").origin).parent
+        / "mpl-data"
+        / "fonts"
+        / "ttf"
+        / "DejaVuSans-Bold.ttf"
+    )
     return ImageFont.truetype(str(file), size)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from ...extras import demand_extra
 from ...repository import POCKET, ROOT
 from . import learners_package
 from .learners_package import MODULES, CapstoneError, package_of, put
@@ -33,6 +34,7 @@ def grade(folder: Path, only: str = "", seconds: float = PART_SECONDS) -> bool:
 
     only: how the names of the parts begin. seconds: how long a part may take.
     """
+    demand_extra("parity")
     from ...parity.grade import run  # diffusers: slow to import, and `make blank` needs none of it
 
     package = package_of(folder).resolve()
