@@ -65,8 +65,8 @@ durations: setup ## run everything and record how long each file takes, which or
 FILE =
 N = 20
 SEED = 0
-mutate: setup ## change one thing at a time; does a test fail? FILE=... [N=20] [SEED=0]
-	PYTHONPATH=.:tests $(BIN)/python -m helpers.mutate "$(FILE)" --count $(N) --seed $(SEED)
+mutate: setup ## change one thing at a time; does a test fail? FILE="A.py B.py" [N=20] [SEED=0]
+	PYTHONPATH=.:tests $(BIN)/python -m helpers.mutate $(FILE) --count $(N) --seed $(SEED)
 
 # careful: the sentence travels through the environment and as it was typed, so that neither a quote
 # nor a dollar in it means anything to make or to the shell

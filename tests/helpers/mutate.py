@@ -3,29 +3,40 @@
 Each mutant is tried in a forked process that has imported torch and the reference libraries but
 none of our own modules. There the changed source stands in for the file when it is imported; the
 file itself is never written, so the working tree may be used meanwhile. What a test starts as a
-process of its own sees the unchanged file.
+process of its own sees the unchanged file. The tests that run the changed line come first, and the
+first failure ends the attempt.
 
-The table is data/measurements/mutation.json. A survivor that means the same as the original gets
-its reason there by hand, as "same": "why"; it is then left out of the rate.
+The table is data/measurements/mutation.json, a row for each file, seed and commit. A survivor that
+means the same as the original gets its reason there by hand, as "same": "why"; it is then left out
+of the rate.
 """
 
 import argparse
+import contextlib
 import importlib.machinery
 import json
 import os
+import pickle
 import random
 import resource
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
+from . import speed
 from .code_mutants import Mutant, mutants_of
-from .speed import cpu_seconds, wall_seconds
+from .covering import Order, Recorder, Watched
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "data" / "measurements" / "mutation.json"
-SECONDS = 180  # of processor time; the tests of a room take up to a minute
+# processor time of the tests on the unchanged source, and a mutant's share of what they took: a
+# changed loop may be slower and still end
+SECONDS, PATIENCE = 600, 3
+PASSED = 77  # a status that code under test does not leave by accident, as 0 would be
 # where a file's own tests are not all of its room's, quick ones first
 TESTS = {
     "bpe.py": "model/test_bpe.py model/test_tokenizer*.py",
@@ -52,7 +63,7 @@ TESTS = {
     "formats/gguf.py": "formats/test_gguf*.py",
     "formats/gguf_blocks.py": "formats/test_gguf*.py",
     "formats/gguf_container.py": "formats/test_gguf*.py",
-    "formats/single_file.py": "formats/test_single_file.py",
+    "formats/single_file.py": "formats/test_single_file*.py",
     "train/captions.py": "train/test_captions.py train/test_dataset.py",
     "train/dataset.py": "train/test_dataset.py train/test_pictures.py train/test_train_lora.py",
     "train/flow.py": "train/test_flow.py train/test_train_lora.py",
@@ -88,39 +99,105 @@ def in_place_of(file: Path, source: str) -> None:
     importlib.machinery.SourceFileLoader.path_stats = path_stats
 
 
-def _child(file: Path, source: str, tests: list[str]) -> None:
-    """Run the tests on the changed source; the process ends with pytest's status."""
+class Limit(NamedTuple):
+    """When an attempt counts as hung, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+class Outcome(NamedTuple):
+    """How the tests of one attempt ended, and the seconds they took."""
+
+    failed: bool
+    cpu: float
+    wall: float
+
+
+def _child(changed: dict, tests: list[str], limit: Limit, folder: str, plugins: list) -> int:
+    """Run the tests with `changed` sources for some files -> pytest's status"""
     import pytest
 
-    os.setsid()
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    limit = int(cpu_seconds(SECONDS))
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-    in_place_of(file, source)
+    cpu = int(limit.cpu) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
+    for file, source in changed.items():
+        in_place_of(file, source)
     sys.dont_write_bytecode = True
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # notebooks' plugins take a second to load
-    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", *tests]))
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=0"]
+    return pytest.main([*options, *tests], plugins=plugins)
 
 
-def fails(file: Path, source: str, tests: list[str]) -> bool:
-    """Whether a test fails, crashes or hangs when `file` holds `source`."""
-    child = os.fork()
-    if child == 0:
+def _kill(child: int) -> None:
+    """End what is left of an attempt, with the processes that its tests started."""
+    for kill in (os.killpg, os.kill):  # the group does not exist in the first moment
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(child, signal.SIGKILL)
+
+
+def attempt(changed: dict[Path, str], tests: list[str], limit: Limit, *plugins) -> Outcome:
+    """Run the tests with `changed` sources; a failure, a crash and a hang are the same.
+
+    Nothing is left when it ends or is interrupted: no process and no temporary file.
+    """
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant", ignore_cleanup_errors=True) as folder:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setsid()
+                passed = _child(changed, tests, limit, folder, list(plugins)) == 0
+                status = PASSED if passed else 1
+            finally:
+                os._exit(status)
         try:
-            _child(file, source, tests)
-        finally:
-            os._exit(3)
-    give_up = time.monotonic() + wall_seconds(SECONDS)
-    while time.monotonic() < give_up:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status != 0
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+            while not (ended := os.wait4(child, os.WNOHANG))[0]:
+                if time.monotonic() - start > limit.wall:
+                    _kill(child)
+                time.sleep(0.05)
+        except BaseException:
+            _kill(child)
+            os.waitpid(child, 0)
+            raise
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)  # what the tests started and left behind
+    _, status, usage = ended
+    failed = os.waitstatus_to_exitcode(status) != PASSED
+    return Outcome(failed, usage.ru_utime + usage.ru_stime, time.monotonic() - start)
+
+
+class Saved(Recorder):
+    """A recorder whose notes outlive the process that ran the tests."""
+
+    def __init__(self, files: list[Path], place: Path):
+        super().__init__([str(file) for file in files])
+        self.place = place
+
+    def pytest_sessionfinish(self):
+        self.place.write_bytes(pickle.dumps(tuple(self.watched())))
+
+
+def watch(files: list[Path], tests: list[str]) -> tuple[Watched, Limit] | None:
+    """Which tests run which lines, and how long a mutant may take; None if a test fails."""
+    # watched lines are several times slower, which tests that limit their time must allow
+    slower = str(10 * speed.cpu_seconds(1))
+    limit = Limit(speed.cpu_seconds(SECONDS), speed.wall_seconds(SECONDS))
+    with tempfile.TemporaryDirectory() as folder:
+        place, before = Path(folder) / "watched", os.environ[speed.CPU]
+        os.environ[speed.CPU] = slower
+        outcome = attempt({}, tests, limit, Saved(files, place))
+        os.environ[speed.CPU] = before
+        if outcome.failed:
+            return None
+        watched = Watched(*pickle.loads(place.read_bytes()))
+    cpu = speed.cpu_seconds(10) + PATIENCE * outcome.cpu
+    # load that begins later is allowed for, as in speed.py
+    return watched, Limit(cpu, cpu * speed.SPARE * max(1, outcome.wall / outcome.cpu))
 
 
 def sample(source: str, count: int, seed: int) -> list[Mutant]:
@@ -129,39 +206,57 @@ def sample(source: str, count: int, seed: int) -> list[Mutant]:
     return sorted(random.Random(seed).sample(every, min(count, len(every))))
 
 
-def survivors(file: Path, chosen: list[Mutant], tests: list[str]) -> list[Mutant]:
+def survivors(file: Path, chosen: list[Mutant], watched: Watched, limit: Limit) -> list[Mutant]:
     """The mutants that no test notices."""
-    source = file.read_text(encoding="utf-8")
+    source, tests = file.read_text(encoding="utf-8"), tests_of(file)
     alive = []
     for number, mutant in enumerate(chosen, 1):
-        killed = fails(file, mutant.applied(source), tests)
+        first = watched.running(str(file), range(mutant.line, mutant.end_line + 1))
+        changed = {file: mutant.applied(source)}
+        outcome = attempt(changed, tests, limit, Order(watched, first))
+        verdict = "killed" if outcome.failed else "SURVIVED"
         change = f"{mutant.before!r} -> {mutant.after!r}"
-        print(f"{number}/{len(chosen)} {'killed' if killed else 'SURVIVED'} "
-              f"line {mutant.line}: {change}", flush=True)  # fmt: skip
-        if not killed:
+        print(f"{number}/{len(chosen)} {verdict} line {mutant.line}: {change} "
+              f"({len(first)} tests run it, {outcome.wall:.1f} s)", flush=True)  # fmt: skip
+        if not outcome.failed:
             alive.append(mutant)
     return alive
 
 
-def record(name: str, seed: int, drawn: int, alive: list[Mutant]) -> dict:
-    """Put one file's result into the table, with the reasons that were given before."""
+def record(name: str, draw: dict, alive: list[Mutant]) -> dict:
+    """Put one file's draw into the table, with the reasons that were given before -> the row
+
+    draw: its "seed", "commit", "machine" and the number "drawn".
+    """
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {"files": {}}
-    before = table["files"].get(name, {}).get("survivors", [])
-    reasons = {(s["before"], s["after"]): s["same"] for s in before if "same" in s}
+    rows = table["files"].setdefault(name, [])
+    known = [survivor for row in rows for survivor in row["survivors"] if "same" in survivor]
+    reasons = {(s["before"], s["after"], s["line"]): s["same"] for s in known}
     listed = [{"line": m.line, "before": m.before, "after": m.after} for m in alive]
-    for row in listed:
-        if reason := reasons.get((row["before"], row["after"])):
-            row["same"] = reason
-    table["files"][name] = {"seed": seed, "drawn": drawn, "survivors": listed}
+    for survivor in listed:
+        if reason := reasons.get((survivor["before"], survivor["after"], survivor["line"])):
+            survivor["same"] = reason
+    row = draw | {"killed": draw["drawn"] - len(alive), "survivors": listed}
+    again = ("seed", "commit", "machine")
+    rows[:] = [old for old in rows if any(old[key] != row[key] for key in again)] + [row]
     table["files"] = dict(sorted(table["files"].items()))
     TABLE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return table["files"][name]
+    return row
 
 
 def rate(row: dict) -> tuple[int, int]:
     """Killed mutants and those that mean something else than the original."""
-    same = sum("same" in survivor for survivor in row["survivors"])
-    return row["drawn"] - len(row["survivors"]), row["drawn"] - same
+    return row["killed"], row["drawn"] - sum("same" in survivor for survivor in row["survivors"])
+
+
+def _provenance() -> dict:
+    """Commit and machine, from a process of its own: this one must not import our modules."""
+    code = (
+        "import json; from qwenimage_ref.provenance import provenance as p; print(json.dumps(p()))"
+    )
+    line = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+    whole = json.loads(line.stdout)
+    return {"commit": whole["commit"], "machine": whole["machine"]["processor"]}
 
 
 def _import_libraries() -> None:
@@ -176,20 +271,25 @@ def _import_libraries() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutate")
-    parser.add_argument("file", type=Path)
+    parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    file = options.file.resolve()
-    source, tests = file.read_text(encoding="utf-8"), tests_of(file)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    files = [file.resolve() for file in options.files]
+    where = _provenance()
     _import_libraries()
-    if fails(file, source, tests):
+    tests = list(dict.fromkeys(test for file in files for test in tests_of(file)))
+    seen = watch(files, tests)
+    if seen is None:
         print(f"{' '.join(tests)} must pass on the unchanged file; run them first", file=sys.stderr)
         return 2
-    chosen = sample(source, options.count, options.seed)
-    name = file.relative_to(ROOT).as_posix()
-    row = record(name, options.seed, len(chosen), survivors(file, chosen, tests))
-    print("{}: {} of {} killed".format(name, *rate(row)))
+    for file in files:
+        chosen = sample(file.read_text(encoding="utf-8"), options.count, options.seed)
+        name = file.relative_to(ROOT).as_posix()
+        draw = {"seed": options.seed, **where, "drawn": len(chosen)}
+        row = record(name, draw, survivors(file, chosen, *seen))
+        print("{}: {} of {} killed".format(name, *rate(row)), flush=True)
     return 0
 
 
