@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow durations mutate paint train notebooks derived student teacher site blank grade clean
+.PHONY: help setup lab test test-slow durations mutate checkers paint train notebooks derived student teacher site blank grade clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,8 +47,9 @@ lab: setup ## open the course in JupyterLab
 	    $(if $(FIRST),--LabApp.default_url=/lab/tree/$(FIRST)) $$headless $$root
 
 # The files that take longest, two fifths of the whole time.
-SLOW := tests/course/test_browser.py $(addprefix notebooks/,09_text_to_image.ipynb \
-    10_lora.ipynb 11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
+SLOW := tests/course/test_browser.py tests/course/test_checkers_whole.py \
+    $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
+    11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
     13_is_it_any_good.ipynb)
 # A notebook's cells share a kernel, so loadfile keeps each file on one of the two workers.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
@@ -56,7 +57,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 test: setup ## run the tests, and the notebooks against their stored outputs, without the slow ones
 	$(PYTEST) tests $(addprefix --ignore=,$(filter tests/%,$(SLOW))) $(filter-out $(SLOW),$(NOTEBOOKS))
 
-test-slow: setup ## run the six files that take longest
+test-slow: setup ## run the seven files that take longest
 	$(PYTEST) $(wildcard $(SLOW))
 
 durations: setup ## run everything and record how long each file takes, which orders later runs
@@ -67,6 +68,9 @@ N = 20
 SEED = 0
 mutate: setup ## change one thing at a time; does a test fail? FILE="A.py B.py" [N=20] [SEED=0]
 	PYTHONPATH=.:tests $(BIN)/python -m helpers.mutate $(FILE) --count $(N) --seed $(SEED)
+
+checkers: setup ## does a small change of a solution pass its checker? data/measurements/checkers.json
+	PYTHONPATH=.:tests $(BIN)/python -m helpers.exercise_mutants
 
 # careful: the sentence travels through the environment and as it was typed, so that neither a quote
 # nor a dollar in it means anything to make or to the shell

@@ -8,7 +8,7 @@ STACKING = {"above", "below", "under", "over", "top"}
 
 
 @exercise
-def ex_00_word(prompt: str) -> None:
+def ex_00_word(prompt: str) -> str:
     """Change one word of START_00 so that the shapes trade sides and nothing else changes."""
     need(isinstance(prompt, str), "the answer is a whole prompt, a string in quotes")
     before, after = START_00.split(), prompt.split()
@@ -42,4 +42,4 @@ def ex_00_word(prompt: str) -> None:
     old, new = changed[0]
     need(old == "left", f"{old!r} says nothing about sides; another word has to change")
     need(new == "right", f"no caption says {new!r} of two shapes; it means nothing to the model")
-    print("right: one word, and the shapes trade sides")
+    return "one word, and the shapes trade sides"

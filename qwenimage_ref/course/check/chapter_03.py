@@ -5,18 +5,16 @@ import torch
 from ...config import TextEncoderConfig
 from ...text_encoder import TextEncoder
 from ..answers import EX_03_DROP, EX_03_GQA
-from .common import exercise, need
+from .common import exercise, need, need_same
 
 B, H, G, T, K, W = 2, 6, 3, 5, 8, 7  # no two alike; W is the width of a value
+OTHERS = ((1, 28, 4, 6, 16, 16), (3, 5, 5, 3, 4, 4), (2, 9, 1, 1, 5, 3))  # 28/4 as in Qwen2.5-VL
 
 
 @exercise
-def ex_03_gqa(grouped_attention) -> None:
+def ex_03_gqa(grouped_attention) -> str:
     """(B, H, T, K), (B, G, T, K), (B, G, T, W) -> (B, H, T, W), causal"""
-    generator = torch.Generator().manual_seed(3)
-    q = torch.randn(B, H, T, K, generator=generator)
-    k = torch.randn(B, G, T, K, generator=generator)
-    v = torch.randn(B, G, T, W, generator=generator)
+    q, k, v = _tensors(B, H, G, T, K, W)
     out = _tensor(grouped_attention(q.clone(), k.clone(), v.clone()), (B, H, T, W))
     need(
         bool(out.isfinite().all()),
@@ -39,7 +37,21 @@ def ex_03_gqa(grouped_attention) -> None:
     need(
         _near(out, right), f"shapes and mask are right, numbers not: off by {_gap(out, right):.2g}"
     )
-    print("right: every query head reads its own group's head, and nobody reads ahead")
+    for sizes in OTHERS:
+        others, (_, heads, groups, tokens, width, _) = _tensors(*sizes), sizes
+        need_same(
+            *(grouped_attention, EX_03_GQA, _near, others),
+            f"right for {H} heads in {G} groups, not for {heads} in {groups} with {tokens} tokens "
+            f"and heads {width} wide; take every size from q, k and v",
+        )
+    return "every query head reads its own group's head, and nobody reads ahead"
+
+
+def _tensors(B: int, H: int, G: int, T: int, K: int, W: int) -> tuple[torch.Tensor, ...]:
+    """-> q (B, H, T, K), k (B, G, T, K), v (B, G, T, W)"""
+    generator = torch.Generator().manual_seed(3)
+    shapes = (B, H, T, K), (B, G, T, K), (B, G, T, W)
+    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
 def _shares(sums) -> None:
@@ -96,7 +108,7 @@ def _groups(attention, q, k, v) -> None:
 
 
 @exercise
-def ex_03_drop(read) -> None:
+def ex_03_drop(read) -> str:
     """(text encoder, ids (B, T), number of template tokens) -> states (B, T - number, D)"""
     torch.manual_seed(3)
     config = TextEncoderConfig(
@@ -109,8 +121,14 @@ def ex_03_drop(read) -> None:
         mrope_section=(1, 1, 1),
     )
     tower = TextEncoder(config).eval().requires_grad_(False)
-    ids, start = torch.randint(90, (2, 17)), 6
-    states = tower(ids)
+    for batch, tokens, start in ((2, 17, 6), (3, 11, 4), (1, 5, 0)):
+        _judge_cut(read, tower, torch.randint(90, (batch, tokens)), start)
+    return "read first, cut afterwards"
+
+
+def _judge_cut(read, tower, ids, start: int) -> None:
+    """The answer for one batch of ids, of which the first `start` are the template."""
+    (batch, tokens), states = ids.shape, tower(ids)
     answer = read(tower, ids, start)
     need(
         isinstance(answer, torch.Tensor), f"give the states, a tensor, not {type(answer).__name__}"
@@ -118,24 +136,29 @@ def ex_03_drop(read) -> None:
     kept = answer.shape[1] if answer.dim() == 3 else None
     need(
         kept is not None and answer.shape[::2] == states.shape[::2],
-        f"states are (B, T, D), here with B = 2 and D = 24; yours are {tuple(answer.shape)}",
+        f"states are (B, T, D), here with B = {batch} and D = 24; yours are {tuple(answer.shape)}",
     )
     need(
-        kept != 17,
+        kept != tokens or not start,
         "nothing is cut off, only blanked: a state of zeros is still a token to the transformer",
     )
-    need(kept == 17 - 6, f"of 17 states with 6 for the letter, {kept} are left")
-    need(not _near(answer, states[:, :-6]), "that cuts the end off: the letter stands before it")
-    need(
-        not _near(answer, tower(ids[:, 6:])),
-        "the right tokens, but their states never saw the letter: it was gone before the reading",
-    )
-    embedded = tower.model.embed_tokens(ids)[:, 6:]
+    need(kept == tokens - start, f"of {tokens} states, {start} of the letter's, {kept} are left")
+    if start:
+        need(
+            not _near(answer, states[:, :-start]),
+            "that cuts the end off: the letter stands before it",
+        )
+        need(
+            not _near(answer, tower(ids[:, start:])),
+            "the right tokens, but their states never saw the letter: it was gone before the "
+            "reading",
+        )
+    embedded = tower.model.embed_tokens(ids)[:, start:]
     need(
         not _near(answer, embedded), "these are vectors that nobody has read yet, one for each word"
     )
-    need(_near(answer, EX_03_DROP(tower, ids, 6)), "the right tokens, but not their final states")
-    print("right: read first, cut afterwards")
+    right = EX_03_DROP(tower, ids, start)
+    need(_near(answer, right), "the right tokens, but not their final states")
 
 
 def _tensor(out, shape: tuple) -> torch.Tensor:

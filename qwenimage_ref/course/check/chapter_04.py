@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 
 from ..answers import EX_04_STATS
-from .common import exercise, need
+from .common import exercise, need, need_same
 
 
 @exercise
-def ex_04_taps(flatten) -> None:
+def ex_04_taps(flatten) -> str:
     """(out, in, t, k, k) -> (out, in, k, k): the same on one frame, with t - 1 empty ones before"""
     generator = torch.Generator().manual_seed(4)
     frame = torch.randn(2, 4, 9, 8, generator=generator)
@@ -46,7 +46,7 @@ def ex_04_taps(flatten) -> None:
         "convolved with one frame, yours and the film's give different pictures",
     )
     _no_time(flatten, generator)
-    print("right: one tap lives, two are dead, and a picture costs a third")
+    return "one tap lives, two are dead, and a picture costs a third"
 
 
 def _no_time(flatten, generator) -> None:
@@ -64,7 +64,7 @@ def _no_time(flatten, generator) -> None:
 
 
 @exercise
-def ex_04_stats(normalise) -> None:
+def ex_04_stats(normalise) -> str:
     """(B, C, h, w), (C,), (C,) -> (B, C, h, w)"""
     generator = torch.Generator().manual_seed(4)
     # careful: w is C here, as in the pocket model, so that a wrong axis does not raise
@@ -83,6 +83,8 @@ def ex_04_stats(normalise) -> None:
         "that uses the variance, the square of what the config holds": (z - m) / s**2,
         "only the first of the two steps is as it should be: the mean counts before the width "
         "changes, not after": z / s - m,
+        "the division came first, and the mean was divided before it was subtracted: brackets": z
+        - m / s,
         "mean and deviation belong to channels; yours vary along the columns, and nothing "
         "complained because there are as many columns as channels": (z - mean) / std,
         "yours are the mean and deviation of this very picture; the painter was trained with "
@@ -95,7 +97,14 @@ def ex_04_stats(normalise) -> None:
     need(
         _near(answer, right), f"off by {(answer - right).abs().max().item():.2g} at the worst place"
     )
-    print("right: every channel at 0 with deviation 1, whatever its range was")
+    for batch, channels, rows, columns in ((1, 16, 5, 3), (3, 2, 1, 7)):
+        mean, std = torch.randn(channels, generator=generator), torch.arange(1.0, 1 + channels)
+        z = torch.randn(batch, channels, rows, columns, generator=generator)
+        need_same(
+            *(normalise, EX_04_STATS, _near, (z, mean, std)),
+            f"right for 4 channels, not for {channels} of {rows} x {columns} in a batch of {batch}",
+        )
+    return "every channel at 0 with deviation 1, whatever its range was"
 
 
 def _near(a, b) -> bool:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ..answers import EX_06_MASK, EX_06_MODULATION
-from .common import exercise, need, need_all, need_none
+from .common import exercise, need, need_all, need_none, need_same
 
 B, T, I, H, K, D = 2, 4, 5, 3, 6, 7  # noqa: E741
 
@@ -50,6 +50,11 @@ CLOSED_GATES = (  # wrong answers with all gates 0
     (_norm, "with all gates 0 x comes out normalised; the way around stays as it is"),
 )
 NORM = (  # facts of the branch with shift and scale 0 around an identity
+    (
+        lambda seen: _near(seen.doubled, 2 * seen.branch),
+        "a gate twice as large has to add twice as much, and yours adds another amount: the gate "
+        "multiplies as it comes, without a function around it",
+    ),
     (
         lambda seen: seen.branch.abs().max() > 1e-5,
         "with shift and scale 0 nothing comes out of attention or MLP; a scale of 0 is to leave "
@@ -107,10 +112,8 @@ def _variance_is(y, value: float) -> bool:
 
 
 def _called(residual, x, *others):
-    """The answer, which must be a new tensor of the shape of x."""
-    before = x.clone()
+    """The answer, which must be a tensor of the shape of x."""
     given = residual(x, *others)
-    need(torch.equal(x, before), "your function changes x itself; give a new tensor")
     need(
         isinstance(given, torch.Tensor) and given.shape == x.shape,
         "give a tensor of the shape of x, (B, S, D)",
@@ -119,7 +122,7 @@ def _called(residual, x, *others):
 
 
 @exercise
-def ex_06_modulation(residual) -> None:
+def ex_06_modulation(residual) -> str:
     """residual(x, shift, scale, gate, part): one residual line of a block."""
     x = 2 + 3 * _numbers(B, T, D)
     shift, scale, gate = (_numbers(B, 1, D, seed=seed) for seed in (1, 2, 3))
@@ -127,8 +130,9 @@ def ex_06_modulation(residual) -> None:
     need_none(closed, CLOSED_GATES, _near, x)
     need(_near(closed, x), "with all gates 0 x has to come out untouched, and yours is changed")
     branch = _called(residual, x, ZERO, ZERO, ONE, _as_it_is) - x
+    doubled = _called(residual, x, ZERO, ZERO, 2 * ONE, _as_it_is) - x
     tiny = _called(residual, x / 1000, ZERO, ZERO, ONE, _as_it_is)
-    need_all(SimpleNamespace(x=x, branch=branch, tiny=tiny), NORM)
+    need_all(SimpleNamespace(x=x, branch=branch, doubled=doubled, tiny=tiny), NORM)
     moved = _called(residual, x, shift, ZERO, ONE, _as_it_is) - x
     need_none(moved, SHIFTED, _near, branch, shift)
     need(
@@ -147,7 +151,18 @@ def ex_06_modulation(residual) -> None:
         _near(given, EX_06_MODULATION(x, shift, scale, gate, _mix)),
         "the gate is not used as it should: it multiplies what attention or MLP gives",
     )
-    print("right: normalised, scaled, shifted, sent through, gated, added")
+    _other_sizes(residual)
+    return "normalised, scaled, shifted, sent through, gated, added"
+
+
+def _other_sizes(residual) -> None:
+    for batch, tokens, width in ((1, 9, 16), (3, 1, 5)):
+        wide = 2 + 3 * _numbers(batch, tokens, width)
+        turns = [_numbers(batch, 1, width, seed=seed) for seed in (1, 2, 3)]
+        need_same(
+            *(residual, EX_06_MODULATION, _near, (wide, *turns, torch.tanh)),
+            f"right for {T} tokens of width {D}, not for {tokens} of width {width}",
+        )
 
 
 # ---- padding
@@ -227,7 +242,16 @@ PADDING = (
 
 
 @exercise
-def ex_06_mask(attend) -> None:
+def ex_06_mask(attend) -> str:
     """attend(q, k, v, real): joint attention in which nobody looks at padding."""
     need_all(_Padded(attend), PADDING)
-    print("right: everyone sees what is real, and no one sees padding")
+    for batch, heads, text, image, width in ((3, 2, 7, 12, 9), (1, 1, 3, 1, 4)):
+        shape = batch, heads, text + image, width
+        q, k, v = (_numbers(*shape, seed=seed) for seed in (1, 2, 3))
+        real = torch.arange(text) < 2 + torch.arange(batch)[:, None]
+        need_same(
+            *(attend, EX_06_MASK, _near, (q, k, v, real)),
+            f"right for {T} tokens of text and {I} of the image, not for {text} and {image} with "
+            f"heads {width} wide; take every size from the tensors",
+        )
+    return "everyone sees what is real, and no one sees padding"

@@ -14,7 +14,7 @@ SHAPES_07 = {"wide": ("F32", (3, 5)), "deep": ("BF16", (2, 7, 4)), "last": ("F32
 
 
 @exercise
-def ex_07_tensor(load_tensor) -> None:
+def ex_07_tensor(load_tensor) -> str:
     """Load a named tensor, F32 or BF16, as float32 from a .safetensors file."""
     with tempfile.TemporaryDirectory() as folder:
         for number, note in enumerate(("", "a header of another length")):
@@ -24,7 +24,7 @@ def ex_07_tensor(load_tensor) -> None:
             for name, (dtype, wanted) in tensors.items():
                 where = f"{name} ({dtype}, {list(wanted.shape)})"
                 _judge(_called(load_tensor, file, name, where), wanted, dtype, where, content)
-    print("right: four lines of a format, and every weight of the machine is yours")
+    return "four lines of a format, and every weight of the machine is yours"
 
 
 def _called(load_tensor, file: Path, name: str, where: str):
@@ -97,6 +97,8 @@ def _mistakes(wanted, dtype: str, content: bytes):
         yield integers, "whole numbers: the bits of a bf16 were counted, not read as a number"
         low = whole.astype(np.uint32).view(np.float32).reshape(wanted.shape)
         yield low, "numbers near zero: the 16 bits are in the lower half of a float32"
+    through = wanted.astype(np.float16).astype(np.float32)
+    yield through, "all are zero now: a float16 on the way cannot hold numbers as small as these"
     if dtype == "F32":
         swapped = np.frombuffer(raw, ">f4").astype(np.float32).reshape(wanted.shape)
         yield swapped, "the bytes of each number are backwards; the lowest comes first"
@@ -107,8 +109,9 @@ def _file(note: str) -> tuple[bytes, dict]:
     source = np.random.default_rng(7)
     header, data, tensors = {"__metadata__": {"format": "pt", "note": note}}, b"", {}
     for name, (dtype, shape) in SHAPES_07.items():
-        # few bits, so that both types hold these numbers exactly; none twice
-        numbers = source.permutation(np.arange(1, 1 + np.prod(shape))) * source.choice([-0.5, 0.5])
+        # few bits, so that both types hold these numbers exactly, and too small for a float16
+        counted = source.permutation(np.arange(1, 1 + np.prod(shape)))  # none twice
+        numbers = counted * source.choice([-1, 1]) * 2.0**-40
         numbers = numbers.astype(np.float32).reshape(shape)
         raw = _bytes(numbers, dtype)
         place = [len(data), len(data) + len(raw)]

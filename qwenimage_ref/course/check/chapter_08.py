@@ -74,7 +74,7 @@ def _on_the_line(mu: dict, tokens: int) -> float:
 
 
 @exercise
-def ex_08_mu(mu) -> None:
+def ex_08_mu(mu) -> str:
     """mu for a picture of height and width in pixels, within 1e-6."""
     answers = {}
     for size in SIZES:
@@ -91,7 +91,7 @@ def ex_08_mu(mu) -> None:
             _near(answer, EX_08_MU(height, width)),
             f"{width} × {height}: {answer:.4f} is not on the line through the two points",
         )
-    print("right: mu, and nothing clamped")
+    return "mu, and nothing clamped"
 
 
 # ---- the stretch
@@ -165,7 +165,7 @@ def _with_zero(seen):
 
 
 @exercise
-def ex_08_stretch(stretch) -> None:
+def ex_08_stretch(stretch) -> str:
     """The stretch of shifted levels, within 1e-6."""
     for steps, shift, terminal in ((8, 2.3, 0.02), (5, 1.7, 0.1), (12, 3.0, 0.05)):
         even = torch.linspace(1, 1 / steps, steps)
@@ -175,7 +175,7 @@ def ex_08_stretch(stretch) -> None:
         need_all(
             SimpleNamespace(levels=levels, given=given, answer=answer, terminal=terminal), STRETCH
         )
-    print("right: the last step is short now, and all others a little longer")
+    return "the last step is short now, and all others a little longer"
 
 
 # ---- guidance
@@ -235,26 +235,44 @@ def _same_tokens(a, b) -> bool:
 
 
 @exercise
-def ex_08_guide(guide) -> None:
+def ex_08_guide(guide) -> str:
     """Guidance of tokens (B, I, 4C) that keeps the length of each token of cond, within 1e-5."""
-    B, I, channels, scale = 3, 5, 8, 4.0
+    for sizes, scale in (((3, 5, 8), 4.0), ((2, 7, 64), 2.5), ((1, 4, 3), 7), ((2, 3, 5), 1)):
+        _judge_guidance(guide, *_velocities(*sizes), scale)
+    return "every token turns, and none grows"
+
+
+def _velocities(B: int, I: int, channels: int):  # noqa: E741
+    """-> cond and uncond (B, I, channels); no two tokens of cond are equally long"""
     generator = torch.Generator().manual_seed(8)
     cond, uncond = (torch.randn(B, I, channels, generator=generator) for _ in range(2))
-    cond = cond * torch.arange(1, 1 + B * I).view(B, I, 1)  # every token has a length of its own
-    answer, right = guide(cond.clone(), uncond.clone(), scale), EX_08_GUIDE(cond, uncond, scale)
+    cond = cond * torch.arange(1, 1 + B * I).view(B, I, 1)
+    uncond[:, -1] += 1.2 * cond[:, -1]  # longer than cond, so extrapolation makes a short token
+    return cond, uncond
+
+
+def _judge_guidance(guide, cond, uncond, scale: float) -> None:
+    answer, right = guide(cond, uncond, scale), EX_08_GUIDE(cond, uncond, scale)
     need(
         isinstance(answer, torch.Tensor) and answer.shape == cond.shape,
         f"the result has the shape of cond, {tuple(cond.shape)}",
     )
     need(bool(torch.isfinite(answer).all()), "some numbers of the result are not finite")
-    need_none(answer, DIRECTIONS, _same_direction, cond, uncond, scale)
-    need_none(answer, LENGTHS, _same_tokens, cond, uncond, scale)
+    if scale != 1:  # there most mistakes give cond, as the right answer does
+        need_none(answer, DIRECTIONS, _same_direction, cond, uncond, scale)
+        need_none(answer, LENGTHS, _same_tokens, cond, uncond, scale)
     need(
         _same_direction(answer, right),
-        "some tokens point elsewhere than uncond + scale (cond - uncond)",
+        f"with a scale of {scale} some tokens point elsewhere than uncond + scale (cond - uncond)",
+    )
+    short = right.norm(dim=-1) > 1.001 * _combined(cond, uncond, scale).norm(dim=-1)
+    as_long = torch.isclose(answer.norm(dim=-1), right.norm(dim=-1), rtol=1e-4)
+    need(
+        not as_long[~short].all() or bool(as_long[short].all()),
+        "a token that the extrapolation made shorter than in cond has to become longer again, and "
+        "yours stays short",
     )
     need(
         torch.allclose(answer.norm(dim=-1), cond.norm(dim=-1), rtol=1e-4),
         "every token should be as long as it is in cond, and some are not",
     )
-    print("right: every token turns, and none grows")

@@ -39,13 +39,13 @@ class _Stage:
 
 
 @exercise
-def ex_09_img2img(image_to_image) -> None:
-    """Image to image on a stage that keeps what reaches the loop, at four strengths."""
+def ex_09_img2img(image_to_image) -> str:
+    """Image to image on a stage that keeps what reaches the loop, at six strengths."""
     generator = torch.Generator().manual_seed(9)
     img = torch.rand(1, 3, 40, 24, generator=generator) * 2 - 1
     noise = torch.randn(1, 3, 5, 3, generator=generator)
     cond, uncond = ("states of the prompt", None), ("states of the negative prompt", None)
-    for steps, strength in ((10, 0.7), (20, 0.6), (5, 0.3), (4, 1.0)):
+    for steps, strength in ((10, 0.7), (20, 0.6), (5, 0.3), (10, 0.8), (10, 0.9), (4, 1.0)):
         levels = torch.linspace(1, 0, steps + 1) ** 0.5
         stage, right = _Stage(), _Stage()
         answer = image_to_image(stage, img, noise, levels, strength, cond, uncond)
@@ -62,7 +62,7 @@ def ex_09_img2img(image_to_image) -> None:
             isinstance(answer, torch.Tensor) and torch.equal(answer, x - 100),
             "give back what the loop returned",
         )
-    print("right: under noise as deep as the strength says, and painted from there")
+    return "under noise as deep as the strength says, and painted from there"
 
 
 def _levels(left, right, levels, strength: float) -> None:
@@ -78,6 +78,13 @@ def _levels(left, right, levels, strength: float) -> None:
     need(
         taken != skipped or skipped == due,
         f"{of} yours takes {taken}; a larger strength has to take more of them",
+    )
+    whole = abs(steps * strength - round(steps * strength)) < 1e-9
+    need(
+        taken != due + 1 or not whole,
+        f"{of} yours takes one too many: 1 - {strength} is {1 - strength!r} in floating point, and "
+        "a product a hair below a whole number is cut to the number before; subtract from the "
+        "number of steps instead",
     )
     need(
         taken == due,

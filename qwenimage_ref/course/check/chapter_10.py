@@ -5,16 +5,14 @@ from types import SimpleNamespace
 import torch
 
 from ..answers import EX_10_LORA, EX_10_STILL
-from .common import exercise, need, need_all
+from .common import exercise, need, need_all, need_same
 
 
 @exercise
-def ex_10_lora(lora_linear) -> None:
+def ex_10_lora(lora_linear) -> str:
     """A linear layer with its pair, y (N, out) from x (N, in), within 1e-5."""
     N, in_, out, rank, alpha = 5, 7, 11, 3, 12.0
-    generator = torch.Generator().manual_seed(10)
-    sizes = (N, in_), (out, in_), (out,), (rank, in_), (out, rank)
-    x, W, b, A, B = (torch.randn(size, generator=generator) for size in sizes)
+    x, W, b, A, B = _pair(N, in_, out, rank)
     try:
         answer = lora_linear(x, W, b, A, B, alpha)
     except NotImplementedError:  # is a RuntimeError, too, and says that nothing is written yet
@@ -44,7 +42,21 @@ def ex_10_lora(lora_linear) -> None:
     need(_near(answer, right), "some numbers differ from W x + b and the scaled pair beside it")
     stronger = lora_linear(x, W, b, A, B, 2 * alpha)
     need(_near(stronger - plain, 2 * share), "twice the alpha should add twice as much")
-    print("right: the layer, and a small detour beside it")
+    for sizes, alpha in (((2, 9, 4, 5), 5.0), ((1, 3, 6, 1), 0.5), ((4, 32, 48, 16), 8.0)):
+        tensors = _pair(*sizes)
+        need_same(
+            *(lora_linear, EX_10_LORA, _near, (*tensors, alpha)),
+            f"right for rank 3 and alpha 12, not for rank {sizes[-1]} and alpha {alpha:g}; take "
+            "every size from the tensors",
+        )
+    return "the layer, and a small detour beside it"
+
+
+def _pair(N: int, in_: int, out: int, rank: int) -> list[torch.Tensor]:
+    """-> x (N, in), W (out, in), b (out,), A (rank, in), B (out, rank)"""
+    generator = torch.Generator().manual_seed(10)
+    sizes = (N, in_), (out, in_), (out,), (rank, in_), (out, rank)
+    return [torch.randn(size, generator=generator) for size in sizes]
 
 
 def _near(a, b) -> bool:
@@ -90,7 +102,7 @@ def _of_image(layers: set[str]) -> list[str]:
 
 
 @exercise
-def ex_10_still(still) -> None:
+def ex_10_still(still) -> str:
     """Whether a linear layer of a model of so many blocks never gets a gradient."""
     for blocks in (3, 12):
         last = blocks - 1
@@ -111,7 +123,7 @@ def ex_10_still(still) -> None:
         right = [name for name in _names(blocks) if EX_10_STILL(name, blocks)]
         mine, right = ({name.split(".", 2)[2] for name in names} for names in (mine, right))
         need_all(SimpleNamespace(mine=mine, missing=right - mine), LAST_BLOCK)
-    print("right: four layers that no training ever moves")
+    return "four layers that no training ever moves"
 
 
 def _names(blocks: int) -> list[str]:

@@ -41,7 +41,7 @@ MISTAKES = (  # a kind of draw, its shares when it is done wrong, hint
 
 
 @exercise
-def ex_12_sigma(draw_sigma) -> None:
+def ex_12_sigma(draw_sigma) -> str:
     """Noise levels drawn uniformly, logit-normally, and logit-normally with a shift of 2."""
     drawn = {kind: _shares(draw_sigma, kind) for kind in SIGMAS_12}
     for kind, wrong, hint in MISTAKES:
@@ -53,25 +53,50 @@ def ex_12_sigma(draw_sigma) -> None:
             _alike(drawn[kind], shares),
             f"{kind}: shares below 1/4, 1/2 and 3/4 are {given} and should be {wanted}",
         )
-    print("right: three ways to choose what the model practises")
+    return "three ways to choose what the model practises"
 
 
 def _shares(draw_sigma, kind: str) -> tuple[float, ...]:
     """The shares of the levels below 1/4, 1/2 and 3/4."""
-    sigma, again = (draw_sigma(kind, 20_000, torch.Generator().manual_seed(7)) for _ in range(2))
-    need(
-        isinstance(sigma, torch.Tensor) and sigma.shape == (20_000,),
-        f"{kind}: give a tensor of `count` noise levels",
-    )
+    sigma, again, other = (_drawn(draw_sigma, kind, 20_000, seed) for seed in (7, 7, 8))
+    for count in (1, 13):
+        _drawn(draw_sigma, kind, count, 7)
     need(
         torch.equal(sigma, again),
         f"{kind}: the same generator gave other levels; draw with the generator you are handed",
+    )
+    need(
+        not torch.equal(sigma, other),
+        f"{kind}: generators of two seeds gave the same levels; draw them, with the generator that "
+        "you are handed",
+    )
+    need(
+        len(sigma.unique()) > 0.98 * len(sigma),
+        f"{kind}: only {len(sigma.unique()):,} of 20,000 levels differ; were they rounded to few "
+        "bits, or drawn only once?",
+    )
+    need(
+        not _in_order(sigma),
+        f"{kind}: your levels come in order of size; a batch of training wants them mixed",
     )
     need(
         bool(((sigma >= 0) & (sigma <= 1)).all()),
         f"{kind}: some levels lie outside of 0 to 1; a normal number has to be squashed first",
     )
     return tuple((sigma < at).float().mean().item() for at in (0.25, 0.5, 0.75))
+
+
+def _drawn(draw_sigma, kind: str, count: int, seed: int) -> torch.Tensor:
+    sigma = draw_sigma(kind, count, torch.Generator().manual_seed(seed))
+    need(
+        isinstance(sigma, torch.Tensor) and sigma.shape == (count,),
+        f"{kind}: give a tensor of `count` noise levels, here {count:,}",
+    )
+    return sigma
+
+
+def _in_order(sigma: torch.Tensor) -> bool:
+    return bool((sigma.diff() >= 0).all() or (sigma.diff() <= 0).all())
 
 
 def _alike(shares, others) -> bool:

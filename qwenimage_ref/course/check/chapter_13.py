@@ -5,7 +5,7 @@ from .common import exercise, need
 
 
 @exercise
-def ex_13_fooled(fooled) -> None:
+def ex_13_fooled(fooled) -> str:
     """Chance that the worse of two models gets more of its n captions right, within 0.01."""
     better, worse = 0.9, 0.8
     one = _number(fooled(better, worse, 1))
@@ -36,7 +36,14 @@ def ex_13_fooled(fooled) -> None:
         abs(many - EX_13_FOOLED(better, worse, 200)) <= 0.01,
         f"right for five captions each, not for 200: {many:.3f}",
     )
-    print("right: few samples fool you this often")
+    for better, worse, n in ((0.7, 0.55, 12), (0.99, 0.9, 40), (0.6, 0.6, 3)):
+        chance = _number(fooled(better, worse, n))
+        need(
+            abs(chance - EX_13_FOOLED(better, worse, n)) <= 0.01,
+            f"right for models of 0.9 and 0.8, not for {better} and {worse} with {n} captions "
+            f"each: {chance:.3f}",
+        )
+    return "few samples fool you this often"
 
 
 def _number(answer) -> float:

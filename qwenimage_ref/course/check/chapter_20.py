@@ -12,7 +12,7 @@ from .common import exercise, need, need_all, need_none
 
 
 @exercise
-def ex_20_lightning(levels) -> None:
+def ex_20_lightning(levels) -> str:
     """levels(steps, shift=3) -> steps + 1 noise levels, within 1e-5."""
     for steps, shift in ((4, 3.0), (8, 3.0), (1, 3.0), (6, 2.0), (5, 1.0)):
         given = (steps,) if shift == 3 else (steps, shift)
@@ -31,7 +31,7 @@ def ex_20_lightning(levels) -> None:
             f"{called}: there should be {steps + 1} levels, yours are {len(answer)}",
         )
         _name_the_mistake(answer.float(), right, steps, shift, called)
-    print("right: the same levels at every size, down to 0")
+    return "the same levels at every size, down to 0"
 
 
 def _name(steps: int, shift: float) -> str:
@@ -187,7 +187,7 @@ LOSS = (  # its value, in those of the right one, and its gradient
 
 
 @exercise
-def ex_20_loss(loss) -> None:
+def ex_20_loss(loss) -> str:
     """loss(student, noise, target, levels), its value and its gradient, within 1e-5 of the size."""
     noise, target = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(20))
     levels = torch.tensor([1.0, 0.85, 0.6, 0.3, 0.0])
@@ -198,7 +198,7 @@ def ex_20_loss(loss) -> None:
     right_value, right = _run(EX_20_LOSS, _Student(), noise, target, levels)
     ratio, counts = (value / right_value).item(), (noise.numel(), noise.shape[1])
     need_all(SimpleNamespace(gradient=gradient, ratio=ratio, counts=counts, right=right), LOSS)
-    print("right: the gradient of the end comes back through all four steps")
+    return "the gradient of the end comes back through all four steps"
 
 
 class _Student(nn.Module):

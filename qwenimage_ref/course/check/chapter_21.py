@@ -13,7 +13,7 @@ from .common import exercise, need, need_none
 
 
 @exercise
-def ex_21_fp8(decode) -> None:
+def ex_21_fp8(decode) -> str:
     """decode(byte) -> the number that float8_e4m3fn means by it, for all 256."""
     numbers = []
     for byte in range(256):
@@ -47,7 +47,7 @@ def ex_21_fp8(decode) -> None:
         near = numbers[byte] == right[byte] or math.isnan(right[byte]) and math.isnan(numbers[byte])
         where = "with all exponent bits zero" if not byte & 0x78 else "of the ordinary kind"
         need(near, f"{_bits(byte)}, a byte {where}, is not {numbers[byte]:g}")
-    print("right: 256 bytes, each with its number")
+    return "256 bytes, each with its number"
 
 
 def _bits(byte: int) -> str:
@@ -133,10 +133,10 @@ _FP8_MISTAKES = [
 
 
 @exercise
-def ex_21_q4(decode_block) -> None:
+def ex_21_q4(decode_block) -> str:
     """decode_block(18 bytes) -> the 32 weights of a Q4_0 block."""
     source = np.random.default_rng(21)
-    for scale in (0.037, -0.25, 3.5):
+    for scale in (0.037, -0.2371, 3.517):
         block = struct.pack("<e", scale) + source.permutation(256)[:16].astype(np.uint8).tobytes()
         try:
             numbers = np.asarray(decode_block(block), dtype=np.float64)
@@ -153,11 +153,11 @@ def ex_21_q4(decode_block) -> None:
         mistakes = _Q4_MISTAKES + (_NEGATIVE_SCALE if scale < 0 else ())
         need_none(numbers, mistakes, partial(np.allclose, rtol=1e-6, atol=1e-12), _Q4(block))
         need(
-            np.allclose(numbers, EX_21_Q4(block), rtol=1e-3, atol=1e-9),
+            np.allclose(numbers, EX_21_Q4(block), rtol=1e-6, atol=1e-12),
             f"for a scale of {scale} the weights are others; take one byte, and write down its two "
             "halves, the whole numbers they stand for, and their places in the block",
         )
-    print("right: 18 bytes, 32 weights")
+    return "18 bytes, 32 weights"
 
 
 class _Q4:
@@ -211,6 +211,11 @@ _Q4_MISTAKES = (
         lambda b: b.scale * np.where(b.q < 8, b.q, b.q - 16),
         "you read the halves of a byte as signed numbers; they are stored shifted instead, the "
         "smallest as zero",
+    ),
+    (
+        lambda b: (b.scale * (b.q - 8)).astype(np.float16).astype(np.float64),
+        "the products were rounded to float16; the scale has 11 bits and the whole number 4, so "
+        "multiply in a wider format",
     ),
     (
         lambda b: (b.q - 8) / b.scale,

@@ -1,6 +1,9 @@
 """Chapter 22: why this way."""
 
+from ..answers import EX_22_WORSE
 from .common import exercise, need
+
+MOST = 45  # captions that only one of the two models gets right: all counts below are tried
 
 
 def _asked(both: int, first: int, second: int, neither: int) -> tuple[str, str]:
@@ -10,7 +13,7 @@ def _asked(both: int, first: int, second: int, neither: int) -> tuple[str, str]:
 
 
 @exercise
-def ex_22_worse(worse) -> None:
+def ex_22_worse(worse) -> str:
     """Whether a variant is worse than the baseline beyond chance, asked the same captions."""
 
     def verdict(*counts):
@@ -40,4 +43,12 @@ def ex_22_worse(worse) -> None:
         "5 against 0 happens in 6 of 100 even contests, if either side may be the one that loses; "
         "you did not know beforehand which it would be",
     )
-    print("right: only the captions on which they differ speak, and few of them say little")
+    for won, lost in ((won, lost) for lost in range(MOST) for won in range(MOST)):
+        counts = (4, won, lost, 3)
+        need(
+            verdict(*counts) == EX_22_WORSE(*_asked(*counts)),
+            f"{lost} lost against {won} won: count how many of all even contests of {won + lost} "
+            "end so or still more one-sided, both ways; a formula for many captions, or a rule of "
+            "thumb, is off where they are few",
+        )
+    return "only the captions on which they differ speak, and few of them say little"

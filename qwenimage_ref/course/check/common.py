@@ -1,6 +1,14 @@
 """What all checkers share: hints, tables of mistakes, and the answer that is still missing."""
 
+import copy
 import functools
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from .. import answers
 
 
 class NotYet(AssertionError):
@@ -37,15 +45,78 @@ def need_none(answer, mistakes, near, *arguments) -> None:
             raise NotYet(hint if isinstance(hint, str) else hint(*arguments))
 
 
-def exercise(checker):
-    """A checker that also knows a stub: `...`, or a function that raises NotImplementedError."""
+def need_same(answer: Callable, solution: Callable, near, arguments, hint: str) -> None:
+    """NotYet with the hint where an answer and the solution differ, or where the answer stops."""
+    try:
+        same = near(answer(*arguments), solution(*arguments))
+    except NotImplementedError:  # is a RuntimeError, too, and says that nothing is written yet
+        raise
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise NotYet(f"{hint}; it stops with: {error}") from None
+    need(same, hint)
+
+
+def exercise(checker: Callable[[object], str]) -> Callable[[object], None]:
+    """A checker that prints its verdict; what it returns says in words what is right.
+
+    It also knows a stub (`...`, or a function that raises NotImplementedError), an answer that
+    changes its arguments, and the stored answer, which is nobody's success.
+    """
 
     @functools.wraps(checker)
     def check(answer) -> None:
         need(answer is not ..., "there is no answer yet; put yours in the place of the three dots")
         try:
-            checker(answer)
+            words = checker(_watched(answer) if callable(answer) else answer)
         except NotImplementedError:
             raise NotYet("your function is still empty; write its body, then check again") from None
+        stored = answer is getattr(answers, checker.__name__.upper())
+        print(f"{'stored answer used' if stored else 'right'}: {words}")
 
     return check
+
+
+def _watched(answer: Callable) -> Callable:
+    """The answer, called with copies; NotYet after a call in which one of them has changed."""
+
+    @functools.wraps(answer)
+    def called(*arguments, **others):
+        copies = [_copy(argument) for argument in arguments]
+        weights = [_weights(argument) for argument in arguments]
+        given = answer(*copies, **others)
+        for number, (argument, copied) in enumerate(zip(arguments, copies)):
+            need(
+                _same(argument, copied) and _same(_weights(argument), weights[number]),
+                f"your function changes {_name(answer, number)} itself, and whoever calls it may "
+                "still need that; make a new one",
+            )
+        return given
+
+    return called
+
+
+def _name(answer: Callable, number: int) -> str:
+    try:
+        return f"its argument {[*inspect.signature(answer).parameters][number]}"
+    except (ValueError, IndexError):  # a built-in function, or *arguments
+        return f"argument {number + 1}"
+
+
+def _copy(argument: object) -> object:
+    """A copy of what can be changed in place; all else, a network for one, as it is."""
+    if isinstance(argument, torch.Tensor):
+        return argument.clone()
+    return copy.copy(argument) if isinstance(argument, (list, dict, np.ndarray)) else argument
+
+
+def _weights(argument: object) -> torch.Tensor | None:
+    """All weights of a network in one row."""
+    if not isinstance(argument, torch.nn.Module):
+        return None
+    return torch.cat([weight.detach().flatten() for weight in argument.parameters()])
+
+
+def _same(argument: object, copied: object) -> bool:
+    if isinstance(argument, torch.Tensor):
+        return torch.equal(argument, copied)
+    return argument is copied or bool(np.all(argument == copied))

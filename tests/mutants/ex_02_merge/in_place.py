@@ -1,6 +1,6 @@
 """Right, but eats the list of whoever calls."""
 
-HINT = "work on a copy"
+HINT = "changes its argument tokens itself"
 
 
 def answer(tokens, ranks):

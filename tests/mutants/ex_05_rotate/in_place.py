@@ -10,4 +10,4 @@ def answer(x, angle):
     return x
 
 
-HINT = "changes x itself"
+HINT = "changes its argument x itself"

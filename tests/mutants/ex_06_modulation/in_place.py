@@ -8,4 +8,4 @@ def answer(x, shift, scale, gate, part):
     return x
 
 
-HINT = "changes x itself"
+HINT = "changes its argument x itself"

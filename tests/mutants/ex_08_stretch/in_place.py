@@ -1,6 +1,6 @@
 """Changes the tensor it was given."""
 
-HINT = "make a new tensor"
+HINT = "changes its argument levels itself"
 
 
 def answer(levels, terminal):
