@@ -11,7 +11,14 @@ from torch import nn
 from .adapt.streaming import stream
 from .checkpoint import locate
 from .checkpoint.fill import Weights, fill
-from .checkpoint.model_folder import demand_one_model, empty_networks, read_model_index
+from .checkpoint.model_folder import (
+    FOLDER,
+    demand_one_model,
+    demand_right_form,
+    edit_form,
+    empty_networks,
+    read_model_index,
+)
 from .config import SchedulerConfig
 from .formats.single_file import open_weights
 from .tokenizer import Tokenizer
@@ -23,7 +30,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: dict) -> tuple:
-    """-> tokenizer, text encoder, transformer, VAE, scheduler config, recommendations
+    """-> tokenizer, text encoder, transformer, VAE, scheduler config, recommendations, and of an
+    edit model its vision tower and the form in which it is given pictures
 
     The arguments are those of `QwenImage.from_pretrained`; files: {part: single file or None}.
     """
@@ -35,19 +43,22 @@ def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: d
             "dtype float16: the image stream of the released weights reaches 200,000 and "
             "float16 ends at 65,504; use torch.bfloat16"
         )
-    recommended = read_model_index(folder)
+    recommended, form = read_model_index(folder), edit_form(folder)
     networks = empty_networks(folder)
     tokenizer = Tokenizer.load(folder / "tokenizer")
-    text_encoder, transformer, vae = networks.values()
-    demand_one_model(folder, text_encoder.config, transformer.config, tokenizer)
+    demand_one_model(folder, networks, tokenizer)
     scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
     # all headers before the first tensor: a wrong file is refused before gigabytes are read
-    sources = {part: files.get(part) or folder / part for part in networks}
+    homes = {part: FOLDER.get(part, part) for part in networks}
+    sources = {part: files.get(home) or folder / home for part, home in homes.items()}
     opened = {part: open_weights(sources[part], network) for part, network in networks.items()}
+    marked, stated = opened["transformer"].zero_cond_t, networks["transformer"].config.zero_cond_t
+    demand_right_form(folder, form, stated if marked is None else marked)
     for part, network in networks.items():
         put_weights(network, opened[part], dtype, device, streamed)
         network.to(device).eval().requires_grad_(False)
-    return tokenizer, text_encoder, transformer, vae, scheduler, recommended
+    parts = (networks[part] for part in ("text_encoder", "transformer", "vae"))
+    return tokenizer, *parts, scheduler, recommended, networks.get("vision"), form
 
 
 def load_weights(

@@ -34,6 +34,7 @@ from ..files import CheckpointError, shorten
 from ..limits import free_memory
 from ..mmdit import MMDiT
 from ..text_encoder import TextEncoder
+from ..vision import Vision
 
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # threads that read: a disk is fastest with several requests at hand
@@ -42,7 +43,7 @@ EMBEDDING = "model.embed_tokens.weight"  # a prompt needs only a few of its rows
 
 
 def stream(
-    network: MMDiT | TextEncoder, weights: Weights, dtype: torch.dtype, device="cpu"
+    network: MMDiT | TextEncoder | Vision, weights: Weights, dtype: torch.dtype, device="cpu"
 ) -> None:
     """Fill a network on the meta device; its blocks, and a text tower's embedding, stay on disk.
 
@@ -67,8 +68,8 @@ def stream(
         tower.layers = _Blocks(tower.layers, "model.layers.", files, dtype, device)
         tower.embed_tokens = _Rows(files.places[EMBEDDING], files, dtype, device)
     else:
-        blocks = network.transformer_blocks
-        network.transformer_blocks = _Blocks(blocks, "transformer_blocks.", files, dtype, device)
+        name = "blocks" if isinstance(network, Vision) else "transformer_blocks"
+        setattr(network, name, _Blocks(getattr(network, name), f"{name}.", files, dtype, device))
 
 
 def named_layers(network: nn.Module) -> dict[str, nn.Module]:

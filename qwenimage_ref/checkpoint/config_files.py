@@ -8,8 +8,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import vision
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from ..files import whole_file
+from .model_folder import TEXT_TO_IMAGE
 
 DIFFUSERS = "0.36.0.dev0"  # the version that the configs of the release name
 LEFT_OUT = {  # keys with these values, in the releases that do not need them
@@ -19,7 +21,6 @@ LEFT_OUT = {  # keys with these values, in the releases that do not need them
     "input_channels": 3,
 }
 MODEL_INDEX = {
-    "_class_name": "QwenImagePipeline",
     "_diffusers_version": DIFFUSERS,
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
     "text_encoder": ["transformers", "Qwen2_5_VLForConditionalGeneration"],
@@ -27,6 +28,7 @@ MODEL_INDEX = {
     "transformer": ["diffusers", "QwenImageTransformer2DModel"],
     "vae": ["diffusers", "AutoencoderKLQwenImage"],
 }
+PROCESSOR = ["transformers", "Qwen2VLProcessor"]  # of edit models, in the index
 SCHEDULER = {
     "invert_sigmas": False,
     "shift": 1.0,
@@ -47,13 +49,17 @@ class Configs:
     vision: VisionConfig = field(default_factory=VisionConfig.official)
     vae: VAEConfig = field(default_factory=VAEConfig.official)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig.official)
+    pipeline: str = TEXT_TO_IMAGE  # upstream's class of the whole
 
 
 def write_small_files(folder: Path, configs: Configs, added: dict[str, int]) -> None:
-    """model_index.json, scheduler and configs. added: ids of the tokenizer's special tokens."""
+    """model_index.json, scheduler and configs; of an edit model the image processor's, too.
+
+    added: ids of the tokenizer's special tokens.
+    """
     vae = {"attn_scales": [], "dropout": 0.0} | configs.vae.to_dict()
     contents = {
-        "model_index.json": MODEL_INDEX,
+        "model_index.json": MODEL_INDEX | {"_class_name": configs.pipeline},
         "scheduler/scheduler_config.json": _named(
             "FlowMatchEulerDiscreteScheduler", SCHEDULER | configs.scheduler.to_dict()
         ),
@@ -63,6 +69,9 @@ def write_small_files(folder: Path, configs: Configs, added: dict[str, int]) -> 
         ),
         "vae/config.json": _named("AutoencoderKLQwenImage", vae),
     }
+    if configs.pipeline != TEXT_TO_IMAGE:
+        contents["model_index.json"] |= {"processor": PROCESSOR}
+        contents["processor/preprocessor_config.json"] = _processor_config(configs.vision)
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_json(folder / name, content)
@@ -109,4 +118,33 @@ def _text_encoder_config(configs: Configs, added: dict[str, int]) -> dict:
         "torch_dtype": "bfloat16",
         "text_config": text | {"model_type": "qwen2_5_vl_text"},
         "vision_config": configs.vision.to_dict() | vision,
+    }
+
+
+def _processor_config(numbers: VisionConfig) -> dict:
+    """What transformers' image processor does before the vision tower, as vision.py does it."""
+    unset = (
+        "crop_size", "device", "disable_grouping", "do_center_crop", "do_pad", "input_data_format",
+        "pad_size", "return_tensors",
+    )  # fmt: skip
+    size = {"shortest_edge": vision.MIN_PIXELS, "longest_edge": vision.MAX_PIXELS}
+    return dict.fromkeys(unset) | {
+        "image_processor_type": "Qwen2VLImageProcessorFast",
+        "processor_class": "Qwen2VLProcessor",
+        "data_format": "channels_first",
+        "default_to_square": True,
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": list(vision.MEAN),
+        "image_std": list(vision.STD),
+        "min_pixels": vision.MIN_PIXELS,
+        "max_pixels": vision.MAX_PIXELS,
+        "size": size,
+        "resample": 3,  # bicubic
+        "rescale_factor": 1 / 255,
+        "patch_size": numbers.patch_size,
+        "merge_size": numbers.spatial_merge_size,
+        "temporal_patch_size": numbers.temporal_patch_size,
     }

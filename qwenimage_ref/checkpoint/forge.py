@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..conditions import FORM_OF_CLASS
+from ..config import MMDiTConfig
 from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
 from ..repository import POCKET, ROOT
@@ -26,13 +28,20 @@ from ..tokenizer import Tokenizer
 from ..vae import VAE
 from ..vision import Vision
 from .config_files import Configs, json_text, write_json, write_small_files
-from .model_folder import FORGED, STEMS, StoredTextEncoder
+from .model_folder import FORGED, STEMS, TEXT_TO_IMAGE, StoredTextEncoder
 from .shards import SHARD_BYTES, index_json, shard_layout
 
 POCKET_TOKENIZER = POCKET / "tokenizer"
 DTYPE = torch.bfloat16  # the type of every released file
 PIECE = 1 << 20  # numbers drawn and written at once
 STD = 0.02
+EDIT, EDIT_PLUS = FORM_OF_CLASS
+MODELS = {  # whose numbers are forged; Edit and 2509 have those of Qwen-Image
+    "qwen-image": Configs(),
+    "edit": Configs(pipeline=EDIT),
+    "edit-2509": Configs(pipeline=EDIT_PLUS),
+    "edit-2511": Configs(replace(MMDiTConfig.official(), zero_cond_t=True), pipeline=EDIT_PLUS),
+}
 ONE = 0x3F80  # 1.0 in bf16
 
 
@@ -55,9 +64,12 @@ class Shard:
             return file.read(len(self.first)) == self.first
 
 
-def first_blocks(count: int | None) -> Configs:
-    """The official numbers with fewer blocks, and as few layers of the text tower; None: all."""
-    official = Configs()
+def first_blocks(count: int | None, model: str = "qwen-image") -> Configs:
+    """The numbers of one of MODELS with fewer blocks, and as few layers of the text tower
+
+    count None: all.
+    """
+    official = MODELS[model]
     if count is None:
         return official
     most = official.transformer.num_layers
@@ -89,7 +101,10 @@ def forge(
     if folder.is_relative_to(ROOT):
         raise CheckpointError(f"{folder} lies in the repository; choose a folder outside it")
     try:
-        _claim(folder, {"seed": seed, "configs": asdict(configs)})
+        numbers = asdict(configs)
+        if configs.pipeline == TEXT_TO_IMAGE:
+            del numbers["pipeline"]  # not in the marks of earlier versions
+        _claim(folder, {"seed": seed, "configs": numbers})
         return _write(folder, configs, seed, tokenizer, progress)
     except OSError as error:
         raise CheckpointError(
@@ -117,10 +132,10 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
             f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
             "choose another folder, or forge fewer blocks"
         )
-    # careful: contents alone; files that are read-only could not be written again
-    shutil.copytree(
-        tokenizer, folder / "tokenizer", copy_function=shutil.copyfile, dirs_exist_ok=True
-    )
+    tokenizers = ["tokenizer"] + (["processor"] if configs.pipeline != TEXT_TO_IMAGE else [])
+    for name in tokenizers:
+        # careful: contents alone; files that are read-only could not be written again
+        shutil.copytree(tokenizer, folder / name, copy_function=shutil.copyfile, dirs_exist_ok=True)
     write_small_files(folder, configs, Tokenizer.load(folder / "tokenizer").added)
     for part, network in parts.items():
         if sum(shard.path.parent.name == part for shard in shards) > 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..conditions import FORM_OF_CLASS, EditForm
 from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from ..config_checks import LARGEST
 from ..files import CheckpointError, read_json, shorten
@@ -20,12 +21,17 @@ STEMS = {  # file names of each part's weights, as in transformers and diffusers
     "vae": "diffusion_pytorch_model",
 }
 FORGED = "forged.json"  # is beside weights that were drawn, not learned, and says what was drawn
-RECOMMENDED, SETTINGS = "recommended.json", ("sample_size", "num_inference_steps")
+RECOMMENDED = "recommended.json"
+SETTINGS = ("sample_size", "num_inference_steps", "reading_size")
+TEXT_TO_IMAGE = "QwenImagePipeline"
+CLASSES = (TEXT_TO_IMAGE, *FORM_OF_CLASS)  # of upstream's pipelines, those that are supported
 NETWORKS = {
     "text_encoder": (TextEncoder, TextEncoderConfig),
     "transformer": (MMDiT, MMDiTConfig),
     "vae": (VAE, VAEConfig),
+    "vision": (Vision, VisionConfig),
 }
+FOLDER = {"vision": "text_encoder"}  # of a network that has none of its own
 
 
 class StoredTextEncoder(nn.Module):
@@ -40,15 +46,19 @@ class StoredTextEncoder(nn.Module):
 
 
 def empty_network(folder: Path, part: str) -> nn.Module:
-    """A folder's text_encoder, transformer or vae without weights, on the meta device"""
+    """One of a folder's NETWORKS without weights, on the meta device"""
     kind, config = NETWORKS[part]
     with torch.device("meta"):
-        return kind(_config(config, folder, part))
+        return kind(config.from_json(folder / FOLDER.get(part, part) / "config.json"))
 
 
 def empty_networks(folder: Path) -> dict:
-    """A folder -> its text_encoder, transformer and vae without weights, on the meta device"""
-    return {part: empty_network(folder, part) for part in NETWORKS}
+    """A folder -> its networks that are used, without weights, on the meta device
+
+    text_encoder, transformer and vae; of an edit model also vision, the tower that reads pictures.
+    """
+    used = STEMS if edit_form(folder) is None else NETWORKS
+    return {part: empty_network(folder, part) for part in used}
 
 
 def stored_network(folder: Path, part: str) -> nn.Module:
@@ -57,22 +67,28 @@ def stored_network(folder: Path, part: str) -> nn.Module:
     if part != "text_encoder":
         return network
     with torch.device("meta"):
-        return StoredTextEncoder(network, Vision(_config(VisionConfig, folder, part)))
+        return StoredTextEncoder(network, empty_network(folder, "vision"))
 
 
 def stored_networks(folder: Path) -> dict:
     """All three, each with everything that its files hold"""
-    return {part: stored_network(folder, part) for part in NETWORKS}
+    return {part: stored_network(folder, part) for part in STEMS}
 
 
-def demand_one_model(folder: Path, text_encoder, transformer, tokenizer: Tokenizer) -> None:
-    """Raises CheckpointError where the configs of text encoder and transformer and the tokenizer
-    cannot work together."""
+def demand_one_model(folder: Path, networks: dict, tokenizer: Tokenizer) -> None:
+    """Raises CheckpointError where the tokenizer and a folder's `empty_networks` cannot work
+    together."""
+    text_encoder, transformer = (networks[part].config for part in ("text_encoder", "transformer"))
     width, rows = text_encoder.hidden_size, text_encoder.vocab_size
     if width != transformer.joint_attention_dim:
         raise CheckpointError(
             f"{folder}: text states are {width} wide, the transformer reads "
             f"{transformer.joint_attention_dim}; the parts are of different models"
+        )
+    if "vision" in networks and (wide := networks["vision"].config.out_hidden_size) != width:
+        raise CheckpointError(
+            f"{folder}: vision_config's out_hidden_size must be the text encoder's hidden_size "
+            f"{width}, got {wide}; the parts are of different models"
         )
     if tokenizer.largest_id >= rows:
         raise CheckpointError(
@@ -81,29 +97,32 @@ def demand_one_model(folder: Path, text_encoder, transformer, tokenizer: Tokeniz
         )
 
 
-def _config(kind, folder: Path, part: str):
-    return kind.from_json(folder / part / "config.json")
+def demand_right_form(folder: Path, form: EditForm | None, zero_cond_t: bool) -> None:
+    """Raises CheckpointError for a transformer of Edit-2511 in a folder that is none of it."""
+    if zero_cond_t and form != FORM_OF_CLASS["QwenImageEditPlusPipeline"]:
+        raise CheckpointError(
+            f"{folder}: zero_cond_t must come with QwenImageEditPlusPipeline, the class of "
+            "Edit-2511, or pictures would be described to it in a wrong form; correct "
+            "model_index.json"
+        )
+
+
+def edit_form(folder: Path) -> EditForm | None:
+    """How the folder's model is given pictures; None: it paints from text alone
+
+    Raises CheckpointError for a folder of a class that is not supported.
+    """
+    return FORM_OF_CLASS.get(_read_index(folder)["_class_name"])
 
 
 def read_model_index(folder: Path) -> dict:
     """A folder -> the settings recommended for it: sample_size, num_inference_steps
 
     They are in recommended.json, where no other library stumbles over them; in folders of earlier
-    versions they are in model_index.json. Raises CheckpointError for a folder that is not a
-    text-to-image model.
+    versions they are in model_index.json. Raises CheckpointError for a folder of a model that is
+    not supported.
     """
-    index = _object(folder / "model_index.json")
-    if index is None:
-        raise CheckpointError(
-            f"{folder} holds no model_index.json; give the folder that contains transformer/, "
-            "text_encoder/, vae/"
-        )
-    name = index.get("_class_name")
-    if name != "QwenImagePipeline":
-        raise CheckpointError(
-            f"{folder} is a {shorten([name])}; only QwenImagePipeline (text to image) is supported"
-        )
-    settings = index | (_object(folder / RECOMMENDED) or {})
+    settings = _read_index(folder) | (_object(folder / RECOMMENDED) or {})
     known = {key: settings[key] for key in SETTINGS if key in settings}
     for key, value in known.items():
         if type(value) is not int or not 1 <= value <= LARGEST:
@@ -112,6 +131,22 @@ def read_model_index(folder: Path) -> dict:
                 f"got {shorten([value])}; correct {RECOMMENDED} or model_index.json"
             )
     return known
+
+
+def _read_index(folder: Path) -> dict:
+    """The content of model_index.json. Raises CheckpointError unless it is one of CLASSES."""
+    index = _object(folder / "model_index.json")
+    if index is None:
+        raise CheckpointError(
+            f"{folder} holds no model_index.json; give the folder that contains transformer/, "
+            "text_encoder/, vae/"
+        )
+    name = index.get("_class_name")
+    if name not in CLASSES:
+        raise CheckpointError(
+            f"{folder} is a {shorten([name])}; only {', '.join(CLASSES)} are supported"
+        )
+    return index
 
 
 def _object(file: Path) -> dict | None:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-BLOCKS = ("transformer_blocks.", "model.layers.")  # whose linear layers hold nearly all numbers
+# of transformer, text encoder and vision tower; their linear layers hold nearly all numbers
+BLOCKS = ("transformer_blocks.", "model.layers.", "blocks.")
 
 
 class PackedLinear(nn.Module):

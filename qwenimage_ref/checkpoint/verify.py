@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig
+from ..config import SchedulerConfig
 from ..files import CheckpointError, read_json, shorten
 from ..tokenizer import Tokenizer
 from . import locate
@@ -21,6 +21,9 @@ from .model_folder import (
     RECOMMENDED,
     STEMS,
     demand_one_model,
+    demand_right_form,
+    edit_form,
+    empty_networks,
     read_model_index,
     stored_network,
 )
@@ -137,10 +140,9 @@ def _layout(folder: Path) -> tuple[set[Path], Findings]:
 
 
 def _fit(folder: Path) -> None:
-    text_encoder = TextEncoderConfig.from_json(folder / "text_encoder" / "config.json")
-    transformer = MMDiTConfig.from_json(folder / "transformer" / "config.json")
-    tokenizer = Tokenizer.load(folder / "tokenizer")
-    demand_one_model(folder, text_encoder, transformer, tokenizer)
+    networks = empty_networks(folder)
+    demand_one_model(folder, networks, Tokenizer.load(folder / "tokenizer"))
+    demand_right_form(folder, edit_form(folder), networks["transformer"].config.zero_cond_t)
 
 
 def _problems(path: Path, check, *arguments) -> Findings:

@@ -36,8 +36,6 @@ OWN = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": ("text_encoders.", "text_encoder.", "qwen25_7b."),
 }
-# what a text encoder's files also hold, and is left on disk
-NOT_LANGUAGE = re.compile(r"visual\.|lm_head\.|(text_encoders\.)?(qwen25_7b\.)?logit_scale$")
 
 # the first that some name in an fp8 file ends in tells the dialect
 FP8_MARKS = {".comfy_quant": MIXED, ".weight_scale": MIXED, MARK: SCALED, ".scale_weight": MUSUBI}
@@ -180,12 +178,12 @@ def demand(file: str | Path, part: str) -> SingleFile:
 
 
 def official_names(
-    keys: Iterable[str], part: str, rename: Callable[[str], str] = str
+    keys: Iterable[str], part: str, rename: Callable[[str], str | None] = str
 ) -> dict[str, str]:
     """Names in a file -> {official name: name in the file}, of what belongs to this part
 
-    Wrappers' segments and the prefix of the part are taken off, then `rename` is called. Raises
-    CheckpointError where two tensors get one name.
+    Wrappers' segments and the prefix of the part are taken off, then `rename` is called; what it
+    calls None is left out. Raises CheckpointError where two tensors get one name.
     """
     bare = {key: WRAPPED.sub("", key) for key in keys}
     prefix = next((p for p in PREFIXES[part] if any(n.startswith(p) for n in bare.values())), "")
@@ -195,7 +193,7 @@ def official_names(
         if prefix and not name.startswith(prefix) and name.startswith(others):
             continue
         official = rename(name.removeprefix(prefix))
-        if part == "text_encoder" and NOT_LANGUAGE.match(official):
+        if official is None:
             continue
         if (other := names.setdefault(official, key)) != key:
             raise CheckpointError(_twice(whole[official], name, prefix, other, key))

@@ -7,13 +7,14 @@
                     GGUF                                                GGUFWeights
     vae             official names, or those of the video model Wan     Weights
     text_encoder    official names, or those of later transformers      Weights
-                    the same in fp8                                     Fp8Weights
+    and vision      the same in fp8                                     Fp8Weights
 
 A file holds weights only: what they are the weights of is said by the configs of an official folder
 (a few hundred bytes each). Nothing is guessed: a file is what the names in it say, and every tensor
 has to have its place.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from torch import nn
 
 from ..checkpoint.fill import Weights, name_of
 from ..checkpoint.headers import find_tensors
-from ..checkpoint.model_folder import NETWORKS
+from ..checkpoint.model_folder import FOLDER, NETWORKS
 from ..checkpoint.stored_form import stored_form, stored_tensor
 from ..checkpoint.write import save_file
 from ..files import CheckpointError, whole_file
@@ -46,6 +47,7 @@ WIDTHS = {
     "transformer": "img_in.weight",
     "vae": "encoder.conv_in.weight",
     "text_encoder": "model.norm.weight",
+    "vision": "patch_embed.proj.weight",
 }
 # official names of the VAE, and the pieces that stand for them in files of Wan, whose layers have
 # numbers instead of names. In this order: conv1 means another layer on the right than on the left.
@@ -59,6 +61,9 @@ WAN = (
 )  # fmt: skip
 # names of transformers from 4.52 on, and the official ones
 LATER = (("model.language_model.", "model."), ("model.visual.", "visual."))
+VISUAL = "visual."  # before the names of the vision tower, in the files of the text encoder
+# what those files also hold, and is left on disk
+UNUSED = re.compile(r"lm_head\.|(text_encoders\.)?(qwen25_7b\.)?logit_scale$")
 
 
 def open_weights(source, network: nn.Module, fast: bool = False) -> Weights:
@@ -69,7 +74,7 @@ def open_weights(source, network: nn.Module, fast: bool = False) -> Weights:
     """
     part = next(part for part, (kind, _) in NETWORKS.items() if isinstance(network, kind))
     if isinstance(source, (str, Path)) and not Path(source).is_dir():
-        single = demand(source, part)
+        single = demand(source, FOLDER.get(part, part))
     else:
         single = recognise(Path(name_of(source)), find_tensors(source))
     return _weights(name_of(source), single, part, network, fast)
@@ -77,7 +82,8 @@ def open_weights(source, network: nn.Module, fast: bool = False) -> Weights:
 
 def _weights(source: str, single: SingleFile, part: str, network, fast: bool) -> Weights:
     try:
-        names = official_names(single.where, part, _rename(single, part, network))
+        rename = _rename(single, part, network)
+        names = official_names(single.where, FOLDER.get(part, part), rename)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
     names.pop(ZERO_COND_T, None)
@@ -98,10 +104,12 @@ def _weights(source: str, single: SingleFile, part: str, network, fast: bool) ->
     return weights
 
 
-def _rename(single: SingleFile, part: str, network: nn.Module) -> Callable[[str], str]:
-    """What makes official names of the file's"""
+def _rename(single: SingleFile, part: str, network: nn.Module) -> Callable[[str], str | None]:
+    """What makes official names of the file's, and None of those that the network lacks"""
     if part == "text_encoder":
-        return _earlier_name
+        return _language_name
+    if part == "vision":
+        return _vision_name
     return _from_wan(network) if part == "vae" and has_wan_names(single.where) else str
 
 
@@ -153,6 +161,16 @@ def _demand_width(source: str, network, single: SingleFile, names: dict[str, str
             f"{source} is of a model that is {shape[0]} wide, by config.json it is {width}; "
             "take the folder of configs of this very model (--weights)"
         )
+
+
+def _language_name(name: str) -> str | None:
+    name = _earlier_name(name)
+    return None if name.startswith(VISUAL) or UNUSED.match(name) else name
+
+
+def _vision_name(name: str) -> str | None:
+    name = _earlier_name(name)
+    return name.removeprefix(VISUAL) if name.startswith(VISUAL) else None
 
 
 def _earlier_name(name: str) -> str:

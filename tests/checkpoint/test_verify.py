@@ -173,10 +173,10 @@ def test_parts_of_different_models_are_a_finding(tmp_path, part, change, line):
     assert line in found and found.endswith("of different models")
 
 
-def test_an_edit_model_is_a_finding(unrecorded):
-    (unrecorded / "model_index.json").write_text('{"_class_name": "QwenImageEditPipeline"}')
+def test_a_model_of_an_unsupported_class_is_a_finding(unrecorded):
+    (unrecorded / "model_index.json").write_text('{"_class_name": "QwenImageOtherPipeline"}')
     (line,) = findings(unrecorded)
-    assert "is a QwenImageEditPipeline; only QwenImagePipeline" in line
+    assert "is a QwenImageOtherPipeline; only QwenImagePipeline, QwenImageEditPipeline" in line
 
 
 def test_weights_that_no_index_names_are_pointed_out(unrecorded):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.mutations import count_refused, mutated, scratched
@@ -71,10 +72,11 @@ def test_a_tokenizer_of_a_larger_model_does_not_fit_the_embedding(trained):
     from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig
 
     far = Tokenizer(trained.vocab, trained.merges, trained.added | {"<|far|>": 152_064})
-    configs = TextEncoderConfig.official(), MMDiTConfig.official()
-    demand_one_model(Path("m"), *configs, trained)
+    configs = {"text_encoder": TextEncoderConfig.official(), "transformer": MMDiTConfig.official()}
+    networks = {part: SimpleNamespace(config=config) for part, config in configs.items()}
+    demand_one_model(Path("m"), networks, trained)
     with pytest.raises(CheckpointError, match="below the text encoder's 152,064 rows, got 152,064"):
-        demand_one_model(Path("m"), *configs, far)
+        demand_one_model(Path("m"), networks, far)
 
 
 def test_impossible_tokenizers_end_in_a_tokenizer_error_alone(trained, tmp_path):
