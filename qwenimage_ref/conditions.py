@@ -28,6 +28,7 @@ class Branch:
     grids: tuple = ()  # theirs, (frames, rows, cols) in tokens
     mask: Tensor | None = None  # (B, 1, S, S), true where a token may see another: regions
     txt_positions: Tensor | None = None  # (T, 3): regions restart their text
+    img_positions: Tensor | None = None  # (I + I_cond, 3): pictures of another size than the target
     after_block: Callable | None = None  # control branches: (i, img_target) -> img_target
 
     def call(self, x: Tensor, time: Tensor, grid: tuple) -> Call:
@@ -35,7 +36,7 @@ class Branch:
         img = x if self.img is None else torch.cat([x, self.img.to(x.dtype)], dim=1)
         return Call(
             img, self.txt, time, [grid, *self.grids],
-            self.txt_mask, self.after_block, self.mask, self.txt_positions,
+            self.txt_mask, self.after_block, self.mask, self.txt_positions, self.img_positions,
         )  # fmt: skip
 
 
@@ -49,6 +50,9 @@ class EditForm:
     picture: str  # before the prompt, for each picture; {} is its number, from 1 on
     most: int  # pictures
     reading_side: int | None  # area of the vision tower's copy, as a square's side; None: the VAE's
+    # what Edit-Lowres-Fix, a LoRA on these models, wants:
+    auto_resize: bool = True  # bring pictures to the recommended area; false: leave their size
+    rope_interpolation: bool = False  # spread them over the target's rows and columns
 
 
 FORM_OF_CLASS = {
@@ -66,6 +70,24 @@ def size_of_area(width: int, height: int, area: int) -> tuple[int, int]:
     # careful: the height follows from the width before rounding; halves are rounded to even
     exact = math.sqrt(area * ratio)
     return round(exact / MULTIPLE) * MULTIPLE, round(exact / ratio / MULTIPLE) * MULTIPLE
+
+
+def spread_positions(grids) -> Tensor:
+    """Grids [(1, rows, cols), ...], the target's first -> frame, row and column, (tokens, 3)
+
+    Pictures of another size than the target take their rows and columns from all over the
+    target's, so that a small picture lies on it instead of in its middle. Computed anew for each
+    target: DiffSynth's edit_rope_interpolation keeps its tables by size alone, and then uses one
+    where the target is another.
+    """
+    _, all_rows, all_cols = grids[0]
+    tables = []
+    for frame, (_, rows, cols) in enumerate(grids):
+        # careful: steps are cut off, not rounded
+        row = torch.linspace(0, all_rows - 1, rows).long() - (all_rows - all_rows // 2)
+        col = torch.linspace(0, all_cols - 1, cols).long() - (all_cols - all_cols // 2)
+        tables.append(torch.cartesian_prod(torch.tensor([frame]), row, col))
+    return torch.cat(tables)
 
 
 def edit_ids(tokenizer: Tokenizer, form: EditForm, prompt: str, counts: list[int]) -> list[int]:

@@ -212,6 +212,7 @@ class Call(NamedTuple):
     after_block: Callable | None = None
     mask: torch.Tensor | None = None
     txt_positions: torch.Tensor | None = None
+    img_positions: torch.Tensor | None = None
 
 
 class MMDiT(nn.Module):
@@ -231,8 +232,9 @@ class MMDiT(nn.Module):
         self.proj_out = nn.Linear(dim, config.in_channels)
 
     def forward(
-        self, img, txt, sigma, grids, txt_mask=None, after_block=None, mask=None, txt_positions=None
-    ):
+        self, img, txt, sigma, grids, txt_mask=None, after_block=None, mask=None,
+        txt_positions=None, img_positions=None,
+    ):  # fmt: skip
         """(B, I, 64), (B, T, Dt), (B,) -> (B, I_target, 64)
 
         img: packed latents of the target grid, then of the condition images.
@@ -240,10 +242,10 @@ class MMDiT(nn.Module):
         sigma: noise level in [0, 1], 1 is pure noise. grids: [(frames, rows, cols), ...] in tokens.
         after_block(i, img_target) -> img_target sees and may change the target after block i.
         mask: (B, 1, S, S), true where a token (row) may see another (column), text first.
-        txt_positions: (T, 3), in place of the positions that MSRoPE gives the text.
+        txt_positions (T, 3), img_positions (I, 3): in place of those that MSRoPE gives.
         """
-        call = Call(img, txt, sigma, grids, txt_mask, after_block, mask, txt_positions)
-        return self.many([call])[0]
+        own = txt_positions, img_positions
+        return self.many([(img, txt, sigma, grids, txt_mask, after_block, mask, *own)])[0]
 
     def many(self, calls: list) -> list[torch.Tensor]:
         """Answers to several calls, tuples of forward's arguments, from one pass over the blocks
@@ -251,7 +253,7 @@ class MMDiT(nn.Module):
         Texts and grids may differ in length from call to call.
         """
         calls = [Call(*call) for call in calls]
-        embedded = [self.embed(*call[:5], call.mask, call.txt_positions) for call in calls]
+        embedded = [self.embed(*call[:5], *call[6:]) for call in calls]
         streams, shared = [(img, txt) for img, txt, _ in embedded], [each for *_, each in embedded]
         targets = [math.prod(call.grids[0]) for call in calls]
         for i, block in enumerate(self.transformer_blocks):
@@ -264,13 +266,14 @@ class MMDiT(nn.Module):
         images = [img[:, :target] for (img, _), target in zip(streams, targets)]
         return [self.velocity(img, each) for img, each in zip(images, shared)]
 
-    def embed(self, img, txt, sigma, grids, txt_mask=None, mask=None, txt_positions=None):
+    def embed(self, img, txt, sigma, grids, txt_mask=None, mask=None, *own_positions):
         """Both streams embedded, and what all blocks share: temb, rotations, mask, times
 
         -> img (B, I, D), txt (B, T, D), (temb (B, R, D), (I, K/2), (T, K/2), mask or None, times)
         """
         target = math.prod(grids[0])
-        img_rotation, txt_rotation = self.rotations(grids, txt.shape[1], img.device, txt_positions)
+        T, device = txt.shape[1], img.device
+        img_rotation, txt_rotation = self.rotations(grids, T, device, *own_positions)
         times, temb = self.times(sigma.to(img.dtype), target, img.shape[1])
         shared = (temb, img_rotation, txt_rotation, visible(txt_mask, mask, img.shape[1]), times)
         return self.img_in(img), self.txt_in(self.txt_norm(txt)), shared
@@ -280,10 +283,11 @@ class MMDiT(nn.Module):
         temb, *_ = shared
         return self.proj_out(self.norm_out(img, temb[:, :1]))
 
-    def rotations(self, grids, text_length, device="cpu", txt_positions=None):
+    def rotations(self, grids, text_length, device="cpu", txt_positions=None, img_positions=None):
         """Grids, T -> (I, K/2), (T, K/2) complex"""
         img, txt = positions(grids, text_length, self.config.use_layer3d_rope)
         txt = txt if txt_positions is None else txt_positions
+        img = img if img_positions is None else img_positions
         axes = self.config.axes_dims_rope
         return rotations(img.to(device), axes), rotations(txt.to(device), axes)
 

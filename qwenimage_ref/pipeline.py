@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from . import limits
-from .conditions import Branch
+from .conditions import Branch, EditForm
 from .config import SchedulerConfig
 from .limits import TOKEN, one_each
 from .mmdit import MMDiT
@@ -20,16 +20,22 @@ from .vae import STRIP, VAE
 class QwenImage:
     """Text to image. The parts are plain attributes: tokenizer, text_encoder, transformer, vae.
 
+    An edit model also has a vision tower and the form in which it is given pictures.
     Several threads may paint with one pipeline. A forked process can, too, with one thread.
     """
 
-    def __init__(self, tokenizer, text_encoder, transformer, vae, scheduler, recommended=None):
+    def __init__(
+        self, tokenizer, text_encoder, transformer, vae, scheduler, recommended=None, vision=None,
+        form=None,
+    ):  # fmt: skip
         self.tokenizer: Tokenizer = tokenizer
         self.text_encoder: TextEncoder = text_encoder
         self.transformer: MMDiT = transformer
         self.vae: VAE = vae
         self.scheduler: SchedulerConfig = scheduler
         self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
+        self.vision: torch.nn.Module | None = vision
+        self.form: EditForm | None = form
 
     @classmethod
     def from_pretrained(
@@ -90,30 +96,38 @@ class QwenImage:
         it is taken, (B, C, h, w) both; latents - sigma * velocity is the picture as guessed there.
         image, one or one a prompt, is scaled to height x width; of the steps only the last ones
         are taken, a share of `strength`. mask_image: only its white is painted anew; for padding
-        and blur see tasks/inpaint.py.
+        and blur see tasks/inpaint.py. To an edit model the prompt says what to change in its
+        images; the last one's proportions are the target's unless height and width are given.
         Raises ValueError, before any work is done, for what cannot be painted.
         """
         limits.check_scale(true_cfg_scale)
         prompts = limits.as_prompts(prompt)
-        size = self.recommended.get("sample_size", 1024)
-        height = size if height is None else height
-        width = size if width is None else width
-        self.check_picture(len(prompts), height, width)
         groups = _groups(prompts, negative_prompt, true_cfg_scale)
-        levels = sigmas(num_inference_steps, (height // TOKEN) * (width // TOKEN), self.scheduler)
-        count, keep, finish = len(prompts), None, list
-        if image is None and mask_image is None:
-            latents = self.noise(count, height, width, seed)
+        if image is None and mask_image is None and self.form is None:
+            shape, levels = self.schedule(len(prompts), height, width, num_inference_steps)
+            latents, keep, finish = self.noise(*shape, seed), None, list
+            branches = self.encode_prompts(groups, max_sequence_length)
         else:
-            from .tasks import over_a_picture  # careful: not at the top, as in `from_pretrained`
+            from .tasks import over_pictures  # careful: not at the top, as in `from_pretrained`
 
-            latents, levels, keep, finish = over_a_picture(
-                self, (count, height, width), levels, seed, image, strength, mask_image,
-                padding_mask_crop, inpaint_blur_size, inpaint_blur_sigma,
+            (latents, levels, keep, finish, _), branches = over_pictures(
+                self, groups, (height, width, num_inference_steps), seed, max_sequence_length,
+                image, strength, mask_image, padding_mask_crop, inpaint_blur_size,
+                inpaint_blur_sigma,
             )  # fmt: skip
-        encoded = self.encode_prompts(groups, max_sequence_length)
         hooks = {"true_cfg_scale": true_cfg_scale, "keep": keep, "callback": callback}
-        return finish(self.to_pictures(self.denoise(latents, levels, *encoded, **hooks)))
+        return finish(self.to_pictures(self.denoise(latents, levels, *branches, **hooks)))
+
+    def schedule(self, count: int, height: int | None, width: int | None, steps: int):
+        """-> shape (count, height, width) and noise levels; sides None: what is recommended
+
+        Raises ValueError for what cannot be painted or does not fit into memory.
+        """
+        size = self.recommended.get("sample_size", 1024)
+        height, width = (size if side is None else side for side in (height, width))
+        self.check_picture(count, height, width)
+        levels = sigmas(steps, (height // TOKEN) * (width // TOKEN), self.scheduler)
+        return (count, height, width), levels
 
     def encode_prompt(self, prompts: list[str], max_sequence_length: int = 512):
         """B prompts -> text states (B, T, Dt), mask (B, T) or None where nothing is padded

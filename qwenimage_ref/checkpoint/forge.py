@@ -118,7 +118,9 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
     shards = [
         Shard(folder / part / name, first, places)
         for part, network in parts.items()
-        for name, (first, places) in shard_layout(network, SHARD_BYTES, STEMS[part], DTYPE).items()
+        for name, (first, places) in shard_layout(
+            network, _shard_bytes(part, configs), STEMS[part], DTYPE
+        ).items()
     ]
     for part in parts:
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -132,15 +134,15 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
             f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
             "choose another folder, or forge fewer blocks"
         )
-    tokenizers = ["tokenizer"] + (["processor"] if configs.pipeline != TEXT_TO_IMAGE else [])
-    for name in tokenizers:
+    for name in ("tokenizer", *(["processor"] if configs.pipeline != TEXT_TO_IMAGE else [])):
         # careful: contents alone; files that are read-only could not be written again
         shutil.copytree(tokenizer, folder / name, copy_function=shutil.copyfile, dirs_exist_ok=True)
     write_small_files(folder, configs, Tokenizer.load(folder / "tokenizer").added)
     for part, network in parts.items():
         if sum(shard.path.parent.name == part for shard in shards) > 1:
             with whole_file(folder / part / f"{STEMS[part]}.safetensors.index.json") as partial:
-                partial.write_bytes(index_json(network, SHARD_BYTES, STEMS[part], DTYPE))
+                limit = _shard_bytes(part, configs)
+                partial.write_bytes(index_json(network, limit, STEMS[part], DTYPE))
     done = total - needed
     progress(done, total)
     for shard in missing:
@@ -148,6 +150,12 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
             done += written
             progress(done, total)
     return needed
+
+
+def _shard_bytes(part: str, configs: Configs) -> int:
+    """Edit-2511 was cut into shards of twice the size, its text encoder was not."""
+    later = part == "transformer" and configs.transformer.zero_cond_t
+    return 2 * SHARD_BYTES if later else SHARD_BYTES
 
 
 def _networks(configs: Configs) -> dict[str, nn.Module]:

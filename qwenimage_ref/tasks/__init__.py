@@ -2,17 +2,19 @@
 
 from ..limits import one_each
 from ..pictures import input_picture
+from .edit import edit, edit_inside_mask
 from .image_to_image import Start, image_to_image
 from .inpaint import inpaint
 
 
-def over_a_picture(
-    pipe, shape, levels, seed, image, strength, mask_image,
+def over_pictures(
+    pipe, groups, goal, seed, max_sequence_length, image, strength, mask_image,
     padding_mask_crop, inpaint_blur_size, inpaint_blur_sigma,
-) -> Start:  # fmt: skip
-    """The arguments of `QwenImage.__call__` that concern a picture -> where its loop starts
+) -> tuple[Start, list]:  # fmt: skip
+    """The arguments of `QwenImage.__call__` that concern pictures -> where its loop starts, and
+    what conditions each branch
 
-    shape: prompts, height and width. levels: the whole schedule. Raises ValueError, one line.
+    groups: prompts of each branch. goal: height, width and steps. Raises ValueError, one line.
     """
     options = {
         "padding_mask_crop": padding_mask_crop,
@@ -20,14 +22,31 @@ def over_a_picture(
         "inpaint_blur_sigma": inpaint_blur_sigma,
     }
     if image is None:
-        raise ValueError("mask_image must lie on a picture, got no image; pass image, too")
+        raise ValueError(_without_image(pipe))
+    if mask_image is None:
+        for name, value in options.items():
+            if value is not None:
+                raise ValueError(f"{name} must go with a mask_image, got {value} and no mask")
     listed = list(image) if isinstance(image, (list, tuple)) else [image]
-    one_each(listed, shape[0], "image")
+    if pipe.form is None:
+        one_each(listed, len(groups[0]), "image")
     pictures = [input_picture(picture) for picture in listed]
+    masks = mask_image
     if mask_image is not None:
         masks = one_each(mask_image, len(pictures), "mask_image", "pictures")
-        return inpaint(pipe, pictures, masks, shape, levels, strength, seed, **options)
-    for name, value in options.items():
-        if value is not None:
-            raise ValueError(f"{name} must go with a mask_image, got {value} and no mask")
-    return image_to_image(pipe, pictures, shape, levels, strength, seed)
+    if pipe.form is not None and mask_image is None:
+        return edit(pipe, groups, pictures, goal, seed)
+    if pipe.form is not None:
+        return edit_inside_mask(pipe, groups, pictures, masks, goal, strength, seed, options)
+    shape, levels = pipe.schedule(len(groups[0]), *goal)
+    if mask_image is None:
+        start = image_to_image(pipe, pictures, shape, levels, strength, seed)
+    else:
+        start = inpaint(pipe, pictures, masks, shape, levels, strength, seed, **options)
+    return start, pipe.encode_prompts(groups, max_sequence_length)
+
+
+def _without_image(pipe) -> str:
+    if pipe.form is not None:
+        return "image must be given to an edit model, got none; pass image=, or take another model"
+    return "mask_image must lie on a picture, got no image; pass image, too"

@@ -19,6 +19,7 @@ class Start(NamedTuple):
     levels: Tensor  # (steps + 1,) noise levels that are left
     keep: Callable | None = None  # as in `QwenImage.denoise`
     finish: Callable = list  # B painted pictures -> B pictures
+    clean: Tensor | None = None  # (B, C, h, w) latents of the pictures
 
 
 def image_to_image(pipe, pictures: list, shape, levels, strength: float, seed=None) -> Start:
@@ -31,7 +32,7 @@ def image_to_image(pipe, pictures: list, shape, levels, strength: float, seed=No
     left = levels[first_step(len(levels) - 1, strength) :]
     scaled = [picture.resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
     clean, noise = clean_and_noise(pipe, scaled, shape, seed)
-    return Start(under_noise(clean, noise, left[0]), left)
+    return Start(under_noise(clean, noise, left[0]), left, clean=clean)
 
 
 def first_step(steps: int, strength: float) -> int:

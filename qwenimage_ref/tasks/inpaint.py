@@ -58,7 +58,7 @@ def inpaint(
         parts = (each * (len(painted) // len(each)) for each in (pictures, masks, boxes))
         return [overlay(*each) for each in zip(painted, *parts)]
 
-    return Start(under_noise(clean, noise, left[0]), left, keep, finish)
+    return Start(under_noise(clean, noise, left[0]), left, keep, finish, clean)
 
 
 # -- masks ----------------------------------------------------------------------------------------
