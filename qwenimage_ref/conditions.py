@@ -12,10 +12,22 @@ import torch
 from torch import Tensor
 
 from .mmdit import Call
-from .tokenizer import EDIT_PLUS, EDIT_PLUS_PICTURE, PICTURE, Tokenizer
+from .tokenizer import Tokenizer
 
 MULTIPLE = 32  # pixels: sides of condition pictures are multiples of it
 PAD = "<|image_pad|>"  # stands for one token of a picture
+
+# templates; `{}` is the slot of the prompt. Byte-exact: the released models saw these strings.
+EDIT_PLUS = (
+    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size,"
+    " texture, objects, background), then explain how the user's text instruction should alter or"
+    " modify the image. Generate a new image that meets the user's requirements while maintaining"
+    " consistency with the original input where appropriate.<|im_end|>\n"
+    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
+PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"  # where the states of an image go
+EDIT = EDIT_PLUS.replace("{}", PICTURE + "{}")  # the first edit model: one image
+EDIT_PLUS_PICTURE = "Picture {}: " + PICTURE  # before the prompt, for each image from 1 on
 
 
 @dataclass(frozen=True)

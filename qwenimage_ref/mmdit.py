@@ -263,17 +263,16 @@ class MMDiT(nn.Module):
                     changed = call.after_block(i, img[:, : targets[n]])
                     img = torch.cat([changed, img[:, targets[n] :]], dim=1)
                 streams[n] = img, txt
-        images = [img[:, :target] for (img, _), target in zip(streams, targets)]
-        return [self.velocity(img, each) for img, each in zip(images, shared)]
+        ends = zip(streams, targets, shared)
+        return [self.velocity(img[:, :target], each) for (img, _), target, each in ends]
 
-    def embed(self, img, txt, sigma, grids, txt_mask=None, mask=None, *own_positions):
-        """Both streams embedded, and what all blocks share: temb, rotations, mask, times
+    def embed(self, img, txt, sigma, grids, txt_mask=None, mask=None, *own):
+        """Both streams embedded, and what all blocks share; own: positions, as in `forward`
 
         -> img (B, I, D), txt (B, T, D), (temb (B, R, D), (I, K/2), (T, K/2), mask or None, times)
         """
         target = math.prod(grids[0])
-        T, device = txt.shape[1], img.device
-        img_rotation, txt_rotation = self.rotations(grids, T, device, *own_positions)
+        img_rotation, txt_rotation = self.rotations(grids, txt.shape[1], img.device, *own)
         times, temb = self.times(sigma.to(img.dtype), target, img.shape[1])
         shared = (temb, img_rotation, txt_rotation, visible(txt_mask, mask, img.shape[1]), times)
         return self.img_in(img), self.txt_in(self.txt_norm(txt)), shared

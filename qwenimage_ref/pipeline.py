@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from . import limits
-from .conditions import Branch, EditForm
+from .conditions import Branch
 from .config import SchedulerConfig
 from .limits import TOKEN, one_each
 from .mmdit import MMDiT
@@ -20,7 +20,6 @@ from .vae import STRIP, VAE
 class QwenImage:
     """Text to image. The parts are plain attributes: tokenizer, text_encoder, transformer, vae.
 
-    An edit model also has a vision tower and the form in which it is given pictures.
     Several threads may paint with one pipeline. A forked process can, too, with one thread.
     """
 
@@ -34,8 +33,7 @@ class QwenImage:
         self.vae: VAE = vae
         self.scheduler: SchedulerConfig = scheduler
         self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
-        self.vision: torch.nn.Module | None = vision
-        self.form: EditForm | None = form
+        self.vision, self.form = vision, form  # edit models only
 
     @classmethod
     def from_pretrained(
@@ -119,10 +117,7 @@ class QwenImage:
         return finish(self.to_pictures(self.denoise(latents, levels, *branches, **hooks)))
 
     def schedule(self, count: int, height: int | None, width: int | None, steps: int):
-        """-> shape (count, height, width) and noise levels; sides None: what is recommended
-
-        Raises ValueError for what cannot be painted or does not fit into memory.
-        """
+        """-> shape (count, height, width) and noise levels; sides None: what is recommended"""
         size = self.recommended.get("sample_size", 1024)
         height, width = (size if side is None else side for side in (height, width))
         self.check_picture(count, height, width)

@@ -13,23 +13,12 @@ import regex
 from . import bpe
 from .bpe import TokenizerError
 
-# --- templates: `{}` is the slot of the prompt. Byte-exact: the released models saw these strings.
-
+# template of text to image; `{}` is the slot. Byte-exact: the released models saw this string.
 T2I = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture,"
     " quantity, text, spatial relationships of the objects and background:<|im_end|>\n"
     "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
-EDIT_PLUS = (
-    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size,"
-    " texture, objects, background), then explain how the user's text instruction should alter or"
-    " modify the image. Generate a new image that meets the user's requirements while maintaining"
-    " consistency with the original input where appropriate.<|im_end|>\n"
-    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-)
-PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"  # where the states of an image go
-EDIT = EDIT_PLUS.replace("{}", PICTURE + "{}")  # the first edit model: one image
-EDIT_PLUS_PICTURE = "Picture {}: " + PICTURE  # before the prompt, for each image from 1 on
 
 MAX_PROMPT_TOKENS = 1024  # tokens of prompt and template tail; longer prompts are truncated
 

@@ -455,7 +455,7 @@ show.table(["prompt", "bytes", "tokens, pocket", "tokens, official"], rows)
 # given. This *template* is fixed, byte for byte; the model was trained with it.
 
 # %%
-from qwenimage_ref import tokenizer
+from qwenimage_ref import conditions, tokenizer
 
 before, after = tokenizer.T2I.split("{}")
 print(before + "...your prompt..." + after)
@@ -488,7 +488,7 @@ token_strips.Strip(prefix)
 # another one.
 
 # %%
-edit = tokenizer.EDIT_PLUS.split("{}")[0]
+edit = conditions.EDIT_PLUS.split("{}")[0]
 longer = stored_results.run(
     "02_edit_prefix", "tokenizer", lambda path: len(official(path).encode(edit))
 )

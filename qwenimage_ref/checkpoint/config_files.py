@@ -28,7 +28,7 @@ MODEL_INDEX = {
     "transformer": ["diffusers", "QwenImageTransformer2DModel"],
     "vae": ["diffusers", "AutoencoderKLQwenImage"],
 }
-PROCESSOR = ["transformers", "Qwen2VLProcessor"]  # of edit models, in the index
+PROCESSOR = ["transformers", "Qwen2VLProcessor"]  # the entry of edit models in the index
 SCHEDULER = {
     "invert_sigmas": False,
     "shift": 1.0,

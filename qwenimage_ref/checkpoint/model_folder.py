@@ -24,14 +24,14 @@ FORGED = "forged.json"  # is beside weights that were drawn, not learned, and sa
 RECOMMENDED = "recommended.json"
 SETTINGS = ("sample_size", "num_inference_steps", "reading_size")
 TEXT_TO_IMAGE = "QwenImagePipeline"
-CLASSES = (TEXT_TO_IMAGE, *FORM_OF_CLASS)  # of upstream's pipelines, those that are supported
+CLASSES = (TEXT_TO_IMAGE, *FORM_OF_CLASS)  # upstream's, as far as they are supported
 NETWORKS = {
     "text_encoder": (TextEncoder, TextEncoderConfig),
     "transformer": (MMDiT, MMDiTConfig),
     "vae": (VAE, VAEConfig),
     "vision": (Vision, VisionConfig),
 }
-FOLDER = {"vision": "text_encoder"}  # of a network that has none of its own
+FOLDER = {"vision": "text_encoder"}  # where a network has none of its own
 
 
 class StoredTextEncoder(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# of transformer, text encoder and vision tower; their linear layers hold nearly all numbers
+# prefixes in transformer, text encoder and vision tower; linear layers there are nearly all numbers
 BLOCKS = ("transformer_blocks.", "model.layers.", "blocks.")
 
 
