@@ -25,6 +25,7 @@ from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+ONE_FILE = ROOT / "notebooks" / "one_file.py"
 PARTS = (  # of the course, by the first number that is no longer theirs
     (20, "The spine", "From the sentence to the picture, one part of the machine a chapter."),
     (40, "Ribs", "What else a text-to-image model can be made to do. In any order."),
@@ -192,6 +193,8 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
         shutil.copy(ROOT / "data" / "pictures" / "showcase.png", static)
         for chapter in listed:
             adapt(chapter, source / "notebooks" / chapter.path.name, static)
+        for folder in (static, source / "notebooks"):  # to download, and where chapter 92 links to
+            shutil.copy(ONE_FILE, folder)
         student_edition(listed, static / "student-edition.zip")
         template = (HERE / "index.md").read_text(encoding="utf-8")
         (source / "index.md").write_text(front_page(listed, template, static), encoding="utf-8")

@@ -159,7 +159,8 @@ def test_the_download_button_gives_the_notebook_itself(site, notebook):
 
 
 def test_the_student_edition_can_be_downloaded_and_holds_no_answer(site, pages):
-    (address,) = [f["href"] for tag, f in pages[site / "index.html"].tags if "download" in f]
+    downloads = [f["href"] for tag, f in pages[site / "index.html"].tags if "download" in f]
+    (address,) = [address for address in downloads if address.endswith(".zip")]
     with zipfile.ZipFile(site / address) as packed:
         held = {name: packed.read(name).decode("utf-8") for name in packed.namelist()}
     assert sorted(held) == [f"editions/student/{notebook.name}" for notebook in NOTEBOOKS]
@@ -179,6 +180,12 @@ def test_a_card_says_its_words_without_marks(builder):
 
 
 # ---- what can go wrong
+
+
+def test_the_model_in_one_file_can_be_downloaded(pages, site):
+    given = site / "_static" / "one_file.py"
+    assert given.read_bytes() == (ROOT / "notebooks" / "one_file.py").read_bytes()
+    assert "_static/one_file.py" in addresses(pages[site / "index.html"])
 
 
 def test_a_folder_without_notebooks_is_one_clear_line(builder, tmp_path):

@@ -250,7 +250,7 @@ def names_in(code: str) -> set[str]:
 
 @functools.cache
 def names_of_package() -> set[str]:
-    files = [*(ROOT / "qwenimage_ref").rglob("*.py")]
+    files = [*(ROOT / "qwenimage_ref").rglob("*.py"), ROOT / "notebooks" / "one_file.py"]
     found = set.union(*(names_in(path.read_text(encoding="utf-8")) for path in files))
     return found | {path.stem for path in files} | {path.parent.name for path in files}
 
