@@ -103,8 +103,10 @@ EQUAL = (
 )  # fmt: skip
 NUMBERS = {2: ("a pair of", "两个"), 3: ("three", "三个"), 4: ("four", "四个")}
 WORDS = (
-    (", the sign says {w}", ", saying '{w}'", ", with {w} written below", "，写着「{w}」", "，写着{w}"),
-    (", its caption reads “{w}”", ", labelled {w}", ", plus the letters '{w}'", "，字样为《{w}》", "，标有“{w}”"),
+    (", the sign says {w}", ", saying '{w}'", ", with {w} written below",
+     "，写着「{w}」", "，写着{w}"),
+    (", its caption reads “{w}”", ", labelled {w}", ", plus the letters '{w}'",
+     "，字样为《{w}》", "，标有“{w}”"),
 )  # fmt: skip
 
 

@@ -73,6 +73,22 @@ def _shapes(scene: Scene, language: str, rng: random.Random | None, edition: int
     return (rng.choice(wordings) if rng else wordings[0]).format(*names)
 
 
+def templates(language: str, edition: int = 1) -> tuple[str, ...]:
+    """All wordings of the shapes in one language, with {} for each colour and shape"""
+    chinese = language == "zh"
+    tables = (
+        (_CHINESE_PLACE, _CHINESE_RELATION, _CHINESE_REVERSED)
+        if chinese
+        else (_ENGLISH_PLACE, _ENGLISH_RELATION, _ENGLISH_REVERSED)
+    )
+    if edition == 2:
+        counts = (_CHINESE_COUNT if chinese else _ENGLISH_COUNT).values()
+        equal = "{}{{}}" if chinese else "{} {{}}s"
+        several = tuple(equal.format(count) for each in counts for count in each)
+        tables += (_MORE_PLACES[language], {SEVERAL: several})
+    return tuple(wording for table in tables for each in table.values() for wording in each)
+
+
 def _name(shape: Shape, chinese: bool) -> str:
     if chinese:
         return COLOURS[shape.colour][0] + SHAPES[shape.name]
@@ -85,7 +101,7 @@ def reworded(scene: Scene, seed: int | str, edition: int = 1) -> str:
     return caption(scene, language, f"wording {seed}", edition)
 
 
-_LOOSE = (
+LOOSE = (
     ("gray", "grey"),
     ("a large ", "a big "),
     ("in the center", "in the centre"),
@@ -99,7 +115,7 @@ _LOOSE = (
 def loosened(text: str, seed: int | str) -> str:
     """A caption as people type it: another common word, a capital at the start, a full stop."""
     rng = random.Random(f"loosened {seed}")
-    for plain, other in _LOOSE:
+    for plain, other in LOOSE:
         if rng.random() < 0.3:
             text = text.replace(plain, other)
     if rng.random() < 0.3:
