@@ -1,5 +1,6 @@
 """What all commands share: one line on stderr, and the error of wrong arguments."""
 
+import contextlib
 import sys
 
 LONGEST_LINE = 1_000  # characters of an error
@@ -10,7 +11,8 @@ class UsageError(ValueError):
 
 
 def say(text: str) -> None:
-    """Print a message on stderr as one line."""
+    """Print a message on stderr as one line; a console that is closed changes nothing."""
     line = " ".join(text.split())
     line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
-    print(f"qwenimage: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):
+        print(f"qwenimage: {line}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .console import UsageError, say
 from .pocket import add_weights, demand_number
+from .prompt_notes import note_what_is_new, sent_prompt
 
 EXAMPLE = 'qwenimage paint "a red circle left of a blue star on a white background" -o out.png'
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -34,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lora-partial", action="store_true", help=about)
     about = "the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says"
     add("--lightning", action="store_true", help=about)
+    about = "into the captions that the pocket model knows; else a magic phrase is appended"
+    add("--rewrite", action="store_true", help=about)
+    about = "no notes on what the pocket model was never trained on"
+    add("--quiet", action="store_true", help=about)
     _add_picture_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -69,9 +74,10 @@ def run(options) -> None:
     steps, cfg = _schedule(pipe, options)
     if options.image and not options.size and options.padding_mask_crop is None:
         width, height = _size_like(over["image"][0], pipe)
+    prompt = sent_prompt(options)
     with tqdm(total=_steps_taken(steps, over), desc="painting", unit="step", delay=0.1) as bar:
         picture = pipe(
-            options.prompt,
+            prompt,
             negative_prompt=options.negative,
             true_cfg_scale=cfg,
             height=height,
@@ -81,6 +87,8 @@ def run(options) -> None:
             callback=lambda *_: bar.update(),
             **over,
         )[0]
+    # notes come behind the painting, so that an error is a single line
+    note_what_is_new(prompt, picture.size, options)
     _write(picture, options.output, options.seed)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..posters.grammar import in_grammar, never_met
+from ..posters.rewriting import rewrite
 from ..posters.scene import SIZES, SQUARE
 
 RECORD = "training.json"  # written beside the weights of a pocket model by pocket/assemble.py
@@ -44,9 +45,10 @@ def note_of_prompt(prompt: str, edition: int) -> str:
     if in_grammar(prompt, edition):
         return ""
     unmet = never_met(prompt, edition)
-    if unmet:
-        return f"the pocket model has never met {', '.join(unmet)}; {HINT}"
-    return f"the pocket model has met these words, but no such sentence; {HINT}"
+    line = f"the pocket model has never met {', '.join(unmet)}"
+    if not unmet:
+        line = "the pocket model has met these words, but in no such sentence"
+    return line if rewrite(prompt, edition).scene is None else f"{line}; {HINT}"
 
 
 def note_of_size(size: tuple[int, int], training: Training) -> str:

@@ -30,13 +30,13 @@ def never_met(prompt: str, edition: int = 1) -> list[str]:
         parts.append(prompt[end:start])
         words += [f'"{word}"'] if word and not re.fullmatch(_word(edition), word) else []
         end = after
-    text = " ".join([*parts, prompt[end:]]).lower()
+    text = " ".join([*parts, prompt[end:]])
     english, names, characters = _vocabulary(edition)
-    unmet = [word for word in re.findall(r"[a-z0-9]+", text) if word not in english]
+    unmet = [w for w in re.findall("[A-Za-z0-9]+", text) if w.lower() not in english]
     # careful: a character of a name is not met without the rest of the name
     rest = re.sub(f"{'|'.join(names)}|[{characters}]", " ", text)
     unmet += re.findall(f"[{_CHINESE}]+", rest)
-    unmet += re.findall(r"[^\W\d_a-z]+", re.sub(f"[{_CHINESE}]", " ", text))
+    unmet += re.findall(r"[^\W\d_A-Za-z]+", re.sub(f"[{_CHINESE}]", " ", text))
     return list(dict.fromkeys(unmet + words))
 
 

@@ -7,7 +7,6 @@ The prompt is cut into tokens of a known kind (rewriting_words.py); these make a
 scene makes a caption in the prompt's language. A quoted word is never altered.
 """
 
-import functools
 import re
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from ..prompt_rewriting import language, quoted
 from . import rewriting_words as words
 from .captions import caption
 from .grammar import in_grammar
+from .rewriting_tokens import Token, tokens_of
 from .scene import BACKGROUNDS, COLOURS, COUNTS, SEVERAL, Scene, Shape
 
 _OPPOSITE = {"right of": "left of", "below": "above"}
@@ -30,14 +30,6 @@ class Rewriting:
     scene: Scene | None = None  # None: nothing was rewritten
     dropped: tuple[str, ...] = ()  # words of the prompt that have no counterpart
     assumed: tuple[str, ...] = ()  # what the prompt leaves open, and what stands for it
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str  # one letter: Colour, Shape, siZe, Place, Relation, relation to It, siDe, Number, ...
-    value: str
-    text: str
-    shade: str = ""
 
 
 @dataclass
@@ -68,7 +60,7 @@ def rewrite(prompt: str, edition: int = 1) -> Rewriting:
     notes = _Notes()
     text, word = _without_word(prompt, notes)
     chinese = language(text) == "zh"
-    tokens = _tokens(text, notes)
+    tokens = tokens_of(text, notes.dropped)
     tokens, background = _background(tokens, notes)
     things, relation = _things(tokens, notes)
     if not things:
@@ -105,78 +97,10 @@ def _without_word(prompt: str, notes: _Notes) -> tuple[str, str]:
     return prompt, ""
 
 
-# --- tokens
-
-
-@functools.cache
-def _patterns() -> list[tuple[str, str, re.Pattern]]:
-    """Kind, value and pattern of everything that is known"""
-    tables = {
-        "c": words.INKS,
-        "s": words.FORMS,
-        "z": words.SIZES,
-        "p": words.PLACES,
-        "r": words.RELATIONS,
-        "i": words.RELATIONS_TO_IT,
-        "d": words.SIDES,
-        "n": words.COUNTS,
-        "b": {"": words.GROUND},
-        "o": {"": words.ON},
-        "j": {"": words.JOINTS},
-        "t": {"": words.AT},
-        "f": {"": words.FILLERS},
-    }
-    shades = "|".join(words.SHADES.values())
-    before, after = {"c": f"(?P<shade>(?:(?:{shades}) ?)*)"}, {"c": "色?", "s": "(?:e?s)?"}
-    marks = ("j", "", re.compile(words.MARKS))
-    return [marks] + [
-        (kind, value, re.compile(_whole(f"{before.get(kind, '')}(?:{each}){after.get(kind, '')}")))
-        for kind, table in tables.items()
-        for value, each in table.items()
-    ]
-
-
-def _whole(pattern: str) -> str:
-    return f"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])"
-
-
-def _tokens(text: str, notes: _Notes) -> list[_Token]:
-    """Text -> its known words, the longest first; the unknown ones go to the notes"""
-    text = " ".join(re.sub("[-–—]", " ", text.lower()).split())
-    tokens, start = [], 0
-    while start < len(text):
-        matches = [(p.match(text, start), kind, value) for kind, value, p in _patterns()]
-        matches = [each for each in matches if each[0] and each[0].end() > start]
-        if matches:
-            match, kind, value = max(matches, key=lambda each: each[0].end())
-            tokens.append(_Token(kind, value, match.group(), _shade(match) if kind == "c" else ""))
-            start = match.end()
-        else:
-            match = re.compile(r"[a-z0-9][\w']*|.", re.ASCII).match(text, start)
-            _drop(match.group(), text, start, notes)
-            start = match.end()
-    return [token for token in tokens if token.kind != "f"]
-
-
-def _drop(word: str, text: str, start: int, notes: _Notes) -> None:
-    if not word.isalnum() and "'" not in word:
-        return
-    follows = notes.dropped and not word.isascii() and text[:start].endswith(notes.dropped[-1])
-    if follows:  # Chinese characters side by side are one word
-        notes.dropped[-1] += word
-    else:
-        notes.dropped.append(word)
-
-
-def _shade(match: re.Match) -> str:
-    shades = (name for name in ("light", "dark") if re.search(words.SHADES[name], match["shade"]))
-    return next(shades, "")
-
-
 # --- the background
 
 
-def _background(tokens: list[_Token], notes: _Notes) -> tuple[list[_Token], str]:
+def _background(tokens: list[Token], notes: _Notes) -> tuple[list[Token], str]:
     """-> the tokens that do not speak of the background, and its name"""
     kinds = "".join(token.kind for token in tokens)
     matches = (re.search(pattern, kinds) for pattern in ("[ot]?cb", "bt?c", "oc(?!z*s)"))
@@ -185,12 +109,12 @@ def _background(tokens: list[_Token], notes: _Notes) -> tuple[list[_Token], str]
         notes.assumed.append("a white background")
         return [token for token in tokens if token.kind not in "bo"], "white"
     inside, rest = tokens[match.start() : match.end()], tokens[: match.start()]
-    rest += [_Token("j", "", ","), *tokens[match.end() :]]
+    rest += [Token("j", "", ","), *tokens[match.end() :]]
     colour = next(token for token in inside if token.kind == "c")
     return [token for token in rest if token.kind not in "bo"], _paper(colour, notes)
 
 
-def _paper(colour: _Token, notes: _Notes) -> str:
+def _paper(colour: Token, notes: _Notes) -> str:
     if colour.value in BACKGROUNDS:
         return colour.value
     paper = words.NEAREST_PAPER.get((colour.shade, colour.value))
@@ -205,7 +129,7 @@ def _paper(colour: _Token, notes: _Notes) -> str:
 # --- shapes and layout
 
 
-def _things(tokens: list[_Token], notes: _Notes) -> tuple[list[_Thing], tuple[str, int] | None]:
+def _things(tokens: list[Token], notes: _Notes) -> tuple[list[_Thing], tuple[str, int] | None]:
     """-> the shapes in their order; the relation of one to the other, and the other's number"""
     things, relation, coming, before = [], None, _Thing(), ""
     for clause in _clauses(tokens):
@@ -231,9 +155,9 @@ def _things(tokens: list[_Token], notes: _Notes) -> tuple[list[_Thing], tuple[st
     return things, relation
 
 
-def _clauses(tokens: list[_Token]) -> list[list[_Token]]:
+def _clauses(tokens: list[Token]) -> list[list[Token]]:
     """Tokens -> lists that each begin with what separates them from the one before"""
-    clauses = [[_Token("j", "", "")]]
+    clauses = [[Token("j", "", "")]]
     for token in tokens:
         if token.kind in "jri":
             clauses.append([token])
@@ -242,7 +166,7 @@ def _clauses(tokens: list[_Token]) -> list[list[_Token]]:
     return clauses
 
 
-def _say(token: _Token, things, coming: _Thing, later: bool, notes: _Notes) -> _Thing:
+def _say(token: Token, things, coming: _Thing, later: bool, notes: _Notes) -> _Thing:
     """Store an attribute with the shape before it, or with the coming one, which is returned"""
     name = {"c": "colour", "z": "size", "n": "count"}.get(token.kind, "place")
     value = token.value
