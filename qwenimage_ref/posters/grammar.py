@@ -19,7 +19,7 @@ def in_grammar(prompt: str, edition: int = 1) -> bool:
 
 
 def never_met(prompt: str, edition: int = 1) -> list[str]:
-    """Prompt -> its words that are in no training caption, in their order, each once
+    """Prompt -> its words that are in no training caption, each once, quoted ones last
 
     A quoted word is met if it has at most four capitals and digits or, in the second edition, three
     of the 24 Chinese characters. Chinese names of colours, shapes and backgrounds are met as a
@@ -32,11 +32,11 @@ def never_met(prompt: str, edition: int = 1) -> list[str]:
         end = after
     text = " ".join([*parts, prompt[end:]])
     english, names, characters = _vocabulary(edition)
-    unmet = [w for w in re.findall("[A-Za-z0-9]+", text) if w.lower() not in english]
+    spelled = re.findall(r"[^\W_]+(?:'[^\W_]+)*", re.sub(f"[{_CHINESE}]+", " ", text))
+    unmet = [word for word in spelled if word.lower() not in english]
     # careful: a character of a name is not met without the rest of the name
     rest = re.sub(f"{'|'.join(names)}|[{characters}]", " ", text)
     unmet += re.findall(f"[{_CHINESE}]+", rest)
-    unmet += re.findall(r"[^\W\d_A-Za-z]+", re.sub(f"[{_CHINESE}]", " ", text))
     return list(dict.fromkeys(unmet + words))
 
 

@@ -277,7 +277,7 @@ def test_parts_from_single_files_paint_the_picture_of_the_folder(weights, tmp_pa
         file = tmp_path / f"{part}.safetensors"
         next((weights / part).glob("*.safetensors")).rename(file)
         files += [f"--{part.replace('_', '-')}", file]
-    few = ["--steps", "2", "--size", "64x64", "-o"]
+    few = ["--steps", "2", "--size", "64x64", "--quiet", "-o"]
     assert run(capsys, "paint", PROMPT, *few, tmp_path / "folder.png") == (0, "")
     single = ["--weights", weights, *files, *few, tmp_path / "single.png"]
     assert run(capsys, "paint", PROMPT, *single) == (0, "")

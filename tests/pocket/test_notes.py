@@ -1,0 +1,54 @@
+"""What a pocket model was trained on, read from its folder, and what a prompt asks beyond it."""
+
+import json
+
+import pytest
+from helpers import speed
+
+from qwenimage_ref.pocket.assemble import RECORD as WRITTEN
+from qwenimage_ref.pocket.notes import RECORD, note_of_prompt, note_of_size, training_of
+from qwenimage_ref.posters import grammar, rewriting_tokens
+from qwenimage_ref.posters.scene import SIZES
+from qwenimage_ref.repository import POCKET
+
+
+def recorded(folder, content):
+    (folder / RECORD).write_text(content, encoding="utf-8")
+    return training_of(folder)
+
+
+def test_the_shipped_folder_is_a_pocket_model_that_knows_the_square():
+    assert RECORD == WRITTEN and (128, 128) in training_of(POCKET).sizes
+
+
+def test_a_lesson_with_a_mixture_makes_the_second_edition(tmp_path):
+    lessons = {"words": {"mixture": {"sizes": [[128, 128]]}}, "all": {"mixture": {"sizes": SIZES}}}
+    training = recorded(tmp_path, json.dumps({"lessons": lessons}))
+    assert (training.edition, training.sizes) == (2, set(SIZES))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"lessons": 3}', '{"lessons": {"a": 3}}', "\xff"]
+)
+def test_a_folder_whose_record_is_none_is_not_a_pocket_model(tmp_path, content):
+    assert recorded(tmp_path, content) is None
+
+
+def test_a_folder_without_a_record_is_not_a_pocket_model(tmp_path):
+    assert training_of(tmp_path) is None
+
+
+def test_a_note_of_size_names_the_trained_ones_in_the_order_of_the_releases(tmp_path):
+    lessons = {"all": {"mixture": {"sizes": [[96, 176], [128, 128], [96, 96]]}}}
+    training = recorded(tmp_path, json.dumps({"lessons": lessons}))
+    assert note_of_size((64, 64), training).endswith("at 64x64; it knows 128x128, 96x176, 96x96")
+    assert note_of_size((96, 176), training) == ""
+
+
+def test_a_note_takes_less_than_fifty_milliseconds_with_nothing_cached():
+    for function in (grammar._sentence, grammar._vocabulary, rewriting_tokens._patterns):
+        function.cache_clear()
+    with speed.own_garbage(), speed.at_most(0.05):
+        training = training_of(POCKET)
+        note_of_prompt("A fluffy cat 睡在红色圆形 beside a golden star", training.edition)
+        note_of_size((64, 64), training)
