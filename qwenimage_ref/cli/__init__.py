@@ -97,12 +97,15 @@ def _add_files(commands) -> None:
     forge = commands.add_parser("forge", help=about, description=FORGE)
     forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
     forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
+    models = ("qwen-image", "edit", "edit-2509", "edit-2511")
+    about = "whose configs are written; default qwen-image"
+    forge.add_argument("--model", choices=models, default=models[0], help=about)
     forge.set_defaults(run=_forge)
 
 
 def _info(options) -> None:
     from ..checkpoint import locate
-    from ..checkpoint.model_folder import empty_networks, read_model_index
+    from ..checkpoint.model_folder import edit_form, empty_networks, read_model_index
     from ..formats.recognise import describe
     from ..tokenizer import Tokenizer
 
@@ -118,6 +121,8 @@ def _info(options) -> None:
     print(f"  {'tokenizer':13} {len(Tokenizer.load(folder / 'tokenizer')):>14,} ids")
     for key, value in recommended.items():
         print(f"  {key}: {value}")
+    if edit_form(folder) is not None:
+        print("  used with: qwenimage paint PROMPT --weights FOLDER --image FILE")
 
 
 def _verify(options) -> int:
@@ -134,7 +139,7 @@ def _forge(options) -> None:
     from ..checkpoint import locate
     from ..checkpoint.forge import POCKET_TOKENIZER, first_blocks, forge
 
-    configs = first_blocks(options.blocks)
+    configs = first_blocks(options.blocks, options.model)
     tokenizer = locate.find("tokenizer")
     if tokenizer is None:
         say("note: the official tokenizer is not on this machine; it gets the pocket model's")

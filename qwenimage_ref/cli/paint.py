@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from .console import UsageError, say
@@ -44,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("painting over a picture").add_argument
-    add("--image", action="append", type=Path, default=[], metavar="FILE", help="where to start")
+    add = parser.add_argument_group("pictures").add_argument
+    about = "where to start; to an edit model, what to change: once for each of its pictures"
+    add("--image", action="append", type=Path, default=[], metavar="FILE", help=about)
     about = "share of the steps that is run, above 0 and at most 1; default 0.6"
     add("--strength", type=float, metavar="S", help=about)
     about = "white where the picture is painted anew, black where it stays"
@@ -54,6 +56,8 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add("--padding-mask-crop", type=int, metavar="N", help=about)
     about = "soften the mask's edge over N latents of 8 pixels; with --inpaint-blur-sigma"
     add("--inpaint-blur-size", type=int, metavar="N", help=about)
+    about = "with the LoRA Edit-Lowres-Fix: pictures keep their size and are spread over the target"
+    add("--lowres-fix", action="store_true", help=about)
     add("--inpaint-blur-sigma", type=float, metavar="S", help="its standard deviation in latents")
 
 
@@ -69,13 +73,16 @@ def run(options) -> None:
 
     from tqdm import tqdm
 
-    over = _read_pictures(options)  # before the weights: a wrong picture is refused at once
+    # before the weights: what does not go together is refused at once
+    edits = _demand_pictures(options)
+    over = _read_pictures(options)
     pipe = _load(options, adapters)
     steps, cfg = _schedule(pipe, options)
-    if options.image and not options.size and options.padding_mask_crop is None:
+    if over and not edits and not options.size and options.padding_mask_crop is None:
         width, height = _size_like(over["image"][0], pipe)
     prompt = sent_prompt(options)
-    with tqdm(total=_steps_taken(steps, over), desc="painting", unit="step", delay=0.1) as bar:
+    taken = steps if edits and not options.mask else _steps_taken(steps, over)
+    with tqdm(total=taken, desc="painting", unit="step", delay=0.1) as bar:
         picture = pipe(
             prompt,
             negative_prompt=options.negative,
@@ -104,6 +111,32 @@ def _check_picture_arguments(options) -> None:
     for file in (*options.image, *filter(None, [options.mask])):
         if not file.is_file():
             raise UsageError(f"{file} must be a picture's file, and there is none")
+
+
+def _demand_pictures(options) -> bool:
+    """-> whether the weights are an edit model's. Raises UsageError for pictures that do not suit.
+
+    Only model_index.json is read.
+    """
+    from ..checkpoint import locate
+    from ..checkpoint.model_folder import edit_form
+
+    count, form = len(options.image), edit_form(locate.resolve(options.weights))
+    if form is None:
+        if count > 1:
+            raise UsageError(
+                f"--image must be given once to a text-to-image model, got {count}; edit models "
+                "take several"
+            )
+        if options.lowres_fix:
+            raise UsageError("--lowres-fix must go with the weights of an edit model")
+    elif not count:
+        raise UsageError(
+            f"{options.weights} must be given a picture, it is an edit model; add --image FILE"
+        )
+    elif options.strength is not None and options.mask is None:
+        raise UsageError("--strength must go with --mask FILE where an edit model is used")
+    return form is not None
 
 
 def _read_pictures(options) -> dict:
@@ -145,6 +178,8 @@ def _load(options, adapters: list[tuple[str, float]]):
 
     files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
     pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
+    if options.lowres_fix:
+        pipe.form = replace(pipe.form, auto_resize=False, rope_interpolation=True)
     for file, scale in adapters:
         say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
     return pipe

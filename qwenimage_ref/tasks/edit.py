@@ -5,6 +5,8 @@ VAE encodes large copies, whose tokens stand behind the target's: how it looks. 
 guidance get both.
 """
 
+import math
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -78,11 +80,10 @@ def check_request(pipe, groups, pictures: list) -> None:
     if len(groups[0]) != 1:
         raise ValueError(f"prompt must be a single one for an edit model, got {len(groups[0])}")
     # Edit-2511 is the one that was trained on more pictures
-    most = None if pipe.transformer.config.zero_cond_t else pipe.form.most
-    if not pictures or (most is not None and len(pictures) > most):
-        raise ValueError(
-            f"image must be 1 to {most or 'several'} pictures for this model, got {len(pictures)}"
-        )
+    most = math.inf if pipe.transformer.config.zero_cond_t else pipe.form.most
+    if not 1 <= len(pictures) <= most:
+        number = {1: "1 picture", math.inf: "at least 1 picture"}.get(most, f"1 to {most} pictures")
+        raise ValueError(f"image must be {number} for this model, got {len(pictures)}")
     limits.check_prompts([prompt for (prompt,) in groups], max_sequence_length=1024)
 
 
