@@ -98,7 +98,7 @@ def test_a_cropped_repaint_has_the_size_of_its_picture(files, capsys):
         (["--mask", "@mask"], "--mask must go with a picture; add --image FILE"),
         (["--strength", "0.5"], "--strength must go with a picture; add --image FILE"),
         (["--image", "@poster", "--padding-mask-crop", "4"], "must go with a mask_image, got 4"),
-        (["--image", "@poster", "--image", "@poster"], "one for each of 1 prompts, got 2"),
+        (["--image", "@poster", "--image", "@poster"], "once to a text-to-image model, got 2"),
     ],
 )
 def test_a_wrong_picture_is_one_line_and_status_two(files, capsys, words, line):
