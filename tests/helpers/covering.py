@@ -19,7 +19,7 @@ CALLS = 20  # of a function that are watched in one test: later ones seldom run 
 class Watched(NamedTuple):
     """What a recorded run took, and what it ran."""
 
-    seconds: dict[str, float]  # of each test
+    seconds: dict[str, float]  # of processor time, of each test
     lines: dict[str, dict[str, list[int]]]  # the lines of each source file, by test
 
     def running(self, file: str, lines: range) -> set[str]:
@@ -44,18 +44,14 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item):
         self.tests.append(item.nodeid)
-        return (yield from self._watch(self.shared[file_of(item.nodeid)]))
+        return (yield from self._watch(item.nodeid, self.shared[file_of(item.nodeid)]))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item):
-        start = time.perf_counter()
-        try:
-            return (yield from self._watch(self.seen[item.nodeid]))
-        finally:
-            self.seconds[item.nodeid] += time.perf_counter() - start
+        return (yield from self._watch(item.nodeid, self.seen[item.nodeid]))
 
-    def _watch(self, lines: set):
-        calls = Counter()
+    def _watch(self, test: str, lines: set):
+        start, calls = time.process_time(), Counter()
 
         def line(frame, event, argument):
             lines.add((frame.f_code.co_filename, frame.f_lineno))
@@ -76,6 +72,7 @@ class Recorder:
         finally:
             sys.settrace(before)
             threading.settrace(before)
+            self.seconds[test] += time.process_time() - start
 
     def watched(self) -> Watched:
         lines = {}

@@ -12,31 +12,27 @@ of the rate.
 """
 
 import argparse
-import contextlib
-import importlib.machinery
 import json
 import os
 import pickle
 import random
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 from . import speed
+from .attempts import Limit, attempt
 from .code_mutants import Mutant, mutants_of
 from .covering import Order, Recorder, Watched
+from .order import file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "data" / "measurements" / "mutation.json"
-# processor time of the tests on the unchanged source, and a mutant's share of what they took: a
-# changed loop may be slower and still end
-SECONDS, PATIENCE = 600, 3
-PASSED = 77  # a status that code under test does not leave by accident, as 0 would be
+SECONDS = 600  # of processor time, for the tests on the unchanged source
+PATIENCE = 3  # times as long for a change, which may be slower and still end
+SPARE = 20  # seconds to import and collect
 # where a file's own tests are not all of its room's, quick ones first
 TESTS = {
     "bpe.py": "model/test_bpe.py model/test_tokenizer*.py",
@@ -82,95 +78,6 @@ def tests_of(file: Path) -> list[str]:
     ]
 
 
-def in_place_of(file: Path, source: str) -> None:
-    """From now on `file` is imported as if it held `source`."""
-    read = importlib.machinery.SourceFileLoader.get_data
-    cached = importlib.machinery.SourceFileLoader.path_stats
-
-    def get_data(self, path):
-        return source.encode() if path == str(file) else read(self, path)
-
-    def path_stats(self, path):
-        if path == str(file):
-            raise OSError("the cached bytecode is of the unchanged source")
-        return cached(self, path)
-
-    importlib.machinery.SourceFileLoader.get_data = get_data
-    importlib.machinery.SourceFileLoader.path_stats = path_stats
-
-
-class Limit(NamedTuple):
-    """When an attempt counts as hung, in seconds."""
-
-    cpu: float
-    wall: float
-
-
-class Outcome(NamedTuple):
-    """How the tests of one attempt ended, and the seconds they took."""
-
-    failed: bool
-    cpu: float
-    wall: float
-
-
-def _child(changed: dict, tests: list[str], limit: Limit, folder: str, plugins: list) -> int:
-    """Run the tests with `changed` sources for some files -> pytest's status"""
-    import pytest
-
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    cpu = int(limit.cpu) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
-    for file, source in changed.items():
-        in_place_of(file, source)
-    sys.dont_write_bytecode = True
-    os.environ["TMPDIR"] = tempfile.tempdir = folder
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # notebooks' plugins take a second to load
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--timeout=0"]
-    return pytest.main([*options, *tests], plugins=plugins)
-
-
-def _kill(child: int) -> None:
-    """End what is left of an attempt, with the processes that its tests started."""
-    for kill in (os.killpg, os.kill):  # the group does not exist in the first moment
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(child, signal.SIGKILL)
-
-
-def attempt(changed: dict[Path, str], tests: list[str], limit: Limit, *plugins) -> Outcome:
-    """Run the tests with `changed` sources; a failure, a crash and a hang are the same.
-
-    Nothing is left when it ends or is interrupted: no process and no temporary file.
-    """
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutant", ignore_cleanup_errors=True) as folder:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.setsid()
-                passed = _child(changed, tests, limit, folder, list(plugins)) == 0
-                status = PASSED if passed else 1
-            finally:
-                os._exit(status)
-        try:
-            while not (ended := os.wait4(child, os.WNOHANG))[0]:
-                if time.monotonic() - start > limit.wall:
-                    _kill(child)
-                time.sleep(0.05)
-        except BaseException:
-            _kill(child)
-            os.waitpid(child, 0)
-            raise
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, signal.SIGKILL)  # what the tests started and left behind
-    _, status, usage = ended
-    failed = os.waitstatus_to_exitcode(status) != PASSED
-    return Outcome(failed, usage.ru_utime + usage.ru_stime, time.monotonic() - start)
-
-
 class Saved(Recorder):
     """A recorder whose notes outlive the process that ran the tests."""
 
@@ -182,8 +89,8 @@ class Saved(Recorder):
         self.place.write_bytes(pickle.dumps(tuple(self.watched())))
 
 
-def watch(files: list[Path], tests: list[str]) -> tuple[Watched, Limit] | None:
-    """Which tests run which lines, and how long a mutant may take; None if a test fails."""
+def watch(files: list[Path], tests: list[str]) -> tuple[Watched, float] | None:
+    """Which tests run which lines, and wall time over processor time; None if a test fails."""
     # watched lines are several times slower, which tests that limit their time must allow
     slower = str(10 * speed.cpu_seconds(1))
     limit = Limit(speed.cpu_seconds(SECONDS), speed.wall_seconds(SECONDS))
@@ -194,10 +101,14 @@ def watch(files: list[Path], tests: list[str]) -> tuple[Watched, Limit] | None:
         os.environ[speed.CPU] = before
         if outcome.failed:
             return None
-        watched = Watched(*pickle.loads(place.read_bytes()))
-    cpu = speed.cpu_seconds(10) + PATIENCE * outcome.cpu
-    # load that begins later is allowed for, as in speed.py
-    return watched, Limit(cpu, cpu * speed.SPARE * max(1, outcome.wall / outcome.cpu))
+        return Watched(*pickle.loads(place.read_bytes())), max(1, outcome.wall / outcome.cpu)
+
+
+def limit_of(tests: list[str], watched: Watched, load: float) -> Limit:
+    """How long some test files may take with a change, by what they took without."""
+    each = watched.seconds.items()
+    cpu = speed.cpu_seconds(SPARE) + PATIENCE * sum(s for name, s in each if file_of(name) in tests)
+    return Limit(cpu, cpu * load * speed.SPARE)  # load that begins later is allowed for
 
 
 def sample(source: str, count: int, seed: int) -> list[Mutant]:
@@ -206,9 +117,10 @@ def sample(source: str, count: int, seed: int) -> list[Mutant]:
     return sorted(random.Random(seed).sample(every, min(count, len(every))))
 
 
-def survivors(file: Path, chosen: list[Mutant], watched: Watched, limit: Limit) -> list[Mutant]:
+def survivors(file: Path, chosen: list[Mutant], watched: Watched, load: float) -> list[Mutant]:
     """The mutants that no test notices."""
     source, tests = file.read_text(encoding="utf-8"), tests_of(file)
+    limit = limit_of(tests, watched, load)
     alive = []
     for number, mutant in enumerate(chosen, 1):
         first = watched.running(str(file), range(mutant.line, mutant.end_line + 1))

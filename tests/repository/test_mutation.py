@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from helpers import mutate, speed
+from helpers.attempts import Outcome
 from helpers.code_mutants import Mutant, mutants_of
 from helpers.covering import Order, Watched
 
@@ -171,16 +172,21 @@ def test_an_interrupted_attempt_leaves_no_process_and_no_file(tmp_path):
     assert list(temporary.iterdir()) == []
 
 
-def test_a_slow_or_loaded_machine_is_given_more_time_for_a_mutant(monkeypatch):
+def test_a_slow_or_loaded_machine_is_given_more_time_for_a_change(monkeypatch):
+    monkeypatch.setenv(speed.CPU, "2")
+    watched = Watched({"a.py::one": 4, "a.py::two": 6, "b.py::one": 100}, {})
+    limit = mutate.limit_of(["a.py"], watched, load=4)
+    assert limit.cpu == 2 * mutate.SPARE + mutate.PATIENCE * 10
+    assert limit.wall == 4 * speed.SPARE * limit.cpu
+
+
+def test_the_load_of_the_machine_is_measured_while_the_unchanged_tests_run(monkeypatch):
     def attempt(changed, tests, limit, recorder):
         recorder.pytest_sessionfinish()
-        return mutate.Outcome(failed=False, cpu=10, wall=40)
+        return Outcome(failed=False, cpu=10, wall=40)
 
     monkeypatch.setattr(mutate, "attempt", attempt)
-    monkeypatch.setenv(speed.CPU, "2")
-    _, limit = mutate.watch([], [])
-    assert limit.cpu == 2 * 10 + mutate.PATIENCE * 10
-    assert limit.wall == 4 * speed.SPARE * limit.cpu
+    assert mutate.watch([], []) == (Watched({}, {}), 4)
 
 
 TWO_TESTS = """
@@ -204,7 +210,7 @@ def test_a_line_is_run_by_its_tests_and_a_fixture_s_by_all_of_its_file(tmp_path)
     file.write_text("".join(f"def {n}():\n    return {i}\n" for i, n in enumerate(
         ("zero", "one", "two", "three"))))  # fmt: skip
     script = (
-        f"file = Path({str(file)!r}); seen, limit = watch([file], tests); "
+        f"file = Path({str(file)!r}); seen, load = watch([file], tests); "
         "print([sorted(name.split('::')[1] for name in seen.running(str(file), range(n, n + 1))) "
         "for n in (2, 4, 6, 8)])"
     )
