@@ -3,6 +3,7 @@
 What is read belongs to layers of the model, has their shapes and is finite, strength included.
 """
 
+import functools
 import json
 import random
 import struct
@@ -17,7 +18,13 @@ from qwenimage_ref.adapt import lora
 from qwenimage_ref.adapt.lora_files import read_adapter
 from qwenimage_ref.checkpoint.headers import ITEM_BYTES
 
-SHAPES = lora.layer_shapes(model())
+
+@functools.cache
+def shapes() -> dict:
+    """Of the layers of the small model."""
+    return lora.layer_shapes(model())
+
+
 LAYERS = ("transformer_blocks.0.attn.to_q", "transformer_blocks.1.img_mlp.net.2", "txt_norm")
 PREFIXES = ("", "diffusion_model.", "model.diffusion_model.", "transformer.", "base_model.model.",
             "lora_unet_", "lycoris_", "pipe.dit.", "module.", "_orig_mod.", "text_encoder.",
@@ -41,14 +48,14 @@ def reading(path, partial=False):
     """A function that reads the file, or PEFT's folder, and checks what it is given."""
 
     def attempt():
-        content = read_adapter(path, SHAPES, partial)
+        content = read_adapter(path, shapes(), partial)
         for name, (A, B, alpha) in content.pairs.items():
-            out, in_ = SHAPES[name]
+            out, in_ = shapes()[name]
             assert (A.shape, B.shape) == ((len(A), in_), (out, len(A)))
             assert torch.isfinite(lora.Pair(A, B, alpha).delta()).all()
         for name, (weight, bias) in content.differences.items():
-            assert weight is None or weight.shape == SHAPES[name] and torch.isfinite(weight).all()
-            assert bias is None or bias.shape == SHAPES[name][:1] and torch.isfinite(bias).all()
+            assert weight is None or weight.shape == shapes()[name] and torch.isfinite(weight).all()
+            assert bias is None or bias.shape == shapes()[name][:1] and torch.isfinite(bias).all()
         assert content.pairs or content.differences
 
     return attempt
@@ -75,7 +82,7 @@ def foreign(_content: bytes, chance: random.Random) -> bytes:
     endings = chance.choice([("lora_A.weight", "lora_B.weight"), ("lora_down.weight", "lora_up."
                              "weight", "alpha"), ("diff",), chance.sample(ENDINGS, 3)])  # fmt: skip
     for layer in chance.sample(LAYERS, chance.choice([1, 1, 2, 2, 3])):
-        size = list(SHAPES[layer])
+        size = list(shapes()[layer])
         for ending in endings:
             last = (size[-1:] if "A" in ending or "down" in ending else size[:1]) + [2]
             shape = [2, last[0]] if "A" in ending or "down" in ending else last

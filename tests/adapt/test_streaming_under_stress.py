@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from helpers import speed
 from helpers.tiny_model import TINY
 
 from qwenimage_ref.checkpoint.forge import forge
@@ -145,4 +146,5 @@ sys.exit(os.waitpid(child, 0)[1])
 def test_a_forked_child_paints_the_picture_of_its_parent(how):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
     command = [sys.executable, "-c", FORKS, POCKET, how]
-    assert subprocess.run(command, env=environment, timeout=120).returncode == 0
+    limit = speed.wall_seconds(120)
+    assert subprocess.run(command, env=environment, timeout=limit).returncode == 0

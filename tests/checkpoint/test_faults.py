@@ -1,6 +1,5 @@
 """Full disks, Ctrl-C and sudden death: a save is all old or all new, or is refused when loaded."""
 
-import contextlib
 import errno
 import importlib
 import itertools
@@ -47,22 +46,10 @@ def test_saving_where_a_file_stands_in_the_way_says_so(tmp_path):
     assert (tmp_path / "net").read_text() == "mine"
 
 
-@contextlib.contextmanager
-def full_disk(room: int):
-    """Files cannot grow beyond `room` bytes."""
-    resource = pytest.importorskip("resource", reason="only Unix can limit the size of files")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(folder):
     file = folder / f"{STEM}.safetensors"
     before = file.read_bytes()
-    with full_disk(300), pytest.raises(CheckpointError, match="cannot write"):
+    with files_of_at_most(300), pytest.raises(CheckpointError, match="cannot write"):
         save(network(seed=1), folder)
     assert file.read_bytes() == before
     assert list(folder.iterdir()) == [file]
@@ -72,7 +59,7 @@ def test_a_disk_that_fills_at_the_second_shard_does_not_mix_new_shards_with_old(
     files = sorted(sharded.iterdir())
     first, second = files[0].stat().st_size, files[1].stat().st_size
     assert first < second
-    with full_disk(first), pytest.raises(CheckpointError, match="cannot write"):
+    with files_of_at_most(first), pytest.raises(CheckpointError, match="cannot write"):
         save(network(seed=1), sharded)
     assert sorted(sharded.iterdir()) == files
     loaded = on_meta(Net)
@@ -100,14 +87,14 @@ def test_no_space_in_the_middle_of_any_shard_is_one_line_and_the_old_files_stay(
 
 def test_no_space_for_the_index_leaves_the_old_files(sharded, monkeypatch):
     monkeypatch.setattr(saving, "index_json", lambda *_: b" " * 10_000)
-    with full_disk(2_000), pytest.raises(CheckpointError, match="cannot write"):
+    with files_of_at_most(2_000), pytest.raises(CheckpointError, match="cannot write"):
         save(network(seed=1), sharded)
     assert_equal(held(sharded), OLD)
 
 
 def test_a_config_that_cannot_be_written_leaves_the_old_one(tmp_path):
     VAEConfig().to_json(tmp_path / "config.json")
-    with full_disk(100), pytest.raises(OSError):
+    with files_of_at_most(100), pytest.raises(OSError):
         VAEConfig(base_dim=4).to_json(tmp_path / "config.json")
     assert VAEConfig.from_json(tmp_path / "config.json") == VAEConfig()
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -130,15 +130,12 @@ def test_a_variant_that_nobody_knows_is_one_line(capsys):
 
 # ---- what is recorded
 
-needs_record = pytest.mark.skipif(not ablations.RECORD.exists(), reason="not measured yet")
-
 
 @pytest.fixture(scope="module")
 def recorded():
     return json.loads(ablations.RECORD.read_text(encoding="utf-8"))
 
 
-@needs_record
 def test_every_variant_is_recorded_with_the_captions_it_was_asked(recorded):
     assert recorded["variants"].keys() == VARIANTS.keys()
     assert recorded["captions"] == ablations.CAPTIONS >= 200
@@ -148,7 +145,6 @@ def test_every_variant_is_recorded_with_the_captions_it_was_asked(recorded):
         assert row["rows"][ablations.COMPARED] == right, name
 
 
-@needs_record
 def test_the_recorded_recipe_is_the_one_in_the_code(recorded):
     recipe = json.loads(json.dumps(dataclasses.asdict(sibling.LESSON.recipe)))
     assert recorded["recipe"] == recipe

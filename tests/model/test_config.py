@@ -1,10 +1,13 @@
 """The numbers of the networks: official presets, and config.json files as they circulate."""
 
 import dataclasses
+import inspect
 import json
+import math
 import os
 
 import pytest
+from diffusers import AutoencoderKLQwenImage
 
 from qwenimage_ref.config import (
     ConfigError,
@@ -46,6 +49,18 @@ def test_the_official_file_gives_the_official_numbers(tmp_path):
 
 def test_the_vae_makes_one_latent_of_eight_by_eight_pixels():
     assert VAEConfig.official().scale == 8
+
+
+def test_the_statistics_of_the_latents_are_those_of_diffusers():
+    theirs = inspect.signature(AutoencoderKLQwenImage.__init__).parameters
+    for name in ("latents_mean", "latents_std"):
+        assert list(getattr(VAEConfig.official(), name)) == theirs[name].default
+
+
+def test_lightning_has_one_shift_at_every_size_and_no_terminal_stretch():
+    config = SchedulerConfig.lightning()
+    assert config.base_shift == config.max_shift == math.log(3)
+    assert config.shift_terminal == 0
 
 
 @pytest.mark.parametrize("config", EVERY)
@@ -97,6 +112,11 @@ def test_every_spelling_of_the_text_config_is_read(tmp_path, file):
     config = TextEncoderConfig.from_json(written(tmp_path, file))
     assert (config.hidden_size, config.mrope_section) == (192, (8, 8, 8))
     assert (config.rope_theta, config.image_token_id) == (1e6, 151655)
+
+
+def test_a_vision_config_is_read_beside_a_flat_language_config(tmp_path):
+    file = written(tmp_path, {"num_hidden_layers": 28, "vision_config": {"depth": 5}})
+    assert VisionConfig.from_json(file).depth == 5
 
 
 @pytest.mark.parametrize("terminal, read", [(0.02, 0.02), (None, 0.0), (False, 0.0)])

@@ -66,6 +66,17 @@ def test_a_picture_of_another_kind_is_named_without_a_caption_too(tmp_path, name
     assert len(problems_of(tmp_path)) == 1
 
 
+def test_every_kind_of_picture_that_is_not_read_is_named(tmp_path):
+    suffixes = (
+        "gif avif heic heif jxl jp2 j2k tga psd dds svg ico eps ppm pgm exr hdr dng cr2 cr3 nef "
+        "arw raw"
+    ).split()
+    for suffix in suffixes:
+        (tmp_path / f"a.{suffix}").write_bytes(b"pixels")
+    named = [line.split()[0] for line in problems_of(tmp_path)]
+    assert sorted(named) == sorted(f"a.{suffix}" for suffix in suffixes)
+
+
 def test_hidden_files_beside_the_pictures_are_no_examples(tmp_path):
     for name in ("._good.png", "._good.txt", ".DS_Store"):
         (tmp_path / name).write_bytes(b"\0\5\x16\7")
@@ -156,6 +167,7 @@ def test_a_folder_with_nothing_in_it_or_with_two_tables_is_refused(tmp_path):
         ((1920, 1080), 1024 * 1024, (1344, 768)),
         ((4000, 20), 128 * 128, (1808, 16)),
         ((17, 16), 1024 * 1024, (16, 16)),
+        ((40_000, 120), 1024 * 1024, (18_688, 48)),  # shrunk below 64 pixels
     ],
 )
 def test_a_picture_is_trained_at_a_size_near_its_own(size, pixels, wanted):
@@ -198,6 +210,21 @@ def test_a_picture_is_encoded_once_and_a_damaged_encoding_is_named(tmp_path, mon
         file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is damaged .*; delete it and it will be rebuilt"):
         dataset.encode(None, [example], folder, 256)
+
+
+def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
+    tmp_path, monkeypatch, capsys
+):
+    bar, tensors = dataset.tqdm, {"latents": torch.ones(2), "txt": torch.ones(2)}
+    monkeypatch.setattr(dataset, "tqdm", lambda *all, **named: bar(*all, **named | {"delay": 0}))
+    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "_encode", lambda *_: tensors)
+    picture(tmp_path, "a.png")
+    folder = dataset.RunFolder(tmp_path / "runs")
+    dataset.encode(None, [dataset.Example(tmp_path / "a.png", "a")] * 3, folder, 256)
+    bar_of_words = capsys.readouterr().err
+    assert "encoding: 100%" in bar_of_words and "3/3" in bar_of_words
+    assert "picture" in bar_of_words
 
 
 def vae_that_returns(mean: torch.Tensor):

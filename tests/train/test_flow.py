@@ -115,6 +115,14 @@ def test_noise_levels_are_drawn_by_this_rule(kind, median):
     assert 0 < sigma.min() and sigma.max() < 1
 
 
+def test_the_samplers_shift_is_that_of_256_tokens_unless_asked_otherwise():
+    drawn = [
+        flow.draw_sigma("qwen_shift", 5, torch.Generator().manual_seed(0), **size)
+        for size in ({}, {"image_tokens": 256}, {"image_tokens": 257})
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
 def test_the_bell_weighs_as_published():
     grid = flow.sigmas(1000, 256, flow.TRAINING_GRID)[:-1]
     weights = flow.loss_weight("bell", grid)

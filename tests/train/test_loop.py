@@ -139,11 +139,36 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, monkeypat
     assert [line["step"] for line in logged(tmp_path / "killed")] == list(range(2, 61, 2))
 
 
+def test_the_bar_moves_a_step_at_a_time_and_shows_the_logged_loss(tmp_path, monkeypatch):
+    bars, moves, shown = [], [], []
+
+    class Bar(loop.tqdm):
+        def __init__(self, **settings):
+            super().__init__(**settings | {"disable": True})
+            bars.append(settings)
+
+        def update(self):
+            moves.append(1)
+
+        def set_postfix(self, loss):
+            shown.append(loss)
+
+    monkeypatch.setattr(loop, "tqdm", Bar)
+    monkeypatch.setattr(loop, "LOG_EVERY", 5)
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at)
+    assert (bars[0]["total"], len(moves)) == (RECIPE.steps, RECIPE.steps)
+    assert shown == [f"{line['loss']:.4f}" for line in logged(tmp_path)] and len(shown) == 2
+
+
 def test_a_kill_while_the_state_is_written_leaves_the_one_before(tmp_path):
     process = child(HALF_A_STATE + FIT, tmp_path)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert (tmp_path / "unfinished" / "state.safetensors").stat().st_size > 0
+    half, whole = (
+        tmp_path / name for name in ("unfinished/state.safetensors", "state.safetensors")
+    )
+    assert 0 < half.stat().st_size < whole.stat().st_size
     run, loss_at = small_run(tmp_path, LONG)
     assert run.step == 19
     run.fit(loss_at, until=21)
