@@ -27,8 +27,8 @@
 # | **Number** | 28,849,460,275 parameters in all, counted from the configurations |
 #
 # The last column of each table says where the truth is from. *Here* means: the next cell computes
-# it, from the official configurations, the package or the pocket model. *Report* is the Qwen-Image
-# Technical Report (arXiv 2508.02324).
+# it, from the official configurations, the package or the pocket model. *Report* is the
+# [Qwen-Image Technical Report](https://arxiv.org/abs/2508.02324).
 #
 # ## How large
 #
@@ -46,6 +46,7 @@
 # | a few-step LoRA has 5 GB | rank 64: 1.70 GB in fp32, 0.85 in bf16 | here |
 
 # %%
+import numpy as np
 import torch
 
 from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
@@ -130,18 +131,20 @@ for name, (said, so) in claims.items():
 # | a T5 text encoder | Qwen2.5-VL, a language model that sees; no T5 anywhere | here |
 # | the MLPs are gated | linear, GELU, linear: a gate would need twice the rows | here |
 # | 16 output channels | 16 · 2 · 2 = 64 numbers a token | here |
-# | "Multi-Scale RoPE" | *Multimodal Scalable* RoPE | report, section 2.4 |
+# | "Multi-Scale RoPE" | *Multimodal Scalable* RoPE | [report, section 2.4][r1] |
 # | RoPE turns half of each head | all: its sections count *pairs*, in both networks | here |
 # | 16 numbers of a head are for text, 112 for space | text uses all of them equally | here |
 # | axis 0 is the batch, or time | it is the number of the picture | here |
 # | text is joined diagonally | end to end; only its *positions* are diagonal | here |
 # | depth, width, heads are not disclosed | all of them are in `transformer/config.json` | here |
-# | two decoders, against grids of dots | one for images, one for video; released is one | report |
-# | FLUX 29.41 dB, Wan 31.04 | FLUX 32.84, Wan 31.29, Qwen-Image 33.42 | report, Table 2 |
+# | two decoders, against grids of dots | one for images, one for video, unreleased | [report][r1] |
+# | FLUX 29.41 dB, Wan 31.04 | FLUX 32.84, Wan 31.29, Qwen-Image 33.42 | [report, Table 2][r1] |
 # | lists of tensors begin with the blocks | `txt_norm` and `txt_in` come before them | here |
 # | the attention heads are the image's | image and text share each of them | here |
 # | special tokens control style | 22 added tokens, none for style | here |
 # | 152 thousand tokens | 151,665; the table is padded to 152,064 rows | here |
+#
+# [r1]: https://arxiv.org/abs/2508.02324
 
 # %%
 import json
@@ -218,7 +221,9 @@ print(*found["added"])
 # | Karras levels, or AuraFlow's with 3.1 | a shift by size, then a stretch to 0.02 | here |
 # | 4 steps instead of 20, five times faster | 100 runs for 50 guided steps: 25 times | here |
 # | "aspect_ratio" sets the shape | there is no such argument, only height and width | here |
-# | a training framework's defaults are official | 30 steps, no rescale, negative "" | its code |
+# | a training framework's defaults are official | 30 steps, no rescale, negative "" | [code][s] |
+#
+# [s]: https://github.com/modelscope/DiffSynth-Studio/blob/main/diffsynth/pipelines/qwen_image.py
 
 # %% [markdown]
 # The sign first, on a picture. Half way, at step 4 of 8, the pocket model is asked for the
@@ -330,12 +335,17 @@ print("100 runs of the transformer against 4; the true shift goes from 1.65 to 2
 # | the system prompt, as the report prints it | the shipped one has another order | here |
 # | pictures up to 2048 × 2048 | no official size is above 1.8 million pixels | here |
 # | 1664 × 928 is largest, 68 % above 1024 × 1024 | 47 % above; 1328 × 1328 is 68 % | here |
-# | "2512" is a resolution | it is December 2025 | model card |
-# | 2512 takes a reference image | text to image only; edit models take images | model card |
-# | add "Ultra HD, 4K" for 2512 | its prompt tool does not add such words | its repository |
-# | the T2I negative prompt of 2512 is short | the official one has 42 tokens | model card |
-# | Edit-2509 runs in the first edit pipeline | in the "Plus" one; another template | diffusers |
-# | the union ControlNet does lineart, inpainting | canny, soft edge, depth, pose | model card |
+# | "2512" is a resolution | it is December 2025 | [model card][m1] |
+# | 2512 takes a reference image | text to image only; edit models take images | [model card][m1] |
+# | add "Ultra HD, 4K" for 2512 | its prompt tool does not add such words | [repository][q1] |
+# | the T2I negative prompt of 2512 is short | the official one has 42 tokens | [model card][m1] |
+# | Edit-2509 runs in the first edit pipeline | in "Plus"; another template | [diffusers][d1] |
+# | the union ControlNet does lineart, inpainting | canny, soft edge, depth, pose | [its card][c1] |
+#
+# [m1]: https://huggingface.co/Qwen/Qwen-Image-2512
+# [q1]: https://github.com/QwenLM/Qwen-Image
+# [d1]: https://huggingface.co/docs/diffusers/main/en/api/pipelines/qwenimage
+# [c1]: https://huggingface.co/InstantX/Qwen-Image-ControlNet-Union
 
 # %%
 area = 1024 * 1024
@@ -360,15 +370,18 @@ print("shipped:", ", ".join(order[:6]), "...")
 #
 # | said | so | from |
 # |---|---|---|
-# | trained at 256, 512, 1024, then 2512 pixels | 256, 640, 1328 | report, pre-training |
-# | 95 % photographs, 5 % other | nature 55 %, design 27, people 13, text 5 | report, data |
-# | seven stages under many names | first filtering to "balanced multi-scale" | report, data |
-# | the encoder of the VAE was trained | frozen; only the image decoder was tuned | report, VAE |
-# | preference losses with either sign | equations 3 to 8; see below | report, post-training |
-# | the arena of votes includes Chinese text | such prompts were left out | report, evaluation |
+# | trained at 256, 512, 1024, then 2512 pixels | 256, 640, 1328 | [report, pre-training][r2] |
+# | 95 % photographs, 5 % other | nature 55 %, design 27, people 13, text 5 | [report, data][r2] |
+# | seven stages under many names | first filtering to "balanced multi-scale" | [report, data][r2] |
+# | the encoder of the VAE was trained | frozen; the image decoder was tuned | [report, VAE][r2] |
+# | preference losses with either sign | equations 3 to 8; see below | [report, post-training][r2] |
+# | the arena includes Chinese text | such prompts were left out | [report, evaluation][r2] |
 # | learning rate, batch size, "1.4 T tokens" | not in the report | - |
 # | fp8 keeps 98 % of quality, few-step 95 % | no source found | - |
-# | the few-step LoRA of August serves every release | each has its own file | its repository |
+# | the few-step LoRA of August serves every release | each has its own file | [repository][l2] |
+#
+# [r2]: https://arxiv.org/abs/2508.02324
+# [l2]: https://github.com/ModelTC/Qwen-Image-Lightning
 #
 # The report is not of one mind about time. In Equation 1, t = 1 is data; in Equations 6 to 8, t = 1
 # is noise. Who mixes them gets a sign wrong somewhere. What one wrong sign does can be computed
@@ -397,6 +410,259 @@ levels = torch.linspace(1, 0, 201)
 (mean, spread), (lost, _) = sample(+1, levels), sample(-1, levels)
 assert abs(mean - MEAN) < 0.02 and abs(spread - SPREAD) < 0.02 and abs(lost - MEAN) > 1
 print("with the weights' sign: mean 1.5, spread 0.4, within 0.02; with the other, 1 or more off")
+
+# %% [markdown]
+# Reinforcement learning needs a sampler with noise in it. Equations 6 to 8 give one, in the
+# convention of [Flow-GRPO](https://arxiv.org/abs/2505.05470), where t = 1 is noise; they add half
+# a variance times the score to the velocity. In Equation 1's convention the score is -(x - t v) /
+# (1 - t), and a sampler that is derived from it keeps mean and spread. With Equation 1's time and
+# velocity put into the printed formula as they stand, it does not, and more steps make it worse.
+
+# %%
+NOISE = 0.7  # level of the noise that is added
+
+
+def as_derived(x, v, t, first):
+    """The variance and the drift of one step, from the score in Equation 1's convention"""
+    variance = NOISE**2 * (1 - t) / max(t, first)
+    return variance, v - variance / 2 * (x - t * v) / (1 - t)
+
+
+def as_printed(x, v, t, first):
+    """Equations 6 to 8 with Equation 1's time and velocity"""
+    variance = NOISE**2 * t / (1 - t)
+    return variance, v + NOISE**2 / (2 * (1 - t)) * (x + (1 - t) * v)
+
+
+# %%
+def sample_with_noise(step, steps):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20_000, generator=generator)
+    for i in range(steps):
+        t, dt = i / steps, 1 / steps
+        variance, drift = step(x, -exact_velocity(x, 1 - t), t, first=dt)
+        x = x + drift * dt + (variance * dt) ** 0.5 * torch.randn(len(x), generator=generator)
+    return x.mean().item(), x.std().item()
+
+
+# %%
+for steps in (50, 200):
+    mean, spread = sample_with_noise(as_derived, steps)
+    assert abs(mean - MEAN) < 0.02 and abs(spread - SPREAD) < 0.02
+    lost, wide = sample_with_noise(as_printed, steps)
+    assert lost > 3 and wide > 2
+    print(f"{steps:3} steps: {mean:.1f} and {spread:.1f}; as printed {lost:.1f} and {wide:.1f}")
+
+# %% [markdown]
+# ## Where programs differ
+#
+# The same weights and the same seed give other pictures in other programs. These are no matters
+# of taste: the network was trained with one convention. *Official* is what the authors' pipeline
+# in [diffusers][d3] does, and this package with it. ComfyUI's source was read at [November
+# 2025][c3] and, for the vision resize, in [qwen_vl.py][v3].
+#
+# | program | what it does | official | gap |
+# |---|---|---|---|
+# | ComfyUI | an odd grid has its extra row on the positive side | negative side | large |
+# | ComfyUI | text starts off the target | off the largest picture, behind all layers | 0.1 |
+# | ComfyUI | no rescaling without the [CFGNorm][n3] node | always | 0.5 to 2 levels |
+# | ComfyUI | bilinear resize for the vision tower | bicubic | 0.6 levels |
+# | diffusers, transformers 5 | pictures in the prompt count on in a line | in two axes | 0.4 |
+# | any other order | image to image: noise, then the VAE's sample | reversed | 0.6 to 10 levels |
+#
+# Gaps are computed below: levels of 255 between pictures, or the relative move of a tensor.
+#
+# [d3]: https://github.com/huggingface/diffusers/tree/main/src/diffusers/pipelines/qwenimage
+# [c3]: https://github.com/comfyanonymous/ComfyUI/blob/01f4512bf804c9ff2489a6c1558340e58efc2d72/comfy/ldm/qwen_image/model.py
+# [v3]: https://github.com/comfyanonymous/ComfyUI/blob/0ac742688c55546c82a9968033c0efdfa0876c1e/comfy/text_encoders/qwen_vl.py
+# [n3]: https://github.com/comfyanonymous/ComfyUI/blob/master/comfy_extras/nodes_cfg.py
+#
+# A grid is odd more often than one thinks: 1328 × 1328, the largest official size, has 83 × 83
+# tokens.
+
+# %%
+from dataclasses import replace
+
+
+def positions_in_comfyui(grids, text_length):
+    """The extra row on the positive side, and text off the target alone"""
+    img = [
+        torch.cartesian_prod(
+            torch.tensor([n]), torch.arange(rows) - rows // 2, torch.arange(cols) - cols // 2
+        )
+        for n, (_, rows, cols) in enumerate(grids)
+    ]
+    start = max(grids[0][1] // 2, grids[0][2] // 2)
+    return torch.cat(img), (start + torch.arange(text_length)).unsqueeze(1).repeat(1, 3)
+
+
+# %%
+def paint_elsewhere(prompt, height, width, seed):
+    """A picture with those positions"""
+    grid, branches = (1, height // 16, width // 16), pipe.encode_prompts([[prompt], [" "]])
+    for i, branch in enumerate(branches):
+        img, txt = positions_in_comfyui([grid], branch.txt.shape[1])
+        branches[i] = replace(branch, img_positions=img, txt_positions=txt)
+    levels = sigmas(20, math.prod(grid), pipe.scheduler)
+    with torch.no_grad():
+        latents = pipe.denoise(pipe.noise(1, height, width, seed), levels, *branches)
+    return pipe.to_pictures(latents)[0]
+
+
+# %%
+prompt = "a red circle left of a blue star on a white background"
+pairs, captions = [], []
+for height, width in ((128, 128), (112, 144)):
+    here = pipe(prompt, " ", height=height, width=width, num_inference_steps=20, seed=7)[0]
+    pairs.append((here, paint_elsewhere(prompt, height, width, seed=7)))
+show.grid(
+    pairs[1],
+    ["official positions", "extra row on the other side"],
+    "Two pictures from one seed and one prompt, of 9 x 7 tokens: a red circle left of "
+    "a blue star on both, on the second further to the left and higher",
+)
+
+# %%
+even, odd = (show.difference(*pair) for pair in pairs)
+assert 1328 // 16 == 83 and even == 0 and odd > 20
+print("8 x 8 tokens: the same picture. 7 x 9 tokens: more than 20 levels of 255 apart: ok")
+here, there = pairs[1]
+token = (16, 16, 144, 112), (0, 0, 144 - 16, 112 - 16)
+shifted = show.difference(here.crop(token[0]), there.crop(token[1]))
+assert shifted < odd / 2
+print("shifted by one token: less than half of that: ok")
+
+# %% [markdown]
+# The network has learned from positions where the edge of the paper is. All positions are one too
+# large here, and the objects follow.
+#
+# Where the text starts decides its distance from every token of the picture. With references larger
+# than the target, or with more layers than half a side has tokens, the starts differ. How far the
+# velocity moves, relative to its length, on the pocket weights (which were trained on neither):
+
+# %%
+txt = pipe.encode_prompt([prompt])[0]
+
+
+@torch.no_grad()
+def moved_by_start(grids, layered=False):
+    tokens = sum(map(math.prod, grids))
+    img = torch.randn(1, tokens, 64, generator=torch.Generator().manual_seed(0))
+    img_places, txt_places = positions(grids, txt.shape[1], layered)
+    start = max(grids[0][1:]) // 2
+    velocities = [
+        pipe.transformer(img, txt, torch.tensor([0.7]), grids, None, None, None, places, img_places)
+        for places in (txt_places, txt_places - txt_places[0] + start)
+    ]
+    return ((velocities[1] - velocities[0]).norm() / velocities[0].norm()).item()
+
+
+# %%
+same = moved_by_start([(1, 8, 8), (1, 8, 8)])
+larger = moved_by_start([(1, 8, 8), (1, 16, 16)])
+layers = moved_by_start([(7, 8, 8), (1, 8, 8)], layered=True)
+assert same == 0 and larger > 0.05 and layers > 0.05
+print(f"reference as large: 0; twice as wide: {larger:.2f}; seven layers of 8 x 8: {layers:.2f}")
+
+# %% [markdown]
+# Guidance without its rescaling, with three seeds:
+
+# %%
+from qwenimage_ref.sampler import euler_step, pack, unpack
+
+
+@torch.no_grad()
+def paint_without_rescaling(prompt, seed):
+    x, levels = pack(pipe.noise(1, 128, 128, seed)), sigmas(20, 64, pipe.scheduler)
+    branches = pipe.encode_prompts([[prompt], [" "]])
+    for sigma, sigma_next in zip(levels, levels[1:]):
+        calls = [branch.call(x, sigma.unsqueeze(0), (1, 8, 8)) for branch in branches]
+        cond, uncond = pipe.transformer.many(calls)
+        x = euler_step(x, uncond + 4 * (cond - uncond), sigma, sigma_next)
+    return pipe.to_pictures(unpack(x, 8, 8))[0]
+
+
+# %%
+apart = []
+for seed in range(3):
+    kept = pipe(prompt, " ", num_inference_steps=20, seed=seed)[0]
+    apart.append(show.difference(paint_without_rescaling(prompt, seed), kept))
+assert all(0.4 < levels_apart < 2.5 for levels_apart in apart)
+print("levels of 255 apart:", ", ".join(f"{levels_apart:.1f}" for levels_apart in apart))
+
+# %% [markdown]
+# The vision tower's copy of a picture, of 384 × 384 pixels, is resized to multiples of 28:
+
+# %%
+import torch.nn.functional as F
+from PIL import Image
+
+from qwenimage_ref.vision import fit_size
+
+picture = Image.open(show.data_file("pictures/showcase.png")).convert("RGB").resize((384, 384))
+size = fit_size(384, 384)
+bytes_ = torch.from_numpy(np.array(picture)).permute(2, 0, 1).unsqueeze(0)
+official_copy = F.interpolate(bytes_, size, mode="bicubic", antialias=True).float()
+other_copy = F.interpolate(bytes_.float(), size, mode="bilinear")
+blur = (official_copy - other_copy).abs().mean().item()
+assert size == (392, 392) and 0.2 < blur < 2
+print(f"384 x 384 to 392 x 392: {blur:.1f} levels of 255 on average")
+
+# %% [markdown]
+# transformers 5 builds the positions of pictures inside a prompt only if it is given the type of
+# each token, which diffusers' edit pipelines do not pass on ([issue
+# 14194](https://github.com/huggingface/diffusers/issues/14194)). Then the tokens of a picture
+# count on in a line, like text. In the pocket's text encoder, with random image states:
+
+# %%
+from qwenimage_ref import conditions
+
+form = conditions.FORM_OF_CLASS["QwenImageEditPlusPipeline"]
+ids = torch.tensor(conditions.edit_ids(pipe.tokenizer, form, "make the circle green", [24]))
+places = conditions.places_in_text(ids, [(6, 4)], pipe.tokenizer.added[conditions.PAD])
+flat = torch.arange(len(ids)).expand(3, 1, -1)
+image = torch.randn(24, 192, generator=torch.Generator().manual_seed(0))
+with torch.no_grad():
+    right, wrong = (pipe.text_encoder(ids[None], None, at, image) for at in (places, flat))
+behind = conditions.edit_prefix(pipe.tokenizer)
+off = ((wrong - right)[:, behind:].norm() / right[:, behind:].norm()).item()
+assert places[0, 0, -1] == len(ids) - 1 - 24 + 6 and off > 0.2
+print(f"text states that the transformer reads move by {off:.2f} of their length")
+
+# %% [markdown]
+# Image to image draws twice from one seed: a sample of the VAE's posterior, and the noise. Upstream
+# and this package draw the sample first. The other order is as good, but gives another picture:
+
+# %%
+from qwenimage_ref.pictures import to_input
+from qwenimage_ref.tasks.image_to_image import clean_and_noise, first_step, under_noise
+
+
+@torch.no_grad()
+def noise_first(picture, seed):
+    generator = torch.Generator().manual_seed(seed)
+    mean, logvar = pipe.vae.encode(to_input([picture]))
+    noise, sample = (torch.randn(mean.shape, generator=generator) for _ in range(2))
+    return pipe.vae.normalize(mean + (logvar / 2).exp() * sample), noise
+
+
+# %%
+@torch.no_grad()
+def repaint(clean, noise, strength):
+    levels = sigmas(20, 64, pipe.scheduler)[first_step(20, strength) :]
+    branches = pipe.encode_prompts([["a green circle left of a blue star"], [" "]])
+    return pipe.to_pictures(pipe.denoise(under_noise(clean, noise, levels[0]), levels, *branches))[
+        0
+    ]
+
+
+# %%
+original, gaps = pairs[0][0], []
+for strength in (0.3, 0.6, 0.9):
+    upstream = repaint(*clean_and_noise(pipe, [original], (1, 128, 128), 0), strength)
+    gaps.append(show.difference(upstream, repaint(*noise_first(original, 0), strength)))
+assert gaps[0] < gaps[-1] and gaps[-1] > 1
+print("strengths 0.3, 0.6, 0.9:", ", ".join(f"{gap:.1f}" for gap in gaps), "levels of 255 apart")
 
 # %% [markdown]
 # ## Estimate first
