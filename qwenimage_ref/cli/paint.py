@@ -56,9 +56,9 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add("--padding-mask-crop", type=int, metavar="N", help=about)
     about = "soften the mask's edge over N latents of 8 pixels; with --inpaint-blur-sigma"
     add("--inpaint-blur-size", type=int, metavar="N", help=about)
+    add("--inpaint-blur-sigma", type=float, metavar="S", help="its standard deviation in latents")
     about = "with the LoRA Edit-Lowres-Fix: pictures keep their size and are spread over the target"
     add("--lowres-fix", action="store_true", help=about)
-    add("--inpaint-blur-sigma", type=float, metavar="S", help="its standard deviation in latents")
 
 
 def run(options) -> None:

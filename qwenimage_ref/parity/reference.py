@@ -195,27 +195,33 @@ def _run_vision(theirs, patches, grids):
     return theirs(patches, grid_thw=torch.tensor(grids)).pooler_output
 
 
-def _run_block(theirs, img, txt, temb, img_rotation, txt_rotation):
+def _run_block(theirs, img, txt, temb, img_rotation, txt_rotation, times=None):
     txt, img = theirs(
         hidden_states=img,
         encoder_hidden_states=txt,
         encoder_hidden_states_mask=None,
-        temb=temb.squeeze(1),
+        temb=torch.cat(temb.unbind(1)),
         image_rotary_emb=(img_rotation, txt_rotation),
+        modulate_index=None if times is None else times.expand(len(img), -1),
     )
     return img, txt
 
 
-def block_arguments(hidden_states, encoder_hidden_states, temb, image_rotary_emb, **_) -> dict:
+def block_arguments(
+    hidden_states, encoder_hidden_states, temb, image_rotary_emb, modulate_index=None, **_
+) -> dict:
     """The arguments of diffusers' block, as the arguments of our Block."""
     img_rotation, txt_rotation = image_rotary_emb
-    return {
+    # its rows of time are one batch behind the other
+    rows = temb.unflatten(0, (-1, len(hidden_states))).transpose(0, 1)
+    arguments = {
         "img": hidden_states,
         "txt": encoder_hidden_states,
-        "temb": temb.unsqueeze(1),
+        "temb": rows,
         "img_rotation": img_rotation,
         "txt_rotation": txt_rotation,
     }
+    return arguments if modulate_index is None else arguments | {"times": modulate_index[0]}
 
 
 def _run_layer(theirs, x, cos, sin):

@@ -118,9 +118,8 @@ def stack_pair(checkpoints: Checkpoints) -> Pair:
         block = Block(config.inner_dim, config.num_attention_heads)
     theirs = reference_mmdit(numbers | {"num_layers": 1})
     layers = block, theirs.transformer_blocks[0]
-    names = ("img", "txt", "temb", "img_rotation", "txt_rotation")
     probes = (
-        LayerProbe(lambda *arguments: dict(zip(names, arguments)), lambda img, txt, *_: (img, txt)),
+        LayerProbe(_our_block_arguments, lambda img, txt, *_: (img, txt)),
         # careful: diffusers' blocks return the text first
         LayerProbe(block_arguments, lambda img, txt, *_: (txt, img)),
     )
@@ -133,6 +132,11 @@ def stack_pair(checkpoints: Checkpoints) -> Pair:
     return Pair(
         ours, theirs, probes, tensors, layers, "transformer_blocks", config.num_layers, streams=2
     )
+
+
+def _our_block_arguments(*arguments) -> dict:
+    names = ("img", "txt", "temb", "img_rotation", "txt_rotation", "mask", "times")
+    return {name: given for name, given in zip(names, arguments) if given is not None}
 
 
 def their_whole_stack(checkpoints: Checkpoints) -> nn.Module:

@@ -14,6 +14,7 @@ from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
+from ...checkpoint.model_folder import edit_form
 from ...checkpoint.verify import verify
 from ...config import SchedulerConfig
 from ...files import CheckpointError, shorten
@@ -129,6 +130,7 @@ class Step:
     time: torch.Tensor  # (1,) the transformer's time argument
     grids: list
     target: torch.Tensor  # (1, I, 64) noise - latents, the velocity of a perfect transformer
+    clean: torch.Tensor  # (1, I, 64) the latents: to an edit model, a condition picture
 
 
 def schedule_stage(checkpoints: Checkpoints, latents: torch.Tensor):
@@ -152,12 +154,19 @@ def schedule_stage(checkpoints: Checkpoints, latents: torch.Tensor):
     time = theirs.timesteps[STEP].to(checkpoints.device, checkpoints.dtype) / 1000
     off = largest([difference(pack(noisy), x)[0], difference(model_time(sigma, x.dtype), time)[0]])
     yield builder.row("tokens and the time argument, absolute", off, within("times bf16"))
-    return Step(theirs, x, time.expand(1), [(1, h // 2, w // 2)], pack(noise - latents))
+    grids, target = [(1, h // 2, w // 2)], pack(noise - latents)
+    return Step(theirs, x, time.expand(1), grids, target, pack(latents))
 
 
 def stack_stage(checkpoints: Checkpoints, step: Step, states: list[torch.Tensor]):
-    """Both transformers on each prompt's states -> pairs of velocities, ours and the reference's"""
+    """Both transformers on each prompt's states -> pairs of velocities, ours and the reference's
+
+    An edit model's get the picture beside the noise, too.
+    """
     shared = {"img": step.x, "sigma": step.time, "grids": step.grids}
+    if edit_form(checkpoints.ours) is not None:
+        shared["img"] = torch.cat([step.x, step.clean.to(step.x)], dim=1)
+        shared["grids"] = 2 * step.grids
     calls = [shared | {"txt": txt} for txt in states]
     builder = RowBuilder("stack", partial(checkpoints.differing, "transformer"))
     pair = stack_pair(checkpoints)
