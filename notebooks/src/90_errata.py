@@ -456,10 +456,10 @@ for steps in (50, 200):
 # %% [markdown]
 # ## Where programs differ
 #
-# The same weights and the same seed give other pictures in other programs. These are no matters
-# of taste: the network was trained with one convention. *Official* is what the authors' pipeline
-# in [diffusers][d3] does, and this package with it. ComfyUI's source was read at [November
-# 2025][c3] and, for the vision resize, in [qwen_vl.py][v3].
+# The same weights and the same seed give other pictures in other programs. Only the last row is a
+# matter of taste: otherwise the network was trained with one convention. *Official* is what the
+# authors' pipeline in [diffusers][d3] does, and this package with it. ComfyUI's rows are from its
+# [model.py][c3] and [qwen_vl.py][v3], at the commits in the links; later versions may differ.
 #
 # | program | what it does | official | gap |
 # |---|---|---|---|
