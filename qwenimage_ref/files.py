@@ -131,6 +131,10 @@ def whole_file(path: Path):
             yield partial
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written ({error}); make room there") from None
+        except OSError as error:
+            if error.strerror and error.filename is None:  # as a full disk is reported
+                error.filename = str(path)
+            raise
         partial.chmod(mode)  # some libraries put a file of their own there, for its owner alone
         os.replace(partial, path)
 

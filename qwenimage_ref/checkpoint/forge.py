@@ -74,7 +74,7 @@ def first_blocks(count: int | None, model: str = "qwen-image") -> Configs:
         return official
     most = official.transformer.num_layers
     if not 1 <= count <= most:
-        raise ValueError(f"{count} blocks: give 1 to {most}")
+        raise ValueError(f"--blocks must be 1 to {most}, got {count}")
     layers = min(count, official.text_encoder.num_hidden_layers)
     return replace(
         official,
@@ -108,8 +108,8 @@ def forge(
         return _write(folder, configs, seed, tokenizer, progress)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write to {folder}: {error.strerror or error}; what is whole stays, the same "
-            "command goes on"
+            f"cannot write to {folder}: {error.strerror or error}; finished files are "
+            "kept; run the same command to resume"
         ) from None
 
 

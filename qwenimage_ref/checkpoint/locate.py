@@ -38,8 +38,9 @@ def resolve(folder_or_hub_id: str | Path) -> Path:
         return Path(folder)
     if snapshot := _snapshot(str(folder_or_hub_id)):
         return snapshot
+    name = str(folder_or_hub_id) or "''"
     raise FileNotFoundError(
-        f"{folder_or_hub_id} is neither a folder nor a model in the local hub cache; "
+        f"{name} is neither a folder nor a model in the local hub cache; "
         "check the path, or download the model first (nothing is downloaded from here)"
     )
 

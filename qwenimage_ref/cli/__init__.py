@@ -14,7 +14,7 @@ from . import paint as paint_command
 from . import parity
 from . import pocket as posters_command
 from . import train_lora as train_command
-from .console import UsageError, say
+from .console import UsageError, discard_output, reason, say
 
 FORGE = (
     "Names, shapes, types, shards and headers are the official ones, so whatever reads the real "
@@ -49,10 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: say(f"note: {message}")
-            return options.run(options) or 0
+            status = options.run(options) or 0
+        if sys.stdout:
+            sys.stdout.flush()  # before the interpreter does, whose error nobody catches
+        return status
+    except BrokenPipeError:
+        return discard_output()
     # torch reports the end of memory as a RuntimeError
     except (ValueError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
-        say(str(error) or "out of memory; use smaller sides")
+        say(reason(error))
         return 2
     except KeyboardInterrupt:
         say("stopped")

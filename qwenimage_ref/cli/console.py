@@ -1,6 +1,8 @@
 """What all commands share: one line on stderr, and the error of wrong arguments."""
 
 import contextlib
+import errno
+import os
 import sys
 
 LONGEST_LINE = 1_000  # characters of an error
@@ -16,3 +18,18 @@ def say(text: str) -> None:
     line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
     with contextlib.suppress(OSError, ValueError):
         print(f"qwenimage: {line}", file=sys.stderr)
+
+
+def reason(error: Exception) -> str:
+    """An error in the words of a message: the system's own name the file before what is wrong."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or "out of memory; use smaller sides"
+    remedy = "; make room there" if error.errno == errno.ENOSPC else ""
+    return f"{error.filename or 'the output'}: {error.strerror}{remedy}"
+
+
+def discard_output() -> int:
+    """Let a command end whose reader has gone, as `| head` does -> its exit status."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # SIGPIPE

@@ -84,7 +84,7 @@ def _add_vae(parser) -> None:
 
 def _demand_record(record: Path | None) -> None:
     if record and (record.is_dir() or not record.parent.is_dir()):
-        raise ValueError(f"--record {record}: name a file in a folder that exists")
+        raise ValueError(f"--record must be a file in a folder that exists, got {record}")
 
 
 def _demand_least(options, **least: int) -> None:
@@ -92,7 +92,7 @@ def _demand_least(options, **least: int) -> None:
     for name, bound in least.items():
         value = getattr(options, name)
         if value is not None and value < bound:
-            raise ValueError(f"--{name} {value}: at least {bound} is needed")
+            raise ValueError(f"--{name} must be at least {bound}, got {value}")
 
 
 def _suite(options) -> None:
@@ -152,7 +152,7 @@ def _demand_none(options, names, reason: str) -> None:
 
 def _paint_prompts(options) -> None:
     if options.to is None:
-        raise ValueError("--prompts needs --to, the folder that the pictures go to")
+        raise ValueError("--prompts must go with --to, the folder for the pictures")
     reason = "is for the pocket model's own captions, without --prompts"
     _demand_none(options, ("captions", "record"), reason)
     for name, value in WITH_PROMPTS.items():

@@ -40,7 +40,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def demand_number(cfg: float) -> None:
     if not math.isfinite(cfg):
-        raise ValueError(f"--cfg {cfg} is not a number; 4 is usual, 1 is no guidance")
+        raise ValueError(f"--cfg must be a finite number, got {cfg}; 4 is usual, 1 is no guidance")
 
 
 def _train_pocket(options) -> None:
@@ -69,14 +69,16 @@ def _demand_training(options) -> None:
     import torch
 
     if options.control and options.edition == 1:
-        raise ValueError("--control is for --edition 2: the first has no curriculum to leave out")
+        raise ValueError(
+            "--control must go with --edition 2; edition 1 has no curriculum to leave out"
+        )
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch finds no CUDA device on this machine")
-    for steps in (options.vae_steps, options.steps):
+        raise ValueError("--device must be available here, got cuda; try cpu")
+    for name, steps in (("vae-steps", options.vae_steps), ("steps", options.steps)):
         if steps is not None and steps < 1:
-            raise ValueError(f"{steps} steps: at least 1 is needed")
+            raise ValueError(f"--{name} must be at least 1, got {steps}")
     if options.to.exists() and not (options.to / "model_index.json").is_file():
-        raise ValueError(f"{options.to} is there and is no model; choose another with --to")
+        raise ValueError(f"--to must be new or hold a model, got {options.to}; choose another")
 
 
 def _train_networks(options, edition, tokenizer):

@@ -1,5 +1,6 @@
 """The `qwenimage` command: pictures, one clear line for every wrong input, nothing half-written."""
 
+import errno
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from qwenimage_ref import QwenImage, cli
+from qwenimage_ref.cli import console
 
 ROOT = Path(__file__).parents[2]
 POCKET = ROOT / "data" / "pocket"
@@ -94,7 +96,7 @@ def test_a_new_picture_replaces_the_old_one_and_leaves_nothing_else(tmp_path, ca
         (["x", "--steps", "10000000000000"], "from 1 to 1000, got 10000000000000"),
         (["x", "--weights", "~nobody-of-this-name/x"], "qwenimage: "),
         (["x", "--steps", "many"], "invalid int value: 'many'"),
-        (["x", "--cfg", "nan"], "--cfg nan is not a number"),
+        (["x", "--cfg", "nan"], "--cfg must be a finite number, got nan"),
         (["x", "--seed", "99999999999999999999"], "from 0 to 2**64 - 1, got 99999999999999999999"),
         (["x", "--weights", "no/where"], "no/where is neither a folder nor a model"),
         (["x", "--colour", "red"], "unrecognized arguments: --colour red"),
@@ -158,6 +160,20 @@ def test_a_closed_console_does_not_undo_the_picture(tmp_path, capsys, monkeypatc
     out = tmp_path / "out.png"
     assert cli.main(["paint", PROMPT, "--size", "16x16", *QUICK, "-o", str(out)]) == 0
     assert Image.open(out).size == (16, 16)
+
+
+def test_a_reader_that_has_gone_ends_the_command_without_a_word():
+    command = [sys.executable, "-m", "qwenimage_ref.cli", "info"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_full_disk_is_named_with_the_file_and_the_remedy():
+    error = OSError(errno.ENOSPC, "No space left on device", "out.png")
+    assert console.reason(error) == "out.png: No space left on device; make room there"
 
 
 def test_an_error_of_a_hundred_thousand_letters_is_a_short_line(capsys):

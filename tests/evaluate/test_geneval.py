@@ -133,8 +133,8 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys)
 @pytest.mark.parametrize(
     "options, complaint",
     [
-        (["--captions", "0"], "--captions 0: at least 1 is needed"),
-        (["--cfg", "nan"], "--cfg nan is not a number"),
+        (["--captions", "0"], "--captions must be at least 1, got 0"),
+        (["--cfg", "nan"], "--cfg must be a finite number, got nan"),
         (["--to", "pictures"], "--to goes with --prompts"),
         (["--edition", "3"], "invalid choice"),
     ],

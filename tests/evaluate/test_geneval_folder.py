@@ -167,7 +167,7 @@ def test_the_command_paints_and_continues(tmp_path, capsys):
 @pytest.mark.parametrize(
     "options, complaint",
     [
-        (["--prompts", "FILE"], "--prompts needs --to"),
+        (["--prompts", "FILE"], "--prompts must go with --to"),
         (["--prompts", "nowhere.jsonl", "--to", "TO"], "cannot be read (No such file"),
         (["--prompts", "FILE", "--to", "TO", "--samples", "0"], "--samples 0: at least 1"),
         (["--prompts", "FILE", "--to", "TO", "--seed", "-1"], "--seed -1: at least 0"),

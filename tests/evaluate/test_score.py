@@ -172,9 +172,9 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys)
 @pytest.mark.parametrize(
     "options, complaint",
     [
-        (["--captions", "0"], "--captions 0: at least 1 is needed"),
+        (["--captions", "0"], "--captions must be at least 1, got 0"),
         (["--steps", "0"], "num_inference_steps must be"),
-        (["--record", "nowhere/score.json"], "name a file in a folder that exists"),
+        (["--record", "nowhere/score.json"], "must be a file in a folder that exists"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["nonsense"], "invalid choice: 'nonsense'"),
     ],

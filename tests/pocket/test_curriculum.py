@@ -187,11 +187,11 @@ def test_the_control_is_one_lesson_on_the_same_vae(tmp_path, small, capsys):
     assert cli.main(command(tmp_path, 2, "--control")) == 0
     assert sorted(x.name for x in (tmp_path / "runs").iterdir()) == ["control", "vae"]
     assert cli.main(["train", "pocket", "--control", "--to", str(tmp_path / "no")]) == 2
-    assert "--control is for --edition 2" in capsys.readouterr().err
+    assert "--control must go with --edition 2" in capsys.readouterr().err
 
 
 def test_a_device_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert cli.main(command(tmp_path, 3, "--device", "cuda")) == 2
-    assert "finds no CUDA device" in capsys.readouterr().err
+    assert "--device must be available here, got cuda" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

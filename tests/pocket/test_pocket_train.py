@@ -188,13 +188,13 @@ def test_the_train_command_makes_a_folder_that_loads_and_resumes(tmp_path, small
 def test_no_number_of_steps_below_one_is_taken(tmp_path, capsys):
     for arguments in ({"steps": 0}, {"vae_steps": -1}):
         assert cli.main(command(tmp_path, **arguments)) == 2
-        assert "steps: at least 1 is needed" in capsys.readouterr().err
+        assert "steps must be at least 1, got" in capsys.readouterr().err
 
 
 def test_training_never_writes_over_a_folder_that_is_no_model(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     assert cli.main(["train", "pocket", "--to", str(tmp_path / "photos")]) == 2
-    assert "is there and is no model; choose another with --to" in capsys.readouterr().err
+    assert "--to must be new or hold a model, got" in capsys.readouterr().err
 
 
 # ---- the lessons
