@@ -20,11 +20,12 @@ import re
 MAGIC = {"en": "Ultra HD, 4K, cinematic composition", "zh": "超清，4K，电影级构图"}
 README_MAGIC = {"en": ", Ultra HD, 4K, cinematic composition.", "zh": ", 超清，4K，电影级构图."}
 TOOLS = ("prompt_utils", "prompt_utils_2512", "readme")
-# careful: an apostrophe is no quotation mark, so no letter may stand outside of single ones
+# careful: an apostrophe is no quotation mark, so no letter may stand outside of single ones;
+# no opening mark inside a quotation, or thousands of them would take seconds
 _QUOTED = re.compile(
-    r'"([^"]*)"|“([^”]*)”|「([^」]*)」|『([^』]*)』|《([^》]*)》'
+    r'"([^"]*)"|“([^“”]*)”|「([^「」]*)」|『([^『』]*)』|《([^《》]*)》'
     r"|(?<![A-Za-z0-9])'((?:[^']|'(?=[A-Za-z]))*)'(?![A-Za-z])"
-    r"|‘((?:[^’]|’(?=[A-Za-z]))*)’(?![A-Za-z])"
+    r"|‘((?:[^‘’]|’(?=[A-Za-z]))*)’(?![A-Za-z])"
 )
 _PERSON = re.compile(
     r"\b(portrait|headshot|selfie|(wo)?m[ae]n|girls?|boys?|lady|ladies|gentlem[ae]n|persons?|"

@@ -1,6 +1,7 @@
 """The offline part of the official prompt tools: language, categories, magic phrases, quotes."""
 
 import pytest
+from helpers import speed
 
 from qwenimage_ref.prompt_rewriting import TOOLS, category, finished, language, quoted
 
@@ -81,3 +82,9 @@ def test_an_apostrophe_or_a_mark_alone_quotes_nothing(prompt):
 
 def test_quotes_come_in_the_order_of_the_prompt():
     assert [text for *_, text in quoted("'A7', “B8” 和《C9》")] == ["A7", "B8", "C9"]
+
+
+@pytest.mark.parametrize("mark", ["“", "‘", "「", "《", '"', "'a", " '"])
+def test_fifty_thousand_marks_are_searched_in_a_moment(mark):
+    with speed.at_most(0.2):
+        quoted(mark * (50_000 // len(mark)) + ".")
