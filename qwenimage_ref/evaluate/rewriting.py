@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..pipeline import QwenImage
 from ..pocket import curriculum, lessons
+from ..pocket.notes import training_of
 from ..posters.rewriting import rewrite
 from ..posters.scene import EVENLY, SQUARE, sample, sample_scene
 from ..provenance import write_record
@@ -22,7 +23,7 @@ from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from .free_wordings import SETS, free_wording
 from .intervals import interval, paired
 from .score import Trial, paint, read_back
-from .survey import terms_of
+from .survey import has_terms, terms_of
 
 RECORD = MEASUREMENTS / "rewrite.json"
 SEED = 40_000_000  # first seed of the search for scenes
@@ -106,15 +107,21 @@ def _row(free_trials: list[FreeTrial], right, chosen: list[int], edition: int) -
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.rewriting")
     parser.add_argument("--weights", type=Path, default=POCKET, metavar="FOLDER")
-    parser.add_argument("--edition", type=int, choices=(1, 2), default=1, help="default 1")
+    help = "whose grammar; default: that of the folder's record"
+    parser.add_argument("--edition", type=int, choices=(1, 2), help=help)
     parser.add_argument("--prompts", type=int, default=200, help="default 200")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON file")
     options = parser.parse_args(arguments)
     if options.prompts < 1:
         print(f"--prompts must be at least 1, got {options.prompts}", file=sys.stderr)
         return 2
+    training = training_of(options.weights)
+    edition = options.edition or (training.edition if training else 1)
     pipe = QwenImage.from_pretrained(options.weights)
-    result = measure(pipe, options.prompts, options.edition)
+    if has_terms(options.to, terms_of(pipe, options.prompts) | {"edition": edition}):
+        print(f"{options.to} was measured on these weights; delete it to measure again")
+        return 0
+    result = measure(pipe, options.prompts, edition)
     write_record(result, options.to)
     for name, row in result["rows"].items():
         shares = " ".join(

@@ -31,6 +31,8 @@ def paint(tmp_path, monkeypatch, capsys):
     folders = {"pocket": {"painter": lessons["painter"]}, "second": lessons, "official": None}
     for name, record in folders.items():
         (tmp_path / name).mkdir()
+        index = json.dumps({"_class_name": "QwenImagePipeline"})
+        (tmp_path / name / "model_index.json").write_text(index, encoding="utf-8")
         if record:
             text = json.dumps({"lessons": record})
             (tmp_path / name / "training.json").write_text(text, encoding="utf-8")

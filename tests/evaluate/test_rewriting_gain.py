@@ -52,3 +52,11 @@ def test_the_same_seed_words_a_scene_in_the_same_way():
 def test_a_wrong_number_of_prompts_is_one_line_and_status_two(capsys):
     assert rewriting.main(["--prompts", "0"]) == 2
     assert capsys.readouterr().err == "--prompts must be at least 1, got 0\n"
+
+
+def test_what_was_measured_on_these_weights_is_not_measured_again(tmp_path, perfect, monkeypatch):
+    monkeypatch.setattr(rewriting.QwenImage, "from_pretrained", lambda folder: None)
+    arguments = ["--prompts", "4", "--edition", "1", "--to", str(tmp_path / "rewrite.json")]
+    assert rewriting.main(arguments) == 0
+    monkeypatch.setattr(rewriting, "measure", lambda *_: pytest.fail("measured again"))
+    assert rewriting.main(arguments) == 0

@@ -11,7 +11,7 @@ import textwrap
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...evaluate import few_steps, precision, settings
+from ...evaluate import few_steps, precision, rewriting, settings
 from ...evaluate.score import Trial, contact_sheet, evaluate, paint, table, trials
 from ...pictures import write_picture
 from ...pipeline import QwenImage
@@ -87,7 +87,7 @@ def main() -> None:
     failed = [trial_list[number] for number in result["wrong"][:FAILURES]]
     tiles = [labelled(p, misread(t, p)) for p, t in zip(paint(pipe, failed), failed)]
     write_picture(contact_sheet(tiles), "failures.png")
-    for survey in (settings, few_steps, precision):
+    for survey in (settings, few_steps, precision, rewriting):
         survey.main([])
 
 
