@@ -102,6 +102,13 @@ def test_the_model_keeps_its_names_and_its_fingerprint():
     assert fingerprint(mmdit) == fingerprint(plain)
 
 
+def test_the_weights_of_an_adapter_are_named_after_their_layers_with_underscores_for_dots():
+    adapter = lora.inject(model(), ["transformer_blocks.1.attn.to_q"], rank=3)
+    names = [name for name, _ in adapter.named_parameters()]
+    flat = "pairs.transformer_blocks_1_attn_to_q"
+    assert sorted(names) == [f"{flat}.lora_A", f"{flat}.lora_B"]
+
+
 def test_only_the_adapter_is_trained():
     mmdit = model()
     adapter = lora.inject(mmdit, lora.TARGETS["musubi"], rank=2)

@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 
 from qwenimage_ref.checkpoint.packed_linear import PackedLinear
 from qwenimage_ref.files import CheckpointError
-from qwenimage_ref.formats.fp8 import Fp8Linear
+from qwenimage_ref.formats.fp8 import Fp8Linear, quantize_fp8
 from qwenimage_ref.formats.recognise import official_names
 from qwenimage_ref.load import load_weights
 
@@ -80,6 +80,16 @@ def test_layers_in_high_precision_among_the_blocks_stay_so(file):
         report = load_weights(mmdit, file, BF16, streamed=stream)
         assert len(report.packed) == 27
         assert torch.equal(velocity(mmdit, BF16), velocity(unpacked_by_hand(tensors), BF16))
+
+
+def test_an_fp8_layer_outside_the_blocks_is_unpacked_with_its_scale(file):
+    tensors, _ = rows(model())
+    weight, scale = quantize_fp8(tensors["img_in.weight"], "row")
+    tensors |= {"img_in.weight": weight, "img_in.scale_weight": scale}
+    save_file(tensors, file)
+    mmdit = empty()
+    assert "img_in" not in load_weights(mmdit, file, torch.float32).packed
+    assert torch.equal(mmdit.img_in.weight, weight.float() * scale)
 
 
 def test_the_mark_of_edit_2511_decides_whatever_the_config_says(file):

@@ -42,6 +42,11 @@ def test_the_gguf_package_reads_our_file_and_gets_the_same_numbers(model, tmp_pa
         assert (numbers.view(weight.shape) - weight).norm() < 0.12 * weight.norm()
 
 
+def test_every_tensor_lies_where_the_plan_puts_it(model, tmp_path):
+    plan = save_gguf(model, tmp_path / "model.gguf")
+    assert read_gguf(tmp_path / "model.gguf").places == plan.places
+
+
 def test_the_published_file_is_planned_to_the_tensor_and_to_the_gibibyte():
     plan = plan_gguf(empty(MMDiTConfig()), "Q8_0")
     assert plan.kinds == {"F32": 1087, "Q8_0": 840, "BF16": 6} and len(plan.places) == 1933

@@ -22,6 +22,7 @@ from qwenimage_ref.vision import (
     preprocess,
     resize_pil,
     resize_uint8,
+    rotate,
     to_rgb,
     windows,
 )
@@ -78,6 +79,11 @@ def test_a_windowed_and_a_full_block_of_official_width_agree_with_transformers()
     ours, grids = tower(config), [(1, 10, 6)]
     theirs = copy_weights(ours, reference_vision(config))
     assert_agreement(ours, theirs, dict(patches=patches_of(grids), grids=grids), "vision")
+
+
+def test_bf16_is_rotated_in_float32_and_rounded_once():
+    x, angle = noise(3, 5, 8).bfloat16(), noise(5, 4, seed=1)
+    assert torch.equal(rotate(x, angle), rotate(x.float(), angle).bfloat16())
 
 
 def test_the_official_tower_has_the_published_tensors_in_upstreams_order():
