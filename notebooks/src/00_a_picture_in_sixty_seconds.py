@@ -418,3 +418,6 @@ print(len(calls), "runs;", latents.numel(), "numbers in the latents: ok")
 # * Set guidance to 8 at 4 steps, then at 20. What does the extra pull cost, and where?
 # * Write a five-letter word. Training stopped at four.
 # * In a terminal: `make paint PROMPT="a pink ring above a black square on a mint background"`.
+#
+# Capstone: `make blank` writes the package with empty functions, and `make grade` says what is
+# there. Nothing has to be written yet; the chapters below say what can be.

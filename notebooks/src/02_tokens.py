@@ -620,5 +620,8 @@ print(
 # * Train your own: `Tokenizer.train(captions, 400)`. Which words are tokens, which are not yet?
 # * `THE CIRCLE` and `the circle`: how many tokens each? What does that tell you about shouting?
 #
+# Capstone: `bpe.py` and `tokenizer.py` can be written now: `make blank`, then
+# `make grade PART=tokenizer`, 9 points.
+#
 # Next: [03 · A language model as a reader](03_a_language_model_as_a_reader.ipynb), what the ids
 # become.

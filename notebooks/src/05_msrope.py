@@ -483,9 +483,11 @@ for name, (grids, text_length) in cases.items():
 # %% [markdown]
 # ## Why centred? Why the diagonal?
 #
-# Products see only differences. So if *everything* moves together, text and all, nothing can
-# change. But then, what is centring for? Let the pocket model paint with other positions.
-# `paint_with` replaces the model's own rule by `change`.
+# Products depend only on differences of positions. So if *everything* moves together, text and all,
+# nothing can change, and differences between two image tokens are the same whether the grid is
+# centred or counted from its corner. Centring can change two things only: how far the text is from
+# the picture, and how pictures of several sizes lie over each other. Let the pocket model paint
+# with other positions. `paint_with` replaces the model's own rule by `change`.
 
 # %%
 from unittest import mock
@@ -566,9 +568,9 @@ print("no word shares a place with a token of the pictures: ok")
 
 # %% [markdown]
 # A picture can grow, too. The angles of a small grid are exactly those of the middle of a large
-# one, so what was learned on small pictures stays true there, and the new tokens lie around it.
-# (Counted from the corner, the small grid would be the upper left quarter, with news on two sides
-# only.)
+# one, and the new tokens lie around it. (Counted from the corner, the small grid would be the upper
+# left quarter.) The text does not stay where it was: it starts at the edge of the grid, so from a
+# grid of 32 to one of 64 the first word moves from 16 to 32 tokens from the middle.
 
 # %%
 axes = official.axes_dims_rope
@@ -576,6 +578,9 @@ small, large = (rotations(positions([(1, n, n)], 0)[0], axes) for n in (32, 64))
 middle = large.view(64, 64, 64)[16:48, 16:48]
 assert torch.equal(small.view(32, 32, 64), middle)
 print("512 × 512 pixels are the middle of 1024 × 1024, angle by angle: ok")
+first_words = [positions([(1, n, n)], 1)[1][0, 1].item() for n in (32, 64)]
+assert first_words == [16, 32]
+print("the first word is at", first_words[0], "and at", first_words[1])
 
 # %% [markdown]
 # ## Layers
@@ -646,5 +651,7 @@ print("52, about 45,000 rows, no parameter: ok")
 #   not the mirrored picture?
 # * Draw `nearness` for the frame pairs of a reference picture. How much nearer is frame 0 to frame
 #   1 than to frame 2?
+#
+# Capstone: `rope.py` can be written now: `make grade PART=rope`, 9 points.
 #
 # Next: [06 · One MMDiT block](06_one_mmdit_block.ipynb), where text and image meet.

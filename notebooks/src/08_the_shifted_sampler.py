@@ -618,7 +618,8 @@ print("more steps end nearer to the star; at 8 steps, shift 5 ends farther than 
 #
 # The scheduler counts time in *timesteps*, $1000\,\sigma$. The network is told `sigma` again, but
 # the way there leaves a mark: in bfloat16, as production runs, $1000\,\sigma$ is rounded before it
-# is divided. Those rounded times were what the released network saw.
+# is divided. Whoever samples in bfloat16 asks the network at these rounded times. (Whether it was
+# trained with them is not known: the official training code is not public.)
 
 # %%
 from qwenimage_ref.sampler import model_time
@@ -671,12 +672,15 @@ assert torch.allclose(clean, clean_uncond + 4 * (clean_cond - clean_uncond), ato
 pulled = combined.norm(dim=1).mean() / cond.norm(dim=1).mean()
 assert pulled > 1.2
 print("clean estimates are extrapolated, too; the velocities have grown by over a fifth: ok")
+shorter = (combined.norm(dim=1) < cond.norm(dim=1)).float().mean().item()
+print(f"{100 * shorter:.0f} % of them have become shorter")
 
 # %% [markdown]
-# Longer velocities overshoot. In pictures this shows as glaring colours. So Qwen-Image shrinks
-# every combined velocity to the length of its `cond`, and keeps only the new *direction*. Length of
-# what? Of each **token's** velocity, that is over its channels, the last axis: 64 numbers there,
-# two here. Each token is treated by itself.
+# Longer velocities overshoot. In pictures this shows as glaring colours. So Qwen-Image gives every
+# combined velocity the length of its `cond`, and keeps only the new *direction*. Most tokens are
+# shortened by that, but not all: where `cond` and `uncond` point apart, the combination can be the
+# shorter one, and is lengthened. Length of what? Of each **token's** velocity, that is over its
+# channels, the last axis: 64 numbers there, two here. Each token is treated by itself.
 #
 # ## Exercise: guidance
 #
@@ -852,5 +856,7 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 #   That is what a *negative prompt* does.
 # * Set the scale to 0.5. What is a half-hearted star?
 # * Ask for one official step only: `sigmas(1, 6889, official)`. Why can it not be stretched?
+#
+# Capstone: `sampler.py` can be written now: `make grade PART=sampler`, 15 points.
 #
 # Next: [09 · Text to image](09_text_to_image.ipynb), all parts together.

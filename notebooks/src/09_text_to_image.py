@@ -494,4 +494,7 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 # * Paint a sequence: image to image on its own result, ten times, at strength 0.3. What drifts?
 # * Let the scale be 1 in the first ten steps and 4 in the last ten, then the other way round.
 #
+# Capstone: `pipeline.py` is the last file: `make grade PART=pipeline`, 11 points, 5 of them for a
+# picture from end to end. `make grade` alone gives all of them.
+#
 # Next: [10 · LoRA](10_lora.ipynb), how to teach the model something new.

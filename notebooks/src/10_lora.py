@@ -780,3 +780,6 @@ print(f"{16 * 60 * sides:,} numbers; 1/16; twice as many: ok")
 # * Ask for *a red heart left of a blue circle*. No lesson had two shapes.
 # * Leave out the MLPs: `lora.TARGETS["diffusers"]` adapts half of the attention alone.
 # * `qwenimage train lora --data FOLDER` trains on pictures of your own.
+#
+# Capstone: a LoRA goes into the linear layers of `mmdit.py`. If yours is equal, put
+# the pair of this page beside one and paint.

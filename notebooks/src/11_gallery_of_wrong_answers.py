@@ -597,4 +597,7 @@ print(len(painted), "bugs, none stopped;", len(unseen), "are not seen;", len(add
 #   make one that the reader does not see and the control does?
 # * Give `plant.paint` another prompt with a word. Which bugs break the word first?
 #
+# Capstone: where `make grade` says *parts from the reference at*, the wall of this page is the
+# place to look for the cause.
+#
 # Next: [12 · Train your own](12_train_your_own.ipynb), where such a model comes from.

@@ -266,8 +266,9 @@ for point in ((20, 1), (8, 4), (2, 4)):
 show.table(["20 steps, guidance 4, less", "points", "in pairs", "apart", "p"], rows)
 
 # %% [markdown]
-# `p` is the chance that two *equal* settings would split the captions as unevenly as this one did,
-# McNemar's test: a coin is thrown for each caption that splits the pair.
+# `p` is the chance that two *equal* settings would split the captions at least as unevenly as this,
+# in either direction: [McNemar's test](https://doi.org/10.1007/BF02295996), in which a coin is
+# thrown for each caption that splits the pair.
 #
 # The same trick compares languages. Each Chinese caption was asked again in English, the same scene
 # from the same noise:
@@ -640,3 +641,6 @@ print("86 %, 1,800 captions, 6 dB: ok")
 # * Compare guidance 3 with guidance 4, once in pairs and once apart. How many captions would the
 #   second way need to see what the first sees?
 # * Measure FID between painted posters *with* words and true ones *without*. Does it notice?
+#
+# Capstone: when `make grade PART=pipeline` says that yours is equal, its pictures score as on this
+# page.

@@ -392,3 +392,6 @@ print(f"{idle / sum(sizes.values()):.1%} of all numbers take no part")
 # * Change one letter of a name in the package's `tensor_names.TENSORS` and run the page again.
 # * Build `ours` with the pocket's configs. Which shapes still have a 3 or a 16 in them, and why?
 # * Find the one line where the reference takes *scale* before *shift*. In the table it is one row.
+#
+# Capstone: `make blank` keeps every constructor, so the names of this page are in your copy from
+# the start.

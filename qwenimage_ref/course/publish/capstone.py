@@ -93,8 +93,12 @@ its official name. Begin anywhere: a part that needs another says so when it is 
 {rows}
 
 `make grade` in the course's folder compares every part with diffusers and transformers, on random
-and on pocket weights (`make grade OF=folder` where this folder is not `{blank}/`). It says what is
-not yet written, or by official tensor name where your numbers first part from the reference's.
+and on pocket weights (`make grade OF=folder` where this folder is not `{blank}/`; `PART=mmdit` for
+one file). It says what is not yet written, or by official tensor name where your numbers first part
+from the reference's. Float32 numbers may differ by one millionth; "to the last bit" is praise.
+
+Points: 1 for each single function of the three networks, 3 for each comparison of a whole, 5 for
+the picture at the end. A file of which every part is equal is a milestone; there are seven.
 
 Only the {files} files of the table are yours, and files that you add beside them. All the rest is
 taken from the course's package, whatever you do to it here.

@@ -40,12 +40,16 @@ def grade(folder: Path, only: str = "", seconds: float = PART_SECONDS) -> bool:
     package = package_of(folder).resolve()
     names = run.chosen(only)
     print(f"graded: {len(MODULES)} files of {package}")
-    equal = 0
+    rows = []
     given = {name: run.given(name, POCKET) for name in names}
     for name, answer in answers(folder, given, seconds):
         row = run.row(name, answer, POCKET)
         print(row, flush=True)
-        equal += row.equal
+        rows.append(row)
+    equal = sum(row.equal for row in rows)
+    most = sum(map(run.points, names))
+    print(f"points: {sum(row.points for row in rows)} of {most}")
+    print(f"milestones: {', '.join(run.milestones(rows)) or 'none yet'}")
     print(f"{equal} of {len(names)} parts: equal")
     return equal == len(names)
 

@@ -123,33 +123,3 @@ NETWORKS = {  # name of a part: what runs in it
         [(3, 4, 2), (1, 4, 2)], use_layer3d_rope=True, use_additional_t_cond=True
     ),
 }
-
-# every part in the order of the model's own data flow: the function that computes it, in ours.py
-# and in theirs.py; a part that stands in NETWORKS is one of those networks
-PARTS = {
-    "tokenizer: text to ids": "ids",
-    "tokenizer: ids to text": "texts",
-    "tokenizer: a prompt in its template": "prompts",
-    "text encoder: a prompt": "network",
-    "text encoder: shorter prompts, padded": "network",
-    "text encoder: quiet states": "network",
-    "vae: picture to latents": "network",
-    "vae: latents to picture": "network",
-    "vae: the scale of latents": "statistics",
-    "rope: angles of positions": "rotations",
-    "rope: positions of grids": "positions",
-    "rope: pairs turned": "rotate",
-    "mmdit: a picture of odd size": "network",
-    "mmdit: shorter prompts, padded": "network",
-    "mmdit: quiet streams": "network",
-    "mmdit: condition pictures": "network",
-    "mmdit: layers": "network",
-    "sampler: tokens of latents": "packing",
-    "sampler: noise levels": "levels",
-    "sampler: the time that the network sees": "times",
-    "sampler: Euler steps": "euler",
-    "sampler: guidance": "guidance",
-    "pipeline: states of prompts": "states",
-    "pipeline: noise": "start",
-    "pipeline: a picture from end to end": "picture",
-}

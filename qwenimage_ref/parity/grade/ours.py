@@ -18,13 +18,13 @@ from ...text_encoder import TextEncoder
 from ...tokenizer import Tokenizer
 from ...vae import VAE
 from ..record import record, run_ours
+from . import pieces
 from .cases import (
     AXES,
     DTYPES,
     GRIDS,
     LONG_TEXTS,
     NETWORKS,
-    PARTS,
     POSITIONS,
     PROMPTS,
     SCHEDULERS,
@@ -37,6 +37,7 @@ from .cases import (
     TEXTS,
     noise,
 )
+from .parts import PARTS
 
 CLASSES = {"mmdit": MMDiT, "text_encoder": TextEncoder, "vae": VAE}
 
@@ -85,7 +86,11 @@ def _place_of(package: Path, error: BaseException) -> str:
     return f"stops{place}: {type(error).__name__}: {words[:160]}"
 
 
-# ---- networks and rotations
+# ---- functions, networks and rotations
+
+
+def piece(name: str, pocket: Path, given) -> Iterator[torch.Tensor]:
+    yield from pieces.values(name)
 
 
 def network(name: str, pocket: Path, weights: dict) -> Iterator[dict]:

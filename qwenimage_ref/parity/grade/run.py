@@ -12,8 +12,9 @@ import diffusers
 import torch
 
 from . import their_networks, their_pipeline
-from .cases import NETWORKS, PARTS
-from .findings import Comparison
+from .cases import NETWORKS
+from .findings import CLOSE, EXACT, Comparison
+from .parts import PARTS
 
 LONGEST = 300  # characters of a finding; an exception of the graded code may say anything
 GIVEN = {  # inputs that only the reference can compute
@@ -34,6 +35,11 @@ class Row:
     part: str
     equal: bool
     finding: str
+
+    @property
+    def points(self) -> int:
+        """What the part earns: nothing if it is not equal."""
+        return self.equal * points(self.part)
 
     def __str__(self):
         return f"{self.part:44} {self.finding}"
@@ -72,16 +78,33 @@ def row(part: str, answer: dict, pocket: Path) -> Row:
         finding = _finding(comparisons(part, pocket), answer["values"], answer["stopped"])
     except (TypeError, KeyError, AttributeError, RuntimeError, ValueError) as error:
         finding = f"gives an answer that cannot be compared ({type(error).__name__}: {error})"
-    return Row(part, finding == "", one_line(finding) or "equal")
+    words = {EXACT: "equal, to the last bit", CLOSE: "equal"}
+    return Row(part, finding in words, words.get(finding) or one_line(finding))
 
 
 def _finding(compared: list[Comparison], values: list, stopped: str) -> str:
+    findings = []
     for compare, value in zip(compared, values):
-        if finding := compare(value):
-            return finding
+        findings.append(compare(value))
+        if findings[-1] not in (EXACT, CLOSE):
+            return findings[-1]
     if stopped or len(values) != len(compared):
         return stopped or f"gives {len(values)} values, not {len(compared)}"
-    return ""
+    return CLOSE if CLOSE in findings else EXACT
+
+
+def points(part: str) -> int:
+    """The most that a part earns: 1 a single function, 3 what is compared as a whole, 5 the end."""
+    if part == [*PARTS][-1]:
+        return 5
+    return 1 if PARTS[part] == "piece" else 3
+
+
+def milestones(rows: list[Row]) -> list[str]:
+    """The files, as the names of parts call them, of which every part is there and equal."""
+    equal = {row.part for row in rows if row.equal}
+    files = dict.fromkeys(part.partition(":")[0] for part in PARTS)
+    return [one for one in files if {part for part in PARTS if part.startswith(f"{one}:")} <= equal]
 
 
 def one_line(text: str) -> str:

@@ -29,8 +29,9 @@ from ..reference import (
 )
 from ..tolerances import within
 from ..trace import compare, difference
+from . import pieces
 from .cases import AXES, GRIDS, NETWORKS, POSITIONS, SMALL_VAE, VISION, noise
-from .findings import Comparison, tensor
+from .findings import CLOSE, EXACT, GRADED, Comparison, tensor
 
 CLASSES = {"mmdit": MMDiT, "text_encoder": TextEncoder, "vae": VAE}
 
@@ -52,6 +53,12 @@ def _network(name: str):
     return network
 
 
+def piece(name: str, pocket: Path) -> Iterator[Comparison]:
+    kind = name.partition(":")[0].replace(" ", "_")
+    for number, theirs in enumerate(pieces.values(name)):
+        yield tensor(f"value {number}", theirs, within(kind))
+
+
 def network(name: str, pocket: Path) -> Iterator[Comparison]:
     case, ours = NETWORKS[name], _network(name)
     if case.kind == "text_encoder":
@@ -69,8 +76,9 @@ def _traced(case, theirs: dict, ours) -> str:
     shapes = [[tuple(one.shape) for one in side] for side in outputs]
     if shapes[0] != shapes[1]:
         return f"parts from the reference at output: shapes {shapes[0]}, not {shapes[1]}"
-    if all(difference(a, b, mask)[1] <= bound for a, b in zip(*outputs)):
-        return ""
+    gaps = [difference(a, b, mask)[1] for a, b in zip(*outputs)]
+    if all(gap <= bound for gap in gaps):
+        return CLOSE if any(gaps) else EXACT
     first = compare(ours, theirs, bound, mask).first
     size = f"{first.relative:.1e} of its largest value (tolerance {bound:.0e})"
     return f"parts from the reference at {first.name}: {size}"
@@ -95,14 +103,18 @@ def _rope() -> QwenEmbedRope:
 def rotations(_, pocket: Path) -> Iterator[Comparison]:
     rope, at = _rope(), torch.tensor(POSITIONS)
     angles = torch.cat([rope.neg_freqs[at[at < 0]], rope.pos_freqs[at[at >= 0]]])
-    yield tensor(f"the angles of {', '.join(map(str, POSITIONS))}", angles, within("rope"), False)
+    at_most = GRADED * max(map(abs, POSITIONS))  # an angle is a position times a frequency
+    what = f"the angles of {', '.join(map(str, POSITIONS))}"
+    yield tensor(what, angles, max(within("rope"), at_most), False)
 
 
 def positions(_, pocket: Path) -> Iterator[Comparison]:
     for grids in GRIDS:
         streams = _rope()([grids], max_txt_seq_len=11, device="cpu")
+        at_most = GRADED * 20  # no position of these grids and words is farther from 0
         for stream, theirs in zip(("picture", "text"), streams):
-            yield tensor(f"the {stream} of grids {grids}", theirs, within("rope"), False)
+            what = f"the {stream} of grids {grids}"
+            yield tensor(what, theirs, max(within("rope"), at_most), False)
 
 
 def rotation() -> torch.Tensor:
