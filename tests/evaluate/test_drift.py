@@ -150,3 +150,16 @@ def test_nothing_to_judge_is_refused(option, capsys):
     with pytest.raises(SystemExit) as exit:
         drift.main([option, "0"])
     assert exit.value.code == 2 and "must be at least 1" in capsys.readouterr().err
+
+
+def test_the_record_holds_what_the_readme_says():
+    stored = json.loads(drift.RECORD.read_text())
+    first, second = (stored["true posters"][f"{n} edition"] for n in ("first", "second"))
+    assert first["all"]["judge accepts right"]["right"] == stored["posters"] == 1400
+    assert first["all"]["judge accepts near miss"]["right"] == 0
+    assert second["all"]["judge accepts right"]["right"] == 574
+    several = second["several equal shapes"]
+    assert several["judge accepts near miss"] == several["judge accepts right"]
+    painted = stored["painted"]["first edition"]
+    failures = painted["reader"]["of"] - painted["reader"]["right"]
+    assert failures == painted["judge less reader"]["first_only"] == 7
