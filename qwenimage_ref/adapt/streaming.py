@@ -37,7 +37,7 @@ from ..text_encoder import TextEncoder
 from ..vision import Vision
 
 READ = 1 << 20  # bytes read ahead in one go
-READERS = 2  # threads that read: a disk is fastest with several requests at hand
+READERS = 2  # reading threads: a disk is fastest with several requests in its queue
 CACHED = 0.7  # share of the free memory for blocks that stay in the system's cache
 EMBEDDING = "model.embed_tokens.weight"  # a prompt needs only a few of its rows
 
@@ -111,7 +111,7 @@ class _Files:
         """The tensor at a place. Raises CheckpointError where its file is not the one of before."""
         self.demand_unchanged(place.file)
         tensor = read_tensor(place, memory)
-        self.demand_unchanged(place.file)  # it may have been written to meanwhile
+        self.demand_unchanged(place.file)  # a writer may have come between
         return tensor
 
     def demand_unchanged(self, file: Path) -> None:
@@ -171,7 +171,7 @@ class _Blocks(nn.Module):
                 weights = self.read(i, readers.map, memory)
                 ahead = self.read_ahead(readers, i + 1)
                 yield functools.partial(self._call, i, weights)
-                weights.clear()  # whoever still has the block has nothing of its memory
+                weights.clear()  # a block kept by the caller would keep its memory alive
                 room -= sum(place.stop - place.start for place in places.values())
                 if room < 0:
                     forget(places.values())
@@ -211,7 +211,7 @@ def read_through(place: Place) -> None:
     """Read a tensor only so that the system has it in its cache."""
     left = place.stop - place.start
     buffer = memoryview(bytearray(min(READ, left)))
-    # what goes wrong is reported by the read proper
+    # errors are reported by the read itself
     with contextlib.suppress(OSError), place.file.open("rb", buffering=0) as file:
         file.seek(place.start)
         while left and (read := file.readinto(buffer[:left])):

@@ -125,7 +125,7 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
     for part in parts:
         (folder / part).mkdir(parents=True, exist_ok=True)
         for partial in (folder / part).glob(".*.safetensors.*"):
-            partial.unlink()  # left by a forge that was killed
+            partial.unlink()  # remains of a forge that was killed
     missing = [shard for shard in shards if not shard.is_there()]
     total, needed = (sum(shard.size for shard in some) for some in (shards, missing))
     free = shutil.disk_usage(folder).free

@@ -53,7 +53,7 @@ def mean_interval(numbers: list[float]) -> dict:
     """
     of = len(numbers)
     if of < 2:
-        raise ValueError(f"a mean's interval needs at least 2 numbers, got {of}")
+        raise ValueError(f"an interval must have at least 2 numbers, got {of}")
     mean = sum(numbers) / of
     deviation = math.sqrt(sum((x - mean) ** 2 for x in numbers) / (of - 1))
     half = Z * deviation / math.sqrt(of)
@@ -68,7 +68,7 @@ def bounded_mean(numbers: list[float]) -> dict:
     """
     of = len(numbers)
     if of == 0:
-        raise ValueError("a mean needs at least 1 number, got none")
+        raise ValueError("a mean must have at least 1 number, got none")
     mean = sum(numbers) / of
     middle = (mean + Z**2 / (2 * of)) / (1 + Z**2 / of)
     half = Z / (1 + Z**2 / of) * math.sqrt(mean * (1 - mean) / of + (Z / (2 * of)) ** 2)

@@ -130,9 +130,7 @@ POCKET_MMDIT = MMDiTConfig(
 )
 CHUNK = 1024  # posters drawn and encoded at a time, when first needed
 SIGMA_SHIFT = 2.0
-CAPTION_DROPOUT = (
-    0.1  # these see the negative prompt instead, so that guidance has something to push from
-)
+CAPTION_DROPOUT = 0.1  # share of captions replaced by the negative prompt, as guidance needs
 
 
 def train_tokenizer(world: World = FIRST, tokens: int = POCKET_TOKENS) -> Tokenizer:
@@ -280,8 +278,8 @@ def train_painter(
     """
     recipe = lesson.recipe
     painter = Painter(recipe.seed, configs) if start is None else start
-    # latents of one VAE mean nothing to a painter of another's; nor is a lesson taken up again
-    # after another beginning
+    # Latents of another VAE are useless to this painter, and a lesson is resumed only after the
+    # same previous lesson.
     own_vae = digest(vae)
     origin = " ".join([own_vae, repr(lesson)] + ([digest(start)] if start else []))
     run = Run(painter.to(device), recipe, folder, painter.matrices(), origin=origin)
@@ -289,7 +287,9 @@ def train_painter(
     loss_of = _loss_of(painter, tokenizer.prefix_length, compiled)
 
     def loss_at(step):
-        drawn = batch(lesson, latents, tokenizer, step)  # outside: latents are made in float32
+        drawn = batch(
+            lesson, latents, tokenizer, step
+        )  # latents are encoded in float32, outside autocast
         with torch.autocast(device, torch.bfloat16):
             return loss_of(*(part.to(device) for part in drawn))
 

@@ -44,7 +44,7 @@ def caption(
     """The scene in words. Without a seed the plainest wording, with one a random wording."""
     rng = random.Random(seed) if seed is not None else None
     if language not in ("en", "zh"):
-        raise ValueError(f"language {language!r} is not en or zh")
+        raise ValueError(f"language must be en or zh, got {language!r}")
     shapes = _shapes(scene, language, rng, edition)
     if language == "zh":
         text = f"，文字“{scene.word}”" if scene.word else ""

@@ -124,7 +124,7 @@ def test_every_caption_can_be_understood(language):
 
 
 def test_an_unknown_language_is_refused():
-    with pytest.raises(ValueError, match="'fr' is not en or zh"):
+    with pytest.raises(ValueError, match="language must be en or zh, got 'fr'"):
         caption(PAIR, "fr")
 
 
