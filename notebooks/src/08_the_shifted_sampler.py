@@ -447,7 +447,7 @@ show.table(["width × height", "image tokens", "mu", "shift"], rows)
 # %%
 N = 8
 even = torch.linspace(1, 1 / N, N)
-shift = math.exp(my_mu(1328, 1328))
+shift = math.exp(0.834324597)  # the mu of 1328 × 1328, from the table
 lifted = shift / (shift + (1 / even - 1))
 assert even[-1] == 0.125 and lifted[-1] > 0.24
 print([f"{level:.3f}" for level in lifted.tolist()])
@@ -533,6 +533,8 @@ def sigmas_by_hand(steps, mu, terminal=0.02):
 from qwenimage_ref.sampler import shift_at, sigmas
 
 golden = json.loads((show.ROOT / "tests" / "golden" / "sigmas.json").read_text())["cases"]
+
+# %%
 for name, case in golden.items():
     if not name.startswith("t2i"):
         continue
@@ -832,9 +834,9 @@ print("with the label farther from the ring, with guidance of 4 farther still: o
 
 # %%
 above = int((levels[:-1] > 0.5).sum())
-repeated, real = math.sqrt(6889 / 256), math.exp(my_mu(1328, 1328) - my_mu(256, 256))
+repeated, real = math.sqrt(6889 / 256), shift_at(6889, official) / shift_at(256, official)
 assert (above, f"{repeated:.1f}", f"{real:.1f}") == (35, "5.2", "1.4")
-assert f"{my_mu(128, 128):.3f}" == "0.490"
+assert f"{math.log(shift_at(64, official)):.3f}" == "0.490"
 print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 
 # %% [markdown]
