@@ -128,6 +128,15 @@ def test_a_norm_named_as_lycoris_does_is_read(tmp_path):
     assert lora.load(model(), file_of(tmp_path, {key: drawn(WIDTH // 2)})).differences == 1
 
 
+def test_an_alpha_beside_a_norm_is_read_and_changes_nothing(tmp_path):
+    key, velocities = "lycoris_" + NORM.replace(".", "_"), []
+    for alpha in ({}, {f"{key}.alpha": torch.tensor(4.0)}):
+        mmdit = model()
+        lora.load(mmdit, file_of(tmp_path, {f"{key}.w_norm": drawn(WIDTH // 2)} | alpha))
+        velocities.append(velocity(mmdit))
+    assert torch.equal(*velocities)
+
+
 def test_a_bias_of_the_up_matrix_is_scaled_as_its_product_is(tmp_path):
     name = f"transformer.{QUERY}"
     tensors = {

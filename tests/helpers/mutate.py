@@ -40,17 +40,18 @@ TESTS = {
     "tokenizer_files.py": "model/test_tokenizer*.py",
     "config.py": "model/test_config.py checkpoint/test_damage.py",
     "config_checks.py": "model/test_config.py checkpoint/test_damage.py",
-    "conditions.py": "model/test_conditions.py model/test_pipeline.py",
+    "conditions.py": "model/test_condition*.py model/test_pipeline.py",
     "rope.py": "model/test_rope.py parity/test_parity.py",
     "sampler.py": "model/test_sampler.py",
     "mmdit.py": "model/test_norms.py parity/test_parity.py model/test_shapes.py "
     "model/test_devices.py",
     "text_encoder.py": "model/test_text_encoder.py model/test_norms.py parity/test_parity.py "
-    "model/test_shapes.py model/test_pipeline.py",
-    "vision.py": "model/test_vision*.py",
-    "vae.py": "model/test_norms.py model/test_vae.py model/test_shapes.py parity/test_parity.py",
+    "model/test_shapes.py model/test_devices.py model/test_pipeline.py",
+    "vision.py": "model/test_vision*.py model/test_devices.py",
+    "vae.py": "model/test_norms.py model/test_vae.py model/test_shapes.py model/test_devices.py "
+    "parity/test_parity.py",
     "pipeline.py": "model/test_prompts.py model/test_pipeline.py model/test_memory.py "
-    "adapt/test_streaming.py",
+    "model/test_devices.py adapt/test_streaming.py",
     "files.py": "checkpoint",
     "load.py": "model/test_pipeline.py formats adapt/test_streaming.py",
     "adapt/streaming.py": "adapt/test_read_ahead.py adapt/test_streaming.py",

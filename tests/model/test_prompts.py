@@ -28,5 +28,11 @@ def test_a_prompt_that_the_tokenizer_has_cut_off_says_so_at_the_longest_length_t
         assert pipe.encode_prompt(["and " * 1100], max_sequence_length=1024)[0].shape[1] == 1024
 
 
+def test_groups_of_prompts_are_read_to_512_tokens_too(pipe):
+    with pytest.warns(UserWarning, match="longer than 512 tokens"):
+        (branch,) = pipe.encode_prompts([["and " * 600]])
+    assert branch.txt.shape[1] == 512
+
+
 def test_fifty_steps_are_taken_unless_another_number_is_asked_for():
     assert inspect.signature(QwenImage.__call__).parameters["num_inference_steps"].default == 50
