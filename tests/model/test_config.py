@@ -8,6 +8,7 @@ import os
 
 import pytest
 from diffusers import AutoencoderKLQwenImage
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
 from qwenimage_ref.config import (
     ConfigError,
@@ -51,10 +52,15 @@ def test_the_vae_makes_one_latent_of_eight_by_eight_pixels():
     assert VAEConfig.official().scale == 8
 
 
-def test_the_statistics_of_the_latents_are_those_of_diffusers():
+def test_the_official_vae_is_the_default_of_diffusers():
     theirs = inspect.signature(AutoencoderKLQwenImage.__init__).parameters
-    for name in ("latents_mean", "latents_std"):
-        assert list(getattr(VAEConfig.official(), name)) == theirs[name].default
+    for name, ours in dataclasses.asdict(VAEConfig.official()).items():
+        expected = theirs[name].default
+        assert ours == (tuple(expected) if isinstance(expected, list) else expected), name
+
+
+def test_an_official_window_of_the_vision_tower_is_112_pixels_wide():
+    assert VisionConfig.official().window_size == Qwen2_5_VLVisionConfig().window_size == 112
 
 
 def test_lightning_has_one_shift_at_every_size_and_no_terminal_stretch():
