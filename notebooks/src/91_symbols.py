@@ -200,7 +200,8 @@ show.table(["part", "first at", "here", "there"], pairs)
 # ## Arguments
 #
 # What goes into the transformer, into one block and into the whole pipeline. Theirs has more
-# arguments than these, for controls and adapters.
+# arguments than these, for controls and adapters. Ours paints over a picture, too, which is another
+# pipeline there.
 
 # %%
 import inspect
@@ -226,7 +227,11 @@ ARGUMENTS = {
         "callback": "callback_on_step_end",
     },
 }  # fmt: skip
-ONLY_HERE = {MMDiT.forward: {"mask", "txt_positions"}}  # for regions, as DiffSynth has them
+OVER = {"image", "strength", "mask_image", "padding_mask_crop"}  # in pipelines of their own there
+ONLY_HERE = {  # the rest as DiffSynth has them
+    MMDiT.forward: {"mask", "txt_positions", "img_positions"},
+    QwenImage.__call__: OVER | {"inpaint_blur_size", "inpaint_blur_sigma"},
+}
 
 # %%
 rows = []

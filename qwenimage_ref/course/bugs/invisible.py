@@ -80,9 +80,9 @@ UNSEEN = (
         "the noise is drawn in another type and has its first three digits",
         (
             Change(
-                "pipeline.QwenImage._draw",
-                "dtype=self.dtype)",
-                "dtype=torch.bfloat16).to(self.dtype)",
+                "sampler.draw",
+                "dtype=dtype)",
+                "dtype=torch.bfloat16).to(dtype)",
             ),
         ),
         73,
@@ -94,9 +94,9 @@ UNSEEN = (
         "the noise is drawn in another type and is other noise",
         (
             Change(
-                "pipeline.QwenImage._draw",
-                "dtype=self.dtype)",
-                "dtype=torch.float64).to(self.dtype)",
+                "sampler.draw",
+                "dtype=dtype)",
+                "dtype=torch.float64).to(dtype)",
             ),
         ),
         24,
