@@ -63,6 +63,14 @@ def test_an_official_window_of_the_vision_tower_is_112_pixels_wide():
     assert VisionConfig.official().window_size == Qwen2_5_VLVisionConfig().window_size == 112
 
 
+def test_the_official_text_encoder_has_the_numbers_of_its_published_config():
+    config = TextEncoderConfig.official()
+    assert (config.num_hidden_layers, config.hidden_size) == (28, 3584)
+    assert (config.num_attention_heads, config.num_key_value_heads) == (28, 4)
+    assert (config.intermediate_size, config.vocab_size) == (18944, 152064)
+    assert config.mrope_section == (16, 24, 24)
+
+
 def test_lightning_has_one_shift_at_every_size_and_no_terminal_stretch():
     config = SchedulerConfig.lightning()
     assert config.base_shift == config.max_shift == math.log(3)

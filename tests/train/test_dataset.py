@@ -144,6 +144,15 @@ def test_what_cannot_be_used_is_named_and_left_out_only_on_request(tmp_path):
     assert all(any(problem.startswith(word) for problem in problems) for word in words)
 
 
+def test_a_picture_of_one_token_is_the_smallest_that_can_be_used(tmp_path):
+    for side in (15, 16):
+        picture(tmp_path, f"{side}.png", (40, side))
+        (tmp_path / f"{side}.txt").write_text("narrow")
+    examples, (problem,) = read_folder(tmp_path, skip=True)
+    assert [example.picture.name for example in examples] == ["16.png"]
+    assert problem == "15.png is 40x15 pixels, the smallest side is 16"
+
+
 def test_a_folder_with_nothing_in_it_or_with_two_tables_is_refused(tmp_path):
     with pytest.raises(DataError, match="no picture with a caption"):
         read_folder(tmp_path)

@@ -56,6 +56,13 @@ def test_small_seeds_draw_what_they_always_drew():
     assert generator.initial_seed() == 7 * 1009 * 10_000_019 + 3
 
 
+def test_a_stream_and_the_largest_seed_draw_what_they_always_drew():
+    recipe = Recipe(steps=1, batch=1, lr=1, seed=2**63 - 1)
+    number = ord("b") + ord("a") * 31  # of the stream "ba"
+    wanted = ((2**63 - 1) * 1009 + number % 1009) * 10_000_019 + 3
+    assert recipe.generator(3, "ba").initial_seed() == wanted % 2**64
+
+
 def test_the_random_numbers_of_a_step_depend_on_seed_stream_and_step_alone():
     def draw(seed, step, stream):
         generator = Recipe(steps=1, batch=1, lr=1, seed=seed).generator(step, stream)
