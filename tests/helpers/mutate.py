@@ -40,7 +40,7 @@ TESTS = {
     "tokenizer_files.py": "model/test_tokenizer*.py",
     "config.py": "model/test_config.py checkpoint/test_damage.py",
     "config_checks.py": "model/test_config.py checkpoint/test_damage.py",
-    "conditions.py": "model/test_condition*.py model/test_pipeline.py",
+    "conditions.py": "model/test_condition*.py model/test_pipeline.py tasks/test_edit*.py",
     "rope.py": "model/test_rope.py parity/test_parity.py",
     "sampler.py": "model/test_sampler.py",
     "mmdit.py": "model/test_norms.py parity/test_parity.py model/test_shapes.py "
