@@ -23,7 +23,7 @@ def _filled(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def _turns(tokens: int, seed: int) -> torch.Tensor:
-    """-> (S, K/2) complex numbers of length 1"""
+    """Random rotations of `tokens` tokens: complex numbers of length 1, (S, K/2)"""
     angles = noise(tokens, D // H // 2, seed=seed)
     return torch.polar(torch.ones_like(angles), angles)
 
