@@ -37,7 +37,7 @@ def text_in_a_row(painter) -> None:
 def _place_text(painter, move: Callable) -> None:
     stack = painter.transformer
 
-    def rotations_of(grids, text_length, device="cpu", txt_positions=None):
+    def rotations_of(grids, text_length, *_):  # device, and positions that no training gives
         img, txt = positions(grids, text_length)
         axes = stack.config.axes_dims_rope
         return rotations(img, axes), rotations(move(txt), axes)

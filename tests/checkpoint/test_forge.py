@@ -156,7 +156,9 @@ def test_the_disk_fills_and_no_partial_file_has_a_final_name(tmp_path, sharded, 
     real = os.pwrite
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
-        with pytest.raises(CheckpointError, match="No space left on device.*goes on"):
+        with pytest.raises(
+            CheckpointError, match="No space left on device.*run the same command to resume"
+        ):
             forge(tmp_path / "model", TINY)
     assert weight_files(tmp_path / "model") == []
     forge(tmp_path / "model", TINY)

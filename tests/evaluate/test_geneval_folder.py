@@ -169,8 +169,11 @@ def test_the_command_paints_and_continues(tmp_path, capsys):
     [
         (["--prompts", "FILE"], "--prompts must go with --to"),
         (["--prompts", "nowhere.jsonl", "--to", "TO"], "cannot be read (No such file"),
-        (["--prompts", "FILE", "--to", "TO", "--samples", "0"], "--samples 0: at least 1"),
-        (["--prompts", "FILE", "--to", "TO", "--seed", "-1"], "--seed -1: at least 0"),
+        (
+            ["--prompts", "FILE", "--to", "TO", "--samples", "0"],
+            "--samples must be at least 1, got 0",
+        ),
+        (["--prompts", "FILE", "--to", "TO", "--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--prompts", "FILE", "--to", "TO", "--seed", str(2**64 - 1)], "--seed must leave room"),
         (["--prompts", "FILE", "--to", "TO", "--size", "big"], "--size must be WIDTHxHEIGHT"),
         (["--prompts", "FILE", "--to", "TO", "--size", "20x20"], "multiple of 16"),

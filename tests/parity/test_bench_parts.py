@@ -150,7 +150,7 @@ def refused(capsys, *options) -> str:
 
 def test_without_the_reference_s_libraries_one_line_says_how_to_get_them(capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "diffusers and transformers" in refused(capsys)
+    assert "diffusers, transformers, peft must be installed" in refused(capsys)
 
 
 def test_a_record_that_cannot_be_written_is_refused_before_measuring(capsys, tmp_path):
