@@ -254,8 +254,7 @@ for name in ("sigma uniform", "usual start", "no QK-norm"):
 #   means, this page that small worlds do not need it.
 # * **QK-norm** (`no QK-norm`). Five points below the mean of the seeds, within the band, at the
 #   same loss. It was introduced to keep trainings of large networks from diverging ([Dehghani et
-#   al.](https://arxiv.org/abs/2302.05442), section 2); four blocks and 800 steps did not diverge
-#   without it.
+#   al.](https://arxiv.org/abs/2302.05442)); four blocks and 800 steps did not diverge without it.
 # * **Two MLPs in a block** (`one MLP`). Sharing one saves a fifth of the numbers and lies in the
 #   band.
 # * **Length kept under guidance** (`no norm rescale`). With these weights it is *better* to leave
@@ -377,8 +376,7 @@ print("15 of 20; about 900 captions: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * Pictures are judged by people, too, in pairs, blind (report, section 5.1); our reader counts
-#   shapes.
+# * People compare pictures as well (in the report: AI Arena); our reader counts shapes.
 # * The report names its choices and shows few of the alternatives: at 20 billion parameters, a
 #   training is not repeated to see whether a diagonal was needed.
 #
