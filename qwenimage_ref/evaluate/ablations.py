@@ -25,11 +25,12 @@ from ..pictures import write_picture
 from ..pipeline import QwenImage
 from ..pocket import sibling
 from ..pocket.lessons import Lesson, trained_scenes
-from ..pocket.train import CHUNK, Latents, batch, digest
+from ..pocket.train import CHUNK, Latents, batch
 from ..posters.draw import Scene, Shape, caption, sample_scene
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from ..train.loop import LOG_EVERY, Run
+from ..train.state import digest
 from .ablation_variants import GUIDANCE, VARIANTS, Variant, guided_as
 from .intervals import interval, paired
 from .score import Trial, contact_sheet, paint, read_back

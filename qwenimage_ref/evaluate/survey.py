@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..files import whole_file
 from ..pipeline import QwenImage
-from ..pocket.train import digest
 from ..repository import POCKET
+from ..train.state import digest
 
 
 class Progress:

@@ -92,8 +92,8 @@ def _phase(name: str, first: int, posters: int, **recipe) -> Phase:
 # only the last phase lets its rates fall: the others hand on a painter that still moves
 PHASES = {
     "shapes": _phase("shapes", 4_000_000, 32_768, steps=1500, decay_from=1.0),
-    "words": _phase("words", 4_100_000, 32_768, steps=3500, decay_from=1.0, seed=1),
-    "everything": _phase("everything", 4_200_000, 65_536, steps=8000, decay_from=0.3, seed=2),
+    "words": _phase("words", 4_100_000, 32_768, steps=2500, decay_from=1.0, seed=1),
+    "everything": _phase("everything", 4_200_000, 65_536, steps=5500, decay_from=0.3, seed=2),
 }
 TEXT_TOKENS = 32  # padded length of a caption, less the template's prefix
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from ..checkpoint.write import save_file
 from ..files import shorten
@@ -80,3 +81,11 @@ def checksum(tensors: dict[str, torch.Tensor]) -> str:
         total.update(f"{key} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
+
+
+def digest(module: nn.Module) -> str:
+    """Twelve digits that change with the weights and, where there is one, the config."""
+    total = hashlib.sha256(repr(getattr(module, "config", "")).encode())
+    for parameter in module.parameters():
+        total.update(parameter.detach().contiguous().numpy().tobytes())
+    return total.hexdigest()[:12]
