@@ -20,7 +20,7 @@ import nbformat
 from PIL import Image
 from sphinx.cmd.build import build_main
 
-from qwenimage_ref.course.publish import editions
+from qwenimage_ref.course.publish import editions, syllabus
 from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
@@ -75,12 +75,11 @@ def chapters(folder: Path) -> list[Chapter]:
 def read(path: Path) -> Chapter:
     notebook = nbformat.read(path, as_version=4)
     first = notebook.cells[0].source
-    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", first, re.M)
     pictures = [
         (base64.b64decode(output.data["image/png"]), output.metadata["image/png"]["alt"])
         for output in painted(notebook)
     ]
-    return Chapter(path, first.splitlines()[0].removeprefix("# "), dict(rows), pictures)
+    return Chapter(path, first.splitlines()[0].removeprefix("# "), syllabus.header(first), pictures)
 
 
 def painted(notebook) -> list:
@@ -168,6 +167,17 @@ def plain(text: str) -> str:
 # ---- the whole site
 
 
+def extra_pages(listed: list[Chapter], folder: Path) -> None:
+    """Glossary, reading list and rubric as they are in site/pages, and the syllabus computed."""
+    folder.mkdir()
+    for path in (HERE / "pages").glob("*.md"):
+        text = path.read_text(encoding="utf-8").replace("](../../notebooks/", "](../notebooks/")
+        (folder / path.name).write_text(text, encoding="utf-8")
+    sources = [chapter.path.parent / "src" / f"{chapter.path.stem}.py" for chapter in listed]
+    text = syllabus.page([*map(syllabus.read, sources)], "../notebooks/{}.ipynb")
+    (folder / "syllabus.md").write_text(text, encoding="utf-8")
+
+
 def student_edition(listed: list[Chapter], file: Path) -> None:
     """The notebooks without answers, in a zip to unpack in the folder of the repository."""
     home = editions.EDITIONS / "student"
@@ -195,6 +205,7 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
             adapt(chapter, source / "notebooks" / chapter.path.name, static)
         for folder in (static, source / "notebooks"):  # to download, and where chapter 92 links to
             shutil.copy(ONE_FILE, folder)
+        extra_pages(listed, source / "pages")
         student_edition(listed, static / "student-edition.zip")
         template = (HERE / "index.md").read_text(encoding="utf-8")
         (source / "index.md").write_text(front_page(listed, template, static), encoding="utf-8")
