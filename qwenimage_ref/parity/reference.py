@@ -6,12 +6,14 @@ with the arguments of our class and returns what our class would return. Single 
 are run in the same way.
 """
 
+import inspect
 import math
 
 import torch
 from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
+    QwenImageControlNetModel,
     QwenImageTransformer2DModel,
 )
 from diffusers.models.transformers.transformer_qwenimage import QwenImageTransformerBlock
@@ -24,6 +26,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 
 from ..checkpoint.stored_form import stored_form, stored_tensor
 from ..config import MMDiTConfig, SchedulerConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..controlnet import ControlNetConfig
 from .record import official_name
 
 # -- building -------------------------------------------------------------------------------------
@@ -34,10 +37,23 @@ def reference_mmdit(config: MMDiTConfig | dict) -> QwenImageTransformer2DModel:
     numbers = config if isinstance(config, dict) else config.to_dict()
     with torch.device("meta"):
         theirs = QwenImageTransformer2DModel.from_config(numbers)
+    return _with_rotations(theirs).eval()
+
+
+def reference_controlnet(config: ControlNetConfig) -> QwenImageControlNetModel:
+    """diffusers' control network on "meta"."""
+    known = inspect.signature(QwenImageControlNetModel).parameters
+    numbers = {key: value for key, value in config.to_dict().items() if key in known}
+    with torch.device("meta"):
+        theirs = QwenImageControlNetModel.from_config(numbers)
+    return _with_rotations(theirs).eval()
+
+
+def _with_rotations(theirs):
     # careful: its rotation tables are plain attributes, lost on "meta"
     axes = list(theirs.config.axes_dims_rope)
     theirs.pos_embed = type(theirs.pos_embed)(theta=10000, axes_dim=axes, scale_rope=True)
-    return theirs.eval()
+    return theirs
 
 
 def reference_vae(config: VAEConfig | dict) -> AutoencoderKLQwenImage:
@@ -150,6 +166,7 @@ def run(theirs: nn.Module, inputs: dict):
     """A reference network called with the arguments of our class; returns what ours would."""
     runners = {
         QwenImageTransformer2DModel: _run_mmdit,
+        QwenImageControlNetModel: _run_controlnet,
         AutoencoderKLQwenImage: _run_vae,
         Qwen2_5_VLForConditionalGeneration: _run_text_encoder,
         Qwen2_5_VisionTransformerPretrainedModel: _run_vision,
@@ -173,6 +190,18 @@ def _run_mmdit(theirs, img, txt, sigma, grids, txt_mask=None):
         additional_t_cond=rgba if theirs.config.use_additional_t_cond else None,
         return_dict=False,
     )[0][:, :target]
+
+
+def _run_controlnet(theirs, img, control, txt, sigma, grid, txt_mask=None):
+    return theirs(
+        hidden_states=img,
+        controlnet_cond=control,
+        encoder_hidden_states=txt,
+        encoder_hidden_states_mask=txt_mask,
+        timestep=sigma,
+        img_shapes=[[grid]] * len(img),
+        return_dict=False,
+    )
 
 
 def _run_vae(theirs, img=None, z=None):

@@ -10,6 +10,7 @@ import torch
 from helpers.small_net import Net, network, on_meta
 from safetensors.torch import load_file
 
+from qwenimage_ref.adapt.control import BlockwiseConfig, BlockwiseControlNet
 from qwenimage_ref.checkpoint import fingerprint, index_json, save
 from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
 from qwenimage_ref.checkpoint.shards import shard_layout
@@ -39,8 +40,14 @@ def official_text_encoder() -> StoredTextEncoder:
         (MMDiT, LAYERED_MMDIT, "8dc8cda05de16c73afa755e2c1ce2839"),
         (VAE, VAEConfig.official(), "ed4ea5824d55ec3107b09815e318123a"),
         (VAE, LAYERED_VAE, "44b39ddc499e027cfb24f7878d7416b9"),
+        (BlockwiseControlNet, BlockwiseConfig(), "073bce9cf969e317e5662cd570c3e79c"),
+        (
+            BlockwiseControlNet,
+            BlockwiseConfig(extra_condition_channels=4),
+            "a9e54e480a628f0b956a688a81c33bab",
+        ),
     ],
-    ids=["mmdit", "layered mmdit", "vae", "layered vae"],
+    ids=["mmdit", "layered mmdit", "vae", "layered vae", "blockwise", "blockwise inpaint"],
 )
 def test_the_fingerprint_is_the_published_one(kind, config, md5):
     assert fingerprint(on_meta(kind, config)) == md5

@@ -11,6 +11,7 @@ from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
 from qwenimage_ref.adapt import lora
+from qwenimage_ref.adapt.control import BlockwiseBlock, BlockwiseConfig, BlockwiseControlNet
 from qwenimage_ref.conditions import Branch
 from qwenimage_ref.config import (
     MMDiTConfig,
@@ -19,6 +20,7 @@ from qwenimage_ref.config import (
     VAEConfig,
     VisionConfig,
 )
+from qwenimage_ref.controlnet import ControlNet, ControlNetConfig
 from qwenimage_ref.formats import fp8, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
@@ -114,6 +116,16 @@ def _mmdit() -> dict:
         ),
         "mmdit.MMDiT.rotations": case(lambda: transformer().rotations([GRID], 5)),
         "mmdit.MMDiT.times": case(lambda sigma: edit_2511.times(sigma, 15, 21), B=3, R=2),
+    }
+
+
+def _controlnet() -> dict:
+    """A network that runs beside the transformer."""
+    config = ControlNetConfig.from_dict(MMDIT.to_dict() | {"extra_condition_channels": 4})
+    return {
+        "controlnet.ControlNet.forward": case(
+            lambda *inputs: ControlNet(config)(*inputs, GRID), {"Dc": 68}
+        ),
     }
 
 
@@ -229,7 +241,12 @@ def _formats() -> dict:
     weight, scale = fp8.quantize_fp8(torch.rand(10, 128), "block")
     state = {"weight": weight, "scale": scale, "bias": torch.rand(10)}
     in_fp8.load_state_dict(state, assign=True)
+    blockwise = BlockwiseConfig(num_layers=1, inner_dim=D, extra_condition_channels=4)
     return {
+        "adapt.control.BlockwiseBlock": case(BlockwiseBlock(D)),
+        "adapt.control.BlockwiseControlNet.forward": case(
+            BlockwiseControlNet(blockwise), {"Dc": 68}
+        ),
         "formats.gguf.GGUFLinear": case(packed, {"in": 32, "out": 10}),
         "formats.gguf_blocks.decode": case(lambda x: gguf_blocks.decode(x.byte(), "Q8_0"), n=3),
         "formats.gguf_blocks.encode": case(lambda x: gguf_blocks.encode(x, "Q8_0"), n=3),
@@ -285,6 +302,7 @@ def _parity() -> dict:
 
 BUILDERS = {
     "mmdit": _mmdit,
+    "controlnet": _controlnet,
     "rope": _schedule,
     "sampler": _schedule,
     "train": _training,
