@@ -7,6 +7,7 @@ with adapters is loaded, saved and streamed like one without. Files of every dia
 lora_files.py; some of them change whole weights, biases and norms besides.
 """
 
+import contextlib
 import functools
 import math
 from dataclasses import dataclass, field
@@ -95,6 +96,15 @@ class LoRA(nn.Module):
         """[(official name of the layer, what is added to it), ...]; a name may come twice."""
         both = [*self.pairs.items(), *self.differences.items()]
         return [(self.names[key], part) for key, part in both]
+
+    @contextlib.contextmanager
+    def off(self):
+        """Context in which the model computes without the adapter."""
+        scale, self.scale = self.scale, 0.0
+        try:
+            yield
+        finally:
+            self.scale = scale
 
     def remove(self) -> None:
         """Take the adapter off its model, which is then as it was before."""

@@ -20,6 +20,8 @@ OTHER_PICTURES = (  # suffixes of pictures that are not read
     ".ico", ".eps", ".ppm", ".pgm", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw",
 )  # fmt: skip
 
+NO_NAME = "names a picture or a caption that no file can have"
+
 Pairs = list[tuple[Path, str]]
 
 
@@ -70,24 +72,28 @@ def _other_kinds(files: list[Path], pictures: list[Path]) -> list[str]:
 
 
 def listed(table: Path) -> tuple[Pairs, list[str]]:
-    """The rows of metadata.csv or metadata.jsonl.
+    """The pictures and captions of metadata.csv or metadata.jsonl.
 
     A picture's name is relative to the table's folder or absolute, and lies in that folder. Raises
     DataError for a table that is no table.
     """
-    try:
-        text = read_text(table, LONGEST_TABLE)
-        rows = list(_csv_rows(text) if table.suffix == ".csv" else _json_rows(text))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read ({error})") from None
     pairs, problems = [], []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows_of(table), 1):
         pair = row if isinstance(row, str) else _pair(table.parent, row)
         if isinstance(pair, str):
             problems.append(f"row {number} of {table.name} {pair}")
         else:
             pairs.append(pair)
     return pairs, problems
+
+
+def rows_of(table: Path) -> list[dict | str]:
+    """Each row of a table, or what is wrong with it. Raises DataError for one that is no table."""
+    try:
+        text = read_text(table, LONGEST_TABLE)
+        return list(_csv_rows(text) if table.suffix == ".csv" else _json_rows(text))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read ({error})") from None
 
 
 def _csv_rows(text: str) -> Iterator[dict | str]:
@@ -124,10 +130,21 @@ def _pair(folder: Path, row: dict) -> tuple[Path, str] | str:
         return f"names no {'caption' if isinstance(name, str) else 'picture'}"
     try:
         caption.encode()
+        return inside(folder, name), caption
+    except UnicodeEncodeError:
+        return NO_NAME
+    except ValueError as error:
+        return str(error)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a picture that a row names. Raises ValueError for one outside the folder."""
+    try:
+        name.encode()
         # careful: both resolved, or a relative folder would contain no absolute name
         place, root = (folder / name).parent.resolve(), folder.resolve()
     except (OSError, ValueError, RuntimeError):
-        return "names a picture or a caption that no file can have"
+        raise ValueError(NO_NAME) from None
     if not place.is_relative_to(root):
-        return "names a picture outside the folder"
-    return folder / place.relative_to(root) / Path(name).name, caption
+        raise ValueError("names a picture outside the folder")
+    return folder / place.relative_to(root) / Path(name).name

@@ -60,7 +60,7 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
     pairs, problems = listed(tables[0]) if tables else beside(folder)
     examples = []
     for picture, caption in pairs:
-        if problem := _problem(picture, caption):
+        if problem := problem_of(picture) if caption.strip() else "has an empty caption":
             problems.append(f"{picture.relative_to(folder)} {problem}")
         else:
             examples.append(Example(picture, caption.strip()))
@@ -74,10 +74,8 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
     return examples, problems
 
 
-def _problem(picture: Path, caption: str) -> str | None:
-    """Why an example cannot be used, or None."""
-    if not caption.strip():
-        return "has an empty caption"
+def problem_of(picture: Path) -> str | None:
+    """Why a picture cannot be trained on, or None."""
     try:
         if not picture.exists():
             return "is not there"

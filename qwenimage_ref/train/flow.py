@@ -78,16 +78,24 @@ def loss_weight(kind: str, sigma):
     return WEIGHTS[kind](sigma)
 
 
-def flow_step(mmdit, latents, noise, sigma, txt, txt_mask=None, weight=None):
-    """(B, C, h, w), (B, C, h, w), (B,), (B, T, Dt) -> () mean squared error of the velocity
+def flow_errors(mmdit, latents, noise, sigma, txt, txt_mask=None):
+    """(B, C, h, w), (B, C, h, w), (B,), (B, T, Dt) -> (B, I, 4C): squared errors of the velocity
 
     The path from data to noise is straight, x = (1 - sigma) data + sigma noise, so its velocity is
-    noise - data at every sigma. Latents are normalised. weight: (B,), or None for 1. The loss is
-    computed in float32 whatever the network's type: squares of small errors vanish in 16 bits.
+    noise - data at every sigma. Latents are normalised. Errors are computed in float32 whatever the
+    network's type: squares of small errors vanish in 16 bits.
     """
     B, _, h, w = latents.shape
     level = sigma.view(B, 1, 1, 1).to(latents.dtype)
     noisy = (1 - level) * latents + level * noise
     velocity = mmdit(pack(noisy), txt, sigma, [(1, h // 2, w // 2)], txt_mask)
-    error = (velocity.float() - pack(noise - latents)).pow(2)
+    return (velocity.float() - pack(noise - latents)).pow(2)
+
+
+def flow_step(mmdit, latents, noise, sigma, txt, txt_mask=None, weight=None):
+    """(B, C, h, w), (B, C, h, w), (B,), (B, T, Dt) -> () mean of `flow_errors`
+
+    weight: (B,), or None for 1.
+    """
+    error = flow_errors(mmdit, latents, noise, sigma, txt, txt_mask)
     return error.mean() if weight is None else (weight * error.mean((1, 2))).mean()

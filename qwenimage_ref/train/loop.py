@@ -1,82 +1,37 @@
 """One training run: continued exactly after a kill, logged line by line, averaged over time."""
 
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from .recipe import Recipe
 from .run_folder import RunError, RunFolder
 from .state import damaged, demand_like, read_state, write_tensors
 
+__all__ = ["Recipe", "Run"]
+
 LOG_EVERY = 50  # steps
+# what a batch gives: its loss, None to leave it out, and with it, if at all, numbers for the log
+Loss = torch.Tensor | tuple[torch.Tensor | None, dict[str, float]]
 MOMENTS = {  # what each optimiser keeps of a parameter
     torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
     torch.optim.Muon: ("momentum_buffer",),
 }
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one network is trained. `lr` rises over `warmup` steps, holds, then falls to zero.
-
-    Raises ValueError, one line that begins with the field's name, for impossible numbers.
-    """
-
-    steps: int
-    batch: int  # pictures a step
-    lr: float  # the largest learning rate
-    warmup: int = 100  # steps
-    decay_from: float = 0.5  # share of the steps after which the rate falls (a half cosine)
-    betas: tuple[float, float] = (0.9, 0.98)
-    muon_lr: float = 0.0  # the largest rate of the matrices that Muon trains, if there are any
-    weight_decay: float = 0.0
-    clip: float = 1.0  # largest norm of the gradient
-    ema: float = 0.999  # decay of the averaged weights in each step
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("lr", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-        for name in ("warmup", "decay_from", "muon_lr", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be at least 0 and below 1, got {self.ema}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must be in 0 to 2**63 - 1, got {self.seed}")
-
-    def lr_at(self, step: int, peak: float | None = None) -> float:
-        """Learning rate of a step, counted from 0; `peak` stands in for the largest one, `lr`."""
-        start = self.decay_from * self.steps
-        done = max(0.0, (step - start) / max(1.0, self.steps - start))
-        rise = min(1.0, (step + 1) / max(1, self.warmup))
-        peak = self.lr if peak is None else peak
-        return peak * rise * 0.5 * (1 + math.cos(math.pi * done))
-
-    def generator(self, step: int, stream: str = "") -> torch.Generator:
-        """Random numbers that depend on seed and step alone: nothing to save or restore."""
-        number = sum(ord(c) * 31**i for i, c in enumerate(stream)) % 1009
-        mixed = (self.seed * 1009 + number) * 10_000_019 + step
-        return torch.Generator().manual_seed(mixed % 2**64)
-
-
 class Run:
     """Weights, their average and the optimisers' moments, kept in one safetensors file.
 
     The parameters named in `matrices` are trained by Muon, which makes every update orthogonal,
-    the rest by AdamW. `origin` names what else the run depends on, data for one: a state is
-    continued only by the same recipe and origin. Raises RunError for any other state and for a
-    damaged one.
+    the rest by AdamW. `settings` and `origin` name what else the run depends on, data for one: a
+    state is continued only by the same recipe, settings and origin. Raises RunError for any other
+    state and for a damaged one.
     """
 
     def __init__(
@@ -86,11 +41,14 @@ class Run:
         folder: str | Path | RunFolder,
         matrices=(),
         origin: str = "",
+        settings: dict | None = None,
     ):
         self.model, self.recipe, self.step = model, recipe, 0
         self.files = folder if isinstance(folder, RunFolder) else RunFolder(folder)
         # what a state must have in common with the run that continues it
         self.terms = {"recipe": json.dumps(asdict(recipe)), "origin": origin}
+        if settings is not None:
+            self.terms["settings"] = json.dumps(settings)
         self.names = [name for name, _ in model.named_parameters()]
         self.weights = [p for p in model.parameters()]
         self.average = [p.detach().clone() for p in self.weights]
@@ -105,8 +63,10 @@ class Run:
             # scaled so that an update is as large as AdamW's would be at the same rate
             muon = torch.optim.Muon(chosen, adjust_lr_fn="match_rms_adamw", **decay)
             self.optimisers[muon] = recipe.muon_lr
+        self._saved = None  # the step of the state on disk
         if self.files.state.exists():
             self._restore()
+            self._saved = self.step
         self._state_seen = self.files.state_stamp()
 
     @property
@@ -119,46 +79,47 @@ class Run:
 
     def fit(
         self,
-        loss_at: Callable[[int], torch.Tensor],
+        loss_at: Callable[[int], Loss],
         until: int | None = None,
         save_seconds: float = 300,
         measure: Callable[[], dict] | None = None,
         measure_every: int = 500,
         quiet: bool = False,
         accumulate: int = 1,
+        together: int = 1,
     ) -> None:
         """Train to step `until` (default: the recipe's end).
 
-        `loss_at(step)` must depend on the step alone; `measure()` returns numbers for the log,
-        taken with the averaged weights. accumulate: batches whose gradients are averaged into one
-        step; `loss_at` is then given their numbers, which run on from step to step. Raises RunError
-        where another process trains in the folder, and FloatingPointError for a gradient that is
-        not finite.
+        `loss_at(step)` must depend on the step and the weights alone; `measure()` returns numbers
+        for the log, taken with the averaged weights. accumulate: batches whose gradients are
+        averaged into one step; `loss_at` is then given their numbers, which run on from step to
+        step. together: so many steps share what is drawn with the weights before them, and no state
+        is saved among them. Raises RunError where another process trains in the folder, and
+        FloatingPointError, before it does harm, for a gradient or a weight that is not finite.
         """
         until = self.recipe.steps if until is None else until
+        if until % together:
+            raise ValueError(f"steps must be a multiple of {together}, got {until}")
         with self.files.locked():
             self._demand_newest_state()
             self.files.rewind_log(self.step)
-            saved, started, losses = time.monotonic(), time.monotonic(), []
+            saved, started, lines = time.monotonic(), time.monotonic(), []
             bar = tqdm(
                 total=self.recipe.steps, initial=self.step, unit="step", mininterval=5,
                 disable=quiet,
             )  # fmt: skip
             with bar:
                 while self.step < until:
-                    line = self._take_step(loss_at, accumulate)
-                    losses.append(line["loss"])
+                    lines.append(self._take_step(loss_at, accumulate))
                     bar.update()
                     last = self.step == until
                     due = measure is not None and (last or self.step % measure_every == 0)
                     if due or last or self.step % LOG_EVERY == 0:
-                        line["loss"] = sum(losses) / len(losses)
-                        line["seconds"] = time.monotonic() - started
-                        line |= self._measured(measure) if due else {}
-                        self.files.append_log(line)
+                        line = _summary(lines) | {"seconds": time.monotonic() - started}
+                        self.files.append_log(line | (self._measured(measure) if due else {}))
                         bar.set_postfix(loss=f"{line['loss']:.4f}")
-                        losses = []
-                    if time.monotonic() - saved > save_seconds:
+                        lines = []
+                    if time.monotonic() - saved > save_seconds and self.step % together == 0:
                         self.save()
                         saved = time.monotonic()
             self.save()
@@ -167,22 +128,18 @@ class Run:
         with self.averaged():
             return measure()
 
-    def _take_step(self, loss_at: Callable[[int], torch.Tensor], accumulate: int) -> dict:
+    def _take_step(self, loss_at: Callable[[int], Loss], accumulate: int) -> dict:
         """One update of weights and average -> step, loss, rate and norm of the gradient"""
         lr = self.recipe.lr_at(self.step)
         for optimiser, peak in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = self.recipe.lr_at(self.step, peak)
-        loss = 0.0
-        for part in range(self.step * accumulate, (self.step + 1) * accumulate):
-            share = loss_at(part) / accumulate
-            share.backward()
-            loss += share.item()
+        loss, numbers = _backward(
+            loss_at, range(self.step * accumulate, (self.step + 1) * accumulate)
+        )
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
         if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"step {self.step}: the gradient is not finite; lower the rate {lr}"
-            )
+            raise self._diverged("the gradient is", lr)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -190,7 +147,14 @@ class Run:
         keep = min(self.recipe.ema, (self.step + 1) / (self.step + 10))
         torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], 1 - keep)
         self.step += 1
-        return {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm.item()}
+        return {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm.item()} | numbers
+
+    def _diverged(self, what: str, lr: float) -> FloatingPointError:
+        kept = "no state was saved" if self._saved is None else f"step {self._saved} is kept"
+        return FloatingPointError(
+            f"step {self.step}: {what} not finite; lower the rate {lr} "
+            f"({kept} in {self.files.path})"
+        )
 
     def averaged(self):
         """Context in which the model holds the averaged weights."""
@@ -203,7 +167,13 @@ class Run:
                 weight.copy_(average)
 
     def save(self) -> None:
-        """Write the state whole: a kill or a full disk leaves the previous file in place."""
+        """Write the state whole: a kill or a full disk leaves the previous file in place. And the
+        log as a table.
+
+        Raises FloatingPointError for weights that are not finite; the previous file stays, too.
+        """
+        if not all(torch.isfinite(weight).all() for weight in self.weights):
+            raise self._diverged("a weight is", self.recipe.lr_at(self.step))
         tensors = {"step": torch.tensor(self.step)}
         for name, weight, average in zip(self.names, self.weights, self.average):
             tensors |= {f"weight.{name}": weight, f"average.{name}": average}
@@ -211,7 +181,9 @@ class Run:
                 for key, value in optimiser.state.get(weight, {}).items():
                     tensors[f"{key}.{name}"] = value
         write_tensors(self.files, self.files.state, tensors, self.terms)
+        self._saved = self.step
         self._state_seen = self.files.state_stamp()
+        self.files.write_csv()
 
     def _demand_newest_state(self) -> None:
         """Another process may have trained between this run's construction and its lock."""
@@ -264,6 +236,31 @@ class Run:
                 keys = {moment: f"{moment}.{names[weight]}" for moment in MOMENTS[type(optimiser)]}
                 if tensors.keys() & keys.values():
                     yield optimiser, weight, keys
+
+
+def _backward(loss_at: Callable[[int], Loss], batches: range) -> tuple[float, dict]:
+    """Gradients of the batches, averaged -> the mean of their losses, and of their other numbers
+
+    A batch that is left out counts as one of loss and gradient zero.
+    """
+    loss, numbers = 0.0, {}
+    for number in batches:
+        result = loss_at(number)
+        share, more = result if isinstance(result, tuple) else (result, {})
+        if share is not None:
+            share = share / len(batches)
+            share.backward()
+            loss += share.item()
+        for key, value in more.items():
+            numbers.setdefault(key, []).append(value)
+    return loss, {key: sum(values) / len(values) for key, values in numbers.items()}
+
+
+def _summary(lines: list[dict]) -> dict:
+    """The last step's line, with the means of loss and of an objective's numbers over all lines"""
+    means = {key for line in lines for key in line} - {"step", "lr", "grad_norm"}
+    values = {key: [line[key] for line in lines if key in line] for key in sorted(means)}
+    return lines[-1] | {key: sum(each) / len(each) for key, each in values.items()}
 
 
 class _Swapped:

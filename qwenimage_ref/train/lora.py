@@ -22,8 +22,8 @@ from .run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Settings:
-    """A LoRA run's choices besides its recipe; the defaults are those of the public trainers.
+class Adapter:
+    """What every objective that trains a LoRA chooses; the defaults are the public trainers'.
 
     Raises ValueError, one line that begins with the field's name, for impossible choices.
     """
@@ -31,26 +31,41 @@ class Settings:
     rank: int = 16
     alpha: float = 16.0
     targets: str = "DiffSynth"  # a key of lora.TARGETS
+    accumulate: int = 1  # batches whose gradients are averaged into one step
+
+    def __post_init__(self):
+        demand(self, ("rank", "accumulate"), lambda value: value >= 1, "at least 1")
+        demand(self, ("alpha",), lambda value: 0 < value < math.inf, "above 0 and finite")
+        demand_known(self, {"targets": lora.TARGETS})
+
+
+@dataclass(frozen=True)
+class Settings(Adapter):
+    """A LoRA run's choices besides its recipe. Raises ValueError as Adapter does."""
+
     sigma: str = "qwen_shift"  # a key of flow.SIGMAS
     shift: float = 2.2  # used by sigma "shift" only
     weighting: str = "none"  # a key of flow.WEIGHTS
     dropout: float = 0.0  # share of the captions that are replaced by the empty one
-    accumulate: int = 1  # batches whose gradients are averaged into one step
 
     def __post_init__(self):
-        for name in ("rank", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("alpha", "shift"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-        if not 0 <= self.dropout <= 1:
-            raise ValueError(f"dropout must be a share from 0 to 1, got {self.dropout}")
-        choices = {"targets": lora.TARGETS, "sigma": SIGMAS, "weighting": WEIGHTS}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                one = f"{name} must be one of {', '.join(known)}"
-                raise ValueError(f"{one}, got {getattr(self, name)}")
+        super().__post_init__()
+        demand(self, ("shift",), lambda value: 0 < value < math.inf, "above 0 and finite")
+        demand(self, ("dropout",), lambda value: 0 <= value <= 1, "a share from 0 to 1")
+        demand_known(self, {"sigma": SIGMAS, "weighting": WEIGHTS})
+
+
+def demand(settings, names, valid: Callable, rule: str) -> None:
+    """Raises ValueError, "name must be rule, got ...", for a value that is not valid."""
+    for name in names:
+        if not valid(getattr(settings, name)):
+            raise ValueError(f"{name} must be {rule}, got {getattr(settings, name)}")
+
+
+def demand_known(settings, choices: dict) -> None:
+    """Raises ValueError for a value that is none of its choices: {name: them}."""
+    for name, known in choices.items():
+        demand(settings, (name,), known.__contains__, f"one of {', '.join(known)}")
 
 
 class Batches:
@@ -106,17 +121,36 @@ def train(
 ) -> Run:
     """Train a new adapter on the MMDiT to the recipe's end -> the finished run
 
+    Stopped and continued as `train_adapter` says.
+    """
+    origin = json.dumps([origin, [tuple(e.latents.shape) for e in examples]])
+    return train_adapter(
+        mmdit,
+        lambda adapter: loss_of(mmdit, examples, empty, recipe, settings),
+        recipe, settings, folder, origin, **fit,
+    )  # fmt: skip
+
+
+def train_adapter(
+    mmdit: nn.Module,
+    objective: Callable[[lora.LoRA], Callable],
+    recipe: Recipe,
+    settings: Adapter,
+    folder: str | Path | RunFolder,
+    origin: str = "",
+    **fit,
+) -> Run:
+    """Train a new adapter by any objective -> the finished run
+
+    objective: from the adapter to what Run.fit needs, a function from a batch's number to its loss.
     A run that was stopped continues from its folder, to the same bits: what is drawn at a step
     depends on seed and step alone. Raises RunError for a folder of another run.
     """
     adapter = lora.inject(
         mmdit, lora.TARGETS[settings.targets], settings.rank, settings.alpha, recipe.seed
     )
-    origin = json.dumps([origin, asdict(settings), [tuple(e.latents.shape) for e in examples]])
-    run = Run(adapter, recipe, folder, origin=origin)
-    run.fit(
-        loss_of(mmdit, examples, empty, recipe, settings), accumulate=settings.accumulate, **fit
-    )
+    run = Run(adapter, recipe, folder, origin=origin, settings=asdict(settings))
+    run.fit(objective(adapter), **{"accumulate": settings.accumulate} | fit)
     return run
 
 

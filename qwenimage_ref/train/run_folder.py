@@ -2,11 +2,13 @@
 
 state.safetensors   everything that the next start continues from
 log.jsonl           one line of numbers now and then
+log.csv             the same as a table, written with every state
 lock                held by the process that trains
 unfinished/         files being written; whatever lies there at a start was left by a kill
 """
 
 import contextlib
+import csv
 import fcntl
 import json
 import os
@@ -105,6 +107,18 @@ class RunFolder:
                 f"{self.log} cannot be written ({error}); make room there, then the same command "
                 "continues"
             ) from None
+
+    def write_csv(self) -> None:
+        """Write the log as log.csv: a column for each number, in the order of their appearance."""
+        if not self.log.exists():
+            return
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        columns = list(dict.fromkeys(key for line in lines for key in line))
+        with self.whole_file(self.path / "log.csv") as partial:
+            with partial.open("w", newline="") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(lines)
 
     def rewind_log(self, step: int) -> None:
         """Drop the lines written after the state of `step` was saved: those steps are run again.

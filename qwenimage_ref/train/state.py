@@ -1,6 +1,7 @@
 """Tensors of a training run as .safetensors files, checked to the last byte before their use."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -47,10 +48,23 @@ def read_state(file: Path, terms: dict[str, str]) -> dict[str, torch.Tensor]:
     tensors, stored = read_tensors(file)
     if stored != terms:
         raise RunError(
-            f"{file} was trained by another recipe, or on other data; "
+            f"{file} was trained by another recipe{_difference(stored, terms)}, or on other data; "
             "use another folder, or remove this one"
         )
     return tensors
+
+
+def _difference(stored: dict[str, str], terms: dict[str, str]) -> str:
+    """What recipe and settings of a state differ in, in brackets, as far as that can be read."""
+    differing = []
+    for key in ("recipe", "settings"):
+        try:
+            there, here = json.loads(stored.get(key, "{}")), json.loads(terms.get(key, "{}"))
+            names = [name for name in here if there.get(name) != here[name]]
+        except (ValueError, AttributeError, RecursionError):
+            continue
+        differing += [f"{name} {there.get(name)} there, {here[name]} here" for name in names]
+    return f" ({shorten(differing)})" if differing else ""
 
 
 def demand_like(file: Path, tensors: dict, wanted: dict[str, torch.Tensor]) -> None:

@@ -25,7 +25,7 @@ from qwenimage_ref.formats import fp8, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
-from qwenimage_ref.train import distill, flow
+from qwenimage_ref.train import distill, flow, preference
 from qwenimage_ref.train import lora as lora_training
 
 # the letters of a shape; a case may give one another size, or name sizes of its own
@@ -163,6 +163,13 @@ def _training() -> dict:
         "train.lora.padded": case(lambda state: lora_training.padded([state[:3], state])),
         "train.flow.draw_sigma": case(lambda: flow.draw_sigma("uniform", 2, torch.Generator())),
         "train.flow.loss_weight": case(lambda sigma: flow.loss_weight("bell", sigma)),
+        "train.flow.flow_errors": case(
+            lambda *inputs: flow.flow_errors(transformer(), *inputs), {"4C": 64}
+        ),
+        "train.preference.dpo_loss": case(lambda *errors: preference.dpo_loss(*errors, 100.0)),
+        "train.preference.errors_of_both": case(
+            lambda *inputs: preference.errors_of_both(transformer(), *inputs)
+        ),
         "train.flow.flow_step": case(lambda *inputs: flow.flow_step(transformer(), *inputs)),
     }
 

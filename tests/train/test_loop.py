@@ -1,5 +1,6 @@
 """A training run survives being killed, and each of its steps does what the recipe says."""
 
+import csv
 import json
 import signal
 import subprocess
@@ -255,6 +256,70 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_does_harm(tmp_pat
     good, loss_at = small_run(tmp_path / "good")
     good.fit(loss_at, until=3)
     assert_same_run(run, good)
+
+
+def test_a_run_that_diverges_says_which_state_is_kept_and_keeps_it(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, until=2)
+    saved = run.state_file.read_bytes()
+    with pytest.raises(FloatingPointError, match=r"step 4: .*step 2 is kept in") as stopped:
+        run.fit(lambda step: loss_at(step) * (float("nan") if step == 4 else 1))
+    assert str(tmp_path) in str(stopped.value)
+    assert run.state_file.read_bytes() == saved
+
+
+def test_a_run_that_diverges_before_its_first_state_says_that_there_is_none(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    with pytest.raises(FloatingPointError, match="step 0: .*no state was saved"):
+        run.fit(lambda step: loss_at(step) * float("nan"))
+
+
+def test_weights_that_are_not_finite_are_not_saved_over_good_ones(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, until=2)
+    saved = run.state_file.read_bytes()
+    with torch.no_grad():
+        run.weights[0][0] = float("inf")
+    with pytest.raises(FloatingPointError, match="step 2: a weight is not finite.*step 2 is kept"):
+        run.save()
+    assert run.state_file.read_bytes() == saved
+
+
+def test_a_step_whose_batches_are_all_left_out_changes_no_weight(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, until=1)
+    before = [p.detach().clone() for p in run.weights]
+    run.fit(lambda step: (None, {"left_out": 1.0}), until=2)
+    assert run.step == 2
+    assert all(torch.equal(a, b) for a, b in zip(before, run.weights))
+    assert (logged(tmp_path)[-1]["left_out"], logged(tmp_path)[-1]["loss"]) == (1.0, 0.0)
+
+
+def test_numbers_of_an_objective_are_averaged_over_the_steps_of_a_line(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    run.fit(lambda step: (loss_at(step), {"reward": float(step)}), until=4)
+    assert logged(tmp_path)[-1]["reward"] == 1.5
+
+
+def test_no_state_is_saved_among_steps_that_belong_together(tmp_path, monkeypatch):
+    run, loss_at = small_run(tmp_path)
+    saved, save = [], run.save
+    monkeypatch.setattr(run, "save", lambda: saved.append(run.step) or save())
+    with pytest.raises(ValueError, match="steps must be a multiple of 2, got 3"):
+        run.fit(loss_at, until=3, together=2)
+    run.fit(loss_at, until=4, together=2, save_seconds=0)
+    assert saved == [2, 4, 4]
+
+
+def test_the_log_is_a_table_as_well_with_a_column_for_each_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 4)
+    run, loss_at = small_run(tmp_path)
+    run.fit(loss_at, measure=lambda: {"psnr": 1.0}, measure_every=10)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["psnr"] for row in rows] == ["", "", "1.0"]
+    lines = [{k: str(v) for k, v in line.items()} for line in logged(tmp_path)]
+    assert [{k: v for k, v in row.items() if v} for row in rows] == lines
 
 
 def test_averaged_swaps_the_weights_and_puts_them_back_even_after_an_error(tmp_path):

@@ -124,7 +124,8 @@ def test_a_disk_that_is_full_when_the_state_is_written_leaves_the_one_before(tmp
     with files_of_at_most(1000), pytest.raises(RunError, match="cannot be written.*make room"):
         run.fit(loss_at, quiet=True)
     assert run.state_file.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["lock", "log.jsonl", "state.safetensors"]
+    names = ["lock", "log.csv", "log.jsonl", "state.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
     again, loss_at = small_run(tmp_path)
     again.fit(loss_at)
     assert [line["step"] for line in logged(tmp_path)] == [4, 10]
