@@ -13,26 +13,26 @@
 # %% [markdown]
 # # 06 · One MMDiT block
 #
-# The transformer of Qwen-Image, the *painter* of earlier chapters, is one block, sixty times. On
-# this page you write that block.
+# The transformer of Qwen-Image is one block, repeated sixty times. On this page you write that
+# block, one step after another, until it agrees with the block of diffusers.
 #
 # | | |
 # |---|---|
 # | **You need** | [chapter 05](05_msrope.ipynb); you know what attention and a residual are |
-# | **You get** | the block in thirty lines of your own, and a look at what its tokens look at |
-# | **Minutes** | 45 to read, less than one to run |
-# | **Picture** | who looks at whom: text and image in one map; gates over noise levels |
+# | **You get** | the whole block, written by you in five exercises, and maps of its attention |
+# | **Minutes** | 30 to read, 75 to write, less than one to run |
+# | **Picture** | attention between text and image in one map; gates over noise levels |
 # | **Number** | your block equals that of diffusers: relative difference under 1e-5 |
 #
-# **MMDiT** is short for *multimodal diffusion transformer*. Two rows of vectors run through it side
-# by side, the *streams*: `img` for the picture and `txt` for the prompt. Each stream has weights of
-# its own. They meet in one place in each block, *joint attention*, where every token sees every
-# token of both.
+# **MMDiT** is short for *multimodal diffusion transformer*; the design comes from Stable Diffusion
+# 3. Two sequences of vectors pass through it side by side, the *streams*: `img` for the picture and
+# `txt` for the prompt. Each stream has its own weights. The streams meet in exactly one place in
+# each block, *joint attention*, where every token attends to every token of both streams.
 #
-# ## What a block is told
+# ## What goes into a block
 #
-# Take a poster, put some noise on it, and listen at the doors of all blocks while the pocket model
-# looks at it. `sigma` is the noise level: 0 is the clean poster, 1 is pure noise.
+# The next cells take a poster, add some noise, and record what every block receives when the pocket
+# model processes it. `sigma` is the noise level: 0 is the clean poster and 1 is pure noise.
 
 # %%
 import torch
@@ -59,7 +59,7 @@ noise = pipe.noise(1, 128, 128, seed=0)
 text_states, _ = pipe.encode_prompt([prompt])
 
 
-def told_at(sigma):
+def inputs_at(sigma):
     x = pack((1 - sigma) * data + sigma * noise)
     return joint_attention.arguments_of_blocks(
         transformer, x, text_states, torch.tensor([sigma]), [(1, 8, 8)]
@@ -68,18 +68,19 @@ def told_at(sigma):
 
 # %%
 names = ("img", "txt", "temb", "img_rotation", "txt_rotation")
-told = told_at(0.7)
-for name, tensor in zip(names, told[3]):
+inputs = inputs_at(0.7)
+for name, tensor in zip(names, inputs[3]):
     print(f"{name:13} {tuple(tensor.shape)}")
-assert len(told) == transformer.config.num_layers
+assert len(inputs) == transformer.config.num_layers
 
 # %% [markdown]
-# 64 image tokens and 17 text tokens, all of one width `D`; the noise level as a vector, `temb`, for
-# the level is this machine's *time*; and the rotations of chapter 05. A block gives back a new
-# `img` and a new `txt` of the same shapes, and the next block goes on with them.
+# There are 64 image tokens and 17 text tokens, all of the same width `D`. The noise level arrives
+# as a vector, `temb`, because sigma plays the role of time in this model. The rotations are those
+# of chapter 05. A block returns a new `img` and a new `txt` of the same shapes, and the next block
+# takes them as its input.
 #
-# To check each line, a small block of random weights serves better than a trained one: no bias is
-# zero, and all its sizes differ, so that nothing fits by accident.
+# To check each step, a small block with random weights is more useful than a trained one: none of
+# its biases is zero and all its sizes differ, so no mistake can cancel out by accident.
 
 # %%
 from qwenimage_ref.config import MMDiTConfig
@@ -110,10 +111,10 @@ img_rotation, txt_rotation = net.rotations([(1, 5, 7)], T)
 # %% [markdown]
 # ## Time
 #
-# A block behaves differently in thick noise and in thin. It is told `sigma` in the way in which
-# chapter 05 tells positions: as hands of many speeds. There are 128 hands, the position is 1000
-# times sigma, and hand `i` turns by $10000^{-i/128}$ for each position. First come all cosines,
-# then all sines.
+# A block has to behave differently at high and at low noise. `sigma` is therefore encoded in the
+# same way as positions in chapter 05, by angles that grow at many different speeds. There are 128
+# of them. The position is 1000 times sigma, and angle `i` grows by $10000^{-i/128}$ for each unit
+# of it. All cosines come first, then all sines.
 
 # %%
 import math
@@ -127,9 +128,9 @@ def waves_by_hand(sigma):
 waves = torch.stack([waves_by_hand(s.item()) for s in sigma.flatten()])[:, None]  # (B, 1, 256)
 
 # %% [markdown]
-# Two linear layers make a vector of width `D` out of the 256 numbers. Between them stands **SiLU**,
-# `x * sigmoid(x)`, a soft hinge. The class that does all that, and below it the 256 numbers as a
-# map over sigma; dark is 1, white is -1:
+# Two linear layers turn these 256 numbers into a vector of width `D`, with the activation **SiLU**,
+# `x * sigmoid(x)`, between them. The next cell shows the class that does all of this; the map below
+# it shows the 256 numbers over sigma, where dark is 1 and white is -1.
 
 # %%
 from torch.nn.functional import silu
@@ -162,14 +163,14 @@ assert stripes[127].min() > 0.98, "the slowest hand hardly turns"
 print("at sigma 0 all cosines are 1 and all sines 0: ok")
 
 # %% [markdown]
-# No text enters, though diffusers calls the module `time_text_embed`.
+# No text enters here, although diffusers calls the module `time_text_embed`.
 #
-# ## Norm, then shift and scale
+# ## Norm, then scale and shift
 #
-# Before attention, and again before the MLP, each token is brought to a standard size: its `D`
-# numbers get mean 0 and variance 1. This **LayerNorm** has no weights of its own. Small print: 1e-6
-# is added to the variance, and the variance is the mean of the squares, divided by `D` and not by
-# `D - 1`.
+# Before attention, and again before the MLP, each token is normalised: its `D` numbers get mean 0
+# and variance 1. This **LayerNorm** has no weights of its own. Two details matter for exact
+# agreement: 1e-6 is added to the variance, and the variance is the mean of the squares, divided by
+# `D` and not by `D - 1`.
 
 
 # %%
@@ -186,13 +187,14 @@ one_call = torch.nn.functional.layer_norm(img, (D,), eps=1e-6)
 assert torch.allclose(layer_norm_by_hand(img), one_call, atol=1e-5)
 
 # %% [markdown]
-# Now time comes in. From `temb` the block makes six vectors for each stream: SiLU, one linear layer
-# from `D` to `6 D`, cut into six. Their order is
+# This is where the noise level acts. From `temb` the block computes six vectors for each stream, by
+# SiLU and one linear layer from `D` to `6 D`. Their order is
 #
 # **shift, scale, gate** for attention, then **shift, scale, gate** for the MLP.
 #
-# All channels of the normalised tokens are multiplied by `1 + scale`, then `shift` is added. That
-# is **modulation**. The 1 is there so that a layer of zeros changes nothing. In the package:
+# Every channel of the normalised tokens is multiplied by `1 + scale`, and `shift` is added. This is
+# **modulation**; DiT introduced it under the name *adaLN-Zero*. Because of the 1, a linear layer of
+# zeros changes nothing. In the package:
 
 # %%
 from qwenimage_ref import mmdit
@@ -209,7 +211,7 @@ assert torch.allclose(by_hand, mmdit.modulate(img, shift, scale), atol=1e-5)
 print("six vectors in this order, and modulation by hand and by package agree: ok")
 
 # %% [markdown]
-# A trap: the layer after the last block makes only two vectors, and there the order is *scale,
+# One trap: the layer after the last block makes only two vectors, and there the order is *scale,
 # shift*.
 
 # %%
@@ -222,28 +224,29 @@ print("after the last block scale comes first: ok")
 # %% [markdown]
 # ## The gate
 #
-# What attention or the MLP gives back is not simply added. Each channel is first multiplied by its
-# `gate`. So half of a block is one line, where *part* stands for attention or for the MLP:
+# The output of attention or of the MLP is not simply added to the stream. Each of its channels is
+# first multiplied by its `gate`. Half of a block is therefore one line, in which *part* stands for
+# attention or for the MLP:
 #
 # $$x \leftarrow x + \text{gate} \cdot
 # \text{part}(\text{norm}(x)\,(1 + \text{scale}) + \text{shift})$$
 #
-# (This is not the gate inside the text encoder's MLP.) With all gates at 0 a block does nothing at
-# all. That is how the training of the pocket model began: blocks that change nothing are easier to
-# wake up than blocks that all shout at once.
+# (This gate is not the one inside the text encoder's MLP.) With all gates at 0 a block is the
+# identity. The training of the pocket model started from there, as *adaLN-Zero* proposes: a deep
+# stack of identities is easy to train, while sixty random blocks in a row would destroy the signal.
 
 # %%
 import copy
 
-told_small = (img, txt, temb, img_rotation, txt_rotation)
+small_inputs = (img, txt, temb, img_rotation, txt_rotation)
 closed = copy.deepcopy(block)
 for mod in (closed.img_mod, closed.txt_mod):
     for n in (2, 5):  # the gates
         mod[1].weight[n * D : (n + 1) * D] = 0
         mod[1].bias[n * D : (n + 1) * D] = 0
-img_out, txt_out = closed(*told_small)
+img_out, txt_out = closed(*small_inputs)
 assert torch.equal(img_out, img) and torch.equal(txt_out, txt)
-assert not torch.allclose(block(*told_small)[0], img)
+assert not torch.allclose(block(*small_inputs)[0], img)
 print("zero gates: what goes in comes out, bit for bit: ok")
 
 # %% [markdown]
@@ -251,9 +254,9 @@ print("zero gates: what goes in comes out, bit for bit: ok")
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `residual(x, shift, scale, gate, part)`. `x` has shape `(B, S, D)`, the next three have
-# `(B, 1, D)`, and `part` is a function from `(B, S, D)` to `(B, S, D)`. Use torch alone, nothing
-# from the package. You will know it works when the checker says so; the block below is built on it.
+# Write `residual(x, shift, scale, gate, part)`. `x` has shape `(B, S, D)`, the next three have `(B,
+# 1, D)`, and `part` is a function from `(B, S, D)` to `(B, S, D)`. Use torch alone. The block at
+# the end is built on this function.
 
 
 # %% tags=["exercise"]
@@ -309,8 +312,9 @@ assert torch.allclose(mine, theirs, atol=1e-4)
 print("the image's MLP half of the block, by yours and by the package: ok")
 
 # %% [markdown]
-# How far do the gates of a *trained* model open, and when? The mean size of the gates of every
-# block of the pocket model, over sigma; white is closed, dark is wide open:
+# How far do the gates of a *trained* model open, and at which noise levels? The maps show the mean
+# size of the gates of every block of the pocket model over sigma; white is closed and dark is wide
+# open.
 
 # %%
 levels = torch.linspace(0.02, 1, 25)
@@ -342,15 +346,16 @@ assert all(sizes[:-1].min() > 0.02 for sizes in gates.values())
 print("all gates are open, but those of the text in the last block are 0: ok")
 
 # %% [markdown]
-# Why are these closed? After the last block only the image goes on; its text is thrown away. So no
-# gradient ever reached those gates, and they are where training began. It is true of the official
-# model as well that this part computes something nobody reads.
+# Why are the last ones closed? After the last block only the image is used and the text is
+# discarded. No gradient ever reached those gates, so they have kept the value they started with. In
+# the official model, too, this part of the last block computes something that nothing uses.
 #
 # ## Queries, keys, values
 #
-# Now the part where the streams meet. From its modulated tokens each stream makes `q`, `k` and `v`
-# with its own linear layers, and each is cut into `H` heads of `K` numbers. The layers' names tell
-# the streams apart: `to_q` for the image, `add_q_proj` for the text.
+# Now to the part in which the streams meet. Each stream computes `q`, `k` and `v` from its
+# modulated tokens with its own linear layers, and each of them is split into `H` heads of `K`
+# numbers. The names of the layers distinguish the streams: `to_q` belongs to the image and
+# `add_q_proj` to the text.
 
 # %%
 attn = block.attn
@@ -362,9 +367,9 @@ txt_q, txt_k, txt_v = (
 )
 
 # %% [markdown]
-# Queries and keys, not values, are then normalised *within each head*: divided by the root of the
-# mean of their `K` squares, then multiplied by `K` learned weights, the same for all heads. This is
-# **QK-norm**, with an **RMSNorm**: no mean is subtracted.
+# Queries and keys, but not values, are then normalised *within each head*: they are divided by the
+# root of the mean of their `K` squares, and multiplied by `K` learned weights which all heads
+# share. This is **QK-norm**, with an **RMSNorm**, which subtracts no mean.
 
 
 # %%
@@ -378,14 +383,15 @@ assert torch.allclose(louder, attn.norm_q(img_q), atol=1e-3)
 print("queries 100 times as large, the same after the norm: ok")
 
 # %% [markdown]
-# Why? The inner product of `q` and `k`, divided by $\sqrt K$, is the *logit* that goes through a
-# softmax. Without the norm, logits tend to grow in training, until a token stares at a single other
-# one. With it no logit can pass a bound that the weights set: a normalised query or key is at most
-# $\sqrt K$ times its largest weight long, so a logit is at most $\sqrt K$ times the square of the
-# largest. (`attention_weights` gives the softmax of a block's logits; you write it below.)
+# Why is this done? The inner product of `q` and `k`, divided by $\sqrt K$, is the *logit* that goes
+# into the softmax. Without the norm, logits tend to grow during training until a token attends to a
+# single other token. With it, no logit can exceed a bound that the weights set: a normalised query
+# or key is at most $\sqrt K$ times its largest weight long, so a logit is at most $\sqrt K$ times
+# the square of the largest weight. (`attention_weights` gives the softmax of a block's logits; you
+# write that step below.)
 
 # %%
-for b, arguments in zip(transformer.transformer_blocks, told):
+for b, arguments in zip(transformer.transformer_blocks, inputs):
     norms = b.attn.norm_q, b.attn.norm_k, b.attn.norm_added_q, b.attn.norm_added_k
     largest = max(norm.weight.abs().max() for norm in norms)
     bound = transformer.config.attention_head_dim**0.5 * largest**2
@@ -396,33 +402,93 @@ for b, arguments in zip(transformer.transformer_blocks, told):
 print("in every block of the pocket model all logits are within their bound: ok")
 
 # %% [markdown]
-# Then queries and keys are turned to their places, as in chapter 05: RoPE comes *after* the norm.
-# Where the norm's `K` weights are not all alike, the other order would give other numbers.
+# After the norm, queries and keys are rotated according to their positions, as in chapter 05. The
+# order matters, since the norm's `K` weights belong to channels that the rotation mixes.
 
 # %%
 from qwenimage_ref.rope import rotate
 
-img_q, img_k = (
-    rotate(attn.norm_q(img_q), img_rotation),
-    rotate(attn.norm_k(img_k), img_rotation),
+norm_first = rotate(attn.norm_q(img_q), img_rotation)
+assert not torch.allclose(norm_first, attn.norm_q(rotate(img_q, img_rotation)), atol=0.1)
+print("in the other order the queries differ: ok")
+
+# %% [markdown]
+# ## Exercise: queries and keys
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `heads_of(x, heads, weight, rotation)`, from `(B, S, D)` to `(B, S, H, K)`: split the `D`
+# numbers of each token into heads, normalise each head, multiply by the `K` weights, rotate. Use
+# `rotate(x, rotation)` from chapter 05, which takes `(B, S, H, K)`.
+
+
+# %% tags=["exercise"]
+def heads_of(x, heads, weight, rotation):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+heads_of = answers.unless_solved(heads_of, answers.EX_06_HEADS)
+check.ex_06_heads(heads_of)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Two of the three steps are above, in cells. Over which axis does the norm take its mean, once the
+# heads are split?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Head 0 is the first `K` of the `D` numbers. Splitting adds an axis at the end, and both the norm
+# and the rotation act on that last axis.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# x = x with its last axis split in H times K
+# x = x over the root of (the mean of its squares over the last axis, plus 1e-6), times weight
+# return x, rotated
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def heads_of(x, heads, weight, rotation):
+#     x = x.unflatten(-1, (heads, -1))
+#     x = x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * weight
+#     return rotate(x, rotation)
+# ```
+#
+# </details>
+
+# %%
+img_qkv = (
+    heads_of(attn.to_q(img_in), H, attn.norm_q.weight, img_rotation),
+    heads_of(attn.to_k(img_in), H, attn.norm_k.weight, img_rotation),
+    img_v,
 )
-txt_q, txt_k = (
-    rotate(attn.norm_added_q(txt_q), txt_rotation),
-    rotate(attn.norm_added_k(txt_k), txt_rotation),
+txt_qkv = (
+    heads_of(attn.add_q_proj(txt_in), H, attn.norm_added_q.weight, txt_rotation),
+    heads_of(attn.add_k_proj(txt_in), H, attn.norm_added_k.weight, txt_rotation),
+    txt_v,
 )
 
 # %% [markdown]
 # ## Joint attention
 #
-# Both streams are laid end to end, **text first**: `S = T + I` tokens. From here on nobody asks
-# which stream a token is from. First for a single token and head, in plain Python: a logit for
-# every token of both streams, divided by $\sqrt K$; softmax makes shares of them; the answer is the
-# mixture of values in these shares.
+# Both streams are concatenated, **text first**, to `S = T + I` tokens. From here on it does not
+# matter which stream a token comes from. The next cell computes the result for a single token and
+# head in plain Python: a logit for every token of both streams, divided by $\sqrt K$; the softmax,
+# which turns the logits into weights that add up to 1; and the weighted mean of the values.
 
 # %%
-q = torch.cat([txt_q, img_q], dim=1)  # (B, S, H, K)
-k = torch.cat([txt_k, img_k], dim=1)
-v = torch.cat([txt_v, img_v], dim=1)
+q, k, v = (torch.cat(pair, dim=1) for pair in zip(txt_qkv, img_qkv))  # (B, S, H, K)
 
 
 def one_answer_by_hand(b, s, h):
@@ -434,22 +500,77 @@ def one_answer_by_hand(b, s, h):
 
 
 # %% [markdown]
-# Then for all:
+# ## Exercise: joint attention
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `joint(txt, img)` for all tokens and heads at once. `txt` and `img` are triples `(q, k, v)`
+# of shapes `(B, T, H, K)` and `(B, I, H, K)`. Return two tensors, first the text's, `(B, T, D)`,
+# then the image's, `(B, I, D)`, with the heads put together again. Write the softmax attention
+# yourself, without torch's fused function.
 
-# %%
-logits = torch.einsum("bshk,brhk->bhsr", q, k) / K**0.5  # (B, H, S, S)
-weights = logits.softmax(-1)
-answer = torch.einsum("bhsr,brhk->bshk", weights, v)  # (B, S, H, K)
-for b, s, h in ((0, 0, 0), (1, 3, 2), (0, 4, 1), (1, 38, 0)):  # two of the text, two of the image
-    assert torch.allclose(answer[b, s, h], torch.tensor(one_answer_by_hand(b, s, h)), atol=1e-4)
+
+# %% tags=["exercise"]
+def joint(txt, img):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+joint = answers.unless_solved(joint, answers.EX_06_JOINT)
+check.ex_06_joint(joint)
 
 # %% [markdown]
-# Last, the heads are put side by side again, the streams part, and each has one more linear layer.
-# In the package one function of torch does the middle of it:
+# <details><summary>A nudge</summary>
+#
+# Concatenate first. What is the shape of the logits, and which of its axes do the weights of one
+# query run along?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The logits have shape `(B, H, S, S)`: queries, then keys. `torch.einsum` can contract `K` without
+# any transposition. Afterwards `(B, S, H, K)` only needs its last two axes merged.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# q, k, v = text, then image, along the axis of tokens      (B, S, H, K)
+# logits  = sum over K of q and k, over the root of K       (B, H, S, S)
+# answer  = softmax of the logits over the keys, times v    (B, S, H, K)
+# merge the last two axes; return the first T tokens, then the others
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def joint(txt, img):
+#     q, k, v = (torch.cat(pair, dim=1) for pair in zip(txt, img))
+#     logits = torch.einsum("bshk,brhk->bhsr", q, k) / q.shape[-1] ** 0.5
+#     merged = torch.einsum("bhsr,brhk->bshk", logits.softmax(-1), v).flatten(2)
+#     T = txt[0].shape[1]
+#     return merged[:, :T], merged[:, T:]
+# ```
+#
+# </details>
 
 # %%
-merged = answer.flatten(2)  # (B, S, D)
-img_out, txt_out = attn.to_out(merged[:, T:]), attn.to_add_out(merged[:, :T])
+txt_answer, img_answer = joint(txt_qkv, img_qkv)
+answer = torch.cat([txt_answer, img_answer], dim=1).view(B, T + I, H, K)
+for b, s, h in ((0, 0, 0), (1, 3, 2), (0, 4, 1), (1, 38, 0)):  # two of the text, two of the image
+    assert torch.allclose(answer[b, s, h], torch.tensor(one_answer_by_hand(b, s, h)), atol=1e-4)
+print("for four tokens, as in plain Python: ok")
+
+# %% [markdown]
+# Last, each stream has one more linear layer. In the package, one fused function of torch does the
+# middle of it:
+
+# %%
+img_out, txt_out = attn.to_out(img_answer), attn.to_add_out(txt_answer)
 package = attn(img_in, txt_in, img_rotation, txt_rotation)
 assert torch.allclose(img_out, package[0], atol=1e-4)
 assert torch.allclose(txt_out, package[1], atol=1e-4)
@@ -458,9 +579,10 @@ show.source(type(attn).forward)
 # %% [markdown]
 # ## The MLP
 #
-# After attention every token thinks for itself: four times as wide, a bend, and back. The bend is
-# **GELU**, which is `x` times the chance that a normal number is below `x`. There is an exact GELU
-# and an approximation by tanh, and the weights were trained with the approximation.
+# After attention, an MLP is applied to every token separately: a linear layer to four times the
+# width, an activation, and a linear layer back. The activation is **GELU**, which is `x` times the
+# probability that a standard normal number is below `x`. It exists in an exact form and in an
+# approximation by tanh; the weights were trained with the approximation.
 
 # %%
 x = torch.linspace(-4, 4, 801)
@@ -474,51 +596,96 @@ print("the two kinds differ by less than a thousandth, and by far more than 1e-5
 # %% [markdown]
 # ## The block, whole
 #
-# Attention needs both streams at once, so its half of the block cannot use `residual`; the MLP's
-# half does.
+# Attention needs both streams at once, so its half of the block cannot use `residual`. The MLP's
+# half can.
+#
+# ## Exercise: the block
+#
+# ★★★★☆ · 30 minutes
+#
+# Write `my_block(block, img, txt, temb, img_rotation, txt_rotation)`, which returns the new `img`
+# and the new `txt`. `block` is only the container of the weights: use its linear layers and norms
+# (`block.attn.to_q`, ...), `block.img_mod(temb)` and `block.txt_mod(temb)`, which give the six
+# vectors, and `block.img_mlp` and `block.txt_mlp`; do not call `block` or `block.attn` themselves.
+# Build on `heads_of`, `joint` and `residual`.
 
 
-# %%
-def joint_attention_by_hand(attn, img, txt, img_rotation, txt_rotation, T):
-    def heads(x, norm, rotation):
-        return rotate(norm(x.unflatten(-1, (attn.heads, -1))), rotation)
-
-    txt_q = heads(attn.add_q_proj(txt), attn.norm_added_q, txt_rotation)
-    txt_k = heads(attn.add_k_proj(txt), attn.norm_added_k, txt_rotation)
-    img_q = heads(attn.to_q(img), attn.norm_q, img_rotation)
-    img_k = heads(attn.to_k(img), attn.norm_k, img_rotation)
-    q, k = torch.cat([txt_q, img_q], dim=1), torch.cat([txt_k, img_k], dim=1)
-    v = torch.cat([attn.add_v_proj(txt), attn.to_v(img)], dim=1).unflatten(-1, (attn.heads, -1))
-    weights = (torch.einsum("bshk,brhk->bhsr", q, k) / q.shape[-1] ** 0.5).softmax(-1)
-    merged = torch.einsum("bhsr,brhk->bshk", weights, v).flatten(2)
-    return attn.to_out(merged[:, T:]), attn.to_add_out(merged[:, :T])
+# %% tags=["exercise"]
+def my_block(block, img, txt, temb, img_rotation, txt_rotation):
+    raise NotImplementedError
 
 
-# %%
-def block_by_hand(block, img, txt, temb, img_rotation, txt_rotation):
-    shift, scale, gate, *img_told = block.img_mod[1](silu(temb)).chunk(6, dim=-1)
-    txt_shift, txt_scale, txt_gate, *txt_told = block.txt_mod[1](silu(temb)).chunk(6, dim=-1)
-    img_out, txt_out = joint_attention_by_hand(
-        block.attn,
-        layer_norm_by_hand(img) * (1 + scale) + shift,
-        layer_norm_by_hand(txt) * (1 + txt_scale) + txt_shift,
-        img_rotation,
-        txt_rotation,
-        txt.shape[1],
-    )
-    img = residual(img + gate * img_out, *img_told, block.img_mlp)
-    txt = residual(txt + txt_gate * txt_out, *txt_told, block.txt_mlp)
-    return img, txt
+# %% jupyter={"source_hidden": true}
+my_block = answers.unless_solved(my_block, answers.EX_06_BLOCK)
+check.ex_06_block(my_block)
 
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Write the two streams under each other, line by line. Every line of the image has its twin for the
+# text, with other weights; only one line has no twin.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Attention's half: normalise, scale and shift; queries, keys and values; `joint`; each stream's
+# last layer; times the gate, plus the stream. The MLP's half is `residual`, applied to the result,
+# with vectors three to five of the six.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# for each stream:
+#     shift, scale, gate, shift2, scale2, gate2 = its modulation of temb
+#     x = norm of the stream, times (1 + scale), plus shift
+#     q = heads_of(its query layer of x, ...);  k likewise;  v = its value layer of x, split
+# txt_out, img_out = joint(q, k, v of the text, q, k, v of the image)
+# for each stream:
+#     stream = stream + gate times its last layer of its out
+#     stream = residual(stream, shift2, scale2, gate2, its MLP)
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_block(block, img, txt, temb, img_rotation, txt_rotation):
+#     attn, H = block.attn, block.attn.heads
+#     img_shift, img_scale, img_gate, *img_rest = block.img_mod(temb)
+#     txt_shift, txt_scale, txt_gate, *txt_rest = block.txt_mod(temb)
+#     x = mmdit.modulate(img, img_shift, img_scale)
+#     y = mmdit.modulate(txt, txt_shift, txt_scale)
+#     img_q = heads_of(attn.to_q(x), H, attn.norm_q.weight, img_rotation)
+#     txt_q = heads_of(attn.add_q_proj(y), H, attn.norm_added_q.weight, txt_rotation)
+#     img_k = heads_of(attn.to_k(x), H, attn.norm_k.weight, img_rotation)
+#     txt_k = heads_of(attn.add_k_proj(y), H, attn.norm_added_k.weight, txt_rotation)
+#     img_v, txt_v = (v.unflatten(-1, (H, -1)) for v in (attn.to_v(x), attn.add_v_proj(y)))
+#     txt_out, img_out = joint((txt_q, txt_k, txt_v), (img_q, img_k, img_v))
+#     img = img + img_gate * attn.to_out(img_out)
+#     txt = txt + txt_gate * attn.to_add_out(txt_out)
+#     img = residual(img, *img_rest, block.img_mlp)
+#     txt = residual(txt, *txt_rest, block.txt_mlp)
+#     return img, txt
+# ```
+#
+# </details>
+
+# %% [markdown]
+# The package writes it like this:
 
 # %%
 show.source(mmdit.Block.forward)
 
 # %% [markdown]
-# (`mask` is for padding, which comes below, and `times` for edit models; here both are None.)
+# (`mask` is for padding, which comes below, and `times` is for edit models; here both are None.)
 #
-# And diffusers? `reference_mmdit` builds its transformer, `copy_weights` gives it our weights. The
-# small random block, and a block of the pocket model with what it was told above:
+# Does yours agree with diffusers? `reference_mmdit` builds the transformer of diffusers and
+# `copy_weights` copies our weights into it. The comparison runs on the small random block and on a
+# block of the pocket model with the inputs recorded above.
 
 # %%
 from qwenimage_ref.parity.reference import copy_weights, reference_mmdit, run
@@ -526,17 +693,17 @@ from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.parity.trace import difference
 
 cases = {
-    "small random block": (net, 0, told_small),
-    "pocket, block 3": (transformer, 3, told[3][:5]),
+    "small random block": (net, 0, small_inputs),
+    "pocket, block 3": (transformer, 3, inputs[3][:5]),
 }
 for name, (ours, number, arguments) in cases.items():
     mine = ours.transformer_blocks[number]
     theirs = copy_weights(ours, reference_mmdit(ours.config)).transformer_blocks[number]
     expected = run(theirs, dict(zip(names, arguments)))
-    for found in (mine(*arguments), block_by_hand(mine, *arguments)):
+    for found in (mine(*arguments), my_block(mine, *arguments)):
         for stream, reference in zip(found, expected):
             assert difference(stream, reference)[1] <= within("block"), name
-    print(f"{name}: by hand, package and diffusers, relative difference under 1e-5: ok")
+    print(f"{name}: yours, package and diffusers, relative difference under 1e-5: ok")
 
 # %% [markdown]
 # The same holds for a block of the 20B model. Where its weights are, the cell computes it.
@@ -562,7 +729,7 @@ def first_official_block(shard):
     turns = [rotations(pos, official.axes_dims_rope) for pos in positions([(1, 2, 3)], 5)]
     streams = [draw_numbers(1, n, official.inner_dim, seed=n) for n in (6, 5, 1)]
     expected = run(theirs, dict(zip(names, (*streams, *turns))))
-    for found in (mine(*streams, *turns), block_by_hand(mine, *streams, *turns)):
+    for found in (mine(*streams, *turns), my_block(mine, *streams, *turns)):
         for stream, reference in zip(found, expected):
             assert difference(stream, reference)[1] <= within("block")
 
@@ -576,21 +743,22 @@ stored_results.check(
 )
 
 # %% [markdown]
-# That is the whole block. The transformer is: a linear layer that brings the image to width `D`, a
-# norm and a linear layer for the text, these blocks, one more modulation and one more linear layer.
-# [Chapter 07](07_sixty_blocks.ipynb) puts them together.
+# That is the whole block. The transformer adds a linear layer that brings the image to width `D`, a
+# norm and a linear layer for the text, and one more modulation and linear layer at the end.
+# [Chapter 07](07_sixty_blocks.ipynb) puts these together.
 #
-# ## Who looks at whom
+# ## Which tokens attend to which
 #
-# The `weights` of joint attention are shares: row by row, how much a token takes from every other.
-# `attention_weights` gives them for a trained block. Here is block 3 of the pocket model, the mean
-# of its heads; dark is much. The pink lines part text from image.
+# The `weights` of joint attention are shares: row by row, how much a token takes from every other
+# token. `attention_weights` gives them for a trained block. The map shows block 3 of the pocket
+# model, as the mean of its heads; dark means a large weight, and the pink lines separate text from
+# image.
 
 # %%
 weights_at = {
     sigma: [
         joint_attention.attention_weights(block, *arguments).mean(1)[0]
-        for block, arguments in zip(transformer.transformer_blocks, told_at(sigma))
+        for block, arguments in zip(transformer.transformer_blocks, inputs_at(sigma))
     ]
     for sigma in joint_attention.SIGMAS
 }
@@ -612,9 +780,10 @@ for offset in (-8, 0, 8):
 print("each row adds up to 1; the three lines are darker than the rest: ok")
 
 # %% [markdown]
-# In the part on the lower right, image at image, the lines beside the middle one are eight columns
-# away: the tokens one row above and below. Here is how each stream shares its attention, block by
-# block. If all tokens were the same, the image would give the text 17 of 81 parts, 21 %.
+# In the lower right part, image at image, the lines beside the main diagonal are eight columns
+# away: they are the tokens one row above and one row below. The table shows how each stream divides
+# its attention, block by block. If all tokens were the same, the image would give the text 17 of 81
+# parts, 21 %.
 
 # %%
 shares = [joint_attention.quarters(weights, T) for weights in weights_at[0.7]]
@@ -627,7 +796,8 @@ assert max(to_text) > T / (T + 64) > min(to_text)
 print("some blocks look at the text more than its share, some less: ok")
 
 # %% [markdown]
-# Move the sliders. In thin noise the image can see itself, and asks the text less.
+# Move the sliders. At low noise the picture is already visible, and the image attends less to the
+# text.
 
 # %%
 sliders = joint_attention.AttentionSliders(weights_at, T, block=3, sigma=0.7)
@@ -661,15 +831,16 @@ thick, thin = (
     for sigma in (0.9, 0.3)
 )
 assert thick > thin
-print("over all blocks the image looks at the text more in thick noise than in thin: ok")
+print("over all blocks the image attends to the text more at high noise than at low: ok")
 
 # %% [markdown]
 # ## Which patches look at the word *red*?
 #
-# A column of the map belongs to one word; its lower part says how much each patch of the picture
-# looks at it. We know where the circle and the star are, so we can *measure*: the mean share that
-# patches on the right shape give to the word, over the mean share that all others give it. Each
-# word is shown at the block where this is largest, the best of eight, so the number flatters.
+# A column of the map belongs to one word, and its lower part says how much each patch of the
+# picture attends to that word. Since we know where the circle and the star are, we can *measure*
+# it: the mean share that patches on the right shape give to the word, divided by the mean share
+# that all others give it. Each word is shown at the block where this ratio is largest, the best of
+# eight, so the number flatters.
 
 # %%
 from qwenimage_ref.posters.read import read
@@ -732,17 +903,17 @@ print(f"controls reach {highest:.1f}, chosen alike;")
 print("each word is looked at 5 times as much by its own shape as by the other: ok")
 
 # %% [markdown]
-# A ratio of 5 or 6 proves nothing, for *left* and *of* reach it. The contrast of two shapes in one
-# block holds. Nobody told the model which patches are to become red, and attention is the only road
-# from the word to the patch.
+# A ratio of 5 or 6 proves nothing, since *left* and *of* reach it as well. The contrast between the
+# two shapes within one block is the solid result. No loss term said which patches are to become
+# red; attention is the only path from the word to the patch, and training found it.
 #
 # ## Padding
 #
-# Two prompts of different length can be painted together only if the shorter one is filled up to
-# the same `T`. The filling, **padding**, says nothing and must not be listened to. So a *mask*
-# comes with the text: `real`, of shape `(B, T)`, true where a token is a real word. The logits of
-# padding are set to minus infinity *before* the softmax; $e^{-\infty} = 0$, so its share is 0 and
-# the others still add up to 1. Image tokens are never padding.
+# Two prompts of different length can be processed together only if the shorter one is padded to the
+# same `T`. The **padding** must not influence anything, so a *mask* accompanies the text: `real`,
+# of shape `(B, T)`, true where a token is a real word. The logits of padding are set to minus
+# infinity *before* the softmax. Since $e^{-\infty} = 0$, its weight is then 0 and the others still
+# add up to 1. Image tokens are never padding.
 
 # %%
 short = "a red circle"
@@ -759,18 +930,17 @@ assert difference(masked, wanted)[1] < 1e-5 and difference(ignored, wanted)[1] >
 print("masked: as if painted alone, to 1e-5; unmasked: more than 3 % away: ok")
 
 # %% [markdown]
-# diffusers took the mask and ignored it until version 0.37, so older pictures of several prompts at
-# once are a little off. The queries of padding are *not* hidden: they may ask, and nobody reads
-# their answers. Hiding them would leave their softmax nothing to share.
+# diffusers accepted the mask and ignored it until version 0.37, so older pictures that were painted
+# several prompts at a time are slightly off. The queries of padding are *not* hidden: their results
+# are computed and never used. Hiding them would leave a softmax over nothing.
 #
-# ## Exercise: nobody looks at padding
+# ## Exercise: padding is not attended to
 #
 # ★★★☆☆ · 15 minutes
 #
 # Write `attend(q, k, v, real)`, which returns the answers, `(B, H, S, K)`. `q`, `k` and `v` have
 # shape `(B, H, S, K)`, with `S = T + I`, text first; `real` has `(B, T)`, and `T` is less than `S`.
-# (Note that heads come before tokens here, as torch's own function wants it.) You will know it
-# works when the checker says so.
+# (Here heads come before tokens, as torch's own function expects.)
 
 
 # %% tags=["exercise"]
@@ -838,8 +1008,8 @@ print("yours and torch's own function, with the mask: the same: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 339,831,296, and a third of them are modulation: two layers from 3072 to 18,432. All they ever
-# hear is one number, sigma.
+# 339,831,296, and a third of them are modulation: two layers from 3072 to 18,432, whose only input
+# is the noise level.
 #
 # </details>
 #
@@ -858,8 +1028,8 @@ print("yours and torch's own function, with the mask: the same: ok")
 #
 # <details><summary>Answer</summary>
 #
-# Half a per cent, 37 of 6,926. In the pocket model it is 21 %. In large pictures words have to be
-# *wanted* to be heard.
+# Half a per cent, 37 of 6,926; in the pocket model it is 21 %. In large pictures, words matter only
+# because trained attention gives them far more than this share.
 #
 # </details>
 
@@ -875,20 +1045,21 @@ print(f"{count:,} parameters, {modulation:,} of them modulation: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * Attention is fused: logits, softmax and mixture in one kernel that never stores the weights.
-#   Pictures like those above need the slow way.
-# * Without padding the mask is None and not all true: a mask, even one that hides nothing, may call
-#   another kernel with other last bits.
+# * Attention is fused: logits, softmax and weighted mean are computed in one kernel that never
+#   stores
+#   the weights. Maps like those above need the slow way.
+# * Without padding the mask is None instead of all true, because any mask, even one that hides
+#   nothing, may select another kernel with other last bits.
 # * The parts of the merged answer are copied into one piece of memory before the last linear
-#   layers. The numbers are the same, but for their last bit.
-# * All modulation depends on sigma alone. For a fixed list of noise levels, it could be computed
-#   once and a third of the weights left at home.
-# * In float16 diffusers clips both streams to ±65,504 after each block, for they grow large. In
-#   bfloat16, as released, that is not needed.
+#   layers. This changes at most the last bit.
+# * All modulation depends on sigma alone. For a fixed list of noise levels it could be computed
+#   once, and a third of the weights would not be needed on the device.
+# * In float16, diffusers clips both streams to ±65,504 after each block as a precaution. In
+#   bfloat16, the released type, this is not needed.
 #
 # ## Try this
 #
-# * Swap shift and scale in `block_by_hand`. How far is the result from `Block`?
+# * Swap shift and scale in `my_block`. How far is the result from `Block`?
 # * Look at the words *left* and *of* with `times_as_much` for places of your own. Which patches ask
 #   for them?
 # * Set `gate` to 0 in one trained block, `transformer.transformer_blocks[n].img_mod[1]`, and paint.

@@ -2,7 +2,8 @@
 
 Besides the changes of code_mutants.py there are the slips of learners: an operand left out or put
 in the other place, a size or an argument written down as a number, an argument changed in place,
-and a result that went through float16. `make checkers` writes data/measurements/checkers.json.
+and a result that went through float16. `make checkers` writes data/measurements/checkers.json;
+`python -m helpers.exercise_mutants ex_05_rotate` counts for that exercise alone.
 """
 
 import ast
@@ -95,7 +96,7 @@ def _module(solution: Callable) -> tuple[str, range]:
 
 
 def _run(source: str) -> dict:
-    namespace = {"__name__": "an_answer"}
+    namespace = {"__name__": "an_answer", "__package__": answers.__name__}
     exec(compile(source, "an answer", "exec"), namespace)  # noqa: S102
     return namespace
 
@@ -155,7 +156,7 @@ def _first_values(exercise: str, source: str, lines: range) -> dict[str, object]
         seen.setdefault(place, value)
         return value
 
-    namespace = {"__name__": "an_answer", "_keep": keep}
+    namespace = {"__name__": "an_answer", "__package__": answers.__name__, "_keep": keep}
     exec(compile(ast.fix_missing_locations(tree), "a solution", "exec"), namespace)  # noqa: S102
     with contextlib.redirect_stdout(io.StringIO()):
         getattr(check, exercise)(namespace[exercise.upper()])
@@ -290,8 +291,10 @@ def counted(exercise: str) -> dict:
     return row
 
 
-def main() -> int:
-    rows = {exercise: counted(exercise) for exercise in exercises()}
+def main(names: list[str]) -> int:
+    """Count anew for the exercises of these names, or for all."""
+    chosen = names or exercises()
+    rows = {name: counted(name) if name in chosen else recorded(name) for name in exercises()}
     about = "small changes of each solution: named by a hint, stopped by their own error, or equal"
     table = {"about": about, "exercises": rows}
     TABLE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -303,4 +306,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,17 +6,11 @@ import torch
 import torch.nn.functional as F
 
 from ..answers import EX_06_MASK, EX_06_MODULATION
+from .block import ex_06_block  # noqa: F401
 from .common import exercise, need, need_all, need_none, need_same
+from .joint_attention import ex_06_heads, ex_06_joint, near, numbers  # noqa: F401
 
 B, T, I, H, K, D = 2, 4, 5, 3, 6, 7  # noqa: E741
-
-
-def _numbers(*shape, seed=6):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _near(a, b) -> bool:
-    return torch.allclose(a, b, atol=1e-5)
 
 
 # ---- modulation
@@ -32,7 +26,7 @@ def _as_it_is(y):
 
 def _mix(y):
     """Stands in for attention or MLP."""
-    return torch.tanh(y @ _numbers(D, D, seed=4))
+    return torch.tanh(y @ numbers(D, D, seed=4))
 
 
 ZERO, ONE = torch.zeros(B, 1, D), torch.ones(B, 1, D)
@@ -51,7 +45,7 @@ CLOSED_GATES = (  # wrong answers with all gates 0
 )
 NORM = (  # facts of the branch with shift and scale 0 around an identity
     (
-        lambda seen: _near(seen.doubled, 2 * seen.branch),
+        lambda seen: near(seen.doubled, 2 * seen.branch),
         "a gate twice as large has to add twice as much, and yours adds another amount: the gate "
         "multiplies as it comes, without a function around it",
     ),
@@ -61,7 +55,7 @@ NORM = (  # facts of the branch with shift and scale 0 around an identity
         "the size as it is",
     ),
     (
-        lambda seen: not _near(seen.branch, seen.x),
+        lambda seen: not near(seen.branch, seen.x),
         "x is not normalised before it is modulated",
     ),
     (
@@ -124,31 +118,31 @@ def _called(residual, x, *others):
 @exercise
 def ex_06_modulation(residual) -> str:
     """residual(x, shift, scale, gate, part): one residual line of a block."""
-    x = 2 + 3 * _numbers(B, T, D)
-    shift, scale, gate = (_numbers(B, 1, D, seed=seed) for seed in (1, 2, 3))
+    x = 2 + 3 * numbers(B, T, D)
+    shift, scale, gate = (numbers(B, 1, D, seed=seed) for seed in (1, 2, 3))
     closed = _called(residual, x, shift, scale, ZERO, _mix)
-    need_none(closed, CLOSED_GATES, _near, x)
-    need(_near(closed, x), "with all gates 0 x has to come out untouched, and yours is changed")
+    need_none(closed, CLOSED_GATES, near, x)
+    need(near(closed, x), "with all gates 0 x has to come out untouched, and yours is changed")
     branch = _called(residual, x, ZERO, ZERO, ONE, _as_it_is) - x
     doubled = _called(residual, x, ZERO, ZERO, 2 * ONE, _as_it_is) - x
     tiny = _called(residual, x / 1000, ZERO, ZERO, ONE, _as_it_is)
     need_all(SimpleNamespace(x=x, branch=branch, doubled=doubled, tiny=tiny), NORM)
     moved = _called(residual, x, shift, ZERO, ONE, _as_it_is) - x
-    need_none(moved, SHIFTED, _near, branch, shift)
+    need_none(moved, SHIFTED, near, branch, shift)
     need(
-        _near(moved, branch + shift),
+        near(moved, branch + shift),
         "a shift, with scale 0, is not what comes on top of the normalised x; the norm is first",
     )
     inner = _called(residual, x, shift, scale, ONE, _as_it_is) - x
-    need_none(inner, SCALED, _near, branch, shift, scale)
+    need_none(inner, SCALED, near, branch, shift, scale)
     need(
-        _near(inner, branch * (1 + scale) + shift),
+        near(inner, branch * (1 + scale) + shift),
         "the normalised x with a scale and a shift is not right",
     )
     given = _called(residual, x, shift, scale, gate, _mix)
-    need_none(given, GATED, _near, x, inner, gate)
+    need_none(given, GATED, near, x, inner, gate)
     need(
-        _near(given, EX_06_MODULATION(x, shift, scale, gate, _mix)),
+        near(given, EX_06_MODULATION(x, shift, scale, gate, _mix)),
         "the gate is not used as it should: it multiplies what attention or MLP gives",
     )
     _other_sizes(residual)
@@ -157,10 +151,10 @@ def ex_06_modulation(residual) -> str:
 
 def _other_sizes(residual) -> None:
     for batch, tokens, width in ((1, 9, 16), (3, 1, 5)):
-        wide = 2 + 3 * _numbers(batch, tokens, width)
-        turns = [_numbers(batch, 1, width, seed=seed) for seed in (1, 2, 3)]
+        wide = 2 + 3 * numbers(batch, tokens, width)
+        turns = [numbers(batch, 1, width, seed=seed) for seed in (1, 2, 3)]
         need_same(
-            *(residual, EX_06_MODULATION, _near, (wide, *turns, torch.tanh)),
+            *(residual, EX_06_MODULATION, near, (wide, *turns, torch.tanh)),
             f"right for {T} tokens of width {D}, not for {tokens} of width {width}",
         )
 
@@ -173,7 +167,7 @@ class _Padded:
 
     def __init__(self, attend):
         self.attend = attend
-        self.q, self.k, self.v = (_numbers(B, H, T + I, K, seed=seed) for seed in (1, 2, 3))
+        self.q, self.k, self.v = (numbers(B, H, T + I, K, seed=seed) for seed in (1, 2, 3))
         self.real = torch.tensor([[True, True, False, False], [True, True, True, False]])
         self.plain = self.call()
 
@@ -190,7 +184,7 @@ class _Padded:
         """Whether anything changes when the value or key of token s of prompt b does."""
         changed = getattr(self, tensor).clone()
         changed[b, :, s] += 5
-        return not _near(self.call(**{tensor: changed}), self.plain)
+        return not near(self.call(**{tensor: changed}), self.plain)
 
     def right(self, factor: float = 1):
         return EX_06_MASK(factor * self.q, self.k, self.v, self.real)
@@ -227,15 +221,15 @@ PADDING = (
         "padding is still looked at: change what it says, and the other tokens change",
     ),
     (
-        lambda seen: _near(seen.call(v=torch.ones_like(seen.v)), torch.ones_like(seen.v)),
+        lambda seen: near(seen.call(v=torch.ones_like(seen.v)), torch.ones_like(seen.v)),
         "the shares of a token no longer add up to 1; exclude padding before the softmax",
     ),
     (
-        lambda seen: not any(_near(seen.plain, seen.right(k)) for k in (K**0.5, K**-0.5)),
+        lambda seen: not any(near(seen.plain, seen.right(k)) for k in (K**0.5, K**-0.5)),
         "the logits are not on their scale: the root of K is to divide them, once",
     ),
     (
-        lambda seen: _near(seen.plain, seen.right()),
+        lambda seen: near(seen.plain, seen.right()),
         "the padding is out, but the attention itself is not right",
     ),
 )
@@ -247,10 +241,10 @@ def ex_06_mask(attend) -> str:
     need_all(_Padded(attend), PADDING)
     for batch, heads, text, image, width in ((3, 2, 7, 12, 9), (1, 1, 3, 1, 4)):
         shape = batch, heads, text + image, width
-        q, k, v = (_numbers(*shape, seed=seed) for seed in (1, 2, 3))
+        q, k, v = (numbers(*shape, seed=seed) for seed in (1, 2, 3))
         real = torch.arange(text) < 2 + torch.arange(batch)[:, None]
         need_same(
-            *(attend, EX_06_MASK, _near, (q, k, v, real)),
+            *(attend, EX_06_MASK, near, (q, k, v, real)),
             f"right for {T} tokens of text and {I} of the image, not for {text} and {image} with "
             f"heads {width} wide; take every size from the tensors",
         )

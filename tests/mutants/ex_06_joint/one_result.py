@@ -1,0 +1,13 @@
+"""Does not part the streams."""
+
+import torch
+
+
+def answer(txt, img):
+    q, k, v = (torch.cat([a, b], dim=1) for a, b in zip(txt, img))
+    weights = (torch.einsum("bshk,brhk->bhsr", q, k) / q.shape[-1] ** 0.5).softmax(-1)
+    merged = torch.einsum("bhsr,brhk->bshk", weights, v).flatten(2)
+    return merged
+
+
+HINT = "give two tensors"
