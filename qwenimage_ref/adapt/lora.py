@@ -4,7 +4,7 @@
 
 An adapter acts through forward hooks: no class is exchanged and no parameter is renamed, so a model
 with adapters is loaded, saved and streamed like one without. Files of every dialect are read by
-lora_files.py; some of them change whole weights, biases and norms besides.
+lora_files.py; some of them change whole weights, biases and norms besides, or in other ways.
 """
 
 import contextlib
@@ -20,7 +20,8 @@ from torch import nn
 from ..files import shorten
 from ..mmdit import RMSNorm
 from .lora_dialects import LoRAError
-from .lora_files import Report, read_adapter, write_adapter
+from .lora_files import Content, Report, read_adapter, write_adapter
+from .lora_kinds import Decomposed, Hadamard, Kronecker
 from .lora_layers import Difference, Pair
 from .lora_settings import number
 from .streaming import named_layers, named_linears
@@ -45,6 +46,9 @@ TARGETS = {
 }
 
 
+Product = Pair | Kronecker | Hadamard | Decomposed  # a change of a weight by small matrices
+
+
 @dataclass(eq=False)
 class _Attached:
     """The adapters of one model, and the parameters that merging them has replaced."""
@@ -60,7 +64,7 @@ class LoRA(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        pairs: dict[str, Pair],
+        pairs: dict[str, Product],
         differences: dict[str, Difference] | None = None,
         scale: float = 1.0,
     ):
@@ -72,13 +76,15 @@ class LoRA(nn.Module):
         self.scale = float(scale)
         layers = named_layers(model)
         self._hooks = [
-            layers[name].register_forward_hook(functools.partial(self._hook, part))
+            layers[name].register_forward_hook(
+                functools.partial(self._hook, part), prepend=isinstance(part, Decomposed)
+            )
             for name, part in self.named_parts()
         ]
         self._attached = _attached(model)
         self._attached.adapters.append(self)
 
-    def _hook(self, part: Pair | Difference, layer, inputs, output):
+    def _hook(self, part: Product | Difference, layer, inputs, output):
         if self.scale == 0 or self.merged:
             return output
         return part(inputs[0], output, self.scale)
@@ -88,11 +94,11 @@ class LoRA(nn.Module):
         """Whether the weights contain the adapter now; the hooks then do nothing."""
         return bool(self._attached.originals)
 
-    def named_pairs(self) -> dict[str, Pair]:
-        """{official name of the linear layer: its pair}"""
+    def named_pairs(self) -> dict[str, Product]:
+        """{official name of the linear layer: its pair, LoKr, LoHa or DoRA}"""
         return {self.names[key]: pair for key, pair in self.pairs.items()}
 
-    def named_parts(self) -> list[tuple[str, Pair | Difference]]:
+    def named_parts(self) -> list[tuple[str, Product | Difference]]:
         """[(official name of the layer, what is added to it), ...]; a name may come twice."""
         both = [*self.pairs.items(), *self.differences.items()]
         return [(self.names[key], part) for key, part in both]
@@ -187,20 +193,34 @@ def load(
     def placed(tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else tensor.to(device)
 
-    pairs = {
-        name: Pair(placed(A), placed(B), alpha) for name, (A, B, alpha) in content.pairs.items()
-    }
+    pairs = _products(model, path, content, device)
     differences = {
         name: Difference(*map(placed, both)) for name, both in content.differences.items()
     }
     adapter = LoRA(model, pairs, differences, scale).requires_grad_(False)
     return Report(
         path.name, content.dialect, len(pairs), len(linears), len(differences),
-        tuple(sorted({pair.rank for pair in pairs.values()})),
-        tuple(sorted({pair.alpha for pair in pairs.values()})),
+        tuple(sorted({pair.rank for pair in pairs.values() if pair.rank})),
+        tuple(sorted({pair.alpha for pair in pairs.values() if pair.rank})),
         content.alpha_given, float(scale), tuple(content.left_out), tuple(content.idle_patterns),
         adapter,
     )  # fmt: skip
+
+
+def _products(model: nn.Module, path: Path, content: Content, device) -> dict[str, Product]:
+    """{official name: its product}. Raises LoRAError for a second DoRA on one layer."""
+    products = {name: Pair(A, B, alpha) for name, (A, B, alpha) in content.pairs.items()}
+    products |= content.changes
+    layers = named_layers(model) if content.magnitudes else {}
+    decomposed = {
+        name for adapter in adapters(model) for name, pair in adapter.named_pairs().items()
+        if isinstance(pair, Decomposed)
+    }  # fmt: skip
+    for name, magnitude in content.magnitudes.items():
+        if name in decomposed:  # two lengths of the same rows do not add up
+            raise LoRAError(f"{path}: {name} must have one DoRA, got a second; remove the first")
+        products[name] = Decomposed(products[name], magnitude, layers[name])
+    return {name: product.to(device) for name, product in products.items()}
 
 
 def save(model: nn.Module, file: str | Path) -> None:
@@ -227,9 +247,10 @@ def merge(model: nn.Module) -> None:
     attached, layers, sums = _attached(model), named_layers(model), {}
     for adapter in attached.adapters:
         for name, part in adapter.named_parts():
-            for kind, change in part.changes().items():
+            for kind in part.changed:
                 if (name, kind) not in sums:
                     sums[name, kind] = _plain(name, layers[name], kind).detach().float()
+            for kind, change in part.changes().items():
                 sums[name, kind] = sums[name, kind] + adapter.scale * change
     for name, kind in sums:
         original = getattr(layers[name], kind).detach().clone()

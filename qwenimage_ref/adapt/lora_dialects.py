@@ -12,7 +12,9 @@
 
 NAME is the official name of a layer; in NA_ME its dots are underscores. Without alpha the product
 counts once. ComfyUI also writes full-sized changes, NAME.diff of a weight (of norms, too) and
-NAME.diff_b of a bias. A key counts only if the model has its layer: nothing is guessed.
+NAME.diff_b of a bias. LyCORIS and peft write NAME.lokr_w1, NAME.hada_w1_a, NAME.dora_scale and the
+like, under any of the prefixes (lora_kinds.py). A key counts only if the model has its layer:
+nothing is guessed.
 """
 
 import re
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 
 from ..checkpoint.headers import WRAPPERS
 from ..files import CheckpointError, shorten
+from .lora_kinds import LOHA, LOKR
 
 PREFIXES = {  # longest first: one may begin another
     "base_model.model.": "PEFT folder",
@@ -39,17 +42,23 @@ MATRIX = re.compile(
     r"(?P<layer>.+?)\.(?P<spelled>lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up)"
     r"(\.(?P<adapter>[^.]+))?\.(?P<kind>weight|bias)"
 )
+FACTOR = re.compile(
+    r"(?P<layer>.+?)\.(?P<spelled>lokr_w[12](?:_[ab])?|hada_w[12]_[ab]|dora_scale|"
+    r"lora_magnitude_vector)(\.(?P<adapter>(?!weight$)[^.]+))?(\.weight)?"
+)
+MAGNITUDES = ("dora_scale", "lora_magnitude_vector")
 SPELLED_A = ("lora_A", "lora_down", "lora.down")
 ENDINGS = {
     ".alpha": "alpha", ".diff": "weight", ".diff_b": "bias", ".w_norm": "weight",
 }  # fmt: skip
-PARTS, NORM_PARTS = ("A", "B", "B_bias", "alpha", "weight", "bias"), ("alpha", "weight")
+PRODUCTS = {"A", "B", "B_bias", "magnitude", *LOKR, *LOHA}  # parts of a product of matrices
+PARTS, NORM_PARTS = {*PRODUCTS, "alpha", "weight", "bias"}, {"alpha", "weight"}
 TEXT_ENCODER = (
     "text_encoder", "lora_te_", "lora_te1_", "text_model.", "te_", "model.layers.", "clip",
 )  # fmt: skip
 OTHER_METHODS = {
-    "lokr_": "LoKr", "hada_": "LoHa", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA",
-    "lora_mid": "LoCon with a core", "oft_": "OFT",
+    "lokr_t": "LoKr with a core", "hada_t": "LoHa with a core", "lora_mid": "LoCon with a core",
+    "oft_": "OFT",
 }  # fmt: skip
 
 
@@ -74,6 +83,9 @@ class Key:
             part = "A" if match["spelled"] in SPELLED_A else "B"
             part += "_bias" if match["kind"] == "bias" else ""
             layer, spelled, adapter = match["layer"], match["spelled"], match["adapter"]
+        elif match := FACTOR.fullmatch(key):
+            layer, spelled, adapter = match["layer"], match["spelled"], match["adapter"]
+            part = "magnitude" if spelled in MAGNITUDES else spelled
         else:
             ending = next((e for e in ENDINGS if key.endswith(e)), None)
             if ending is None:
@@ -92,6 +104,8 @@ class Key:
             return PREFIXES[self.prefix]
         if self.adapter:
             return "DiffSynth"
+        if self.spelled in (*LOKR, *LOHA):
+            return "LyCORIS"
         return "PEFT without prefix" if self.spelled in ("lora_A", "lora_B") else "Lightning"
 
 

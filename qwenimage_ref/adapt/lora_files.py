@@ -13,7 +13,8 @@ from torch import nn
 from ..checkpoint.headers import PICKLES, open_file, read_header
 from ..checkpoint.write import save_file
 from ..files import shorten, whole_file
-from .lora_dialects import Key, LoRAError, both_spellings, owners, why_unused
+from .lora_dialects import PRODUCTS, Key, LoRAError, both_spellings, owners, why_unused
+from .lora_kinds import LOHA, LOKR, Hadamard, Kronecker, largest, read_change, read_magnitude
 from .lora_settings import Settings, number, settings_of_config, settings_of_header
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -30,6 +31,8 @@ class Content:
     idle_patterns: list[str]  # alphas stated for layers that the file does not have
     # A (r, in), B (out, r), alpha
     pairs: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = field(default_factory=dict)
+    changes: dict[str, Kronecker | Hadamard] = field(default_factory=dict)
+    magnitudes: dict[str, torch.Tensor] = field(default_factory=dict)  # of layers in either
     # change of the weight and of the bias; one may be None
     differences: dict[str, tuple[torch.Tensor | None, ...]] = field(default_factory=dict)
 
@@ -38,23 +41,24 @@ def read_adapter(path: Path, shapes: dict[str, torch.Size], partial: bool = Fals
     """A file, or PEFT's folder -> its content for layers whose weights have these shapes
 
     Raises LoRAError unless every key belongs to one of the layers and fits it. partial: keys of
-    other layers, and of other methods than LoRA, are left out, with whatever else the file has for
-    the same layer; at least one layer must remain.
+    other layers, and of methods that are not read, are left out, with whatever else the file has
+    for the same layer; at least one layer must remain.
     """
     file = _tensors_of(path)
     header = read_header(file)
     with open_file(file) as opened:
         layers, left_out, first = _layers(path, list(header), shapes, partial)
         settings = _settings(path, header.metadata)
-        pairs = [name for name, parts in layers.items() if parts.keys() & {"A", "B", "B_bias"}]
+        pairs = [name for name, parts in layers.items() if parts.keys() & PRODUCTS]
         try:
             stated, idle = settings.of_layers(pairs), settings.idle(pairs)
         except ValueError as error:
             raise LoRAError(f"{path}: {error}") from None
-        no_alpha = [n for n in pairs if "alpha" not in layers[n] and stated[n][0] is None]
-        if 0 < len(no_alpha) < len(pairs):
+        ranked = [n for n in pairs if not layers[n].keys() >= {"lokr_w1", "lokr_w2"}]
+        no_alpha = [n for n in ranked if "alpha" not in layers[n] and stated[n][0] is None]
+        if 0 < len(no_alpha) < len(ranked):
             raise LoRAError(
-                f"{path}: all layers or none must have an alpha, {len(no_alpha)} of {len(pairs)} "
+                f"{path}: all layers or none must have an alpha, {len(no_alpha)} of {len(ranked)} "
                 f"have none ({shorten(no_alpha)}); fetch it again"
             )
         content = Content(first.dialect(), not no_alpha, left_out, idle)
@@ -62,8 +66,7 @@ def read_adapter(path: Path, shapes: dict[str, torch.Size], partial: bool = Fals
             tensors = {part: _readable(opened.get_tensor(key)) for part, key in parts.items()}
             try:
                 if name in stated:
-                    pair = _pair(tensors, shapes[name], *stated[name], settings.rank_stabilised)
-                    content.pairs[name] = pair
+                    _add_product(content, name, tensors, shapes[name], stated[name], settings)
                 if (changes := _difference(tensors, shapes[name])) != (None, None):
                     content.differences[name] = changes
             except ValueError as error:
@@ -152,6 +155,31 @@ def _readable(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(torch.bfloat16) if one_byte else tensor
 
 
+def _add_product(content: Content, name: str, parts: dict, shape, stated: tuple, settings) -> None:
+    """Put the factors of one layer into the content, of whichever kind they are."""
+    alpha, rank = stated
+    magnitude = parts.pop("magnitude", None)
+    if magnitude is not None:
+        if "B_bias" in parts:
+            raise ValueError("must have a DoRA magnitude or a bias of its up matrix, got both")
+        content.magnitudes[name] = read_magnitude(magnitude, shape)
+    if not parts.keys() & {*LOKR, *LOHA}:
+        content.pairs[name] = _pair(parts, shape, alpha, rank, settings.rank_stabilised)
+        return
+    if settings.rank_stabilised:
+        raise ValueError("must have alpha / r as its strength, got use_rslora, which is for pairs")
+    content.changes[name] = read_change(parts, shape, _alpha(parts, alpha), rank)
+
+
+def _alpha(parts: dict, stated: float | None) -> float | None:
+    """The alpha beside the matrices, or else the stated one. Raises ValueError."""
+    if "alpha" not in parts:
+        return stated
+    if parts["alpha"].numel() != 1:
+        raise ValueError(f"must have one number as alpha, got {parts['alpha'].numel()}")
+    return number(parts["alpha"].item(), "alpha")
+
+
 def _pair(parts: dict, shape, alpha: float | None, stated_rank: int | None, stabilised: bool):
     """-> A, B, alpha. The bias of B becomes part of the layer's. Raises ValueError."""
     if not {"A", "B"} <= parts.keys():
@@ -166,15 +194,12 @@ def _pair(parts: dict, shape, alpha: float | None, stated_rank: int | None, stab
         )
     if stated_rank not in (None, rank):
         raise ValueError(f"must have the rank {stated_rank} of its config, got {rank}")
-    if "alpha" in parts:
-        if parts["alpha"].numel() != 1:
-            raise ValueError(f"must have one number as alpha, got {parts['alpha'].numel()}")
-        alpha = number(parts["alpha"].item(), "alpha")
+    alpha = _alpha(parts, alpha)
     alpha = float(rank) if alpha is None else alpha
     alpha *= math.sqrt(rank) if stabilised else 1
-    largest = _largest(A, "down matrix") * _largest(B, "up matrix") * abs(alpha)
-    if largest > torch.finfo(torch.float32).max:
-        raise ValueError(f"must have a product within float32, got up to {largest:.0e}")
+    bound = largest(A, "down matrix") * largest(B, "up matrix") * abs(alpha)
+    if bound > torch.finfo(torch.float32).max:
+        raise ValueError(f"must have a product within float32, got up to {bound:.0e}")
     if "B_bias" in parts:
         if "bias" in parts:
             raise ValueError("must have one change of its bias, got two")
@@ -197,15 +222,8 @@ def _difference(parts: dict, shape) -> tuple[torch.Tensor | None, torch.Tensor |
                 f"must have a {name} difference of {list(expected)}, got {list(change.shape)}; "
                 "is this file for another model?"
             )
-        _largest(change, f"{name} difference")
+        largest(change, f"{name} difference")
     return changes
-
-
-def _largest(numbers: torch.Tensor, name: str) -> float:
-    """The largest absolute value. Raises ValueError unless all are finite real numbers."""
-    if not numbers.is_floating_point() or not torch.isfinite(numbers).all():
-        raise ValueError(f"must have finite real numbers in its {name}; fetch the file again")
-    return numbers.abs().max().item() if numbers.numel() else 0.0
 
 
 @dataclass(frozen=True)
@@ -214,7 +232,7 @@ class Report:
 
     source: str
     dialect: str
-    matched: int  # linear layers of the model that have a pair now
+    matched: int  # linear layers of the model that have a pair, or another product, now
     linears: int  # linear layers of the model
     differences: int  # layers with a full-sized change
     ranks: tuple[int, ...]
@@ -226,9 +244,12 @@ class Report:
     adapter: nn.Module  # the LoRA on the model
 
     def __str__(self) -> str:
-        words = [f"{self.source}: {self.dialect}, {self.matched} of {self.linears} linear layers"]
+        products = self.adapter.pairs.values()
+        methods = sorted({product.method for product in products} - {"LoRA"})
+        kind = " and ".join([self.dialect, *methods])
+        words = [f"{self.source}: {kind}, {self.matched} of {self.linears} linear layers"]
         if self.ranks:
-            strengths = sorted({pair.alpha / pair.rank for pair in self.adapter.pairs.values()})
+            strengths = sorted({p.alpha / p.rank for p in products if p.rank})
             alpha = _span(self.alphas) if self.alpha_given else "not given and taken as the rank"
             words += [f"rank {_span(self.ranks)}", f"alpha {alpha} (alpha/rank {_span(strengths)})"]
         if self.differences:

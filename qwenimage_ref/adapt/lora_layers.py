@@ -10,6 +10,8 @@ from ..mmdit import RMSNorm
 class Pair(nn.Module):
     """A (r, in) and B (out, r) of one linear layer; the product counts alpha / r times."""
 
+    method, changed = "LoRA", ("weight",)  # the parameters of the layer that it changes
+
     def __init__(self, lora_A: torch.Tensor, lora_B: torch.Tensor, alpha: float):
         super().__init__()
         self.lora_A, self.lora_B = nn.Parameter(lora_A), nn.Parameter(lora_B)
@@ -62,10 +64,16 @@ class Difference(nn.Module):
                 self.layer = RMSNorm(*sizes) if one_axis else nn.Linear(*sizes, bias=False)
             self.layer.weight = nn.Parameter(weight)
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The parameters of the layer that it changes"""
+        names = {".diff": "weight", ".diff_b": "bias"}
+        return tuple(names[ending] for ending in self.stored())
+
     def changes(self) -> dict[str, torch.Tensor]:
         """{name of a parameter of the layer: its change at scale 1, in float32}"""
-        names = {".diff": "weight", ".diff_b": "bias"}
-        return {names[end]: change.detach().float() for end, change in self.stored().items()}
+        changes = (change.detach().float() for change in self.stored().values())
+        return dict(zip(self.changed, changes))
 
     def stored(self) -> dict[str, torch.Tensor]:
         """{ending of a key: tensor}, as ComfyUI writes them"""

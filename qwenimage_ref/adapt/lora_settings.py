@@ -82,11 +82,11 @@ def number(value, name: str) -> float:
 
 
 def _settings(config: dict) -> Settings:
-    if config.get("use_dora"):
-        raise ValueError("it is a DoRA, which cannot be applied here")
-    alpha, rank = config.get("lora_alpha"), config.get("r")
+    alpha, rank = config.get("lora_alpha", config.get("alpha")), config.get("r")
     return Settings(
-        None if alpha is None else number(alpha, "lora_alpha"),
+        None
+        if alpha is None
+        else number(alpha, "lora_alpha" if "lora_alpha" in config else "alpha"),
         None if rank is None else _rank(rank, "r"),
         {p: number(a, "alpha_pattern") for p, a in _patterns(config, "alpha_pattern").items()},
         {p: _rank(r, "rank_pattern") for p, r in _patterns(config, "rank_pattern").items()},

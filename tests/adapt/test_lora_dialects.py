@@ -262,13 +262,9 @@ BAD = {
         lambda: {"text_encoder.model.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 2)},
         "it adapts the text encoder",
     ),
-    "LoKr": (
-        lambda: {"lycoris_transformer_blocks_0_attn_to_q.lokr_w1": torch.ones(2, 2)},
-        "it has parts of another method, LoKr",
-    ),
-    "DoRA": (
-        lambda: good() | {f"{LAYERS[0]}.dora_scale": torch.ones(32, 1)},
-        "it has parts of another method, DoRA",
+    "OFT": (
+        lambda: {"lycoris_transformer_blocks_0_attn_to_q.oft_blocks": torch.ones(4, 8, 8)},
+        "it has parts of another method, OFT",
     ),
     "nothing": (dict, "must hold 1 to 20,000 tensors, got 0"),
 }
@@ -300,5 +296,5 @@ def test_a_folder_without_its_config_is_refused(tmp_path):
     tensors = written("lora_A", "lora_B", prefixed("base_model.model."))
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     refused(tmp_path, "adapter_config.json, which states alpha, cannot be read: No such file")
-    (tmp_path / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 4, "use_dora": true}')
-    refused(tmp_path, "it is a DoRA")
+    (tmp_path / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 0}')
+    refused(tmp_path, "adapter_config.json: lora_alpha must be finite and non-zero, got 0")

@@ -240,13 +240,13 @@ LEFT_OUT = {
         "text_encoders.qwen25_7b.transformer.model.layers.0.mlp.up_proj.lora_up.weight": drawn(2, 1)
     },
     "modules_to_save": {"base_model.model.proj_out.weight": drawn(64, WIDTH)},
-    "another method": {"transformer_blocks.1.attn.to_q.lokr_w1": drawn(2, 2)},
+    "another method": {"transformer_blocks.1.attn.to_q.oft_r": drawn(2, 2)},
 }
 WORDS = {
     "text encoder": "it adapts the text encoder",
     "text encoder, as ComfyUI names it": "it adapts the text encoder",
     "modules_to_save": "it replaces whole weights .* as PEFT's modules_to_save does",
-    "another method": "it has parts of another method, LoKr",
+    "another method": "it has parts of another method, OFT",
 }
 
 
@@ -267,7 +267,7 @@ def test_a_file_of_nothing_else_is_refused_though_partly_would_do(what, tmp_path
     refused(file_of(tmp_path, LEFT_OUT[what]), f"{WORDS[what]}.*$", partial=True)
 
 
-@pytest.mark.parametrize("ending", ["dora_scale", "lora_mid.weight", "lora_magnitude_vector"])
+@pytest.mark.parametrize("ending", ["oft_blocks", "lora_mid.weight"])
 def test_a_pair_that_another_method_changes_is_left_out_whole(ending, tmp_path):
     other = "transformer_blocks.1.attn.to_k"
     extra = {f"diffusion_model.{other}.{ending}": torch.ones(WIDTH, 1)}

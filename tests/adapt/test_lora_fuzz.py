@@ -53,10 +53,14 @@ def reading(path, partial=False):
             out, in_ = shapes()[name]
             assert (A.shape, B.shape) == ((len(A), in_), (out, len(A)))
             assert torch.isfinite(lora.Pair(A, B, alpha).delta()).all()
+        for name, change in content.changes.items():
+            assert change.delta().shape == shapes()[name] and change.delta().isfinite().all()
+        for name, magnitude in content.magnitudes.items():
+            assert magnitude.isfinite().all() and name in content.pairs | content.changes
         for name, (weight, bias) in content.differences.items():
             assert weight is None or weight.shape == shapes()[name] and torch.isfinite(weight).all()
             assert bias is None or bias.shape == shapes()[name][:1] and torch.isfinite(bias).all()
-        assert content.pairs or content.differences
+        assert content.pairs or content.changes or content.differences
 
     return attempt
 

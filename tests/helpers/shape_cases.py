@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
-from qwenimage_ref.adapt import lora
+from qwenimage_ref.adapt import lora, lora_kinds
 from qwenimage_ref.adapt.control import BlockwiseBlock, BlockwiseConfig, BlockwiseControlNet
 from qwenimage_ref.conditions import Branch
 from qwenimage_ref.config import (
@@ -244,6 +244,10 @@ def _formats() -> dict:
     packed = gguf.GGUFLinear(torch.ones(10, 34, dtype=torch.uint8), "Q8_0", None)
     pair = lora.Pair(torch.ones(4, 24), torch.ones(10, 4), alpha=2.0)
     difference = lora.Difference(torch.ones(10, 24), torch.ones(10))
+    kron = lora_kinds.Kronecker({"lokr_w1": torch.ones(2, 3), "lokr_w2": torch.ones(5, 8)})
+    factors = [torch.ones(10, 4), torch.ones(4, 24)] * 2
+    hadamard = lora_kinds.Hadamard(dict(zip(lora_kinds.LOHA, factors)), alpha=2.0)
+    dora = lora_kinds.Decomposed(pair, torch.ones(10, 1), torch.nn.Linear(24, 10))
     in_fp8 = fp8.Fp8Linear(torch.nn.Linear(128, 10), scale=(10, 2, 1))
     weight, scale = fp8.quantize_fp8(torch.rand(10, 128), "block")
     state = {"weight": weight, "scale": scale, "bias": torch.rand(10)}
@@ -258,6 +262,13 @@ def _formats() -> dict:
         "formats.gguf_blocks.decode": case(lambda x: gguf_blocks.decode(x.byte(), "Q8_0"), n=3),
         "formats.gguf_blocks.encode": case(lambda x: gguf_blocks.encode(x, "Q8_0"), n=3),
         "adapt.lora_layers.Difference.forward": case(difference, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Kronecker.delta": case(kron.delta, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Kronecker.forward": case(kron, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Hadamard.delta": case(hadamard.delta, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Hadamard.forward": case(hadamard, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Decomposed.weight": case(dora.weight, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Decomposed.delta": case(dora.delta, {"in": 24, "out": 10}),
+        "adapt.lora_kinds.Decomposed.forward": case(dora, {"in": 24, "out": 10}),
         "adapt.lora_layers.Pair.delta": case(pair.delta, {"in": 24, "out": 10}),
         "adapt.lora_layers.Pair.forward": case(pair, {"in": 24, "out": 10}),
         "formats.fp8.Fp8Linear": case(in_fp8, {"in": 128, "out": 10}),
