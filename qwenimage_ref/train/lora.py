@@ -31,10 +31,9 @@ class Adapter:
     rank: int = 16
     alpha: float = 16.0
     targets: str = "DiffSynth"  # a key of lora.TARGETS
-    accumulate: int = 1  # batches whose gradients are averaged into one step
 
     def __post_init__(self):
-        demand(self, ("rank", "accumulate"), lambda value: value >= 1, "at least 1")
+        demand(self, ("rank",), lambda value: value >= 1, "at least 1")
         demand(self, ("alpha",), lambda value: 0 < value < math.inf, "above 0 and finite")
         demand_known(self, {"targets": lora.TARGETS})
 
@@ -47,9 +46,11 @@ class Settings(Adapter):
     shift: float = 2.2  # used by sigma "shift" only
     weighting: str = "none"  # a key of flow.WEIGHTS
     dropout: float = 0.0  # share of the captions that are replaced by the empty one
+    accumulate: int = 1  # batches whose gradients are averaged into one step
 
     def __post_init__(self):
         super().__post_init__()
+        demand(self, ("accumulate",), lambda value: value >= 1, "at least 1")
         demand(self, ("shift",), lambda value: 0 < value < math.inf, "above 0 and finite")
         demand(self, ("dropout",), lambda value: 0 <= value <= 1, "a share from 0 to 1")
         demand_known(self, {"sigma": SIGMAS, "weighting": WEIGHTS})
@@ -127,7 +128,7 @@ def train(
     return train_adapter(
         mmdit,
         lambda adapter: loss_of(mmdit, examples, empty, recipe, settings),
-        recipe, settings, folder, origin, **fit,
+        recipe, settings, folder, origin, accumulate=settings.accumulate, **fit,
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def train_adapter(
         mmdit, lora.TARGETS[settings.targets], settings.rank, settings.alpha, recipe.seed
     )
     run = Run(adapter, recipe, folder, origin=origin, settings=asdict(settings))
-    run.fit(objective(adapter), **{"accumulate": settings.accumulate} | fit)
+    run.fit(objective(adapter), **fit)
     return run
 
 

@@ -44,9 +44,11 @@ class Preference(Adapter):
     beta: float = 100.0  # for mean squared errors, as in flow_grpo
     sigma: str = "uniform"  # a key of SIGMAS; uniform in the report
     shift: float = 2.2  # used by sigma "shift" only
+    accumulate: int = 1  # batches whose gradients are averaged into one step
 
     def __post_init__(self):
         super().__post_init__()
+        demand(self, ("accumulate",), lambda value: value >= 1, "at least 1")
         demand(self, ("beta", "shift"), lambda value: 0 < value < math.inf, "above 0 and finite")
         demand_known(self, {"sigma": SIGMAS})
 
@@ -126,5 +128,5 @@ def train(
     return train_adapter(
         mmdit,
         lambda adapter: loss_of(mmdit, adapter, comparisons, recipe, settings),
-        recipe, settings, folder, origin, **fit,
+        recipe, settings, folder, origin, accumulate=settings.accumulate, **fit,
     )  # fmt: skip

@@ -25,8 +25,9 @@ from qwenimage_ref.formats import fp8, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
-from qwenimage_ref.train import distill, flow, preference
+from qwenimage_ref.train import distill, flow, grpo, preference, sde
 from qwenimage_ref.train import lora as lora_training
+from qwenimage_ref.train.loop import Recipe
 
 # the letters of a shape; a case may give one another size, or name sizes of its own
 SIZES = {
@@ -147,6 +148,16 @@ def _schedule() -> dict:
     }
 
 
+def rounds() -> grpo.Rounds:
+    """Groups of pictures of 21 tokens, without guidance."""
+    recipe = Recipe(steps=1, batch=1, lr=1e-3)
+    settings = grpo.Reward(steps=4, guidance=1.0)
+    scheduler = SchedulerConfig.official()
+    return grpo.Rounds(
+        transformer(), None, [], None, None, (16, 6, 14), scheduler, recipe, settings
+    )
+
+
 def _training() -> dict:
     """Losses and what they draw."""
     return {
@@ -160,6 +171,14 @@ def _training() -> dict:
         "train.distill.distill_loss": case(
             lambda *inputs: distill.distill_loss(transformer(), *inputs, torch.tensor([1.0, 0.0]))
         ),
+        "train.sde.spread": case(lambda a, b: sde.spread(a, 0.7, b)),
+        "train.sde.transition": case(sde.transition),
+        "train.sde.log_probability": case(sde.log_probability),
+        "train.sde.divergence": case(sde.divergence),
+        "train.grpo.advantages": case(grpo.advantages),
+        "train.grpo.clipped_loss": case(lambda *inputs: grpo.clipped_loss(*inputs, 1e-4)),
+        "train.grpo.Rounds.velocity": case(rounds().velocity, D=64),
+        "train.grpo.Rounds.step": case(lambda x, txt: rounds().step(x, txt, 1), D=64),
         "train.lora.padded": case(lambda state: lora_training.padded([state[:3], state])),
         "train.flow.draw_sigma": case(lambda: flow.draw_sigma("uniform", 2, torch.Generator())),
         "train.flow.loss_weight": case(lambda sigma: flow.loss_weight("bell", sigma)),
