@@ -36,6 +36,7 @@ FLOORS = [  # one room a floor; a module imports from its own room and from thos
     {"load"},
     {"tasks"},
     {"pipeline"},
+    {"controlled"},
     {"train"},
     {"posters"},
     {"pocket"},
