@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import blockwise_case
 from helpers.nets import SMALL, model
+from safetensors.torch import load_file
 
 from qwenimage_ref.adapt.control import (
     Applied,
@@ -139,6 +141,13 @@ def test_the_target_alone_is_shown_to_a_network_beside_condition_pictures():
     net.img_in.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
     controlled(mmdit, [Applied(net, noise(2, 12, 64, seed=3))], request((GRID, COND)))
     assert seen == [12]
+
+
+def test_two_networks_and_their_windows_add_what_diffsynth_adds():
+    theirs = load_file(blockwise_case.FILE)
+    for name, velocity in blockwise_case.ours().items():
+        assert difference(velocity, theirs.pop(name))[1] <= within("stack"), name
+    assert theirs == {}
 
 
 # -- windows --------------------------------------------------------------------------------------
