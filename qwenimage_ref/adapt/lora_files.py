@@ -37,7 +37,7 @@ class Content:
     differences: dict[str, tuple[torch.Tensor | None, ...]] = field(default_factory=dict)
 
 
-def read_adapter(path: Path, shapes: dict[str, torch.Size], partial: bool = False) -> Content:
+def read_adapter(path: Path, shapes: dict[str, torch.Size], partial: bool) -> Content:
     """A file, or PEFT's folder -> its content for layers whose weights have these shapes
 
     Raises LoRAError unless every key belongs to one of the layers and fits it. partial: keys of

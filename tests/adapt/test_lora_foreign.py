@@ -200,7 +200,10 @@ def test_a_file_of_too_many_keys_is_refused(tmp_path, monkeypatch):
         f"_fsdp_wrapped_module.{QUERY}",
         "base_model.model.transformer_blocks.0._fsdp_wrapped_module._checkpoint_wrapped_module"
         ".attn.to_q",
-        "lora_unet__orig_mod_transformer_blocks_0_attn_to_q",
+        *(
+            f"lora_unet_{wrapper}_transformer_blocks_0_attn_to_q"
+            for wrapper in ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+        ),
     ],
 )
 def test_names_of_a_wrapped_model_are_those_of_the_model(name, tmp_path):
@@ -221,11 +224,19 @@ def test_thousands_of_long_keys_are_refused_within_seconds(tmp_path):
         refused(path, "5000 keys name no layer")
 
 
-def test_a_prefix_may_come_twice_but_not_on_and_on(tmp_path):
+def test_prefixes_may_come_three_times_but_not_on_and_on(tmp_path):
     twice = file_of(tmp_path, pair_of(prefix="base_model.model.transformer."))
     assert lora.load(model(), twice).dialect == "PEFT folder"
-    many = "transformer." * 10
-    refused(file_of(tmp_path, pair_of(prefix=many)), "2 keys name no layer")
+    assert lora.load(model(), file_of(tmp_path, pair_of(prefix="transformer." * 3))).matched == 1
+    refused(file_of(tmp_path, pair_of(prefix="transformer." * 4)), "2 keys name no layer")
+
+
+def test_a_file_that_begins_with_its_up_matrix_is_of_the_same_dialect(tmp_path):
+    down, up = pair_of(prefix="").values()
+    # tensors lie in the order of their types, float32 before float16
+    names = {f"{QUERY}.lora_A.weight": down.half(), f"{QUERY}.lora_B.weight": up}
+    report = lora.load(model(), file_of(tmp_path, names))
+    assert report.dialect == "PEFT without prefix"
 
 
 # -- other networks and methods
@@ -242,6 +253,17 @@ LEFT_OUT = {
     "modules_to_save": {"base_model.model.proj_out.weight": drawn(64, WIDTH)},
     "another method": {"transformer_blocks.1.attn.to_q.oft_r": drawn(2, 2)},
 }
+METHODS = {
+    "lokr_t2": "LoKr with a core", "hada_t1": "LoHa with a core",
+    "lora_mid.weight": "LoCon with a core", "oft_blocks": "OFT",
+}  # fmt: skip
+TEXT_KEYS = [
+    "text_encoder.layers.0.lora_A.weight", "text_encoders.qwen25_7b.lora_A.weight",
+    "lora_te_layers_0.lora_down.weight", "lora_te1_layers_0.lora_down.weight",
+    "text_model.layers.0.lora_A.weight", "te_layers_0.lora_down.weight",
+    "model.layers.0.mlp.lora_A.weight", "clip_l.layers.0.lora_A.weight",
+    "base_model.model.model.layers.0.mlp.lora_A.weight", "_orig_mod.te_layers_0.alpha",
+]  # fmt: skip
 WORDS = {
     "text encoder": "it adapts the text encoder",
     "text encoder, as ComfyUI names it": "it adapts the text encoder",
@@ -267,7 +289,24 @@ def test_a_file_of_nothing_else_is_refused_though_partly_would_do(what, tmp_path
     refused(file_of(tmp_path, LEFT_OUT[what]), f"{WORDS[what]}.*$", partial=True)
 
 
-@pytest.mark.parametrize("ending", ["oft_blocks", "lora_mid.weight"])
+@pytest.mark.parametrize("ending", METHODS)
+def test_another_method_is_called_by_its_name(ending, tmp_path):
+    path = file_of(tmp_path, {f"{QUERY}.{ending}": torch.ones(2, 2)})
+    refused(path, rf"it has parts of another method, {METHODS[ending]} \({QUERY}.{ending}\)")
+
+
+@pytest.mark.parametrize("key", TEXT_KEYS)
+def test_a_key_of_a_text_encoder_is_recognised(key, tmp_path):
+    refused(file_of(tmp_path, {key: torch.ones(2, 2)}), rf"adapts the text encoder \({key}\)")
+
+
+@pytest.mark.parametrize("parameter", ["weight", "bias"])
+def test_a_parameter_stored_whole_is_recognised(parameter, tmp_path):
+    path = file_of(tmp_path, {f"base_model.model.proj_out.{parameter}": torch.ones(64)})
+    refused(path, f"it replaces whole weights .*proj_out.{parameter}")
+
+
+@pytest.mark.parametrize("ending", ["oft_blocks", "lora_mid.weight", "oft_r.default.weight"])
 def test_a_pair_that_another_method_changes_is_left_out_whole(ending, tmp_path):
     other = "transformer_blocks.1.attn.to_k"
     extra = {f"diffusion_model.{other}.{ending}": torch.ones(WIDTH, 1)}

@@ -1,6 +1,7 @@
 """alpha and rank that stand beside the tensors: in the header, in PEFT's config and patterns."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -96,6 +97,22 @@ def test_what_is_no_strength_is_refused_in_a_short_line(value):
     assert len(str(failure.value)) < 200
 
 
+@pytest.mark.parametrize("value", [2e-30, "2e-30", -9e29, 1])
+def test_a_strength_that_float32_holds_is_a_float(value):
+    assert number(value, "alpha") == float(value)
+
+
+@pytest.mark.parametrize("value", [9e-31, 1.05e30])
+def test_a_strength_just_beyond_what_float32_holds_is_refused(value):
+    with pytest.raises(ValueError, match="alpha must be finite and non-zero"):
+        number(value, "alpha")
+
+
+def test_a_header_with_half_a_character_is_refused():
+    with pytest.raises(ValueError, match="can't decode"):
+        settings_of_header({"lora_adapter_metadata": '{"r": "\ud800"}'})
+
+
 @pytest.mark.parametrize(
     "alpha, words",
     [
@@ -135,6 +152,13 @@ def test_a_rank_other_than_the_config_s_is_refused(tmp_path):
     with pytest.raises(lora.LoRAError, match="to_q must have the rank 8 of its config, got 4"):
         loaded(tmp_path, metadata=config(r=4, lora_alpha=4, rank_pattern={"to_q": 8}))
     assert loaded(tmp_path, metadata=config(r=8, lora_alpha=4, rank_pattern={".*": 4})).matched == 3
+
+
+def test_a_config_of_rank_one_is_read():
+    header = config(r=1, lora_alpha=1, rank_pattern={"to_q": 1})
+    assert settings_of_header(header).of_layers(["to_q", "to_k"]) == {
+        "to_q": (1, 1), "to_k": (1, 1),
+    }  # fmt: skip
 
 
 # -- PEFT's patterns
@@ -208,6 +232,27 @@ def test_hostile_patterns_are_refused_in_time(what, names, monkeypatch):
 def test_patterns_have_limits(patterns, words, tmp_path):
     with pytest.raises(lora.LoRAError, match=words):
         loaded(tmp_path, metadata=config(lora_alpha=1, alpha_pattern=patterns))
+
+
+def test_patterns_at_their_limits_are_read():
+    names = [str(number) for number in range(MOST_PATTERNS)]
+    header = config(alpha_pattern={**dict.fromkeys(names[:-1], 1), "p" * LONGEST_PATTERN: 2})
+    settings = settings_of_header(header)
+    assert len(settings.alphas) == MOST_PATTERNS
+    assert settings.idle(names) == ["p" * LONGEST_PATTERN]
+
+
+def test_as_many_expressions_as_are_allowed_are_matched():
+    patterns = [f"x{number}" for number in range(MOST_EXPRESSIONS - 1)]
+    assert first_fits([*patterns, "to_[q]"], ["to_q"]) == {"to_q": "to_[q]"}
+
+
+def test_an_expression_may_take_its_time(names, monkeypatch):
+    monkeypatch.setattr(lora_settings, "MATCHING", 0.1)
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="takes too long"):
+        first_fits([r"(?:(\w)\1?|\w\.?|..)*[!#]"], names)
+    assert time.monotonic() - start >= 0.09  # a machine under load takes longer, never less
 
 
 def test_a_pattern_for_each_layer_of_the_official_model_takes_no_time():

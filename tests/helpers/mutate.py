@@ -53,9 +53,24 @@ TESTS = {
     "pipeline.py": "model/test_prompts.py model/test_pipeline.py model/test_memory.py "
     "model/test_devices.py adapt/test_streaming.py",
     "files.py": "checkpoint",
-    "load.py": "model/test_pipeline.py formats adapt/test_streaming.py",
-    "adapt/streaming.py": "adapt/test_read_ahead.py adapt/test_streaming.py",
+    "load.py": "model/test_pipeline.py adapt/test_streaming*.py checkpoint/test_edit_folders.py "
+    "model/test_devices.py formats/test_fp8*.py formats/test_single_file*.py",
+    "adapt/streaming.py": "adapt/test_read_ahead.py adapt/test_streaming*.py "
+    "formats/test_fp8_streamed.py",
     "adapt/lora.py": "adapt/test_lora*.py",
+    "adapt/lora_dialects.py": "adapt/test_lora_*.py",
+    "adapt/lora_files.py": "adapt/test_lora*.py",
+    "adapt/lora_layers.py": "adapt/test_lora*.py",
+    "adapt/lora_settings.py": "adapt/test_lora_*.py",
+    "checkpoint/fill.py": "checkpoint/test_fill.py checkpoint/test_save_and_load.py "
+    "checkpoint/test_damage.py adapt/test_streaming.py formats/test_fp8*.py",
+    "checkpoint/headers.py": "checkpoint/test_headers.py checkpoint/test_damage.py "
+    "checkpoint/test_save_and_load.py checkpoint/test_verify.py checkpoint/test_fuzz.py",
+    "checkpoint/shards.py": "checkpoint/test_shards.py checkpoint/test_stored_form.py "
+    "checkpoint/test_save_and_load.py",
+    "checkpoint/stored_form.py": "checkpoint/test_stored_form.py "
+    "checkpoint/test_save_and_load.py checkpoint/test_damage.py",
+    "checkpoint/verify.py": "checkpoint/test_ver*.py checkpoint/test_edit_folders.py",
     "formats/fp8.py": "formats/test_fp8*.py model/test_shapes.py",
     "formats/gguf.py": "formats/test_gguf*.py",
     "formats/gguf_blocks.py": "formats/test_gguf*.py",

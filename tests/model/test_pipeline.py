@@ -289,6 +289,13 @@ def test_a_missing_folder_is_named_and_nothing_is_downloaded():
         QwenImage.from_pretrained("nobody/no-such-model")
 
 
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_a_single_file_takes_the_place_of_the_folder_s_weights_of_its_part(tmp_path, part):
+    file = tmp_path / "mine.safetensors"
+    with pytest.raises(CheckpointError, match="mine.safetensors is missing"):
+        QwenImage.from_pretrained(POCKET, **{part: file})
+
+
 def test_a_half_downloaded_folder_is_named(tmp_path):
     (tmp_path / "model_index.json").write_text('{"_class_name": "QwenImagePipeline"}')
     with pytest.raises(ValueError, match="config.json is missing; is the folder completely"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers import speed
 
-from qwenimage_ref import conditions, tokenizer
+from qwenimage_ref import bpe, conditions, tokenizer
 from qwenimage_ref.checkpoint import locate
 from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.posters import draw
@@ -166,6 +166,7 @@ def test_training_uses_exactly_the_ids_it_may():
 def test_training_stops_when_no_pair_is_frequent_enough():
     texts = ["abab"] * 5 + ["xy"]
     assert Tokenizer.train(texts, 1000).merges == [("a", "b"), ("ab", "ab")]
+    assert ("x", "y") in Tokenizer.train([*texts, "xy"], 1000).merges  # twice are enough
     assert ("x", "y") in Tokenizer.train(texts, 1000, min_count=1).merges
     assert Tokenizer.train(texts, 1000, min_count=11).merges == []
 
@@ -173,6 +174,15 @@ def test_training_stops_when_no_pair_is_frequent_enough():
 def test_added_tokens_follow_the_vocabulary_in_the_official_order(trained):
     ids = [trained.added[token] for token in tokenizer.ADDED_TOKENS]
     assert ids == list(range(len(trained.vocab), len(trained)))
+
+
+def test_around_a_vocabulary_of_official_size_the_official_files_are_written(tmp_path):
+    tokens = [*bpe.LETTER_OF.values(), *map("word{}".format, range(151_643 - 256))]
+    added = {token: len(tokens) + i for i, token in enumerate(tokenizer.ADDED_TOKENS)}
+    Tokenizer({token: i for i, token in enumerate(tokens)}, [], added).save(tmp_path)
+    for name in ("added_tokens.json", "special_tokens_map.json", CONFIG):
+        content = (tmp_path / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest().startswith(PUBLISHED_SHA256[name]), name
 
 
 def test_training_learns_nothing_inside_added_tokens():
@@ -228,6 +238,21 @@ def test_the_memory_for_words_stays_small():
     tok.encode("x" * 100_000)
     assert 0 < len(tok._cache) <= 20_000
     assert max(map(len, tok._cache)) <= 32
+
+
+def test_words_of_up_to_32_characters_are_remembered():
+    tok = Tokenizer.train([], 278)
+    for length in (32, 33):
+        tok.encode("x" * length)
+    assert list(tok._cache) == ["x" * 32]
+
+
+@pytest.mark.parametrize("words, left", [(19_999, 20_000), (20_000, 1)])
+def test_twenty_thousand_words_are_remembered_before_all_are_forgotten(words, left):
+    tok = Tokenizer.train([], 278)
+    tok._cache = dict.fromkeys(map(str, range(words)))
+    tok.encode("new")
+    assert len(tok._cache) == left and "new" in tok._cache
 
 
 def test_half_a_character_is_refused(trained):
