@@ -109,13 +109,22 @@ def free_memory(device: torch.device) -> float:
 
 def demand_memory(tensors: int, device: torch.device, what: str, remedy: str) -> None:
     """Raises ValueError where `tensors` bytes do not fit into the free memory of the device."""
-    # between freed tensors the C library's heap keeps holes: 1.1 to 2.0 times was measured
-    needed, free = tensors * (2.0 if device.type == "cpu" else 1.2), free_memory(device)
+    needed, free = with_holes(tensors, device), free_memory(device)
     if needed > free:
         raise ValueError(
             f"{what} must fit into the {free / 1e9:.1f} GB of free memory, "
             f"got about {needed / 1e9:.1f} GB; {remedy}"
         )
+
+
+def fits_memory(tensors: int, device: torch.device) -> bool:
+    return with_holes(tensors, device) <= free_memory(device)
+
+
+def with_holes(tensors: int, device: torch.device) -> float:
+    """Bytes of tensors that are alive together -> of the memory that they take"""
+    # between freed tensors the C library's heap keeps holes: 1.1 to 2.0 times was measured
+    return tensors * (2.0 if device.type == "cpu" else 1.2)
 
 
 def decoder_bytes(height: int, width: int, strip: int, config, dtype: torch.dtype) -> int:
@@ -126,6 +135,14 @@ def decoder_bytes(height: int, width: int, strip: int, config, dtype: torch.dtyp
     # five copies of the picture's features, or four and those of a strip in float32
     copies = max(5.3, 4.3 + 4 * min(1, strip / height))
     return int(copies * height * width * config.base_dim * dtype.itemsize)
+
+
+def tiled_bytes(count: int, height: int, width: int, tile: int, strip: int, config, dtype) -> int:
+    """Pictures that the VAE decodes one by one, in tiles of so many pixels a side."""
+    sides, painted = (min(tile, height), min(tile, width)), 12 * count * height * width
+    row = 16 * sides[0] * (width + sides[1])  # finished tiles, which overlap by a third
+    at_work = decoder_bytes(*sides, strip, config, dtype) + row + painted
+    return max(at_work, 4 * painted)  # four copies on the way to whole numbers
 
 
 def block_bytes(image_tokens: int, config, dtype: torch.dtype) -> int:
@@ -143,16 +160,19 @@ def text_bytes(prompts: int, tokens: int, config, dtype: torch.dtype) -> int:
     return prompts * (tokens * (3 * D + 2 * K + inside) * dtype.itemsize + ids + mask)
 
 
-def check_pictures(count, height, width, strip: int, vae, mmdit, dtype, device) -> None:
+def check_pictures(count, height, width, strip: int, tile, vae, mmdit, dtype, device) -> None:
     """Raises ValueError for sides that no picture can have, or more than fits into memory.
 
-    vae, mmdit: their configs. strip: as in `decoder_bytes`.
+    vae, mmdit: their configs. strip: as in `decoder_bytes`. tile: side of the VAE's tiles, or None.
     """
     check_size(height, width)
     tokens = (height // TOKEN) * (width // TOKEN)
-    one = max(decoder_bytes(height, width, strip, vae, dtype), block_bytes(tokens, mmdit, dtype))
+    decoded = count * decoder_bytes(height, width, strip, vae, dtype)
+    if tile:
+        decoded = min(decoded, tiled_bytes(count, height, width, tile, strip, vae, dtype))
     what = f"{count} of {width}x{height} pixels"
-    demand_memory(count * one, device, what, "use smaller sides")
+    needed = max(decoded, count * block_bytes(tokens, mmdit, dtype))
+    demand_memory(needed, device, what, "use smaller sides")
 
 
 def check_text(prompts: int, tokens: int, config, dtype, device) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .adapt.streaming import stream
+from .adapt.tiling import TiledVAE
 from .checkpoint import locate
 from .checkpoint.fill import Weights, fill
 from .checkpoint.model_folder import (
@@ -57,7 +58,8 @@ def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: d
     for part, network in networks.items():
         put_weights(network, opened[part], dtype, device, streamed)
         network.to(device).eval().requires_grad_(False)
-    parts = (networks[part] for part in ("text_encoder", "transformer", "vae"))
+    vae = TiledVAE(networks["vae"], always=False)
+    parts = networks["text_encoder"], networks["transformer"], vae
     return tokenizer, *parts, scheduler, recommended, networks.get("vision"), form
 
 

@@ -69,23 +69,15 @@ class QwenImage:
 
     @torch.no_grad()
     def __call__(
-        self,
-        prompt: str | list[str],
-        negative_prompt: str | list[str] | None = None,
-        true_cfg_scale: float = 4.0,
-        height: int | None = None,
-        width: int | None = None,
-        num_inference_steps: int = 50,
-        seed: int | list[int] | None = None,
-        max_sequence_length: int = 512,
-        callback=None,
-        image: Image.Image | list[Image.Image] | None = None,
-        strength: float = 0.6,
+        self, prompt: str | list[str], negative_prompt: str | list[str] | None = None,
+        true_cfg_scale: float = 4.0, height: int | None = None, width: int | None = None,
+        num_inference_steps: int = 50, seed: int | list[int] | None = None,
+        max_sequence_length: int = 512, callback=None,
+        image: Image.Image | list[Image.Image] | None = None, strength: float = 0.6,
         mask_image: Image.Image | list[Image.Image] | None = None,
-        padding_mask_crop: int | None = None,
-        inpaint_blur_size: int | None = None,
+        padding_mask_crop: int | None = None, inpaint_blur_size: int | None = None,
         inpaint_blur_sigma: float | None = None,
-    ) -> list[Image.Image]:
+    ) -> list[Image.Image]:  # fmt: skip
         """Paint one picture for each prompt.
 
         Guidance needs a negative prompt, even if only " ": without one `true_cfg_scale` does
@@ -172,8 +164,8 @@ class QwenImage:
 
     def check_picture(self, count: int, height: int, width: int) -> None:
         """Raises ValueError for sides that no picture can have, or that memory does not hold."""
-        configs = self.vae.config, self.transformer.config
-        limits.check_pictures(count, height, width, STRIP, *configs, self.dtype, self.device)
+        parts = self.vae.tile, self.vae.config, self.transformer.config
+        limits.check_pictures(count, height, width, STRIP, *parts, self.dtype, self.device)
 
     def denoise(
         self,

@@ -257,6 +257,8 @@ class Decoder(nn.Module):
 class VAE(nn.Module):
     """Pictures in [-1, 1] to latents and back (upstream: AutoencoderKLQwenImage, one frame)."""
 
+    tile = None  # pixels along a side of what is computed at a time; None: all of a picture
+
     def __init__(self, config: VAEConfig):
         super().__init__()
         self.config = config

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="chooses the noise, 0 to 2**64 - 1; default 0")
     about = "weights stay on disk, a block at a time; bf16"
     add("--stream", action="store_true", help=about)
+    about = "the VAE works in tiles of 256x256; by itself it does so where memory would not suffice"
+    add("--vae-tiling", action="store_true", help=about)
     about = "an adapter of any dialect; may be given several times"
     add("--lora", action="append", default=[], metavar="FILE[=SCALE]", help=about)
     about = "leave out what a LoRA has for other networks, and list it"
@@ -71,8 +73,6 @@ def run(options) -> None:
     adapters = [_adapter(text) for text in options.lora]
     _check_picture_arguments(options)
 
-    from tqdm import tqdm
-
     # before the weights: what does not go together is refused at once
     edits = _demand_pictures(options)
     over = _read_pictures(options)
@@ -82,7 +82,7 @@ def run(options) -> None:
         width, height = _size_like(over["image"][0], pipe)
     prompt = sent_prompt(options)
     taken = steps if edits and not options.mask else _steps_taken(steps, over)
-    with tqdm(total=taken, desc="painting", unit="step", delay=0.1) as bar:
+    with _progress(taken) as advance:
         picture = pipe(
             prompt,
             negative_prompt=options.negative,
@@ -91,7 +91,7 @@ def run(options) -> None:
             width=width,
             num_inference_steps=steps,
             seed=options.seed,
-            callback=lambda *_: bar.update(),
+            callback=advance,
             **over,
         )[0]
     # notes come behind the painting, so that an error is a single line
@@ -174,15 +174,33 @@ def _steps_taken(steps: int, over: dict) -> int:
 def _load(options, adapters: list[tuple[str, float]]):
     """-> the pipeline with its single files and LoRAs"""
     from ..adapt import lora
+    from ..adapt.tiling import TiledVAE
     from ..pipeline import QwenImage
 
     files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
     pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
+    if options.vae_tiling:
+        pipe.vae = TiledVAE(pipe.vae)
     if options.lowres_fix:
         pipe.form = replace(pipe.form, auto_resize=False, rope_interpolation=True)
     for file, scale in adapters:
         say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
     return pipe
+
+
+@contextlib.contextmanager
+def _progress(steps: int):
+    """-> a callback of the pipeline that moves a bar of so many steps"""
+    from tqdm import tqdm
+
+    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
+
+        def advance(*_) -> None:
+            bar.update()
+            if bar.n == steps:  # what is said from here on has a line of its own
+                bar.close()
+
+        yield advance
 
 
 def _schedule(pipe, options) -> tuple[int, float]:

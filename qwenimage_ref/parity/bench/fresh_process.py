@@ -30,6 +30,7 @@ def measure_import(who: str) -> dict:
 def measure_call(who: str, direction: str, sides, dtype: str, base_dim: int) -> dict:
     """The VAE's memory when it encodes or decodes: {"weights": bytes, "peaks": [bytes a side]}
 
+    who: "ours", "tiled" (ours in tiles) or "reference".
     A peak is the rise of the process's anonymous memory (what it allocates, neither code nor mapped
     files) during the call, with weights and kernels already loaded. malloc is configured to return
     every large block as soon as it is freed, so that its caches are not counted.
@@ -100,7 +101,9 @@ def _call(who: str, direction: str, sides: str, dtype: str, base_dim: str) -> di
     from ...config import VAEConfig
 
     config, dtype = VAEConfig(base_dim=int(base_dim)), getattr(torch, dtype)
-    network, call = {"ours": _ours, "reference": _reference}[who](config, direction)
+    network, call = {"ours": _ours, "tiled": _tiled, "reference": _reference}[who](
+        config, direction
+    )
     network.to_empty(device="cpu").to(dtype)
     peaks = []
     with torch.no_grad():
@@ -122,6 +125,13 @@ def _ours(config, direction: str):
 
     with torch.device("meta"):
         network = VAE(config)
+    return network, getattr(network, direction)
+
+
+def _tiled(config, direction: str):
+    from ...adapt.tiling import TiledVAE
+
+    network = TiledVAE(_ours(config, direction)[0])
     return network, getattr(network, direction)
 
 
