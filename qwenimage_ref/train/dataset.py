@@ -131,8 +131,13 @@ def encode(
         key = f"{content} {example.caption} {max_pixels} {weights}"
         tensors = _kept(folder, key, lambda example=example: _encode(pipe, example, max_pixels))
         encoded.append(Encoded(tensors["latents"], tensors["txt"]))
-    empty = _kept(folder, f"the empty caption {weights}", lambda: {"txt": _states(pipe, " ")})
-    return encoded, empty["txt"]
+    return encoded, kept_states(pipe, " ", folder, weights)
+
+
+def kept_states(pipe: QwenImage, caption: str, folder: RunFolder, weights: str = ""):
+    """The text states of a caption without a picture, (T, Dt), kept as `encode` does"""
+    key = "the empty caption" if caption == " " else f"the caption {caption}"
+    return _kept(folder, f"{key} {weights}", lambda: {"txt": _states(pipe, caption)})["txt"]
 
 
 def _kept(folder: RunFolder, key: str, compute: Callable[[], dict]) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ import math
 import torch
 
 from ..config import SchedulerConfig
-from ..sampler import pack, sigmas
+from ..sampler import guide, pack, sigmas
 
 OFFICIAL = SchedulerConfig.official()
 # DiffSynth's training levels: 1,000 of one shift, e^0.8, at every size
@@ -99,3 +99,17 @@ def flow_step(mmdit, latents, noise, sigma, txt, txt_mask=None, weight=None):
     """
     error = flow_errors(mmdit, latents, noise, sigma, txt, txt_mask)
     return error.mean() if weight is None else (weight * error.mean((1, 2))).mean()
+
+
+def guided_velocity(mmdit, x, txt, txt_mask, empty, sigma, grid, guidance: float):
+    """The velocity as the sampler takes it: (B, I, 4C), like x
+
+    txt (B, T, Dt), txt_mask (B, T) or None, empty (Te, Dt) the negative prompt's states, sigma ()
+    or (B,). guidance 1 needs one pass instead of two.
+    """
+    time = sigma.expand(len(x))
+    cond = mmdit(x, txt, time, [grid], txt_mask)
+    if guidance == 1:
+        return cond
+    uncond = mmdit(x, empty.to(x).expand(len(x), -1, -1), time, [grid])
+    return guide(cond, uncond, guidance)

@@ -22,9 +22,11 @@ from torch import nn
 
 from ..adapt.lora import LoRA
 from ..config import SchedulerConfig
-from ..sampler import guide, pack, sigmas, unpack
+from ..sampler import pack, sigmas, unpack
+from .flow import guided_velocity
 from .loop import Recipe, Run
 from .lora import Adapter, demand, train_adapter
+from .prompts import Prompt
 from .run_folder import RunFolder
 from .sde import divergence, log_probability, spread, transition
 
@@ -39,19 +41,8 @@ class RewardError(ValueError):
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """What is painted, and its text states."""
-
-    text: str
-    txt: torch.Tensor  # (T, Dt)
-
-
-@dataclass(frozen=True)
 class Reward(Adapter):
-    """A GRPO run's choices besides its recipe, whose `batch` counts prompts a round.
-
-    Raises ValueError as Adapter does.
-    """
+    """A GRPO run's choices besides its recipe, whose `batch` counts prompts a round."""
 
     group: int = 8  # pictures of a prompt; flow_grpo: 24
     steps: int = 10  # sampling steps while training, as flow_grpo for SD3
@@ -172,13 +163,11 @@ class Rounds:
 
     def velocity(self, x, txt, sigma):
         """(B, I, D), (T, Dt), () -> (B, I, D): guided as the settings say"""
-        branches = [txt] if self.settings.guidance == 1 else [txt, self.empty]
-        x, time = x.to(self.base.dtype), sigma.expand(len(x))
-        both = [
-            self.mmdit(x, states.to(self.base).expand(len(x), -1, -1), time, [self.grid])
-            for states in branches
-        ]
-        return both[0] if len(both) == 1 else guide(*both, self.settings.guidance)
+        x = x.to(self.base.dtype)
+        txt = txt.to(self.base).expand(len(x), -1, -1)
+        return guided_velocity(
+            self.mmdit, x, txt, None, self.empty, sigma, self.grid, self.settings.guidance
+        )
 
     def step(self, x, txt, i: int):
         """(B, I, D), (T, Dt) -> (B, I, D), (): mean and deviation of state i + 1 behind state i"""

@@ -21,26 +21,34 @@ from .loop import Recipe, Run
 from .run_folder import RunFolder
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """What every objective that trains a LoRA chooses; the defaults are the public trainers'.
+class Choices:
+    """Base of the frozen dataclasses in which an objective's choices lie; each checks its own.
 
-    Raises ValueError, one line that begins with the field's name, for impossible choices.
+    All raise ValueError, one line that begins with the field's name, for impossible choices.
     """
+
+    def __post_init__(self):
+        pass
+
+
+@dataclass(frozen=True)
+class Adapter(Choices):
+    """What every objective that trains a LoRA chooses; the defaults are the public trainers'."""
 
     rank: int = 16
     alpha: float = 16.0
     targets: str = "DiffSynth"  # a key of lora.TARGETS
 
     def __post_init__(self):
+        super().__post_init__()
         demand(self, ("rank",), lambda value: value >= 1, "at least 1")
         demand(self, ("alpha",), lambda value: 0 < value < math.inf, "above 0 and finite")
         demand_known(self, {"targets": lora.TARGETS})
 
 
 @dataclass(frozen=True)
-class Settings(Adapter):
-    """A LoRA run's choices besides its recipe. Raises ValueError as Adapter does."""
+class Flow(Choices):
+    """What flow matching chooses, whether an adapter or every weight is trained."""
 
     sigma: str = "qwen_shift"  # a key of flow.SIGMAS
     shift: float = 2.2  # used by sigma "shift" only
@@ -54,6 +62,11 @@ class Settings(Adapter):
         demand(self, ("shift",), lambda value: 0 < value < math.inf, "above 0 and finite")
         demand(self, ("dropout",), lambda value: 0 <= value <= 1, "a share from 0 to 1")
         demand_known(self, {"sigma": SIGMAS, "weighting": WEIGHTS})
+
+
+@dataclass(frozen=True)
+class Settings(Flow, Adapter):
+    """A LoRA run's choices besides its recipe."""
 
 
 def demand(settings, names, valid: Callable, rule: str) -> None:
@@ -139,18 +152,21 @@ def train_adapter(
     settings: Adapter,
     folder: str | Path | RunFolder,
     origin: str = "",
+    choices: Choices | None = None,
     **fit,
 ) -> Run:
     """Train a new adapter by any objective -> the finished run
 
     objective: from the adapter to what Run.fit needs, a function from a batch's number to its loss.
+    choices: the objective's own, where they are not among the settings.
     A run that was stopped continues from its folder, to the same bits: what is drawn at a step
     depends on seed and step alone. Raises RunError for a folder of another run.
     """
     adapter = lora.inject(
         mmdit, lora.TARGETS[settings.targets], settings.rank, settings.alpha, recipe.seed
     )
-    run = Run(adapter, recipe, folder, origin=origin, settings=asdict(settings))
+    terms = asdict(settings) | ({} if choices is None else asdict(choices))
+    run = Run(adapter, recipe, folder, origin=origin, settings=terms)
     run.fit(objective(adapter), **fit)
     return run
 
@@ -160,7 +176,7 @@ def loss_of(
     examples: list[Encoded],
     empty: torch.Tensor,
     recipe: Recipe,
-    settings: Settings,
+    settings: Flow,
 ) -> Callable[[int], torch.Tensor]:
     """-> a function from the number of a batch to its loss, as Run.fit needs it"""
     batches = Batches([tuple(e.latents.shape) for e in examples], recipe.batch, recipe)

@@ -39,7 +39,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Preference(Adapter):
-    """A DPO run's choices besides its recipe. Raises ValueError as Adapter does."""
+    """A DPO run's choices besides its recipe."""
 
     beta: float = 100.0  # for mean squared errors, as in flow_grpo
     sigma: str = "uniform"  # a key of SIGMAS; uniform in the report

@@ -25,7 +25,7 @@ from qwenimage_ref.formats import fp8, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
-from qwenimage_ref.train import distill, flow, grpo, preference, sde
+from qwenimage_ref.train import distill, dmd2, flow, grpo, preference, sde
 from qwenimage_ref.train import lora as lora_training
 from qwenimage_ref.train.loop import Recipe
 
@@ -179,6 +179,7 @@ def _training() -> dict:
         "train.grpo.clipped_loss": case(lambda *inputs: grpo.clipped_loss(*inputs, 1e-4)),
         "train.grpo.Rounds.velocity": case(rounds().velocity, D=64),
         "train.grpo.Rounds.step": case(lambda x, txt: rounds().step(x, txt, 1), D=64),
+        "train.dmd2.matching_loss": case(dmd2.matching_loss),
         "train.lora.padded": case(lambda state: lora_training.padded([state[:3], state])),
         "train.flow.draw_sigma": case(lambda: flow.draw_sigma("uniform", 2, torch.Generator())),
         "train.flow.loss_weight": case(lambda sigma: flow.loss_weight("bell", sigma)),

@@ -5,13 +5,13 @@ import warnings
 
 import pytest
 import torch
-from helpers.nets import SMALL, filled, model
+from helpers.few_examples import EMPTY, SHAPE, prompts
+from helpers.nets import filled, model
 from helpers.resumed import assert_same_state, kill_at, state_of
 
 from qwenimage_ref.adapt import lora
 from qwenimage_ref.config import SchedulerConfig
 from qwenimage_ref.train.grpo import (
-    Prompt,
     Reward,
     RewardError,
     Rounds,
@@ -24,17 +24,7 @@ from qwenimage_ref.train.recompute import recompute
 
 RECIPE = Recipe(steps=4, batch=2, lr=1e-2, warmup=0, decay_from=1.0, ema=0.0)
 SETTINGS = Reward(rank=2, alpha=2, targets="musubi", group=3, steps=3, inner=2, guidance=2.0)
-SHAPE = (16, 4, 6)
 OFFICIAL = SchedulerConfig.official()
-
-
-def prompts(count=3) -> list[Prompt]:
-    rng = torch.Generator().manual_seed(0)
-    width = SMALL.joint_attention_dim
-    return [Prompt(f"prompt {i}", torch.randn(3 + i, width, generator=rng)) for i in range(count)]
-
-
-EMPTY = torch.ones(2, SMALL.joint_attention_dim)
 
 
 def brightness(latents, prompt) -> list[float]:
