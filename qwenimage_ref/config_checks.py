@@ -13,7 +13,10 @@ LARGEST_OF = {
     "num_res_blocks": 16, "spatial_merge_size": 16, "temporal_patch_size": 16, "patch_size": 256,
     "vocab_size": 2**20, "image_token_id": 2**20, "max_image_seq_len": 2**20,
 }  # fmt: skip
-ZERO_ALLOWED = {"image_token_id", "fullatt_block_indexes", "axes_dims_rope", "mrope_section"}
+ZERO_ALLOWED = {
+    "image_token_id", "fullatt_block_indexes", "axes_dims_rope", "mrope_section",
+    "extra_condition_channels",
+}  # fmt: skip
 LARGEST_FLOAT = 1e12
 LONGEST_LIST = 256
 SCHEDULER = "FlowMatchEulerDiscreteScheduler"  # diffusers' name for what sampler.py computes

@@ -29,27 +29,40 @@ from torch.utils.checkpoint import checkpoint
 
 from ..checkpoint.fill import Weights, fill
 from ..checkpoint.headers import DTYPES, Place, read_tensor
-from ..checkpoint.packed_linear import BLOCKS, PackedLinear
+from ..checkpoint.packed_linear import PackedLinear
+from ..controlnet import ControlNet
 from ..files import CheckpointError, shorten
 from ..limits import free_memory
 from ..mmdit import MMDiT
 from ..text_encoder import TextEncoder
 from ..vision import Vision
+from .control import BlockwiseControlNet
 
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # reading threads: a disk is fastest with several requests in its queue
 CACHED = 0.7  # share of the free memory for blocks that stay in the system's cache
+BLOCKS_OF = {  # where a network has the blocks that stay on disk
+    MMDiT: "transformer_blocks",
+    ControlNet: "transformer_blocks",
+    BlockwiseControlNet: "controlnet_blocks",
+    TextEncoder: "model.layers",
+    Vision: "blocks",
+}
 EMBEDDING = "model.embed_tokens.weight"  # a prompt needs only a few of its rows
 
 
 def stream(
-    network: MMDiT | TextEncoder | Vision, weights: Weights, dtype: torch.dtype, device="cpu"
+    network: MMDiT | TextEncoder | Vision | ControlNet | BlockwiseControlNet,
+    weights: Weights,
+    dtype: torch.dtype,
+    device="cpu",
 ) -> None:
     """Fill a network on the meta device; its blocks, and a text tower's embedding, stay on disk.
 
     The files must not change as long as the network is used. Raises CheckpointError.
     """
-    left = (*BLOCKS, EMBEDDING)
+    name = next(name for kind, name in BLOCKS_OF.items() if isinstance(network, kind))
+    left = (f"{name}.", EMBEDDING)
     scaled = [name for name in weights.places if name.startswith(left) and weights.scaled(name)]
     if scaled:
         raise CheckpointError(
@@ -63,13 +76,11 @@ def stream(
         f"{layer}.{p}": place for layer, t in weights.packed.items() for p, place in t.items()
     }
     files = _Files(weights.places | packed)
+    path, _, last = name.rpartition(".")
+    owner = network.get_submodule(path)
+    setattr(owner, last, _Blocks(getattr(owner, last), f"{name}.", files, dtype, device))
     if isinstance(network, TextEncoder):
-        tower = network.model
-        tower.layers = _Blocks(tower.layers, "model.layers.", files, dtype, device)
-        tower.embed_tokens = _Rows(files.places[EMBEDDING], files, dtype, device)
-    else:
-        name = "blocks" if isinstance(network, Vision) else "transformer_blocks"
-        setattr(network, name, _Blocks(getattr(network, name), f"{name}.", files, dtype, device))
+        network.model.embed_tokens = _Rows(files.places[EMBEDDING], files, dtype, device)
 
 
 def named_layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -148,6 +159,10 @@ class _Blocks(nn.Module):
 
     def __len__(self) -> int:
         return len(self.blocks)
+
+    def __getitem__(self, i: int):
+        """Block i, to be called; its weights are read for each call."""
+        return functools.partial(self.call, i)
 
     def __iter__(self):
         """Yields each block to be called; it can be called until the next one is asked for.

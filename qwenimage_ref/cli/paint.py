@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from . import paint_control
 from .console import UsageError, say
 from .pocket import add_weights, demand_number
 from .prompt_notes import note_what_is_new, sent_prompt
@@ -61,6 +62,7 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add("--inpaint-blur-sigma", type=float, metavar="S", help="its standard deviation in latents")
     about = "with the LoRA Edit-Lowres-Fix: pictures keep their size and are spread over the target"
     add("--lowres-fix", action="store_true", help=about)
+    paint_control.add_arguments(add)
 
 
 def run(options) -> None:
@@ -71,15 +73,17 @@ def run(options) -> None:
     width, height = size_of(options.size) if options.size else (None, None)
     _check_output(options.output)
     adapters = [_adapter(text) for text in options.lora]
+    controls = paint_control.wanted(options)
     _check_picture_arguments(options)
 
     # before the weights: what does not go together is refused at once
     edits = _demand_pictures(options)
-    over = _read_pictures(options)
-    pipe = _load(options, adapters)
+    over, guides = _read_pictures(options), paint_control.pictures(controls)
+    pipe = paint_control.controlled(_load(options, adapters), controls, guides, options)
     steps, cfg = _schedule(pipe, options)
-    if over and not edits and not options.size and options.padding_mask_crop is None:
-        width, height = _size_like(over["image"][0], pipe)
+    like = [*over.get("image", []), *guides][:1] if options.padding_mask_crop is None else []
+    if like and not edits and not options.size:
+        width, height = _size_like(like[0], pipe)
     prompt = sent_prompt(options)
     taken = steps if edits and not options.mask else _steps_taken(steps, over)
     with _progress(taken) as advance:
@@ -101,7 +105,8 @@ def run(options) -> None:
 
 def _check_picture_arguments(options) -> None:
     """Raises UsageError for options without their picture, and for files that are not there."""
-    over = ("strength", "mask", "padding_mask_crop", "inpaint_blur_size", "inpaint_blur_sigma")
+    over = ["strength", "padding_mask_crop", "inpaint_blur_size", "inpaint_blur_sigma"]
+    over += [] if options.control else ["mask"]  # which a control network may read
     for name in over if not options.image else ():
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..adapt.control_files import BLOCKWISE, INSTANTX, kind_of
 from ..checkpoint.headers import PICKLES, SHARD_NAME, WRAPPERS, Place, Places, read_header
 from ..files import CheckpointError, shorten
 from . import ZERO_COND_T
@@ -42,6 +43,8 @@ FP8_MARKS = {".comfy_quant": MIXED, ".weight_scale": MIXED, MARK: SCALED, ".scal
 
 TRANSFORMER, LORA = "the transformer of a Qwen-Image model", "a LoRA"
 VAE_, TEXT = "the VAE of Qwen-Image", "Qwen2.5-VL, the text encoder of Qwen-Image"
+CONTROL = "a ControlNet of another model"
+CONTROL_OF_KIND = {kind: f"{kind} for Qwen-Image" for kind in (INSTANTX, BLOCKWISE)}
 SEVERAL, UNKNOWN = "several parts of Qwen-Image in one file", "of no known kind"
 OFFICIAL_NAMES, WAN_NAMES = "official names", "the names of Wan"
 LATER_NAMES = "the names of transformers from 4.52 on"
@@ -52,7 +55,7 @@ KINDS = {  # {pattern of some name: what the file is}; the first that fits count
     r"\.qweight$": "of Nunchaku's 4-bit kind (SVDQuant)",
     r"\.quant_state\.": "of bitsandbytes' 4-bit kind",
     r"\.encoded_exponent$": "compressed by DFloat11",
-    r"controlnet": "a ControlNet",
+    r"controlnet": CONTROL,
     r"input_blocks\.\d|\.time_emb_proj\.|conditioner\.embedders": "a Stable Diffusion model",
     r"double_blocks\.\d+\.img_attn\.qkv|single_transformer_blocks\.": "a FLUX model",
     r"individual_token_refiner": "a HunyuanVideo model",
@@ -72,7 +75,9 @@ KINDS = {  # {pattern of some name: what the file is}; the first that fits count
     r"text_model\.|resblocks\.\d": "a CLIP model",
 }
 PARTS = {"transformer": TRANSFORMER, "vae": VAE_, "text_encoder": TEXT}
-BELONGS = {what: f"--{part.replace('_', '-')}" for part, what in PARTS.items()} | {LORA: "--lora"}
+BELONGS = {what: f"--{part.replace('_', '-')} FILE" for part, what in PARTS.items()}
+BELONGS |= {LORA: "--lora FILE"}
+BELONGS |= dict.fromkeys(CONTROL_OF_KIND.values(), "--control FILE=PICTURE")
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class SingleFile:
         if self.zero_cond_t:
             lines.append("  marked as Edit-2511, whose condition pictures see time 0")
         options = [BELONGS[PARTS[part]] for part in self.parts] or [BELONGS.get(self.what)]
-        lines += [f"  used with: qwenimage paint {option} FILE" for option in options if option]
+        lines += [f"  used with: qwenimage paint {option}" for option in options if option]
         return "\n".join(lines)
 
 
@@ -134,6 +139,8 @@ def describe(file: str | Path) -> SingleFile:
 def recognise(source: Path, where: Places, header: GGUFHeader | None = None) -> SingleFile:
     """The tensors of a file or folder, under its own names -> what it is"""
     kinds = [what for mark, what in KINDS.items() if any(re.search(mark, key) for key in where)]
+    if CONTROL in kinds:  # a copy of some blocks is no transformer
+        kinds = [CONTROL_OF_KIND.get(kind_of(where), CONTROL)]
     parts = tuple(part for part, what in PARTS.items() if what in kinds)
     what = SEVERAL if len(parts) > 1 else next(iter(kinds), UNKNOWN)
     marked = True if any(key.endswith(ZERO_COND_T) for key in where) else None

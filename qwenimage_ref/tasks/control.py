@@ -39,19 +39,19 @@ class Control:
                 f"got {self.start} to {self.end}"
             )
         object.__setattr__(self, "picture", input_picture(self.picture, "the control picture"))
-        if self.reads_mask and self.mask is None:
+        if reads_mask(self.net) and self.mask is None:
             raise ValueError("a mask must be given to an inpainting control network, got none")
         if self.mask is not None:
-            if not self.reads_mask:
+            if not reads_mask(self.net):
                 raise ValueError(
                     "a mask must go with an inpainting control network; leave it out, or take one"
                 )
             object.__setattr__(self, "mask", grey_mask(self.mask, self.picture.size))
 
-    @property
-    def reads_mask(self) -> bool:
-        """Whether the network is one for inpainting."""
-        return self.net.config.extra_condition_channels > 0
+
+def reads_mask(net: ControlNet | BlockwiseControlNet) -> bool:
+    """Whether a control network is one for inpainting."""
+    return net.config.extra_condition_channels > 0
 
 
 def check_networks(controls: list[Control], config) -> None:
@@ -108,7 +108,7 @@ def picture_tokens(pipe, control: Control, shape, seed, sources) -> Tensor:
     """
     count, height, width = shape
     img = to_input([into_target(control.picture, None, width, height)])
-    if control.reads_mask:
+    if reads_mask(control.net):
         mask = into_target(control.mask, None, width, height)
         img = torch.where(latent_mask(mask, 1).bool(), BLACK, img)
         # careful: upstream samples here from the global generator, as if it were a fresh one
@@ -119,7 +119,7 @@ def picture_tokens(pipe, control: Control, shape, seed, sources) -> Tensor:
         drawn = draw(latents.shape, sources, mean.dtype).to(mean.device)
         latents = latents + (logvar / 2).exp() * drawn
     latents = pipe.vae.normalize(latents.float())  # upstream's statistics are float32 here
-    if control.reads_mask:
+    if reads_mask(control.net):
         kept = 1 - latent_mask(mask, pipe.vae.config.scale).to(latents)
         latents = torch.cat([latents, kept.expand(count, 1, -1, -1)], dim=1)
     return pack(latents).to(pipe.dtype)
