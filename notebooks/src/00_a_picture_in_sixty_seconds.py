@@ -65,7 +65,7 @@ for name, part in parts.items():
 #
 # Five in English, three in Chinese; some ask for a word. The model learned both languages from
 # captions like these. The seventh is special: no purple star was in any training picture, so the
-# model has to put it together from the purple things and the stars it knows.
+# model has to combine the purple of other shapes with stars of other colours.
 
 # %%
 from qwenimage_ref.pocket import first_grid
@@ -92,10 +92,10 @@ captions = [
 show.grid(pictures, captions, alt="Painted, in two rows of four: " + "; ".join(captions))
 
 # %% [markdown]
-# Your eyes say whether these are right. But eyes are generous, and they do not run every night.
-# So everything you see in this course has a **numeric twin**. The first: your eight pictures are
-# the stored ones, which somebody else's machine painted. `difference` is the mean over all pixels,
-# in steps of 1/255, the smallest step a pixel can take.
+# You can judge by eye whether these are right. But a glance misses small errors, and no test can
+# repeat it. So everything you see in this course has a **numeric twin**. The first: your eight
+# pictures are the stored ones, which somebody else's machine painted. `difference` is the mean over
+# all pixels, in steps of 1/255, the smallest step a pixel can take.
 
 # %%
 from PIL import Image
@@ -107,7 +107,7 @@ print("mean difference from data/pictures/first_grid.png under 1/255: ok")
 
 # %% [markdown]
 # The second twin does not compare, it *looks*. Posters are so plain that a short program can read
-# them back: which background, which shapes, where, and what word. It knows nothing of the prompt.
+# them back: which background, which shapes, where, and what word. It does not see the prompt.
 
 # %%
 from qwenimage_ref.posters.read import read, score
@@ -132,9 +132,9 @@ print("without the words, at least 32 of 40 statements about the scenes hold: ok
 # %% [markdown]
 # ## Now you
 #
-# Put your own words between the quotes and run the cells. The model knows circles, squares,
-# triangles, stars, diamonds and rings; eight colours; the backgrounds white, gray, beige, sky,
-# navy and mint; *left of*, *above*; and words of up to four letters or digits.
+# Put your own words between the quotes and run the cells. The model was trained on circles,
+# squares, triangles, stars, diamonds and rings; eight colours; the backgrounds white, gray, beige,
+# sky, navy and mint; *left of*, *above*; and words of up to four letters or digits.
 
 # %%
 my_words = 'a large blue circle on a white background with the text "YES"'
@@ -201,11 +201,12 @@ print("8 steps end nearer to 20 steps than 2 steps do: ok")
 # 1. `pipe.tokenizer` cut your prompt into `ids`, whole numbers that stand for pieces of words.
 # 2. `pipe.text_encoder`, a language model, read them and gave each one a vector: the *text states*.
 # 3. `pipe.noise` drew the `latents` from the seed, a small stack of pure noise.
-# 4. `pipe.transformer` looked at latents and text together, twenty times, and each time said which
-#    way leads from picture to noise, the `velocity`; the latents moved a little way back along it.
+# 4. `pipe.transformer` looked at latents and text together, twenty times, and each time computed
+#    the direction from picture to noise, the `velocity`; the latents moved a small step back along
+#    it.
 # 5. `pipe.vae` turned the final latents into pixels.
 #
-# The drawing says the same with the shapes of the arrays. It is not drawn from memory: a
+# The drawing shows the same with the shapes of the arrays. It is not drawn from memory: a
 # `callback` watches a real run, and the numbers in the boxes are what it saw.
 
 # %%
@@ -246,13 +247,13 @@ assert len(ids) > text_states.shape[1] == len(ids) - pipe.tokenizer.prefix_lengt
 print("20 steps, each with latents and a velocity of (1, 16, 16, 16): ok")
 
 # %% [markdown]
-# Fewer text states than ids? The prompt travels inside a fixed letter to the language model
-# (*"Describe the image by detailing the color, shape, …"*), and the states of that letter's
-# beginning are thrown away after reading. Chapters 02 and 03 are about this.
+# Fewer text states than ids? The prompt is put into a fixed template for the language model
+# (*"Describe the image by detailing the color, shape, …"*), and the states of the template's first
+# part are dropped after the forward pass. Chapters 02 and 03 are about this.
 #
 # ## The whole machine in fifteen lines
 #
-# `sigma` says how much of the latents is noise: it falls from 1 to 0. Here is the loop, written
+# `sigma` is the share of noise in the latents: it falls from 1 to 0. Here is the loop, written
 # out by hand from the same parts. `pack` cuts the latents into 64 *tokens*, little patches of
 # 2 × 2, because a transformer reads rows of tokens; `unpack` puts them back.
 
@@ -287,8 +288,8 @@ assert show.difference(by_hand, picture) < 1
 print("by hand and by pipe, mean difference under 1/255: ok")
 
 # %% [markdown]
-# Nothing was hidden in `guide`, either. Whenever this course shows code of the package, it asks
-# the package for it, so what you read is what ran:
+# Nothing was hidden in `guide`, either. Whenever this course shows code of the package, it takes it
+# from the package itself, so what you read is what ran:
 
 # %%
 from qwenimage_ref.sampler import euler_step
@@ -363,7 +364,7 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 40 times: each step asks it twice, once with your prompt and once with the empty one. Guidance
+# 40 times: each step runs it twice, once with your prompt and once with the empty one. Guidance
 # doubles the price of a picture. At guidance 1 it is 20.
 #
 # </details>
@@ -373,7 +374,7 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 # <details><summary>Answer</summary>
 #
 # The latents are 16 × 16 × 16 = 4,096 numbers, the picture is 128 × 128 × 3 = 49,152: twelve times
-# as many. All the thinking happens in the small one; the `vae` makes up for the rest.
+# as many. The transformer works on the small array alone; the `vae` supplies the rest.
 #
 # </details>
 #
@@ -382,8 +383,8 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 #
 # <details><summary>Answer</summary>
 #
-# None. The noise knows only the seed. That is why pictures of one seed are often alike in their
-# details, whatever they show.
+# None. The noise depends on the seed alone. That is why pictures of one seed are often alike in
+# their details, whatever they show.
 #
 # </details>
 

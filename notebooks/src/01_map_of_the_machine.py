@@ -20,7 +20,7 @@
 # | | |
 # |---|---|
 # | **You need** | chapter 00; what a linear layer and attention are |
-# | **You get** | every shape, every parameter in its place, and a napkin that prices pictures |
+# | **You get** | every shape, every parameter in its place, and what a picture costs, estimated |
 # | **Minutes** | 35 to read, half a minute to run |
 # | **Picture** | the data flow at 1328 × 1328; where the numbers sit; the ledger |
 # | **Number** | 20,430,401,088 parameters in 1,933 tensors; the index file, byte for byte |
@@ -54,7 +54,7 @@ print(f"{config.num_layers} blocks, width D = {D} = {H} heads of K = {K}")
 
 # %% [markdown]
 # Are these defaults the official file's numbers? A cell about official files runs on them where
-# they are on the machine, and elsewhere shows the stored result; either way it says the same.
+# they are on the machine, and elsewhere shows the stored result; the output is the same either way.
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -516,8 +516,9 @@ print(f"napkin: {sum(p.bytes for p in work.values()) / 1e9:.0f} GB fetched; ", e
 print(f"measured: {run['read_gb']:.0f}, the rest was still in memory")
 
 # %% [markdown]
-# A quarter off, and in a way that one can explain. That is a good napkin. A second question, about
-# another part: the VAE was measured at 256 × 256. What does that say of 512 × 512?
+# A quarter off, and in a way that one can explain. For an estimate on a napkin that is good. A
+# second question, about another part: the VAE was measured at 256 × 256. What does that say of 512
+# × 512?
 
 
 # %%
@@ -531,7 +532,7 @@ assert 0.67 < guess / measured[512] < 1.5
 print(f"napkin: {guess:.1f} seconds; measured on one core: {measured[512]:.1f}")
 
 # %% [markdown]
-# ## Your napkin
+# ## Your own estimate
 #
 # Choose a size, steps, guidance and a machine. At which steps and sizes does the wait change from
 # multiplying to fetching?
@@ -571,7 +572,7 @@ show.table(header, rows)
 # a third the 64 text tokens, and a third, the modulation, a single vector. The mean is far below
 # 6,889. Compare it with the last column of the table of machines: with an image this large a GPU is
 # busy multiplying. In the text encoder, with 98 tokens of the prompt and 40 of the negative one, it
-# waits.
+# is idle while weights are loaded.
 
 # %%
 rows = []

@@ -29,10 +29,11 @@
 # ## Why not letters, why not words?
 #
 # A *token* is a piece of text that has a number, its **id**. Which pieces? Letters would make rows
-# five times as long, and long rows are dear: attention looks at every pair. Whole words would need
-# endless lists, and *chalkboards* would be unknown if only *chalkboard* was listed. The usual way
-# out is in between: frequent words are one token, rare ones fall into pieces, and in the worst
-# case into single **bytes**. There are only 256 of those, so nothing is ever unknown.
+# five times as long, and long sequences are expensive, because attention compares every pair. Whole
+# words would need endless lists, and *chalkboards* would be unknown if only *chalkboard* was
+# listed. The usual way out is in between: frequent words are one token, rare ones fall into pieces,
+# and in the worst case into single **bytes**. There are only 256 of those, so nothing is ever
+# unknown.
 #
 # ## Step 1: bytes
 #
@@ -345,11 +346,11 @@ for name, count in lengths.items():
 print(f"{len(said['English']) / 11:.1f} letters a token in English")
 
 # %% [markdown]
-# Look at the third row. The pocket tokenizer knows nothing but captions of posters, so phrases that
-# come again and again became one token, 薄荷色背景上 (*on a mint background*) for one. And one cut
-# lies inside a character: 绿, *green*, is torn after its first byte. That is no error. Tokens are
-# cut from bytes, and the model never sees characters. Here are the Chinese tokens as your browser
-# writes them; `<e7 ...>` marks bytes that are no whole characters.
+# Look at the third row. The pocket tokenizer was trained on captions of posters alone, so phrases
+# that come again and again became one token, 薄荷色背景上 (*on a mint background*) for one. And one
+# cut lies inside a character: 绿, *green*, is torn after its first byte. That is no error. Tokens
+# are cut from bytes, and the model never sees characters. Here are the Chinese tokens as your
+# browser writes them; `<e7 ...>` marks bytes that are no whole characters.
 
 # %%
 token_strips.Strip(rows["Chinese, pocket"])

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 03 · A language model as a reader
 #
-# A prompt is a row of whole numbers by now. Before anything can be painted, somebody has to read
-# it. Qwen-Image hires a language model for that, and stops it before it says a word.
+# A prompt is a row of whole numbers by now. Before anything can be painted, it has to be read.
+# Qwen-Image uses a language model for that, and takes its states instead of its words.
 #
 # | | |
 # |---|---|
@@ -49,13 +49,14 @@ print("closing", tokens[-5:])
 
 # %% [markdown]
 # The prompt travels inside a text that is always the same. Below, the **letter** is the 34 tokens
-# before the prompt, the **closing** is the five after it. And the **painter** is what chapter 00
-# called the transformer: it will get what the reader found.
+# before the prompt, the **closing** is the five after it. The transformer of chapter 00 will get
+# the states.
 #
 # Two readers, in numbers. The official one is the text half of Qwen2.5-VL, a model of 7 billion
 # numbers (report, Table 1); ours is in the same shape and tiny. One thing to keep in mind: the
-# official reader learned from libraries of text, and was kept as it was while the painter learned.
-# The pocket reader never guessed a word. It learned together with the painter, to help it.
+# official reader learned from libraries of text, and was frozen while the transformer was trained.
+# The pocket reader was never trained to predict words. It was trained together with the
+# transformer.
 
 # %%
 from qwenimage_ref.config import TextEncoderConfig
@@ -92,8 +93,8 @@ assert torch.equal(looped, x) and torch.allclose(one_hot @ table, x)
 print("loop, product and class give the same", tuple(x.shape), "vectors: ok")
 
 # %% [markdown]
-# A row knows its token and nothing else. *a* blue star and *a* white background: one and the same
-# vector, though one belongs to a star and one to a background. The layers will tell them apart.
+# A row depends on its token alone. *a* blue star and *a* white background: one and the same
+# vector, though one belongs to a star and one to a background. The layers will separate them.
 
 # %%
 star, background = [place for place, token in enumerate(tokens) if token == " a"]
@@ -105,7 +106,7 @@ print(f"places {star} and {background} hold equal vectors: ok")
 #
 # `x` is called the **residual stream**. It runs through all layers, and a layer never replaces it:
 # it reads `x`, and adds what it found. Twice: first `self_attn`, in which tokens look at each
-# other, then `mlp`, in which each token thinks for itself.
+# other, then `mlp`, which works on each token separately.
 
 # %%
 from qwenimage_ref.text_encoder import MLP, Layer, RMSNorm
@@ -143,9 +144,8 @@ show.source(RMSNorm.forward)
 # %% [markdown]
 # ### Queries, keys, values
 #
-# Attention is a lookup. Each token asks a question (its **query** `q`), offers a label (its **key**
-# `k`) and has something to tell (its **value** `v`). All three are linear in `y`, cut into heads of
-# width `K`.
+# Attention is a lookup. Each token has a question (its **query** `q`), a label (its **key** `k`)
+# and a content (its **value** `v`). All three are linear in `y`, cut into heads of width `K`.
 
 
 # %%
@@ -161,8 +161,8 @@ print("q", tuple(q.shape), " k", tuple(k.shape), " v", tuple(v.shape))
 # %% [markdown]
 # Then queries and keys are *turned*, each by an angle that grows with its place in the text (rotary
 # position embedding, RoPE; [chapter 05](05_msrope.ipynb) is about it). Turning two arrows by the
-# same angle does not change the angle between them. So the product of a query and a key knows how
-# far apart they stand, not where. Move the whole text to place 100, and nothing happens:
+# same angle does not change the angle between them. So the product of a query and a key depends on
+# their distance, not on their places. Move the whole text to place 100, and nothing happens:
 
 # %%
 from qwenimage_ref.text_encoder import rotate_half, rotation_table
@@ -451,8 +451,8 @@ print("five of six: ok")
 
 # %% [markdown]
 # Five times it finds the colour. *navy* it does not; other parts of the tower have to do that, and
-# they do, or there would be no navy posters. So take such stories with care: a head that looks at a
-# word has not yet told you what it does with it, and a story that fits five cases may fail on the
+# they do, or there would be no navy posters. So take such stories with care: that a head looks at a
+# word does not yet show what it does with it, and a story that fits five cases may fail on the
 # sixth.
 #
 # Some heads look back into the letter. A head must put its 100 % somewhere, and where it finds
@@ -476,7 +476,7 @@ print("another token reads other words, and none after itself; back again: ok")
 # %% [markdown]
 # All of these states in print: a square for each head; down, who reads; across, what is read. The
 # empty half above the diagonal is the future. A dark upright bar is a word that several tokens in a
-# row look at; the longest belong to *white*, which all five closing tokens want to know.
+# row look at; the longest belong to *white*, at which all five closing tokens look.
 
 # %%
 text_attention.every_head(
@@ -496,8 +496,8 @@ print("the future gets nothing; all five closing tokens look at 'white' in two h
 #
 # The model could go on to its guess: a last matrix, `lm_head`, makes 152,064 scores (**logits**) of
 # each state, one for each row of the vocabulary. We take the states instead. Logits are a linear
-# function of them, so they know nothing that the states do not know, and are 42 times as long. And
-# they say only what comes *next*, while a painter wants to know what was said.
+# function of them, so they hold nothing that the states do not hold, and are 42 times as long. And
+# they predict only what comes *next*, while the transformer needs what was said.
 #
 # So more than half of the tensors in the official files are never opened for text to image:
 # `visual`, the eyes of the model, which the edit models use, and `lm_head`. The list of contents
@@ -548,17 +548,16 @@ assert same < 1e-5 * states.abs().max()
 print("another prompt in another language, the same 34 states: ok")
 
 # %% [markdown]
-# Then why write the letter at all? Because the prompt's tokens *read* it. It tells a language model
-# what the text after it is for: colour, shape, size, text, relations. After the reading, its work
-# is done.
+# Then why write the letter at all? Because the prompt's tokens *read* it. It sets what the text
+# after it is for: colour, shape, size, text, relations. After the reading, its work is done.
 #
 # ## Exercise: when to cut
 #
 # ★☆☆☆☆ · 5 minutes
 #
-# Write `states_for_painter(text_encoder, ids, start)`, which gives the states that the painter
-# gets; `start` is the number of tokens in the letter, 34 here. You will know it works when the
-# checker says so.
+# Write `states_for_painter(text_encoder, ids, start)`, which gives the states for the transformer;
+# `start` is the number of tokens in the letter, 34 here. You will know it works when the checker
+# says so.
 
 
 # %% tags=["exercise"]
@@ -684,9 +683,9 @@ print("before the reading: hardly to be seen; the others: ruined: ok")
 
 # %% [markdown]
 # Read the second picture with care. The states were wrong by four tenths of their length, and you
-# see *nothing*. Our painter knows few words and forgives much. A bug of this kind hides behind a
-# good picture; only the number shows it. The others are ruined for a reason that has little to do
-# with meaning: in the painter, too, tokens have places, and each extra state pushes all the others
+# see *nothing*. Our model has few words and tolerates much. A bug of this kind hides behind a good
+# picture; only the number shows it. The others are ruined for a reason that has little to do with
+# meaning: in the transformer, too, tokens have places, and each extra state pushes all the others
 # to the next place. The mask proves it: with the letter hidden the picture stays broken.
 #
 # ## Padding
@@ -709,14 +708,14 @@ assert harmed == {name: name == "left, no mask" for name in harmed}
 print(harmed)
 
 # %% [markdown]
-# The padded places themselves hold rubbish afterwards. They are set to zero, and the painter gets
-# the mask, so that it does not look there ([chapter 06](06_one_mmdit_block.ipynb)).
+# The padded places themselves hold rubbish afterwards. They are set to zero, and the transformer
+# gets the mask, so that it does not look there ([chapter 06](06_one_mmdit_block.ipynb)).
 #
 # ## Two languages
 #
-# Does the reader understand, or does it copy? Here are eight scenes, each told in English and in
-# Chinese. The two share no token. We take the mean over a prompt's states and
-# compare by the cosine: 1 means the same direction, 0 nothing in common.
+# Does the reader understand, or does it copy? Here are eight scenes, each described in English and
+# in Chinese. The two share no token. We take the mean over a prompt's states and compare by the
+# cosine: 1 means the same direction, 0 nothing in common.
 
 # %%
 from qwenimage_ref.posters import draw as world
@@ -751,8 +750,8 @@ assert (alike.argmax(1) == torch.arange(8)).all() and same.mean() > rest.mean() 
 print(f"same scene {same.mean():.2f}, another scene {rest.mean():.2f}; each finds its twin: ok")
 
 # %% [markdown]
-# Each English caption is nearest to its own translation. Nobody told the model that *red* and 红
-# are the same; it had to paint the same posters from both.
+# Each English caption is nearest to its own translation. That *red* and 红 mean the same was in no
+# label; both had to lead to the same posters.
 #
 # With the official weights on the machine, what was said of the letter is checked on them, a layer
 # at a time from disk:
@@ -821,8 +820,8 @@ print("4.2 times, 81 %, 1.5 times: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * It asks the library for all hidden states and takes the last, which is the one after the norm,
-#   though the name does not say so.
+# * It takes the last of all hidden states that the library returns, which is the one after the
+#   norm, though the name does not say so.
 # * It runs in bfloat16, with fused attention that never stores a map. Maps like ours are for eyes.
 # * It reads the prompt once, keeps the states, and sends the tower away before painting starts:
 #   14 GB less.
@@ -843,4 +842,4 @@ print("4.2 times, 81 %, 1.5 times: ok")
 # 16 points.
 #
 # Next: [04 · Pictures to latents and back](04_pictures_to_latents_and_back.ipynb), the space that
-# the painter works in.
+# the transformer works in.

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 04 · Pictures to latents and back
 #
-# The painter, as we call the transformer of chapter 00, never sees a pixel. It works on
+# The transformer of chapter 00 never sees a pixel. It works on
 # **latents**, a small stack of numbers that stands for the picture, and somebody else turns them
 # into pixels at the end. That somebody was built for video. This page takes it apart and keeps the
 # third of it that a single picture needs.
@@ -21,14 +21,14 @@
 # | | |
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); convolutions |
-# | **You get** | the VAE, its shapes, its dead weights, and the scale that the painter works in |
+# | **You get** | the VAE, its shapes, its dead weights, and the scale of its latents |
 # | **Minutes** | 35 to read, less than one to run |
 # | **Picture** | poster, reconstruction and difference; the 16 channels between them |
-# | **Number** | our 2-D rewrite equals the 3-D video VAE to 1e-5; 44,599,603 numbers are alive |
+# | **Number** | our 2-D rewrite equals the 3-D video VAE to 1e-5; 44,599,603 numbers are in use |
 #
 # Why not paint pixels? A picture of 1328 × 1328 has 5.3 million numbers, and neighbours nearly
 # always agree. Latents have a twelfth of them and leave out what no eye misses. Everything after
-# that, each of the painter's steps, costs less.
+# that, each of the transformer's steps, costs less.
 
 # %%
 import torch
@@ -291,7 +291,7 @@ for tap in range(3):
     assert bool(gap) == (tap == 2)
 
 # %% [markdown]
-# ## Exercise: which tap is alive?
+# ## Exercise: which tap is in use?
 #
 # ★★☆☆☆ · 5 minutes
 #
@@ -375,7 +375,7 @@ print(f"relative difference under {within('vae'):.0e}: ok")
 
 # %% [markdown]
 # The four `time_conv` among them shrink or stretch *time*, and one frame never runs them at all. So
-# how much of the official file is alive on a picture? `stored_form` says what the file holds, our
+# how much of the official file is used on a picture? `stored_form` says what the file holds, our
 # classes hold what is needed.
 
 # %%
@@ -488,11 +488,11 @@ assert right.shape == around.shape and not torch.allclose(right, around, atol=1e
 print("padding all around gives the same shape and other numbers: ok")
 
 # %% [markdown]
-# ## The scale that the painter works in
+# ## The scale that the transformer works in
 #
-# Raw latents have their own ranges, channel by channel. The painter mixes them with noise of mean 0
-# and deviation 1, so they have to be on that scale, too. The config of every VAE holds both numbers
-# for each channel. Ours, and the official ones, read from the official file:
+# Raw latents have their own ranges, channel by channel. The transformer gets them mixed with noise
+# of mean 0 and deviation 1, so they have to be on that scale, too. The config of every VAE holds
+# both numbers for each channel. Ours, and the official ones, read from the official file:
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -692,4 +692,4 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 #
 # Capstone: `vae.py` can be written now: `make grade PART=vae`, 18 points.
 #
-# Next: [05 · MSRoPE](05_msrope.ipynb), how a token knows its place.
+# Next: [05 · MSRoPE](05_msrope.ipynb), how positions get into attention.

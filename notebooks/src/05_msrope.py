@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 05 · MSRoPE
 #
-# How does a row of tokens know that it is a picture? By turning pairs of numbers.
+# How do positions in a picture get into attention, which treats its input as a set? By rotating
+# pairs of numbers.
 #
 # | | |
 # |---|---|
@@ -25,8 +26,9 @@
 #
 # The transformer sees a row of **tokens**: `I` *image tokens*, each a patch of 2 × 2 latents, and
 # `T` *text tokens*, one for each text state. A token is a vector, and attention compares vectors:
-# each token asks with a *query* `q`, each answers with a *key* `k`, and the inner product of the
-# two says how much they have to do with each other. Nothing in that knows *where* a token stands.
+# each token has a *query* `q` and a *key* `k`, and the inner product of a query and a key measures
+# how much the two tokens have to do with each other. Nothing in it depends on *where* a token
+# stands.
 
 # %%
 import torch
@@ -119,7 +121,7 @@ assert torch.allclose(angle[:, 0], 10 * angle[:, 1])
 print("each pair of these four turns ten times as slowly as the one before: ok")
 
 # %% [markdown]
-# The fast hands tell neighbours apart, the slow ones say roughly where in the picture.
+# The fast hands tell neighbours apart, the slow ones show roughly where in the picture.
 #
 # Which two numbers of a head are a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
 # models of the Llama family, and the text encoder of [chapter
@@ -270,10 +272,10 @@ assert gap.abs().max() < 1e-5
 print("by hand and by package, three tokens of 64 angles: ok")
 
 # %% [markdown]
-# What do 64 hands see together? Let a token ask with a query whose every pair is (1, 0), and let
-# all keys be the same. Then the product is the mean of cosines of the differences, and it shows how
-# near every other token *feels*, before anything is learned. Here are the tokens of 1328 × 1328
-# pixels, the largest official square, 83 × 83 of them, asked from the blue ring.
+# What do 64 hands see together? Take a query whose every pair is (1, 0), and let all keys be the
+# same. Then the product is the mean of cosines of the differences, and it measures how near every
+# other token is to attention, before anything is learned. Here are the tokens of 1328 × 1328
+# pixels, the largest official square, 83 × 83 of them, seen from the blue ring.
 
 # %%
 img, _ = positions([(1, 83, 83)], text_length=0)

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 07 · Sixty blocks
 #
-# You know one block. The machine is a pile of them, sixty high, with a door at each end. This page
-# builds the pile, watches a thought climb it, opens the files that hold it, byte by byte, and runs
-# a machine that does not fit into memory.
+# You know one block. The machine is a stack of sixty, with a projection at each end. This page
+# builds the stack, follows a picture through its depth, opens the files that hold it, byte by byte,
+# and runs a model that does not fit into memory.
 #
 # | | |
 # |---|---|
@@ -25,9 +25,9 @@
 # | **Picture** | streams that grow with depth; who holds the bytes |
 # | **Number** | blocks read from disk one by one give the resident machine's answer, bit for bit |
 #
-# **MMDiT**, a multimodal diffusion transformer, is the part called `transformer`. It is asked one
-# thing: here are noisy latents and a text, in which direction lies the noise? So we need a
-# question: a drawn poster, mixed with three parts of noise to one of poster, and its caption.
+# **MMDiT**, a multimodal diffusion transformer, is the part called `transformer`. It computes one
+# thing: given noisy latents and a text, in which direction lies the noise? So we need a question: a
+# drawn poster, mixed with three parts of noise to one of poster, and its caption.
 
 # %%
 import torch
@@ -55,10 +55,10 @@ grids = [(1, 8, 8)]  # one picture of 8 rows and 8 columns of tokens
 print("noisy latents", tuple(x.shape), "  text states", tuple(txt_states.shape))
 
 # %% [markdown]
-# ## Three doors
+# ## Three input projections
 #
 # Every block works on two **streams** of one width `D`: image tokens and text tokens. What comes
-# from outside has other widths, so it enters through a door each.
+# from outside has other widths, so each of the inputs has a projection of its own.
 #
 # * Image: a token of 64 latent numbers goes through one linear layer, `img_in`.
 # * Text: the states of the language model are brought to one size, token by token, by `txt_norm`,
@@ -77,10 +77,10 @@ print("img", tuple(img.shape), "  txt", tuple(txt.shape), "  temb", tuple(temb.s
 # %% [markdown]
 # (Here `D` is 192, officially it is 3072.)
 #
-# ## The pile
+# ## The stack
 #
 # Inside there is nothing but the same block again and again. The numbers in it differ, the form
-# does not, and all are told the same three things: `temb` and the rotations of both streams.
+# does not, and all get the same three inputs: `temb` and the rotations of both streams.
 
 
 # %%
@@ -120,9 +120,9 @@ assert apart <= within("mmdit")
 print(f"by hand: every bit; diffusers: within {within('mmdit'):.0e}: ok")
 
 # %% [markdown]
-# ## A thought climbs the pile
+# ## The picture through the depth
 #
-# What does a block know that the one below did not? Let us leave early: after 0, 1, 2, … blocks,
+# What does each block add? Let us leave early: after 0, 1, 2, … blocks,
 # straight through the exit. From its velocity follows a picture: noisy latents minus `sigma` times
 # the velocity are the *clean estimate*, the latents that the machine believes in ([chapter
 # 08](08_the_shifted_sampler.ipynb)).
@@ -144,7 +144,7 @@ assert errors[8] < 0.2 < 0.5 < errors[5] and errors[6] > errors[7] > errors[8]
 print("the error of the velocity falls with each of the last three blocks, to under 20 %: ok")
 
 # %% [markdown]
-# Move through the depth yourself. At 0 blocks the machine has only its doors.
+# Move through the depth yourself. At 0 blocks only the projections are left.
 
 # %%
 from qwenimage_ref.course.figures import through_the_stack
@@ -172,8 +172,8 @@ print("the nearer to the top, the nearer to the last picture: ok")
 
 # %% [markdown]
 # Look at 6, 7 and 8: *where* something is comes first, its colour and its edge last. Be careful
-# with the lower ones. The exit was trained for block 8 alone; below, it hears a language that it
-# only half understands, and block 3 may well know more than its picture shows.
+# with the lower ones. The exit was trained for block 8 alone; below, its inputs have another
+# distribution, and block 3 may well hold more than its picture shows.
 
 # %% [markdown]
 # ## Streams grow
@@ -488,8 +488,8 @@ print(f"doors and one block of eight, {resident / 1e6:.1f} million bytes at a ti
 # %% [markdown]
 # ## Both branches in one pass
 #
-# Guidance asks twice: once with the prompt, once with an empty one. From memory that costs nothing
-# but computing. From disk the *reading* is what takes time, and asking twice would read everything
+# Guidance runs twice: once with the prompt, once with an empty one. From memory that costs nothing
+# but computing. From disk the *reading* is what takes time, and two runs would read everything
 # twice. So a streamed machine walks both branches through block 0, then both through block 1.
 
 # %%
@@ -581,7 +581,7 @@ show.table(["in millions of bytes", *by_group], rows)
 #
 # ## Nine shards and an index
 #
-# Files of 40 GB are unhandy, so the transformer is cut into **shards**: tensors in order of
+# A file of 40 GB is hard to handle, so the transformer is cut into **shards**: tensors in order of
 # registration, a new file before the one that would pass 5 GB. An *index* says which tensor lies
 # where. The package computes all that from shapes, and with it the exact size of each file:
 
@@ -722,9 +722,10 @@ print(f"{59 * modulation / 1e9:.1f} billion, {59 * 2 * modulation / mmdit_bytes:
 # ## Try this
 #
 # * Leave one block out and keep all others. Which of the eight does the picture miss least?
-# * Run the early exits at `sigma` 0.3, where most of the picture is there. Do the doors know more?
-# * Exchange two neighbouring blocks, then the first and the last. A pile of residual blocks
-#   forgives more than you expect; where does it stop?
+# * Run the early exits at `sigma` 0.3, where most of the picture is there. Do the projections alone
+#   show more?
+# * Exchange two neighbouring blocks, then the first and the last. A stack of residual blocks
+#   tolerates more than you expect; where does it stop?
 # * Flip one bit of the file's header length and load it with `load_tensor`, then with the package.
 #   Which error would you rather read?
 #

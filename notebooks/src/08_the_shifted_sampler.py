@@ -44,7 +44,7 @@ noise = flow_on_a_plane.noise(600, seed=0)  # (600, 2)
 # ## The straight way
 #
 # Give each point of the star a point of noise, at random. Join the two by a straight line. `sigma`
-# says where we are on it: 0 at the data, 1 at the noise.
+# is the place on it: 0 at the data, 1 at the noise.
 #
 # $$x = (1 - \sigma)\,\text{data} + \sigma\,\text{noise}$$
 #
@@ -100,7 +100,8 @@ print("the report's line is ours; its velocity with our sign ends twice as far f
 #
 # To paint, we start from noise, and nobody tells us the data. All we see is where we stand, `x`.
 # But many lines pass there, from many points of the star. Which one is ours? A network that is
-# trained with a squared error answers as always when it cannot know: with the **mean**.
+# trained with a squared error answers with the **mean** of what is possible, the conditional
+# expectation.
 #
 # Here the mean can be computed. The line from a point of the data passes `x` if the noise was
 # $(x - (1 - \sigma)\,\text{data}) / \sigma$. Such noise comes with a known density, the bell
@@ -168,9 +169,8 @@ print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
 #
 # For pictures nobody can sum over all the data. So a network learns the mean from examples: draw
 # data, noise and `sigma`, mix, and ask for `noise - data`. This is **flow matching**, the way in
-# which Qwen-Image was trained. Our network is small. It is also told a
-# *label*, in place of a prompt: 1 for star, 2 for ring, and 0 for *not said*, in three examples of
-# ten.
+# which Qwen-Image was trained. Our network is small. It also gets a *label*, in place of a prompt:
+# 1 for star, 2 for ring, and 0 for *not said*, in three examples of ten.
 
 # %%
 show.source(flow_on_a_plane.Field.forward, flow_on_a_plane.batch)
@@ -194,8 +194,8 @@ for _ in range(2000):
     losses.append(loss.item())
 
 # %% [markdown]
-# The loss stays above 1 for good: examples are single lines, and the field can only say their mean.
-# Did it learn *that*? Here we can look it up.
+# The loss stays above 1 for good: examples are single lines, and the field can only give their
+# mean. Did it learn *that*? Here we can look it up.
 
 # %%
 ask_star = flow_on_a_plane.ask(
@@ -283,7 +283,7 @@ print("one step: all particles end near the middle: ok")
 # ## Where should the steps be?
 #
 # So far all steps had one length. Qwen-Image takes more of them in deep noise, and the more so the
-# larger the picture. Why? A picture repeats itself: neighbouring pixels say nearly the same. Let
+# larger the picture. Why? A picture repeats itself: neighbouring pixels are nearly equal. Let
 # $n$ pixels repeat one point of the plane, each with noise of its own. In their mean the data is
 # what it was, but the noise has shrunk by $\sqrt{n}$. So at one `sigma` the large picture is far
 # *clearer*. What counts is the ratio of data to noise, $(1 - \sigma)/\sigma$. To be as lost as a
@@ -616,11 +616,11 @@ assert off[2, 1] > off[8, 1] > off[32, 1] and off[8, 5] > off[8, 1]
 print("more steps end nearer to the star; at 8 steps, shift 5 ends farther than shift 1: ok")
 
 # %% [markdown]
-# ## What the network is told, and what a step rounds
+# ## What the network receives, and what a step rounds
 #
-# The scheduler counts time in *timesteps*, $1000\,\sigma$. The network is told `sigma` again, but
-# the way there leaves a mark: in bfloat16, as production runs, $1000\,\sigma$ is rounded before it
-# is divided. Whoever samples in bfloat16 asks the network at these rounded times. (Whether it was
+# The scheduler counts time in *timesteps*, $1000\,\sigma$. The network receives `sigma` again, but
+# the detour leaves a trace: in bfloat16, as production runs, $1000\,\sigma$ is rounded before it is
+# divided. Whoever samples in bfloat16 asks the network at these rounded times. (Whether it was
 # trained with them is not known: the official training code is not public.)
 
 # %%
@@ -653,10 +653,10 @@ print("between one half and five of a hundred numbers differ in the last bit: ok
 # %% [markdown]
 # ## Guidance
 #
-# Your field knows two answers at every place. Asked for a star, it says where stars come from:
-# `cond`. Asked with no label, it says where *anything* comes from, star or ring: `uncond`. The
-# difference is what the label adds. **Guidance** exaggerates it, by `true_cfg_scale` (*cfg* is
-# *classifier-free guidance*: an older way needed a second network, a classifier):
+# Your field has two answers at every place. With the label of a star it points away from stars:
+# `cond`. Without a label it points away from everything, star or ring: `uncond`. The difference is
+# what the label adds. **Guidance** exaggerates it, by `true_cfg_scale` (*cfg* is *classifier-free
+# guidance*: an older way needed a second network, a classifier):
 #
 # $$\text{combined} = \text{uncond} + \text{scale}\cdot(\text{cond} - \text{uncond})$$
 #

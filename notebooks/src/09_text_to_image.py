@@ -21,7 +21,7 @@
 # | **You need** | [chapter 08](08_the_shifted_sampler.ipynb), and what came before |
 # | **You get** | the whole of text to image by hand, and image to image on top |
 # | **Minutes** | 35 to read, half a minute to run |
-# | **Picture** | a film strip: what the model believes at every noise level |
+# | **Picture** | a film strip: what the model predicts at every noise level |
 # | **Number** | the same picture as diffusers' own pipeline, mean difference under 1/255 |
 
 # %%
@@ -131,7 +131,7 @@ show.source(QwenImage.denoise)
 # %% [markdown]
 # ## The film strip
 #
-# What does the model believe while it paints? Above, the noisy latents, decoded; below, the clean
+# What does the model predict while it paints? Above, the noisy latents, decoded; below, the clean
 # estimates. Read the lower row as one sentence: *this is how it will end, as far as I can see*.
 
 # %%
@@ -254,7 +254,7 @@ print("seed 2 alone is seed 2 among others, and not seed 1: ok")
 # ## Several at once, and other sizes
 #
 # Prompts of different lengths can be painted in one batch. The shorter ones are padded at the end,
-# and a *mask* tells the transformer which states are real. A picture must not depend on its
+# and a *mask* marks the states that are real. A picture must not depend on its
 # neighbours:
 
 # %%
@@ -289,8 +289,8 @@ assert counts[0] == 2 < counts[1]
 print("two shapes at the size it knows, more at the size it does not: ok")
 
 # %% [markdown]
-# This transformer knows 8 × 8 places of tokens. Where it sees 12 × 12, it fills the rest with what
-# it knows, and the scene comes twice. The released Qwen-Image was trained at many sizes, and its
+# This transformer was trained on 8 × 8 tokens. On 12 × 12 it fills the rest with what it has
+# learned, and the scene appears twice. The released Qwen-Image was trained at many sizes, and its
 # model card names seven.
 #
 # ## Exercise: image to image
@@ -303,7 +303,7 @@ print("two shapes at the size it knows, more at the size it does not: ok")
 # `image_to_image(pipe, img, noise, levels, strength, cond, uncond)` in five lines:
 #
 # * `pipe.vae.encode(img)` gives the mean and the log-variance of the latents; take the mean;
-#   `pipe.vae.normalize` makes latents that the transformer knows;
+#   `pipe.vae.normalize` brings latents to the transformer's scale;
 # * `x` is the mixture of chapter 08, for the level of the first step that you take;
 # * `pipe.denoise(x, levels, cond, uncond)` takes a step for each pair of neighbours in `levels`;
 #   return what it returns.

@@ -21,7 +21,7 @@
 # | **You need** | [chapter 06](06_one_mmdit_block.ipynb) and [chapter 09](09_text_to_image.ipynb) |
 # | **You get** | an adapter that you built, trained, scaled, merged and saved in seven dialects |
 # | **Minutes** | 40 to read, one to run |
-# | **Picture** | a slider from a model that knows no heart to one that does |
+# | **Picture** | a slider from a model that paints no hearts to one that does |
 # | **Number** | of ten new hearts the reader finds none before and at least eight after |
 
 # %%
@@ -53,10 +53,10 @@ alt = "Ten pictures painted by a model that knows no heart: blots, empty papers,
 show.grid(before, prompts, alt, columns=5, scale=1)
 
 # %% [markdown]
-# Blots, empty papers, and here and there a letter, as if the unknown word were to be *written*; but
-# the papers are right. As always, a short program looks, too. It compares the largest thing in a
-# picture with a heart and the six known shapes, and says a name only where the two overlap by four
-# fifths.
+# Blots, blank backgrounds, and here and there a letter, as if the unknown word were to be
+# *written*; but the backgrounds are right. As always, a short program looks, too. It compares the
+# largest thing in a picture with a heart and the six known shapes, and says a name only where the
+# two overlap by four fifths.
 
 # %%
 found_before = [heart.recognised(picture) for picture in before]
@@ -67,7 +67,7 @@ print("hearts found in the model's ten pictures: 0; in ten drawn ones: 10")
 # %% [markdown]
 # ## A detour beside a layer
 #
-# Training the whole model anew would do. It would also cost a copy of all weights for each new
+# Training the whole model again would do. It would also cost a copy of all weights for each new
 # shape, and two more for the optimiser. **LoRA**, *low-rank adaptation*, leaves a linear layer's
 # weight $W$ alone and trains a detour beside it, through a bottleneck only $r$ numbers wide:
 #
@@ -102,7 +102,7 @@ assert torch.linalg.matrix_rank(B @ A) == rank
 print("a loop, two thin products, one change of the weight: the same numbers: ok")
 
 # %% [markdown]
-# The third way of writing it says what a LoRA *is*: a change of the weight, `B @ A`, as large as
+# The third way of writing it shows what a LoRA *is*: a change of the weight, `B @ A`, as large as
 # the weight but of rank 3 only. The second says why it is cheap. For a layer of the pocket model,
 # and of the official one:
 
@@ -183,7 +183,7 @@ class LoRAByHand(torch.nn.Module):
 
 
 # %% [markdown]
-# Why zero? The model should begin as the model: the first picture of a training is the old one.
+# Why zero? The model should begin as the model: the first picture of a training run is the old one.
 # And why only one of them? If both were zero, neither could ever move. With `B` = 0 the gradient
 # of `A` is zero at the first step, but that of `B` is not, and a step later both move.
 
@@ -461,9 +461,9 @@ assert found.count(heart.NAME) >= 8, f"found: {found}"
 print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
 
 # %% [markdown]
-# Nobody told it what a *pink heart on navy* looks like. Colour, place and paper it knew; the new
-# word had only to be tied to a new outline. That is why so little training and so few numbers are
-# enough: most of what a LoRA needs is in the model already.
+# A *pink heart on navy* was in none of its pictures. Colour, place and background it had learned
+# before; only the new word had to be tied to a new outline. That is why so little training and so
+# few numbers are enough: most of what a LoRA needs is in the model already.
 #
 # And what did it cost? Nothing in training asked for circles. Old prompts, without and with:
 
@@ -583,9 +583,9 @@ rows = [
 show.table(["dialect", "key of A", "alpha is"], rows)
 
 # %% [markdown]
-# The package strips what it knows from the front, compares the rest with the model's own names,
-# with dots and with underscores, and believes nothing else. Every spelling has to give the same
-# change of the weights.
+# The package strips known prefixes, compares the rest with the model's own names, with dots and
+# with underscores, and accepts nothing else. Every spelling has to give the same change of the
+# weights.
 
 # %%
 wanted_deltas = {name: pair.delta() for name, pair in adapter.named_pairs().items()}
@@ -687,11 +687,11 @@ print("ten portions, each rounded: over 4 times the error of one sum, rounded on
 #
 # ## Stopped and gone on
 #
-# Trainings are killed: power, memory, a closed lid. A resumed run should be the *same* run. That
-# takes more than the weights: Adam's two moments, the number of the step, and the noise that will
-# be drawn next. Here each step's random numbers depend on seed and step alone, so there is nothing
-# to store of them. A tiny model shows it: ten steps at once, and five, a new process's worth of
-# forgetting, and five.
+# Training runs get killed: power, memory, a closed lid. A resumed run should be the *same* run.
+# That takes more than the weights: Adam's two moments, the number of the step, and the noise that
+# will be drawn next. Here each step's random numbers depend on seed and step alone, so there is
+# nothing to store of them. A tiny model shows it: ten steps at once, and five, a new process's
+# worth of forgetting, and five.
 
 # %%
 from qwenimage_ref.config import MMDiTConfig

@@ -88,8 +88,8 @@ show.source(plant.planted)
 # ## How wrong is wrong?
 #
 # A number for it is the **PSNR**, the peak signal-to-noise ratio: how small the mean squared error
-# of two pictures is beside the largest possible value, 255. It is told in decibels (dB), where 10
-# more means a tenth of the squared error. Below 20 dB you see two different pictures, above 40
+# of two pictures is beside the largest possible value, 255. It is measured in decibels (dB), where
+# 10 more means a tenth of the squared error. Below 20 dB you see two different pictures, above 40
 # you hardly see a difference.
 
 # %%
@@ -166,9 +166,9 @@ def judge(group):
 # %% [markdown]
 # ## Time and direction
 #
-# The network is told the noise level. Inside, the number is multiplied by 1000 and becomes waves,
-# cosines and sines of many lengths ([chapter 06](06_one_mmdit_block.ipynb); for the direction,
-# [chapter 08](08_the_shifted_sampler.ipynb)). Four ways to go wrong:
+# The network gets the noise level as an input. Inside, the number is multiplied by 1000 and becomes
+# waves, cosines and sines of many lengths ([chapter 06](06_one_mmdit_block.ipynb); for the
+# direction, [chapter 08](08_the_shifted_sampler.ipynb)). Four ways to go wrong:
 
 # %%
 hang(visible.TIME)
@@ -179,15 +179,15 @@ plant.exhibit(*visible.TIME[1:])
 
 # %% [markdown]
 # **How to tell.** Noise with a pattern: the direction. A picture that seems to have been begun and
-# given up: the network believes that its work is done, because the level it is told is low. That is
-# why *flipped* and *never × 1000* look alike. For both, the first level told is (nearly) 0.
+# given up: the network stops changing it, because the level that it gets is low. That is
+# why *flipped* and *never × 1000* look alike. For both, the first level is (nearly) 0.
 #
 # ## Where things are
 #
-# Attention does not see where a token is. It is told, by turning pairs of numbers by an angle that
-# grows with row and column (`rotate` and `positions`). The rows and columns of the picture count
-# from its middle; the prompt marches off diagonally, starting at its corner
-# ([chapter 05](05_msrope.ipynb)).
+# Attention does not see where a token is. Positions come in by rotating pairs of numbers by an
+# angle that grows with row and column (`rotate` and `positions`). The rows and columns of the
+# picture count from its middle; the prompt marches off diagonally, starting at its corner ([chapter
+# 05](05_msrope.ipynb)).
 
 # %%
 hang(visible.PLACE)
@@ -220,14 +220,14 @@ print("from the picture's first token to the text's, in rows and columns:", *gap
 #
 # **How to tell.** Objects are well painted but stand elsewhere, or come round at the other edge.
 # Count how far they moved, in tokens of 16 pixels: one is a rounding, half the picture a centre.
-# An empty paper of the right colour: no token knows where it is.
+# A blank background of the right colour: positions are lost.
 #
 # ## What was read
 #
 # The prompt travels inside a fixed letter, the *template*. The language model reads all of it, then
 # the states of the first 34 tokens are dropped (chapters [02](02_tokens.ipynb) and
 # [03](03_a_language_model_as_a_reader.ipynb)). Several prompts in a batch are filled up to one
-# length, the *padding*, and a mask tells attention which states are real.
+# length, the *padding*, and a mask marks which states are real.
 
 # %%
 hang(visible.TEXT)
@@ -237,7 +237,7 @@ assert judge(visible.TEXT)
 plant.exhibit(*visible.TEXT)
 
 # %% [markdown]
-# **How to tell.** A clean picture of something else: the network painted well what it was told.
+# **How to tell.** A clean picture of something else: the network painted well what it was given.
 # *Cut at 35* drops the state of the first word, "a", which nobody misses; but every later state
 # now stands one place earlier, and the picture follows it by one token. The last two paint the
 # scene as asked. Their numbers come below.
@@ -277,7 +277,7 @@ plant.exhibit(*visible.LATENTS)
 
 # %% [markdown]
 # *Packed p-p-c* does it wrong twice, packing and unpacking, and each undoes the other. A test that
-# packs and unpacks passes. Only the trained weights know the order.
+# packs and unpacks passes. Only the trained weights depend on the order.
 #
 # *Frame axis averaged*: the official VAE was made for video, and its kernels look at three frames.
 # A still is the last of them, and before it there is nothing. In the pocket file the other two
@@ -353,8 +353,8 @@ with torch.no_grad():
 print("with the weights the order matters, without them it does not: ok")
 
 # %% [markdown]
-# **No shift, no stretch.** The pocket model's way from noise to picture is nearly straight, so it
-# forgives other steps. The levels themselves show it at once:
+# **No shift, no stretch.** The pocket model's way from noise to picture is nearly straight, so
+# other steps do little harm. The levels themselves show it at once:
 
 # %%
 from qwenimage_ref import sampler
@@ -513,7 +513,7 @@ check.ex_11_diagnose(my_causes)
 # <details><summary>A hint</summary>
 #
 # Hang each beside the wall's pictures of the same group. Two of them look alike; see whether the
-# empty paper is clean. For the one that moved, measure in tokens of 16 pixels.
+# blank background is clean. For the one that moved, measure in tokens of 16 pixels.
 #
 # </details>
 #

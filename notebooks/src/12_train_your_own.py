@@ -21,7 +21,7 @@
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); you trained a network once |
 # | **You get** | the whole of flow matching in one screen, and a model that you improved yourself |
 # | **Minutes** | 40 to read, one to run |
-# | **Picture** | the same noise through the checkpoints of a training |
+# | **Picture** | the same noise through the checkpoints of a training run |
 # | **Number** | 60 steps from the shipped checkpoint land in the stored band of losses |
 #
 # The pocket model took two hours and a half of one core. Nobody waits for that in a notebook, so
@@ -69,7 +69,7 @@ show.grid(posters, names, alt, columns=8, scale=1)
 
 # %% [markdown]
 # Nothing is stored and nothing can leak: number 7 is the same poster on every machine, and the
-# tests use numbers that training never reaches. Captions are worded anew each time a poster comes
+# tests use numbers that training never reaches. Captions are reworded each time a poster comes
 # round, so that the text tower has something to learn, too. How many different scenes are there?
 
 # %%
@@ -106,8 +106,8 @@ print(tuple(latents.shape), "each channel's mean near 0, its deviation near 1: o
 #
 # That is a straight line from data to noise, and on a straight line the velocity is the same
 # everywhere: $\text{noise} - \text{data}$. The model sees `x`, `sigma` and the caption, and has to
-# say that velocity. It cannot know it, since many posters and many noises meet in one `x`; the best
-# it can say under a squared error is the *mean* of all velocities that pass there. This is the
+# predict that velocity. It cannot be exact, since many posters and many noises meet in one `x`; the
+# best prediction under a squared error is the *mean* of all velocities that pass there. This is the
 # whole of **flow matching**.
 
 # %%
@@ -181,7 +181,7 @@ assert abs(loss_in_a_loop() - at_once) < 1e-4 and abs(at_once - by_package) < 1e
 print(f"{at_once:.2f} three times: ok")
 
 # %% [markdown]
-# How good is that? A model that says *nothing*, velocity 0, has the loss of the target itself:
+# How good is that? A model that always predicts velocity 0 has the loss of the target itself:
 # noise and data both have deviation 1 and are independent, so their difference has variance 2. A
 # network whose last layer begins as zero, as ours does, starts its training there.
 
@@ -304,12 +304,12 @@ print("at either end the loss is at least 1.4 times as high as at its lowest: ok
 
 # %% [markdown]
 # Read the loss from both ends. Near `sigma` = 1 there is nothing to see in `x`, so the model can
-# only say what posters of this caption have in common. Near 0 the data is all there, and the model
-# has to name *noise* that it can hardly see: the loss goes up again, but nothing is learned there
-# that anyone would notice in a picture. In between lies the work: what goes where, and with which
-# edge. The bell puts practice there.
+# only predict what posters of this caption have in common. Near 0 the data is all there, and the
+# model has to name *noise* that it can hardly see: the loss goes up again, but nothing is learned
+# there that anyone would notice in a picture. In between lies the work: what goes where, and with
+# which edge. The bell puts practice there.
 #
-# The shift leans it towards noise. Neighbouring pixels tell the same story, so a large picture
+# The shift leans it towards noise. Neighbouring pixels repeat one another, so a large picture
 # shows through more noise than a small one; to be equally lost, it needs more. The official model
 # shifts by token count, and the sampler takes its steps by the same rule.
 #
@@ -353,7 +353,7 @@ print(f"{run.step} steps of {sibling.EXERCISE.recipe.batch} posters")
 
 # %% [markdown]
 # Did you land where others did? The stored band comes from the same sixty steps with other seeds:
-# other noise, other levels. A single loss says little, because each batch has its own luck; the
+# other noise, other levels. A single loss means little, because each batch has its own luck; the
 # band is of the mean over the last twenty.
 
 # %%
@@ -517,7 +517,7 @@ print("0, 3.75 times, 12 %: ok")
 # * Billions of pairs, in stages: 256 pixels, then 640, then 1,328; first without text, then with;
 #   first everything, then only the best.
 # * Text states and latents are computed once by machines of their own, and stored; the text tower
-#   is frozen. Here it learns along, because it knows no language yet.
+#   is frozen. Here it is trained along, because it starts from random weights.
 # * The weights lie on many GPUs at once, split by rows and by heads; gradients are summed in
 #   float32, weights sent around in bfloat16.
 # * Fine-tuning seldom touches the weights: a LoRA learns a small change beside them.

@@ -116,8 +116,8 @@ print(f"{scored['captions']} captions, {scored['steps']} steps, guidance {scored
 
 # %% [markdown]
 # No caption among these was trained on. Nearly a third hold a *combination* that training avoided
-# on purpose, a purple star for one. That row is the interesting one: it tells knowledge of stars
-# and of purple from a memory of purple stars.
+# on purpose, a purple star for one. That row is the interesting one: it separates the combination
+# of *purple* and *star* from a memory of purple stars.
 #
 # ## What the whiskers mean
 #
@@ -356,10 +356,10 @@ print("seeds differ about as much as true posters of one scene do, prompts far m
 # %% [markdown]
 # ### Copies
 #
-# A model that had learned every training picture by heart would be no painter. Our captions ask for
-# scenes that training never showed, so it cannot copy them whole. Is it pasting the nearest thing
-# it knows? Above, painted pictures; below, the training posters most like them, found among those
-# of the same background and layout that share most with the scene.
+# A model that had learned every training picture by heart would be of no use. Our captions ask for
+# scenes that training never showed, so it cannot copy them whole. Is it pasting the nearest
+# training picture? Above, painted pictures; below, the training posters most like them, found among
+# those of the same background and layout that share most with the scene.
 
 # %%
 shelves = settings.training_posters()
@@ -384,8 +384,8 @@ for kind, mean in means.items():
 # scenes were never near training either, and painted ones keep the same distance.
 #
 # The sharper test asks for scenes that *were* trained. Each of these captions has one training
-# poster, and the same scene can be redrawn with other jitter. A painter that recalls is nearer to
-# the poster it saw; one that understood is nearer to it half of the time.
+# poster, and the same scene can be redrawn with other jitter. A model that recalls is nearer to the
+# poster it saw; one that composes is nearer to it half of the time.
 
 # %%
 recalled = swept["recall"]
@@ -449,9 +449,9 @@ print("25 true posters are more than twice as far away as 100; the limit is near
 #
 # ## Is the VAE any good?
 #
-# The painter never sees pixels: what the VAE cannot say, it cannot paint. The Qwen-Image report
-# measures a VAE by a round trip, encode and decode, with two numbers. PSNR is the mean squared
-# error in decibels:
+# The transformer never sees pixels: what the VAE cannot encode, it cannot paint. The Qwen-Image
+# report measures a VAE by a round trip, encode and decode, with two numbers. PSNR is the mean
+# squared error in decibels:
 
 # %%
 import torch

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 20 · Few steps
 #
-# Fifty steps with guidance ask the transformer a hundred times. People who run Qwen-Image at home
-# ask it four times, with a small file named *Lightning*. This page takes that trick apart: what it
+# Fifty steps with guidance run the transformer a hundred times. People who run Qwen-Image at home
+# run it four times, with a small file named *Lightning*. This page takes that trick apart: what it
 # buys, how it is trained, and what it loses.
 #
 # | | |
@@ -184,10 +184,10 @@ print("one step ends farther from fifty where the prompt is empty: ok")
 # the same noise with four steps of its own and is pulled to the same end. DiffSynth-Studio calls
 # this *direct distillation*, and trained two released Qwen-Image students with it.
 #
-# Four steps means: the `student` is asked at `levels[0]`, goes to `levels[1]`, is asked *there*,
-# and so on. As ever, a step adds (next level − level) · velocity. Only the last place is compared.
-# The gradient comes back through all four answers, so an early step learns what it did to the
-# later ones.
+# Four steps means: the `student` runs at `levels[0]`, goes to `levels[1]`, runs *there*, and so on.
+# As ever, a step adds (next level − level) · velocity. Only the last place is compared. The
+# gradient comes back through all four answers, so an early step learns what it did to the later
+# ones.
 #
 # ## Exercise: the loss of a student
 #
@@ -277,11 +277,11 @@ print("the student ends more than 50 times as near to the teacher's ends, in squ
 
 # %% [markdown]
 # Four steps now end where fifty did. And the wrong lesson ends in a dot. With shuffled pairs the
-# noise says nothing about the end, and then squared error has one best answer, the mean of all
-# ends. So noise has to be reproduced *exactly*: same seed, same device of the generator, same
+# noise holds no information about the end, and then squared error has one best answer, the mean of
+# all ends. So noise has to be reproduced *exactly*: same seed, same device of the generator, same
 # number type, same shape. A student of pictures with other noise learns the mean picture.
 #
-# One more thing to see: the student knows its own four steps and no others.
+# One more thing to see: the student was trained for its own four steps and no others.
 
 # %%
 for steps in (2, 4, 8):
@@ -395,7 +395,7 @@ print("the last step: half the way with Lightning, a fiftieth on the base schedu
 #
 # Our own file was made by the recipe above. The teacher: the pocket model with 20 steps and
 # guidance 4, 40 runs. The student: the same model with a **LoRA**, a pair of thin matrices beside
-# most of its linear layers, added to what the layer says. 2,048 captions, four unguided steps, 600
+# most of its linear layers, added to the layer's output. 2,048 captions, four unguided steps, 600
 # batches of 16. The loss is yours, with latents for points:
 
 # %%

@@ -478,7 +478,7 @@ show.table(["format", "bits a weight", "million bytes", "error of the velocity"]
 # Down to 3 bits the velocity's error is hardly larger than that of a single layer, although 112
 # wrong layers work together: errors that point everywhere do not add up. With one scale that luck
 # ends. Its two worst dots are modulations of the image, which hold a few weights far larger than
-# all others: next to nothing is left of them, and every token hears it.
+# all others: next to nothing is left of them, and every token is affected.
 #
 # ## One prompt, eight machines
 
@@ -530,7 +530,7 @@ assert scores["2 bits, blocks"]["scene"]["high"] < scores["3 bits, blocks"]["sce
 print("right scenes: bf16 over 95 %, Q4_0 over 93 %, 3 bits under 93 %, 2 bits fewer still: ok")
 
 # %% [markdown]
-# Every format was asked the same captions from the same noise, so they can be compared in *pairs*:
+# Every format painted the same captions from the same noise, so they can be compared in *pairs*:
 # which captions came out right in bf16 and wrong now, and which the other way round? The share that
 # is lost, in points, with its 95 % interval; and how far the pictures are from those of bf16:
 
@@ -714,7 +714,8 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 # * `precision.in_blocks(weight, 3, block=16)`: what do smaller blocks gain, what do they cost?
 # * Keep only the modulation layers in bf16 and the rest in 2 bits. Which layers matter most?
 # * Divide the weights of a layer by 50 before `as_fp8` and multiply after. Watch the flushing.
-# * `python -m qwenimage_ref.evaluate.precision` measures the record anew, once you have removed it.
+# * `python -m qwenimage_ref.evaluate.precision` measures the record again, once you have removed
+#   it.
 #
 # Capstone: `make grade` compares in float32, and the sampler in bfloat16, too: the roundings of
 # this page are among the 15 points of `make grade PART=sampler`.

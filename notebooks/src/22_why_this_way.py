@@ -19,14 +19,14 @@
 # | | |
 # |---|---|
 # | **You need** | chapters 06 for the parts, 12 for the recipe, 13 for intervals |
-# | **You get** | what one training without each choice lost, and a way to tell a loss from luck |
+# | **You get** | what one training run without each choice lost, and how to tell loss from luck |
 # | **Minutes** | 25 to read, seconds to run |
 # | **Picture** | each choice taken away: how many pictures that cost, with its interval |
 # | **Number** | which differences are more than luck, counted caption by caption |
 #
 # The pocket model took hours, too many to train it fourteen times. Its **sibling** learns the same
 # world without words in four minutes: four blocks, 1.6 million numbers, 800 steps of 32 posters.
-# All trainings begin with the same numbers, see the same posters in the same order with the same
+# All runs begin with the same numbers, see the same posters in the same order with the same
 # noise, and differ in one thing.
 
 # %%
@@ -97,10 +97,10 @@ print("each bar is the count of its stored answers: ok")
 # %% [markdown]
 # ## First: how large is luck?
 #
-# Three trainings differ in nothing but the `seed`: other random weights to begin with, other noise.
-# Whatever they differ by is luck, and no choice may be praised for less. The baseline is the
-# luckiest of the three, so trainings are compared below with the *mean* of the three. And three
-# are few: the range of three seeds is often narrower than luck is. Every other row is a single
+# Three training runs differ in nothing but the `seed`: other random weights to begin with, other
+# noise. Whatever they differ by is luck, and no choice may be praised for less. The baseline is the
+# luckiest of the three, so runs are compared below with the *mean* of the three. And three are
+# few: the range of three seeds is often narrower than luck is. Every other row is a single
 # training.
 
 # %%
@@ -123,7 +123,7 @@ print("their losses differ by less than 0.02: ok")
 # noise, where a picture is one answer, yes or no. So this page looks at both. But the loss is not
 # what anybody wants; a picture is.
 #
-# ## Pairs say more than shares
+# ## Pairs are more precise than shares
 #
 # All variants painted the *same* captions from the *same* noise. Most answers are the same, too,
 # and say nothing about the difference. What tells two models apart are the captions that one got
@@ -234,13 +234,12 @@ for name in ("sigma uniform", "usual start", "no QK-norm"):
     assert name in certain and -luck < below[name] < 0
 
 # %% [markdown]
-# Look at the first line again: *another seed* is in it. The coin calls a training worse that
-# differs in nothing. It is not wrong: **these weights** do paint worse than those, on captions of
-# this kind. But it was asked about captions, and answers about captions. It has never heard that
-# trainings vary, too. Who says "this choice is worse" speaks about trainings, and needs several of
-# each.
+# Look at the first line again: *another seed* is in it. The test calls a run worse that differs in
+# nothing but its seed. It is not wrong: **these weights** do paint worse than those, on captions of
+# this kind. But the test covers the variation between captions, not the variation between training
+# runs. A claim that a choice is worse is a claim about training runs, and needs several of each.
 #
-# So the rows of this page are single observations: fourteen trainings took an hour of one core,
+# So the rows of this page are single observations: fourteen training runs took an hour of one core,
 # three seeds of each would take three. Three rows fall below the mean by more than the seeds are
 # apart. Of all that lies within the band, this page does not know whether it matters.
 #
@@ -248,18 +247,18 @@ for name in ("sigma uniform", "usual start", "no QK-norm"):
 #
 # * **Text on a diagonal** (`text at the origin`, `text in a row`). Both lie in the band, and the
 #   loss does not object: with all text at one position it is even lower. A caption here has fifteen
-#   tokens, and the text tower has already told each state where it stands. What the report wants
+#   tokens, and the text tower has already put each position into its state. What the report wants
 #   from the diagonal, one layout for every size of picture and no clash of text and picture
 #   positions, is not asked for by posters of one size. [Chapter 05](05_msrope.ipynb) shows what it
 #   means, this page that small worlds do not need it.
 # * **QK-norm** (`no QK-norm`). Five points below the mean of the seeds, within the band, at the
-#   same loss. It was introduced to keep trainings of large networks from diverging ([Dehghani et
+#   same loss. It was introduced to keep the training of large networks from diverging ([Dehghani et
 #   al.](https://arxiv.org/abs/2302.05442)); four blocks and 800 steps did not diverge without it.
 # * **Two MLPs in a block** (`one MLP`). Sharing one saves a fifth of the numbers and lies in the
 #   band.
 # * **Length kept under guidance** (`no norm rescale`). With these weights it is *better* to leave
-#   it out, by five points, and no training is involved: the same weights painted twice, so the coin
-#   may be asked. About other weights it says nothing.
+#   it out, by five points, and no training is involved: the same weights painted twice, so the test
+#   applies. It does not cover other weights.
 # * **Guidance**: with these weights, painting without it loses fifteen points.
 
 # %%
@@ -274,17 +273,17 @@ print(f"one MLP saves {100 * saved:.0f} % of the numbers: ok")
 # %% [markdown]
 # ## The recipe's choices
 #
-# These are ours, not the paper's. One training each, against the mean of the three seeds:
+# These are ours, not the paper's. One run each, against the mean of the three seeds:
 #
-# * **Muon** for the matrices: the one training with AdamW instead ended 16 points lower.
+# * **Muon** for the matrices: the one run with AdamW instead ended 16 points lower.
 # * **Noise levels** as the sampler uses them, logit-normal and shifted: unshifted 16 points lower,
 #   uniform seven, which is within the band.
 # * **Layers that start at zero** (`usual start` leaves that out): seven points lower without,
 #   within the band.
 # * **Caption dropout**: 14 points lower without, though the loss is *lower* without it, too. One
 #   caption in ten is replaced by an empty one, so that guidance has something to push away from; a
-#   model that never saw the empty prompt is asked for it at every guided step. A loss that falls
-#   and pictures that get worse: keep that in mind whenever someone shows you a loss.
+#   model that never saw the empty prompt gets it at every guided step. A loss that falls and
+#   pictures that get worse: keep that in mind whenever someone shows you a loss.
 # * Averaging the weights, and letting the learning rate fall: leaving out either one changed
 #   little, and without both the loss is higher by more than the seeds are apart.
 
@@ -352,7 +351,7 @@ print("trainings that compute the same differ by 3 to 25 % in time: ok")
 # <details><summary>Answer</summary>
 #
 # One, on average: 5 in 100. With seventeen rows on this page, expect nearly one false alarm, even
-# if trainings did not vary.
+# if runs did not vary.
 #
 # </details>
 #
@@ -378,7 +377,7 @@ print("15 of 20; about 900 captions: ok")
 #
 # * People compare pictures as well (in the report: AI Arena); our reader counts shapes.
 # * The report names its choices and shows few of the alternatives: at 20 billion parameters, a
-#   training is not repeated to see whether a diagonal was needed.
+#   training run is not repeated to see whether a diagonal was needed.
 #
 # ## Try this
 #

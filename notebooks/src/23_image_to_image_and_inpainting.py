@@ -53,11 +53,11 @@ print("wished:  ", wanted.prompt)
 # $$x_\sigma = (1-\sigma)\,x_0 + \sigma\,\epsilon,$$
 #
 # and shows the transformer nothing else. In ordinary painting the path begins at $\sigma = 1$,
-# where $x_0$ has weight zero. But *any* point on the path is an input that the network knows. So
-# put a picture of your own under noise down to some $\sigma < 1$, and let the loop take it from
-# there. It repaints what the noise has covered and has no reason to change what still shines
-# through. The idea is called **SDEdit**; with Euler steps instead of random ones it is image to
-# image in every library.
+# where $x_0$ has weight zero. But *any* point on the path is an input of the kind that the network
+# was trained on. So put a picture of your own under noise down to some $\sigma < 1$, and let the
+# loop take it from there. It repaints what the noise has covered and has no reason to change what
+# still shines through. The idea is called **SDEdit**; with Euler steps instead of random ones it is
+# image to image in every library.
 #
 # The drawing has the whole page in it. Without the mask it is image to image, with it inpainting.
 
@@ -195,8 +195,8 @@ print("at strength 1, with a mask 48 of 48 keep the shapes, without one", free[1
 
 # %% [markdown]
 # The mask has a price, too: words come out right a little less often. Why is not settled here; a
-# guess is that letters must now fit between what is put back, where alone the model writes as large
-# as it likes.
+# guess is that letters must now fit between what is put back, where the model alone chooses the
+# size of its letters.
 #
 # The record was made elsewhere, so here is a live slice of it, the first eight posters at one
 # strength, with and without a mask:
@@ -229,7 +229,7 @@ print("under the mask all eight keep everything else: ok")
 #
 # A **mask** is a grey picture, white where something new is wanted. Latents are eight pixels wide,
 # so it is reduced: a latent is painted where the *upper left* of its 64 pixels is at least half
-# white, as in diffusers (nearest-neighbour sampling). Dark means: painted anew.
+# white, as in diffusers (nearest-neighbour sampling). Dark means: painted again.
 
 # %%
 ellipse = Image.new("L", (128, 128))
@@ -248,7 +248,7 @@ assert torch.equal(mask[0].bool(), corners) and 40 < mask.sum() < 80
 print(int(mask.sum()), "of", mask.numel(), "latents are painted anew")
 
 # %% [markdown]
-# The transformer knows nothing of masks and steps everywhere. So after *each* step, everything
+# The transformer has no input for a mask and changes everything. So after *each* step, everything
 # black in the mask is thrown away and replaced by the picture. In which state? The latents have
 # just reached level $\sigma_{i+1}$, and the network expects all of them there. So the picture goes
 # back **under noise of that level**, with the very noise $\epsilon$ of the start:
@@ -264,7 +264,7 @@ print(int(mask.sum()), "of", mask.numel(), "latents are painted anew")
 # ★★☆☆☆ · 10 minutes
 #
 # Write `blend(latents, clean, noise, mask, sigma)`: the latents after a step, the picture's
-# latents, the noise, the mask (1: painted anew) and the level that was reached. You will know it
+# latents, the noise, the mask (1: painted again) and the level that was reached. You will know it
 # works when the checker says so.
 
 

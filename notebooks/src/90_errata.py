@@ -226,9 +226,9 @@ print(*found["added"])
 # [s]: https://github.com/modelscope/DiffSynth-Studio/blob/main/diffsynth/pipelines/qwen_image.py
 
 # %% [markdown]
-# The sign first, on a picture. Half way, at step 4 of 8, the pocket model is asked for the
-# velocity. If it is noise - data, then `latents - sigma * velocity` is the picture as guessed
-# there. If the claim were true, `latents + sigma * velocity` would be.
+# The sign first, on a picture. Half way, at step 4 of 8, the pocket model computes a velocity. If
+# it is noise - data, then `latents - sigma * velocity` is the picture as guessed there. If the
+# claim were true, `latents + sigma * velocity` would be.
 
 # %%
 from qwenimage_ref import QwenImage
@@ -258,7 +258,7 @@ assert 5 * apart["noise - data"] < apart["data - noise"]
 print("noise - data guesses the final picture, five times nearer than the other: ok")
 
 # %% [markdown]
-# What arguments the pipeline of diffusers has, and their defaults, it says itself. The package
+# The arguments of diffusers' pipeline, and their defaults, are read from its signature. The package
 # reaches it through `qwenimage_ref.parity`, the one place that imports it.
 
 # %%
@@ -687,7 +687,7 @@ print("strengths 0.3, 0.6, 0.9:", ", ".join(f"{gap:.1f}" for gap in gaps), "leve
 #
 # <details><summary>Answer</summary>
 #
-# 100 times, because guidance asks twice. Without a negative prompt it is 50, and the picture is
+# 100 times, because guidance runs it twice. Without a negative prompt it is 50, and the picture is
 # another one.
 #
 # </details>

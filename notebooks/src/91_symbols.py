@@ -121,7 +121,7 @@ show.table(HEADER, table["transformer"])
 # %% [markdown]
 # Four names mislead. `time_text_embed` sees no text. The *add_* projections add nothing; they are
 # the text's queries, keys and values. *net.0.proj* of an MLP is no gate. And `txt_norm` is not a
-# norm of the blocks: it stands before the door.
+# norm of the blocks: it stands before the input projection.
 #
 # All large ones of a block, to scale: an area is a number of weights. Orange belongs to the image,
 # blue to the text. Across are the outputs, down the inputs.
