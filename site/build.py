@@ -21,6 +21,7 @@ from PIL import Image
 from sphinx.cmd.build import build_main
 
 from qwenimage_ref.course.publish import editions, syllabus
+from qwenimage_ref.course.publish.build import CHINESE
 from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
@@ -91,14 +92,17 @@ def painted(notebook) -> list:
 # ---- pages
 
 
-def adapt(chapter: Chapter, target: Path, pictures: Path) -> None:
-    """The notebook as a page: pictures as files that say what they show, cells marked for style."""
+def adapt(chapter: Chapter, target: Path, pictures: Path, up: str = "../") -> None:
+    """The notebook as a page: pictures as files that say what they show, cells marked for style.
+
+    up: from the page to the site's top.
+    """
     notebook = nbformat.read(chapter.path, as_version=4)
     for i, output in enumerate(painted(notebook)):
         name = f"{chapter.number}_{i:02}.png"
         data, alt = chapter.pictures[i]
         (pictures / name).write_bytes(data)
-        address = f"../_static/{name}"
+        address = f"{up}_static/{name}"
         link = f'<a class="picture" href="{address}">{img(address, data, alt)}</a>'
         output.data = nbformat.from_dict({"text/html": link})
     for cell in notebook.cells:
@@ -167,6 +171,13 @@ def plain(text: str) -> str:
 # ---- the whole site
 
 
+def chinese_pages(notebooks: Path, target: Path, static: Path) -> None:
+    """The Chinese twins, with the pictures of the chapters whose outputs they share."""
+    for chapter in chapters(notebooks / CHINESE):
+        (target / CHINESE).mkdir(exist_ok=True)
+        adapt(chapter, target / CHINESE / chapter.path.name, static, up="../../")
+
+
 def extra_pages(listed: list[Chapter], folder: Path) -> None:
     """Glossary, reading list and rubric as they are in site/pages, and the syllabus computed."""
     folder.mkdir()
@@ -205,6 +216,7 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
             adapt(chapter, source / "notebooks" / chapter.path.name, static)
         for folder in (static, source / "notebooks"):  # to download, and where chapter 92 links to
             shutil.copy(ONE_FILE, folder)
+        chinese_pages(notebooks, source / "notebooks", static)
         extra_pages(listed, source / "pages")
         student_edition(listed, static / "student-edition.zip")
         template = (HERE / "index.md").read_text(encoding="utf-8")
@@ -213,8 +225,11 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
         options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(scratch / "doctrees")]
         if build_main([*options, str(source), str(built)]):
             raise SiteError("Sphinx could not build the site; its messages stand above")
-        for chapter in listed:  # the button "download" gives the notebook and not the page's copy
-            shutil.copy(chapter.path, built / "_sources" / "notebooks")
+        for chapter in listed + chapters(
+            notebooks / CHINESE
+        ):  # the button "download" gives the notebook and not the page's copy
+            place = built / "_sources" / "notebooks" / chapter.path.relative_to(notebooks)
+            shutil.copy(chapter.path, place)
         for left_over in (built / "_static").glob("*.html"):  # the theme's templates are no pages
             left_over.unlink()
         replace_folder(built, target)

@@ -27,6 +27,8 @@
 # the same parts and the same names, with smaller numbers inside. The pocket model was trained on
 # *posters* only: coloured shapes on a plain background, sometimes with a word below. It has never
 # seen a cat. In exchange it runs here, in seconds, and every part of it can be opened.
+#
+# This chapter [in Chinese, 中文版](../notebooks/zh/00_a_picture_in_sixty_seconds.ipynb).
 
 # %% [markdown]
 # ## Is everything here?
@@ -422,3 +424,5 @@ print(len(calls), "runs;", latents.numel(), "numbers in the latents: ok")
 #
 # Capstone: `make blank` writes the package with empty functions, and `make grade` says what is
 # there. Nothing has to be written yet; the chapters below say what can be.
+#
+# Next: [01 · Map of the machine](01_map_of_the_machine.ipynb), every part with its size.

@@ -1,6 +1,7 @@
 """Build the course: every notebooks/src/*.py runs from the top and becomes notebooks/*.ipynb.
 
 python -m qwenimage_ref.course.publish.build [NAME ...]   all, or those named
+python -m qwenimage_ref.course.publish.build --zh         the Chinese twins alone, nothing runs
 
 What differs from run to run without meaning anything is taken out, so that a rebuild shows only
 what changed. A cell that fails, or writes to stderr, stops the build; the old file stays.
@@ -26,6 +27,7 @@ from ...repository import in_a_clone
 from ..show import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
+CHINESE = "zh"  # folder of the twins in notebooks, and of their prose in notebooks/src
 CELL_SECONDS = 1200  # ends a hang; the longest cell takes half a minute on two cores
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # what never changes of the kernel: no version of Python
@@ -94,6 +96,41 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
             output.get("data", {}).pop(WIDGET, None)  # its text stays, and is all GitHub can show
 
 
+def chinese_prose(path: Path) -> Path:
+    """notebooks/src/NAME.py -> the file of its Chinese prose, which need not exist."""
+    return path.parent / CHINESE / f"{path.stem}.md"
+
+
+def chinese(path: Path, stored: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The Chinese twin of a stored notebook: its code and outputs, the prose of chinese_prose.
+
+    The prose has the notebook's text cells in their order, `+++` between them. Raises BuildError
+    unless there are as many.
+    """
+    twin = nbformat.from_dict(stored)
+    texts = [cell for cell in twin.cells if cell.cell_type == "markdown"]
+    prose = chinese_prose(path).read_text(encoding="utf-8").split("\n+++\n")
+    if len(prose) != len(texts):
+        raise BuildError(
+            f"{chinese_prose(path)} must have {len(texts)} cells as the notebook has, got "
+            f"{len(prose)}; translate what was added"
+        )
+    for cell, text in zip(texts, prose):
+        cell.source = text.strip()
+    return twin
+
+
+def write_chinese(path: Path) -> Path:
+    """notebooks/zh/NAME.ipynb from the stored notebooks/NAME.ipynb; nothing runs."""
+    name = path.with_suffix(".ipynb").name
+    stored = nbformat.read(path.parent.parent / name, as_version=4)
+    target = path.parent.parent / CHINESE / name
+    target.parent.mkdir(exist_ok=True)
+    with whole_file(target) as partial:
+        nbformat.write(chinese(path, stored), partial)
+    return target
+
+
 def build(path: Path) -> tuple[Path, float]:
     """Build one notebook from its source -> the file, and the seconds its cells took."""
     folder = path.parent.parent
@@ -113,6 +150,8 @@ def build(path: Path) -> tuple[Path, float]:
     try:
         with whole_file(target) as partial:
             nbformat.write(notebook, partial)
+        if chinese_prose(path).exists():
+            write_chinese(path)
     except OSError as error:
         raise BuildError(
             f"{target} could not be written ({error.strerror}); make room. The old one stays"
@@ -124,11 +163,17 @@ def build(path: Path) -> tuple[Path, float]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.course.publish.build")
     parser.add_argument("name", nargs="*", help="start of a file name, 00 for one; none: all")
-    names = tuple(parser.parse_args(arguments).name)
+    parser.add_argument("--zh", action="store_true", help="only the Chinese twins; nothing runs")
+    options = parser.parse_args(arguments)
+    names = tuple(options.name)
     chosen = [path for path in sources() if not names or path.name.startswith(names)]
     if not chosen:
         print(f"no notebook in {NOTEBOOKS / 'src'} has such a name", file=sys.stderr)
         return 2
+    if options.zh:
+        for path in filter(lambda source: chinese_prose(source).exists(), chosen):
+            print(write_chinese(path).relative_to(ROOT))
+        return 0
     for path in tqdm(chosen, unit="notebook", disable=None):
         try:
             target, seconds = build(path)
