@@ -67,9 +67,18 @@ class EditForm:
     rope_interpolation: bool = False  # spread them over the target's rows and columns
 
 
+@dataclass(frozen=True)
+class LayeredForm:
+    """The same of the models that take pictures apart: one, with its transparency, no prompt of
+    an edit model around it"""
+
+    sides: tuple = (640, 1024)  # areas of the VAE's copy that were trained, as squares' sides
+
+
 FORM_OF_CLASS = {
     "QwenImageEditPipeline": EditForm(PICTURE, most=1, reading_side=None),
     "QwenImageEditPlusPipeline": EditForm(EDIT_PLUS_PICTURE, most=3, reading_side=384),
+    "QwenImageLayeredPipeline": LayeredForm(),
 }
 
 

@@ -14,10 +14,11 @@ from .checkpoint import locate
 from .checkpoint.fill import Weights, fill
 from .checkpoint.model_folder import (
     FOLDER,
+    demand_all_layered,
     demand_one_model,
     demand_right_form,
-    edit_form,
     empty_networks,
+    picture_form,
     read_model_index,
 )
 from .config import SchedulerConfig
@@ -31,8 +32,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: dict) -> tuple:
-    """-> tokenizer, text encoder, transformer, VAE, scheduler config, recommendations, and of an
-    edit model its vision tower and the form in which it is given pictures
+    """-> tokenizer, text encoder, transformer, VAE, scheduler config, recommendations, and of a
+    model that is given pictures its vision tower and in which form it is given them
 
     The arguments are those of `QwenImage.from_pretrained`; files: {part: single file or None}.
     """
@@ -44,11 +45,12 @@ def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: d
             "dtype float16: the image stream of the released weights reaches 200,000 and "
             "float16 ends at 65,504; use torch.bfloat16"
         )
-    recommended, form = read_model_index(folder), edit_form(folder)
+    recommended, form = read_model_index(folder), picture_form(folder)
     networks = empty_networks(folder)
     tokenizer = Tokenizer.load(folder / "tokenizer")
     demand_one_model(folder, networks, tokenizer)
     scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
+    demand_all_layered(folder, form, networks, scheduler)
     # all headers before the first tensor: a wrong file is refused before gigabytes are read
     homes = {part: FOLDER.get(part, part) for part in networks}
     sources = {part: files.get(home) or folder / home for part, home in homes.items()}

@@ -43,9 +43,10 @@ class PictureError(ValueError):
 # -- files
 
 
-def open_picture(path: str | Path) -> Image.Image:
+def open_picture(path: str | Path, alpha: bool = False) -> Image.Image:
     """A PNG, JPEG, WebP, BMP or TIFF file -> an RGB picture, upright, in sRGB, on white
 
+    alpha: RGBA instead, with the transparency that it has, else opaque.
     16-bit grey is scaled to 8 bits, and an embedded colour profile is converted. Malformed EXIF
     counts as none. Raises PictureError, one line, for everything else: pipes, more than MOST_PIXELS
     (before anything is decoded), 32-bit numbers, and whatever a decoder stumbles over.
@@ -57,7 +58,7 @@ def open_picture(path: str | Path) -> Image.Image:
             raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes, checked here, and damaged metadata
-            return as_rgb(_decode(content))
+            return (as_rgba if alpha else as_rgb)(_decode(content))
     except MemoryError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged bytes
@@ -65,8 +66,11 @@ def open_picture(path: str | Path) -> Image.Image:
         raise PictureError(path, reason) from None
 
 
-def input_picture(picture: Image.Image, name: str = "image") -> Image.Image:
-    """A picture that a caller passes in, as `as_rgb` reads it. Raises ValueError, one line."""
+def input_picture(picture: Image.Image, name: str = "image", alpha: bool = False) -> Image.Image:
+    """A picture that a caller passes in, as `as_rgb` or, with alpha, `as_rgba` reads it
+
+    Raises ValueError, one line.
+    """
     if not isinstance(picture, Image.Image):
         kind = type(picture).__name__
         raise ValueError(f"{name} must be a PIL picture, got {kind}; use open_picture or PIL")
@@ -77,7 +81,7 @@ def input_picture(picture: Image.Image, name: str = "image") -> Image.Image:
             f"{width}x{height}; crop it"
         )
     try:
-        return as_rgb(picture)
+        return (as_rgba if alpha else as_rgb)(picture)
     except OSError as error:
         raise ValueError(f"{name} cannot be used as a picture ({error})") from None
 
@@ -122,15 +126,30 @@ def as_rgb(opened: Image.Image) -> Image.Image:
 
     Raises OSError for 32-bit numbers.
     """
+    colours, alpha = _colours_and_alpha(opened)
+    if alpha is None:
+        return colours
+    return Image.composite(colours, Image.new("RGB", colours.size, "white"), alpha)
+
+
+def as_rgba(opened: Image.Image) -> Image.Image:
+    """The same with its transparency, in RGBA; opaque where it has none"""
+    colours, alpha = _colours_and_alpha(opened)
+    colours = colours.convert("RGBA")
+    if alpha is not None:
+        colours.putalpha(alpha)
+    return colours
+
+
+def _colours_and_alpha(opened: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """-> the picture in RGB, upright, in sRGB, and its transparency; None: it has none"""
     turn = UPRIGHT.get(_orientation(opened))
     picture = _eight_bits(opened)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
     colours = _in_srgb(picture, opened.info.get("icc_profile"))
-    if picture.mode == "RGBA":
-        white = Image.new("RGB", picture.size, "white")
-        colours = Image.composite(colours, white, picture.getchannel("A"))
-    return colours if turn is None else colours.transpose(turn)
+    layers = [colours, picture.getchannel("A") if picture.mode == "RGBA" else None]
+    return tuple(x if x is None or turn is None else x.transpose(turn) for x in layers)
 
 
 def _orientation(opened: Image.Image) -> int | None:
@@ -186,7 +205,10 @@ def write_picture(picture: np.ndarray, name: str) -> None:
 
 
 def to_input(pictures) -> torch.Tensor:
-    """N pictures of one size, (H, W, 3) uint8 arrays or PIL's -> (N, 3, H, W) in [-1, 1]"""
+    """N pictures of one size, (H, W, 3) uint8 arrays or PIL's -> (N, 3, H, W) in [-1, 1]
+
+    RGBA makes it four channels.
+    """
     pixels = np.stack([np.asarray(picture) for picture in pictures])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 

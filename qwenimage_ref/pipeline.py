@@ -33,7 +33,7 @@ class QwenImage:
         self.vae: VAE = vae
         self.scheduler: SchedulerConfig = scheduler
         self.recommended = recommended or {}  # sample_size and num_inference_steps, if stated
-        self.vision, self.form = vision, form  # edit models only
+        self.vision, self.form = vision, form  # models that are given pictures
 
     @classmethod
     def from_pretrained(
@@ -168,20 +168,14 @@ class QwenImage:
         limits.check_pictures(count, height, width, STRIP, *parts, self.dtype, self.device)
 
     def denoise(
-        self,
-        latents,
-        levels,
-        cond: Branch,
-        uncond: Branch | None = None,
-        true_cfg_scale: float = 4.0,
-        keep=None,
-        callback=None,
-    ):
+        self, latents, levels, cond: Branch, uncond: Branch | None = None,
+        true_cfg_scale: float = 4.0, keep=None, callback=None, combine=None,
+    ):  # fmt: skip
         """(B, C, h, w) at levels[0] -> (B, C, h, w) at levels[-1], one Euler step for each pair
 
         uncond None: no guidance, half the time. keep(sigma, latents) -> latents is called behind
         each step with the level that it reached, (B, C, h, w) both: inpainting puts back the noised
-        original outside its mask. callback: as in `__call__`.
+        original outside its mask. callback: as in `__call__`. combine: in place of `guide`.
         """
         rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
         x, branches = pack(latents), [cond] if uncond is None else [cond, uncond]
@@ -190,7 +184,7 @@ class QwenImage:
             calls = [branch.call(x, time, (1, rows, cols)) for branch in branches]
             velocity, *negative = self.transformer.many(calls)
             if negative:
-                velocity = guide(velocity, *negative, true_cfg_scale)
+                velocity = (combine or guide)(velocity, *negative, true_cfg_scale)
             if callback is not None:
                 callback(step, sigma.item(), unpack(x, rows, cols), unpack(velocity, rows, cols))
             x = euler_step(x, velocity, sigma.to(x.device), sigma_next.to(x.device))

@@ -27,6 +27,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
+from ..captioner import Captioner
 from ..checkpoint.fill import Weights, fill
 from ..checkpoint.headers import DTYPES, Place, read_tensor
 from ..checkpoint.packed_linear import PackedLinear
@@ -49,6 +50,8 @@ BLOCKS_OF = {  # where a network has the blocks that stay on disk
     Vision: "blocks",
 }
 EMBEDDING = "model.embed_tokens.weight"  # a prompt needs only a few of its rows
+LM_HEAD = "lm_head.weight"  # as large, and without use unless a caption is written
+STRIP = 4096  # rows of it that are read at a time
 
 
 def stream(
@@ -57,12 +60,13 @@ def stream(
     dtype: torch.dtype,
     device="cpu",
 ) -> None:
-    """Fill a network on the meta device; its blocks, and a text tower's embedding, stay on disk.
+    """Fill a network on the meta device; its blocks stay on disk, and so do the embedding and
+    lm_head of a text tower.
 
     The files must not change as long as the network is used. Raises CheckpointError.
     """
     name = next(name for kind, name in BLOCKS_OF.items() if isinstance(network, kind))
-    left = (f"{name}.", EMBEDDING)
+    left = (f"{name}.", EMBEDDING, LM_HEAD)
     scaled = [name for name in weights.places if name.startswith(left) and weights.scaled(name)]
     if scaled:
         raise CheckpointError(
@@ -81,6 +85,8 @@ def stream(
     setattr(owner, last, _Blocks(getattr(owner, last), f"{name}.", files, dtype, device))
     if isinstance(network, TextEncoder):
         network.model.embed_tokens = _Rows(files.places[EMBEDDING], files, dtype, device)
+    if isinstance(network, Captioner):
+        network.lm_head = _Strips(files.places[LM_HEAD], files, dtype, device)
 
 
 def named_layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -248,8 +254,8 @@ def forget(places: Iterable[Place]) -> None:
             os.posix_fadvise(file.fileno(), place.start, length, os.POSIX_FADV_DONTNEED)
 
 
-class _Rows(nn.Module):
-    """In place of an embedding: reads the rows of the ids that occur."""
+class _Matrix(nn.Module):
+    """In place of a layer with one matrix, of which only rows are ever in memory"""
 
     streamed = True
 
@@ -258,14 +264,33 @@ class _Rows(nn.Module):
         self.place, self.files = place, files
         self.dtype, self.device = dtype, device
 
+    def part(self, row: int, count: int) -> Place:
+        """Where `count` rows lie, from `row` on"""
+        width = self.place.shape[1]
+        size = width * DTYPES[self.place.dtype].itemsize
+        start = self.place.start + size * row
+        return replace(self.place, shape=(count, width), start=start, stop=start + size * count)
+
+
+class _Strips(_Matrix):
+    """In place of a linear layer without a bias: reads a strip of its rows at a time."""
+
+    def forward(self, x):
+        """The products with all rows, as a linear layer returns them"""
+        rows = self.place.shape[0]
+        places = [self.part(row, min(STRIP, rows - row)) for row in range(0, rows, STRIP)]
+        strips = (self.files.read(place).to(self.device, self.dtype) for place in places)
+        return torch.cat([F.linear(x, strip) for strip in strips], dim=-1)
+
+
+class _Rows(_Matrix):
+    """In place of an embedding: reads the rows of the ids that occur."""
+
     def forward(self, ids):
         """The rows of these ids, as an embedding returns them"""
         rows, positions = ids.cpu().unique(return_inverse=True)
-        count, width = self.place.shape
+        count = self.place.shape[0]
         if not 0 <= rows[0] <= rows[-1] < count:
             raise IndexError(f"ids must be 0 to {count - 1:,}, got {rows[0]} to {rows[-1]}")
-        size = width * DTYPES[self.place.dtype].itemsize
-        starts = [self.place.start + size * row for row in rows.tolist()]
-        places = [replace(self.place, shape=(width,), start=s, stop=s + size) for s in starts]
-        table = torch.stack([self.files.read(place) for place in places])
+        table = torch.cat([self.files.read(self.part(row, 1)) for row in rows.tolist()])
         return F.embedding(positions, table.to(self.dtype)).to(self.device)

@@ -61,7 +61,7 @@ def write_small_files(folder: Path, configs: Configs, added: dict[str, int]) -> 
     contents = {
         "model_index.json": MODEL_INDEX | {"_class_name": configs.pipeline},
         "scheduler/scheduler_config.json": _named(
-            "FlowMatchEulerDiscreteScheduler", SCHEDULER | configs.scheduler.to_dict()
+            "FlowMatchEulerDiscreteScheduler", SCHEDULER | _schedule(configs.scheduler)
         ),
         "text_encoder/config.json": _text_encoder_config(configs, added),
         "transformer/config.json": _named(
@@ -89,6 +89,11 @@ def write_json(path: Path, content: dict) -> None:
 def _named(kind: str, numbers: dict) -> dict:
     kept = {k: v for k, v in numbers.items() if k not in LEFT_OUT or v != LEFT_OUT[k]}
     return {"_class_name": kind, "_diffusers_version": DIFFUSERS} | kept
+
+
+def _schedule(config: SchedulerConfig) -> dict:
+    # careful: false, as in the release of Layered, says that the schedule is not stretched
+    return config.to_dict() | {"shift_terminal": config.shift_terminal or False}
 
 
 def _text_encoder_config(configs: Configs, added: dict[str, int]) -> dict:

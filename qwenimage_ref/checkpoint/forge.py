@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ..conditions import FORM_OF_CLASS
-from ..config import MMDiTConfig
+from ..config import MMDiTConfig, SchedulerConfig, VAEConfig
 from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
 from ..repository import POCKET, ROOT
@@ -35,12 +35,18 @@ POCKET_TOKENIZER = POCKET / "tokenizer"
 DTYPE = torch.bfloat16  # the type of every released file
 PIECE = 1 << 20  # numbers drawn and written at once
 STD = 0.02
-EDIT, EDIT_PLUS = FORM_OF_CLASS
+EDIT, EDIT_PLUS, LAYERED = FORM_OF_CLASS
 MODELS = {  # whose numbers are forged; Edit and 2509 have those of Qwen-Image
     "qwen-image": Configs(),
     "edit": Configs(pipeline=EDIT),
     "edit-2509": Configs(pipeline=EDIT_PLUS),
     "edit-2511": Configs(replace(MMDiTConfig.official(), zero_cond_t=True), pipeline=EDIT_PLUS),
+    "layered": Configs(
+        replace(MMDiTConfig.official(), use_additional_t_cond=True, use_layer3d_rope=True),
+        vae=replace(VAEConfig.official(), input_channels=4),
+        scheduler=replace(SchedulerConfig.official(), time_shift_type="linear", shift_terminal=0.0),
+        pipeline=LAYERED,
+    ),
 }
 ONE = 0x3F80  # 1.0 in bf16
 
@@ -153,8 +159,9 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
 
 
 def _shard_bytes(part: str, configs: Configs) -> int:
-    """Edit-2511 was cut into shards of twice the size, its text encoder was not."""
-    later = part == "transformer" and configs.transformer.zero_cond_t
+    """Edit-2511 and Layered were cut into shards of twice the size, their text encoder was not."""
+    numbers = configs.transformer
+    later = part == "transformer" and (numbers.zero_cond_t or numbers.use_layer3d_rope)
     return 2 * SHARD_BYTES if later else SHARD_BYTES
 
 

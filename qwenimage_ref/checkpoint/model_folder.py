@@ -5,8 +5,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..conditions import FORM_OF_CLASS, EditForm
-from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
+from ..captioner import Captioner
+from ..conditions import FORM_OF_CLASS, EditForm, LayeredForm
+from ..config import (
+    MMDiTConfig,
+    SchedulerConfig,
+    TextEncoderConfig,
+    VAEConfig,
+    VisionConfig,
+)
 from ..config_checks import LARGEST
 from ..files import CheckpointError, read_json, shorten
 from ..mmdit import MMDiT
@@ -55,10 +62,16 @@ def empty_network(folder: Path, part: str) -> nn.Module:
 def empty_networks(folder: Path) -> dict:
     """A folder -> its networks that are used, without weights, on the meta device
 
-    text_encoder, transformer and vae; of an edit model also vision, the tower that reads pictures.
+    text_encoder, transformer and vae; of a model that is given pictures also vision, the tower that
+    reads them. The text encoder of a layered model writes, too.
     """
-    used = STEMS if edit_form(folder) is None else NETWORKS
-    return {part: empty_network(folder, part) for part in used}
+    form = picture_form(folder)
+    used = STEMS if form is None else NETWORKS
+    networks = {part: empty_network(folder, part) for part in used}
+    if isinstance(form, LayeredForm):
+        with torch.device("meta"):
+            networks["text_encoder"] = Captioner(networks["text_encoder"].config)
+    return networks
 
 
 def stored_network(folder: Path, part: str) -> nn.Module:
@@ -97,8 +110,11 @@ def demand_one_model(folder: Path, networks: dict, tokenizer: Tokenizer) -> None
         )
 
 
-def demand_right_form(folder: Path, form: EditForm | None, zero_cond_t: bool) -> None:
-    """Raises CheckpointError for a transformer of Edit-2511 in a folder that is none of it."""
+def demand_right_form(folder: Path, form, zero_cond_t: bool) -> None:
+    """Raises CheckpointError for a transformer of Edit-2511 in a folder that is none of it.
+
+    form: as `picture_form` returns it.
+    """
     if zero_cond_t and form != FORM_OF_CLASS["QwenImageEditPlusPipeline"]:
         raise CheckpointError(
             f"{folder}: zero_cond_t must come with QwenImageEditPlusPipeline, the class of "
@@ -107,12 +123,38 @@ def demand_right_form(folder: Path, form: EditForm | None, zero_cond_t: bool) ->
         )
 
 
-def edit_form(folder: Path) -> EditForm | None:
+def demand_all_layered(folder: Path, form, networks: dict, scheduler: SchedulerConfig) -> None:
+    """Raises CheckpointError where some parts are those of a layered model and others are not."""
+    transformer, vae = (networks[part].config for part in ("transformer", "vae"))
+    layered = isinstance(form, LayeredForm)
+    marks = {
+        "use_layer3d_rope true": transformer.use_layer3d_rope,
+        "use_additional_t_cond true": transformer.use_additional_t_cond,
+        "input_channels 4": vae.input_channels == 4,
+        # other models may have this schedule, too
+        "time_shift_type linear": scheduler.time_shift_type == "linear" if layered else False,
+    }
+    wrong = [mark for mark, there in marks.items() if there != layered]
+    if wrong:
+        verb = "have" if layered else "not have"
+        name = read_class(folder)
+        raise CheckpointError(
+            f"{folder}: a {name} must {verb} {', '.join(wrong)} in its configs; the parts or "
+            "model_index.json are of another model, fetch it again"
+        )
+
+
+def picture_form(folder: Path) -> EditForm | LayeredForm | None:
     """How the folder's model is given pictures; None: it paints from text alone
 
     Raises CheckpointError for a folder of a class that is not supported.
     """
-    return FORM_OF_CLASS.get(_read_index(folder)["_class_name"])
+    return FORM_OF_CLASS.get(read_class(folder))
+
+
+def read_class(folder: Path) -> str:
+    """Upstream's class of the folder's model, one of CLASSES. Raises CheckpointError."""
+    return _read_index(folder)["_class_name"]
 
 
 def read_model_index(folder: Path) -> dict:

@@ -20,10 +20,11 @@ from .model_folder import (
     FORGED,
     RECOMMENDED,
     STEMS,
+    demand_all_layered,
     demand_one_model,
     demand_right_form,
-    edit_form,
     empty_networks,
+    picture_form,
     read_model_index,
     stored_network,
 )
@@ -140,9 +141,11 @@ def _layout(folder: Path) -> tuple[set[Path], Findings]:
 
 
 def _fit(folder: Path) -> None:
-    networks = empty_networks(folder)
+    networks, form = empty_networks(folder), picture_form(folder)
     demand_one_model(folder, networks, Tokenizer.load(folder / "tokenizer"))
-    demand_right_form(folder, edit_form(folder), networks["transformer"].config.zero_cond_t)
+    demand_right_form(folder, form, networks["transformer"].config.zero_cond_t)
+    scheduler = SchedulerConfig.from_json(folder / "scheduler" / "scheduler_config.json")
+    demand_all_layered(folder, form, networks, scheduler)
 
 
 def _problems(path: Path, check, *arguments) -> Findings:

@@ -102,7 +102,7 @@ def _add_files(commands) -> None:
     forge = commands.add_parser("forge", help=about, description=FORGE)
     forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
     forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
-    models = ("qwen-image", "edit", "edit-2509", "edit-2511")
+    models = ("qwen-image", "edit", "edit-2509", "edit-2511", "layered")
     about = "whose configs are written; default qwen-image"
     forge.add_argument("--model", choices=models, default=models[0], help=about)
     forge.set_defaults(run=_forge)
@@ -110,7 +110,8 @@ def _add_files(commands) -> None:
 
 def _info(options) -> None:
     from ..checkpoint import locate
-    from ..checkpoint.model_folder import edit_form, empty_networks, read_model_index
+    from ..checkpoint.model_folder import empty_networks, picture_form, read_model_index
+    from ..conditions import LayeredForm
     from ..formats.recognise import describe
     from ..tokenizer import Tokenizer
 
@@ -126,7 +127,10 @@ def _info(options) -> None:
     print(f"  {'tokenizer':13} {len(Tokenizer.load(folder / 'tokenizer')):>14,} ids")
     for key, value in recommended.items():
         print(f"  {key}: {value}")
-    if edit_form(folder) is not None:
+    form = picture_form(folder)
+    if isinstance(form, LayeredForm):
+        print("  used with: qwenimage layers PICTURE --weights FOLDER --to FOLDER")
+    elif form is not None:
         print("  used with: qwenimage paint PROMPT --weights FOLDER --image FILE")
 
 

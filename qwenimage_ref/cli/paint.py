@@ -124,9 +124,15 @@ def _demand_pictures(options) -> bool:
     Only model_index.json is read.
     """
     from ..checkpoint import locate
-    from ..checkpoint.model_folder import edit_form
+    from ..checkpoint.model_folder import picture_form
+    from ..conditions import LayeredForm
 
-    count, form = len(options.image), edit_form(locate.resolve(options.weights))
+    count, form = len(options.image), picture_form(locate.resolve(options.weights))
+    if isinstance(form, LayeredForm):
+        raise UsageError(
+            f"{options.weights} must be used to take pictures apart, it is a layered model; "
+            "try qwenimage layers PICTURE"
+        )
     if form is None:
         if count > 1:
             raise UsageError(

@@ -13,6 +13,7 @@ from torch import nn
 from .. import pipeline
 from ..pocket.train import CAPTION_DROPOUT, SIGMA_SHIFT
 from ..rope import positions, rotations
+from ..tasks.layers import without_rescale
 
 GUIDANCE = 4.0
 
@@ -78,11 +79,6 @@ def unshifted(sigma):
 def uniform(sigma):
     """(B,) -> (B,): shifted logit-normal levels, transformed to be uniform by their own CDF"""
     return torch.special.ndtr(torch.logit(unshifted(sigma)))
-
-
-def without_rescale(cond, uncond, true_cfg_scale: float):
-    """(B, I, D), (B, I, D) -> (B, I, D): classifier-free guidance without rescaling the norm"""
-    return uncond + true_cfg_scale * (cond - uncond)
 
 
 # -- variants ------------------------------------------------------------------------------------

@@ -61,8 +61,9 @@ WAN = (
 )  # fmt: skip
 # names of transformers from 4.52 on, and the official ones
 LATER = (("model.language_model.", "model."), ("model.visual.", "visual."))
+LM_HEAD = "lm_head.weight"  # scores of the next token, in a text encoder that writes
 VISUAL = "visual."  # before the names of the vision tower, in the files of the text encoder
-# what those files also hold, and is left on disk
+# what those files also hold, and others leave on disk
 UNUSED = re.compile(r"lm_head\.|(text_encoders\.)?(qwen25_7b\.)?logit_scale$")
 
 
@@ -107,7 +108,8 @@ def _weights(source: str, single: SingleFile, part: str, network, fast: bool) ->
 def _rename(single: SingleFile, part: str, network: nn.Module) -> Callable[[str], str | None]:
     """What makes official names of the file's, and None of those that the network lacks"""
     if part == "text_encoder":
-        return _language_name
+        writes = hasattr(network, "lm_head")
+        return lambda name: name if writes and name == LM_HEAD else _language_name(name)
     if part == "vision":
         return _vision_name
     return _from_wan(network) if part == "vae" and has_wan_names(single.where) else str

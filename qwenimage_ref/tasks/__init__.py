@@ -1,5 +1,6 @@
 """What is painted besides pictures from nothing but a prompt. One function a task."""
 
+from ..conditions import LayeredForm
 from ..limits import one_each
 from ..pictures import input_picture
 from .edit import edit, edit_inside_mask
@@ -21,6 +22,11 @@ def over_pictures(
         "inpaint_blur_size": inpaint_blur_size,
         "inpaint_blur_sigma": inpaint_blur_sigma,
     }
+    if isinstance(pipe.form, LayeredForm):
+        raise ValueError(
+            "a layered model must be given a picture to take apart; call decompose of "
+            "qwenimage_ref.tasks.layers, or `qwenimage layers`"
+        )
     if image is None:
         raise ValueError(_without_image(pipe))
     if mask_image is None:

@@ -12,6 +12,7 @@ from PIL import Image
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
 from qwenimage_ref.adapt import lora, lora_kinds
 from qwenimage_ref.adapt.control import BlockwiseBlock, BlockwiseConfig, BlockwiseControlNet
+from qwenimage_ref.captioner import Captioner, Past, RememberingAttention
 from qwenimage_ref.conditions import Branch
 from qwenimage_ref.config import (
     MMDiTConfig,
@@ -25,6 +26,7 @@ from qwenimage_ref.formats import fp8, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
+from qwenimage_ref.tasks.layers import frames_of_noise, without_rescale
 from qwenimage_ref.train import distill, dmd2, flow, grpo, preference, sde
 from qwenimage_ref.train import lora as lora_training
 from qwenimage_ref.train.loop import Recipe
@@ -230,6 +232,12 @@ def _text() -> dict:
             lambda x: text_encoder.TextEncoder(TEXT)(x.long())
         ),
         "text_encoder.TextEncoder._causal": case(text_encoder.TextEncoder._causal),
+        "captioner.RememberingAttention": case(
+            lambda x: RememberingAttention(TEXT)(x, *still(x), Past())
+        ),
+        "captioner.Captioner.scores": case(
+            lambda state, seen: Captioner(TEXT).scores(state, seen > 0.5), V=97
+        ),
     }
 
 
@@ -321,10 +329,18 @@ def _pipeline() -> dict:
 def _tasks() -> dict:
     """Pictures that go in."""
     mask = Image.new("L", (14 * 8, 6 * 8), 255)
+    levels, autoencoder = SchedulerConfig.official(), vae.VAE(SMALL_VAE)
+    painter = pipeline.QwenImage(None, None, transformer(), autoencoder, levels)
     return {
         "tasks.image_to_image.under_noise": case(under_noise),
         "tasks.inpaint.latent_mask": case(lambda: latent_mask(mask, 8)),
         "tasks.inpaint.blurred": case(lambda mask: blurred(mask, 2, 1.0), N=2),
+        "tasks.layers.frames_of_noise": case(
+            lambda: frames_of_noise(painter, 3, Image.new("RGBA", (14 * 8, 6 * 8)), 0), frames=3
+        ),
+        "tasks.layers.without_rescale": case(
+            lambda cond, uncond: without_rescale(cond, uncond, 4.0)
+        ),
     }
 
 
@@ -346,6 +362,7 @@ BUILDERS = {
     "train": _training,
     "vae": _vae,
     "text_encoder": _text,
+    "captioner": _text,
     "vision": _vision,
     "formats": _formats,
     "adapt": _formats,

@@ -28,7 +28,7 @@ FLOORS = [  # one room a floor; a module imports from its own room and from thos
         "rope",
         "sampler",
     },
-    {"text_encoder", "vision", "vae", "mmdit", "controlnet"},
+    {"text_encoder", "captioner", "vision", "vae", "mmdit", "controlnet"},
     {"conditions"},
     {"checkpoint"},
     {"adapt"},

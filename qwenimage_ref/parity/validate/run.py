@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...checkpoint.model_folder import read_model_index
+from ...config import VAEConfig
 from ...pictures import to_input
 from ...posters.draw import Scene, Shape, caption, draw, sample_scene
 from ..tolerances import within
@@ -55,10 +56,16 @@ def validate(
     compare with published numbers, which is done for Qwen-Image-2512 in any case. picture: also
     paint a whole picture with both. Raises CheckpointError for a folder that is not whole.
     """
+    channels = VAEConfig.from_json(checkpoints.ours / "vae" / "config.json").input_channels
+    if official and channels != 3:
+        raise ValueError(
+            "the published numbers must be compared with those of an RGB model, got a layered one; "
+            "leave them out"
+        )
     recommended = read_model_index(checkpoints.ours).get("sample_size", SIDE)
     side = min(recommended, SIDE)
     img, prompt = example or (poster(POSTER), caption(POSTER))
-    img = to_tensor(img, side)
+    img = to_tensor(img, side, channels)
     published = yield from verify_stage(checkpoints, hash)
     prompts = [prompt, NEGATIVE]
     ids = yield from tokenizer_stage(checkpoints, prompts)
@@ -83,11 +90,16 @@ def poster(scene: Scene) -> Image.Image:
     return Image.fromarray(draw(scene))
 
 
-def to_tensor(picture: Image.Image, side: int) -> torch.Tensor:
-    """The central square of a picture, resized, as (1, 3, side, side) in [-1, 1]."""
+def to_tensor(picture: Image.Image, side: int, channels: int = 3) -> torch.Tensor:
+    """The central square of a picture, resized, as (1, channels, side, side) in [-1, 1]
+
+    channels: 3, or 4 with its transparency.
+    """
     smaller = min(picture.size)
     left, top = ((length - smaller) // 2 for length in picture.size)
-    square = picture.convert("RGB").crop((left, top, left + smaller, top + smaller))
+    square = picture.convert("RGB" if channels == 3 else "RGBA").crop(
+        (left, top, left + smaller, top + smaller)
+    )
     return to_input([square.resize((side, side), Image.Resampling.LANCZOS)])
 
 

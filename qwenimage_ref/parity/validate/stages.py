@@ -14,7 +14,7 @@ from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
-from ...checkpoint.model_folder import edit_form
+from ...checkpoint.model_folder import picture_form
 from ...checkpoint.verify import verify
 from ...config import SchedulerConfig
 from ...files import CheckpointError, shorten
@@ -97,7 +97,7 @@ def text_stage(checkpoints: Checkpoints, prompts: list[list[int]]):
 
 
 def vae_stage(checkpoints: Checkpoints, img: torch.Tensor):
-    """A picture (1, 3, H, W) encoded, its latents decoded -> both VAEs, the reference's latents"""
+    """A picture (1, 3 or 4, H, W) encoded and decoded -> both VAEs, the reference's latents"""
     ours, theirs = vae_pair(checkpoints)
     builder = RowBuilder("vae", partial(checkpoints.differing, "vae"))
 
@@ -130,7 +130,7 @@ class Step:
     time: torch.Tensor  # (1,) the transformer's time argument
     grids: list
     target: torch.Tensor  # (1, I, 64) noise - latents, the velocity of a perfect transformer
-    clean: torch.Tensor  # (1, I, 64) the latents: to an edit model, a condition picture
+    clean: torch.Tensor  # (1, I, 64) the latents: to a model that is given one, a condition picture
 
 
 def schedule_stage(checkpoints: Checkpoints, latents: torch.Tensor):
@@ -139,8 +139,7 @@ def schedule_stage(checkpoints: Checkpoints, latents: torch.Tensor):
     file = checkpoints.ours / "scheduler" / "scheduler_config.json"
     theirs = _scheduler(checkpoints)
     _, C, h, w = latents.shape
-    names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-    shift = calculate_shift(h * w // 4, *(theirs.config[name] for name in names))
+    shift = _their_shift(theirs, h * w // 4)
     theirs.set_timesteps(sigmas=np.linspace(1, 1 / STEPS, STEPS), mu=shift)
     ours = sigmas(STEPS, h * w // 4, SchedulerConfig.from_json(file))
     off = difference(ours, theirs.sigmas)[0]
@@ -161,10 +160,10 @@ def schedule_stage(checkpoints: Checkpoints, latents: torch.Tensor):
 def stack_stage(checkpoints: Checkpoints, step: Step, states: list[torch.Tensor]):
     """Both transformers on each prompt's states -> pairs of velocities, ours and the reference's
 
-    An edit model's get the picture beside the noise, too.
+    Those of models that are given pictures get one beside the noise, too.
     """
     shared = {"img": step.x, "sigma": step.time, "grids": step.grids}
-    if edit_form(checkpoints.ours) is not None:
+    if picture_form(checkpoints.ours) is not None:
         shared["img"] = torch.cat([step.x, step.clean.to(step.x)], dim=1)
         shared["grids"] = 2 * step.grids
     calls = [shared | {"txt": txt} for txt in states]
@@ -220,6 +219,14 @@ def picture_stage(checkpoints: Checkpoints, prompts: list[str], states, vae, sid
     psnr = -10 * np.log10(np.mean((ours - theirs) ** 2))
     off, bound = np.abs(ours - theirs).mean().item(), within("picture", checkpoints.dtype)
     yield builder.row(f"{PICTURE_STEPS} free steps prove little: {psnr:.1f} dB, mean", off, bound)
+
+
+def _their_shift(scheduler: FlowMatchEulerDiscreteScheduler, tokens: int) -> float:
+    """What diffusers' pipelines pass on, text to image or layered"""
+    if scheduler.config.time_shift_type == "linear":
+        return (tokens / (256 * 256 / 16 / 16)) ** 0.5
+    names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+    return calculate_shift(tokens, *(scheduler.config[name] for name in names))
 
 
 def _scheduler(checkpoints: Checkpoints) -> FlowMatchEulerDiscreteScheduler:
