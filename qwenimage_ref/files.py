@@ -25,6 +25,14 @@ class CheckpointError(ValueError):
     """Files that do not hold what the network needs, or that cannot be written."""
 
 
+def demand_regular(file: Path) -> None:
+    """Raises CheckpointError unless there is a file that ends: a pipe may wait for ever."""
+    if not file.exists():
+        raise CheckpointError(f"{file} is missing; is it downloaded?")
+    if not file.is_file():
+        raise CheckpointError(f"{file} must be a regular file, not a folder, pipe or device")
+
+
 def open_regular(path: str | Path):
     """A binary file, opened for reading. Raises OSError for a pipe or device: those may wait."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..checkpoint.headers import PICKLES, open_file, read_header
 from ..checkpoint.write import save_file
-from ..files import shorten, whole_file
+from ..files import CheckpointError, demand_regular, shorten, whole_file
 from .lora_dialects import PRODUCTS, Key, LoRAError, both_spellings, owners, why_unused
 from .lora_kinds import LOHA, LOKR, Hadamard, Kronecker, largest, read_change, read_magnitude
 from .lora_settings import Settings, number, settings_of_config, settings_of_header
@@ -105,8 +105,10 @@ def _tensors_of(path: Path) -> Path:
         return path / WEIGHTS
     if path.suffix in PICKLES:
         raise LoRAError(f"{path} is a pickle, which can run code; ask for a .safetensors file")
-    if not path.is_file():
-        raise LoRAError(f"{path} does not exist")
+    try:
+        demand_regular(path)
+    except CheckpointError as error:
+        raise LoRAError(str(error)) from None
     return path
 
 

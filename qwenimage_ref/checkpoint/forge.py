@@ -111,6 +111,12 @@ def forge(
         if configs.pipeline == TEXT_TO_IMAGE:
             del numbers["pipeline"]  # not in the marks of earlier versions
         _claim(folder, {"seed": seed, "configs": numbers})
+    except OSError as error:
+        raise CheckpointError(
+            f"a checkpoint must go into a folder that can be written to, got {folder} "
+            f"({error.strerror}); choose another"
+        ) from None
+    try:
         return _write(folder, configs, seed, tokenizer, progress)
     except OSError as error:
         raise CheckpointError(

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..files import LONGEST_JSON, CheckpointError, parse_json, read_json, shorten
+from ..files import LONGEST_JSON, CheckpointError, demand_regular, parse_json, read_json, shorten
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 LONGEST_NAME = 1_000  # characters of a tensor's name; official names have under 100
@@ -251,8 +251,7 @@ def _demand_promised(file: Path, keys, promised: set[str]) -> None:
 
 def demand_safetensors(file: Path) -> None:
     """Raises CheckpointError for a file that is not there, or of another kind."""
-    if not file.is_file():
-        raise CheckpointError(f"{file} is missing; is it downloaded?")
+    demand_regular(file)
     if file.suffix not in (".safetensors", ".sft"):
         raise CheckpointError(
             f"{file} must be a .safetensors file; pickle files can run any code and are never "

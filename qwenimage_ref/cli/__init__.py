@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from .. import __version__
 from ..extras import demand_extra
 from ..repository import ROOT
 from . import evaluate as evaluate_command
@@ -68,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         "qwenimage", description="Qwen-Image in readable PyTorch.", epilog=paint_command.EXAMPLE
     )
+    version = f"%(prog)s {__version__}"  # careful: argparse prints it and ends with status 0
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     paint_command.add_arguments(commands.add_parser("paint", help="paint a picture from a prompt"))
     _add_files(commands)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .console import say
 from .paint import size_of
+from .places import demand_file, demand_folder, demand_output
 from .pocket import add_weights, demand_number
 
 ABOUT = "Without the name of a measure: suite."
@@ -83,8 +84,8 @@ def _add_vae(parser) -> None:
 
 
 def _demand_record(record: Path | None) -> None:
-    if record and (record.is_dir() or not record.parent.is_dir()):
-        raise ValueError(f"--record must be a file in a folder that exists, got {record}")
+    if record:
+        demand_output("--record", record, "score.json")
 
 
 def _demand_least(options, **least: int) -> None:
@@ -164,6 +165,8 @@ def _paint_prompts(options) -> None:
     from ..evaluate import geneval_folder
     from ..pipeline import QwenImage
 
+    demand_file("--prompts", options.prompts)
+    demand_folder("--to", options.to)
     prompts = geneval_folder.read_prompts(options.prompts)
     size = size_of(options.size) if options.size else None
     pipe = QwenImage.from_pretrained(options.weights, device=options.device, stream=options.stream)

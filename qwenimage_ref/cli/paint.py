@@ -3,12 +3,12 @@
 import argparse
 import contextlib
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from . import paint_control
 from .console import UsageError, say
+from .places import demand_file, demand_output
 from .pocket import add_weights, demand_number
 from .prompt_notes import note_what_is_new, sent_prompt
 
@@ -113,9 +113,10 @@ def _check_picture_arguments(options) -> None:
             raise UsageError(f"{option} must go with a picture; add --image FILE")
     if options.strength is not None and not 0 < options.strength <= 1:
         raise UsageError(f"--strength must be above 0 and at most 1, got {options.strength}")
-    for file in (*options.image, *filter(None, [options.mask])):
-        if not file.is_file():
-            raise UsageError(f"{file} must be a picture's file, and there is none")
+    for file in options.image:
+        demand_file("--image", file)
+    if options.mask:
+        demand_file("--mask", options.mask)
 
 
 def _demand_pictures(options) -> bool:
@@ -237,20 +238,20 @@ def _write(picture, file: Path, seed: int) -> None:
 
 def _adapter(text: str) -> tuple[str, float]:
     """FILE or FILE=SCALE -> file, scale; the name of a file may contain "=" itself."""
-    if Path(text).exists():
-        return text, 1.0
     file, _, scale = text.rpartition("=")
+    if not file or Path(text).exists():
+        file, scale = text, "1"
     try:
-        number = float(scale) if file else 1.0
+        number = float(scale)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
         raise UsageError(
             f"--lora must be FILE or FILE=SCALE with a finite scale, for example my=0.8, got {text}"
         )
-    if not Path(file or text).exists():
-        raise UsageError(f"--lora {file or text} does not exist")
-    return file or text, number
+    if not Path(file).is_dir():  # peft writes an adapter as a folder
+        demand_file("--lora", Path(file))
+    return file, number
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -267,20 +268,6 @@ def _format(path: Path) -> str:
 
 def _check_output(path: Path) -> None:
     """Raises UsageError if a picture cannot be written there."""
-    from ..files import partial_file
-
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"-o must end in one of {', '.join(PICTURE_SUFFIXES)}, got {path}")
-    if os.path.isdir(path):
-        raise UsageError(f"-o must be a file, got the folder {path}; try {path / 'out.png'}")
-    if not os.path.isdir(path.parent):
-        raise UsageError(
-            f"-o must be in a folder that exists, got {path}; make {path.parent} first"
-        )
-    try:
-        with partial_file(path) as partial:  # tried, because permissions alone do not say it
-            partial.touch()
-    except OSError as error:
-        raise UsageError(
-            f"-o must be writable ({error.strerror}), choose another than {path}"
-        ) from None
+    demand_output("-o", path, "out.png")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .console import UsageError
+from .places import demand_file
 
 FORM = "NET=PICTURE[@SCALE[,START[,END]]]"
 EXAMPLE = "canny=edges.png@0.8,0,0.6"
@@ -48,8 +49,7 @@ def _wanted(text: str) -> Wanted:
             f"--control must be {FORM} with a finite SCALE and 0 <= START < END <= 1, for example "
             f"{EXAMPLE}, got {text}"
         )
-    if not Path(file).is_file():
-        raise UsageError(f"{file} must be a picture's file, and there is none")
+    demand_file("--control", Path(file))
     return Wanted(net, Path(file), scale, start, end)
 
 

@@ -1,11 +1,11 @@
 """`qwenimage validate` and `bench`: options, checked before anything slow is imported."""
 
 import argparse
-import os
 from pathlib import Path
 
 from ..extras import demand_extra
 from ..repository import CHECKOUT, CLONE_HINT, MEASUREMENTS
+from .places import demand_file, demand_output
 
 ABOUT = (
     "Our networks and those of diffusers and transformers are built from the files a layer at a "
@@ -61,7 +61,9 @@ def run(options) -> int:
             "--image and --caption must be given together: a picture, and what it shows"
         )
     file = options.record
-    _demand_writable(file)
+    demand_output("--record", file, "validate.json")
+    if options.image:
+        demand_file("--image", options.image)
 
     import torch
 
@@ -110,7 +112,7 @@ def run_bench(options) -> int:
     demand_extra("parity")
     file = options.record or (None if options.quick else MEASUREMENTS / "bench.json")
     if file:
-        _demand_writable(file)
+        demand_output("--record", file, "bench.json")
 
     from ..parity.bench.parts import FULL, QUICK, bench, record
 
@@ -125,8 +127,3 @@ def run_bench(options) -> int:
 def _demand_clone(command: str) -> None:
     if not CHECKOUT:
         raise ValueError(f"{command}: {CLONE_HINT}")
-
-
-def _demand_writable(file: Path) -> None:
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise ValueError(f"--record must be a file in a writable folder, got {file}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..repository import POCKET
 from .console import say
+from .places import demand_folder
 
 POCKET_TIME = (
     "Trains tokenizer, VAE and, in two lessons, text encoder and MMDiT. On one core of a laptop: "
@@ -48,8 +49,9 @@ def _train_pocket(options) -> None:
     from ..pocket.assemble import write_pocket, write_record
 
     _demand_training(options)
-    for folder in (options.runs, options.to.parent):  # hours before anything is written there
-        folder.mkdir(parents=True, exist_ok=True)
+    # hours before anything is written there
+    demand_folder("--runs", options.runs)
+    demand_folder("--to", options.to.parent)
     edition = editions.first() if options.edition == 1 else editions.second(options.control)
     tokenizer = edition.tokenizer()
     vae, painter, recipes = _train_networks(options, edition, tokenizer)

@@ -1,11 +1,12 @@
 """`qwenimage train lora`: every option is checked before the first second is spent."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from ..repository import POCKET
+from .console import UsageError
+from .places import demand_folder, demand_output
 
 ABOUT = (
     "Pictures with captions: text files beside them (cat.png, cat.txt), or metadata.csv or "
@@ -60,7 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options) -> None:
     """Raises ValueError or OSError, one line, for whatever cannot be trained on or with."""
-    _demand_output(options.to)
+    if options.to.suffix != ".safetensors":
+        raise UsageError(
+            f"--to must name a .safetensors file, got {options.to}; try lora.safetensors"
+        )
+    demand_output("--to", options.to, "lora.safetensors")
     if options.sample_every < 1:
         raise ValueError(f"--sample-every must be at least 1, got {options.sample_every}")
     if options.max_pixels is not None and options.max_pixels < SMALLEST:
@@ -69,6 +74,7 @@ def run(options) -> None:
         raise ValueError("--sample must be a prompt, got an empty one")
 
     from ..checkpoint import locate
+    from ..files import remove_partials
     from ..train.dataset import read_folder
     from ..train.run_folder import RunFolder
 
@@ -77,28 +83,14 @@ def run(options) -> None:
     except ValueError as error:  # begins with the name of a field, which is the option's
         raise ValueError(f"--{error}") from None
     folder = locate.resolve(options.weights)
+    demand_folder("--runs", options.runs)
+    remove_partials(options.to)
     runs = RunFolder(options.runs)
     with runs.locked():
         examples, problems = read_folder(options.data, options.skip_bad)
         for problem in problems:
             print(f"qwenimage: note: left out, {problem}", file=sys.stderr)
         _train(options, folder, runs, examples, recipe, settings)
-
-
-def _demand_output(file: Path) -> None:
-    """Raises ValueError or OSError unless the adapter can be written there, under that name."""
-    from ..files import partial_file, remove_partials
-
-    if file.suffix != ".safetensors" or file.is_dir():
-        raise ValueError(f"--to must name a .safetensors file, got {file}")
-    if not file.parent.is_dir():
-        raise ValueError(f"--to must name a file in a folder that exists, got {file}")
-    try:
-        remove_partials(file)
-        with partial_file(file) as partial:
-            partial.touch()
-    except OSError as error:
-        raise ValueError(f"--to {file} cannot be written ({os.strerror(error.errno)})") from None
 
 
 def _recipe(options):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoint.headers import Place
-from ..files import CheckpointError, shorten
+from ..files import CheckpointError, demand_regular, shorten
 from .gguf_blocks import LAYOUTS, row_bytes
 
 ARCHITECTURE = "qwen_image"
@@ -74,8 +74,7 @@ def read_gguf(file: str | Path) -> GGUF:
     As llama.cpp does, it demands that the tensors lie in their order and fill the file.
     """
     file = Path(file)
-    if not file.is_file():
-        raise CheckpointError(f"{file} is missing; is it downloaded?")
+    demand_regular(file)
     try:
         with file.open("rb") as opened:
             reader = _Reader(opened)

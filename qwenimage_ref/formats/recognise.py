@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..adapt.control_files import BLOCKWISE, INSTANTX, kind_of
 from ..checkpoint.headers import PICKLES, SHARD_NAME, WRAPPERS, Place, Places, read_header
-from ..files import CheckpointError, shorten
+from ..files import CheckpointError, demand_regular, shorten
 from . import ZERO_COND_T
 from .fp8_dialects import ENDINGS, MARK, MIXED, MUSUBI, PLAIN, SCALED
 from .gguf_container import GGUF as GGUFHeader
@@ -119,9 +119,8 @@ def describe(file: str | Path) -> SingleFile:
     """What a single file is, by its header alone. Raises CheckpointError, one line."""
     file = Path(file)
     if file.is_dir():
-        raise CheckpointError(f"{file} is a folder; name a file in it")
-    if not file.is_file():
-        raise CheckpointError(f"{file} is missing; is it downloaded?")
+        raise CheckpointError(f"{file} must be a file, got a folder; name a file in it")
+    demand_regular(file)
     with file.open("rb") as opened:
         first = opened.read(9)
     # careful: a header of 640 bytes begins as a pickle does

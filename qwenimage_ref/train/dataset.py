@@ -53,7 +53,7 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder of pictures with captions")
+        raise DataError(f"pictures with captions must be in a folder, got {folder}; check the path")
     tables = [folder / name for name in TABLES if (folder / name).exists()]
     if len(tables) > 1:
         raise DataError(f"{folder} holds both {' and '.join(TABLES)}; keep one of them")
@@ -70,7 +70,9 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
             f"({shorten(problems)}); correct them, or leave them out with --skip-bad"
         )
     if not examples:
-        raise DataError(f"{folder} holds no picture with a caption")
+        raise DataError(
+            f"{folder} must hold a picture with a caption, got none; put cat.txt beside cat.png"
+        )
     return examples, problems
 
 

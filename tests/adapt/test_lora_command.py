@@ -67,7 +67,9 @@ def test_a_scale_that_is_no_finite_number_is_refused(text, asked, tmp_path, caps
 
 def test_a_file_that_is_not_there_is_refused_before_the_model_is_loaded(asked, capsys):
     assert asked("--lora", "none.safetensors=0.5") is None
-    assert capsys.readouterr().err == "qwenimage: --lora none.safetensors does not exist\n"
+    assert capsys.readouterr().err == (
+        "qwenimage: --lora must be a file that exists, got none.safetensors; check the path\n"
+    )
 
 
 def test_the_interface_refuses_a_scale_that_is_not_finite(tmp_path):

@@ -286,7 +286,7 @@ def test_half_a_file_is_refused(tmp_path):
 def test_a_pickle_and_a_missing_file_are_refused(tmp_path):
     (tmp_path / "some.pt").write_bytes(b"cos\nsystem\n")
     refused(tmp_path / "some.pt", "is a pickle, which can run code")
-    refused(tmp_path / "none.safetensors", "does not exist")
+    refused(tmp_path / "none.safetensors", "is missing")
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_model.bin").write_bytes(b"")
     refused(tmp_path / "adapter", "adapter_model.bin is a pickle")

@@ -16,6 +16,7 @@ from helpers import speed
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+import qwenimage_ref
 from qwenimage_ref import QwenImage, cli
 from qwenimage_ref.cli import console
 
@@ -121,8 +122,8 @@ def test_an_output_that_cannot_be_written_is_found_before_loading(tmp_path, caps
         (tmp_path / "file" / "out.png", "-o must be in a folder that exists"),
         (tmp_path / "folder.png", "-o must be a file, got the folder"),
         (tmp_path / "out.txt", "-o must end in one of .png"),
-        (tmp_path / f"{'x' * 250}.png", "-o must be writable (File name too long)"),
-        (tmp_path / f"{'x' * 1000}.png", "-o must be writable (File name too long)"),
+        (tmp_path / f"{'x' * 250}.png", "(File name too long); choose another"),
+        (tmp_path / f"{'x' * 1000}.png", "(File name too long); choose another"),
     ):
         status, error = run(capsys, "paint", PROMPT, "-o", out)
         assert (status, "\n" in error) == (2, False) and line in error
@@ -136,7 +137,7 @@ def test_a_folder_without_write_permission_is_named(tmp_path, capsys, monkeypatc
 
     monkeypatch.setattr(Path, "touch", denied)
     status, error = run(capsys, "paint", PROMPT, "-o", tmp_path / "out.png")
-    assert status == 2 and "-o must be writable (Permission denied)" in error
+    assert status == 2 and "-o must be writable, got " in error and "(Permission denied)" in error
 
 
 def test_a_console_without_the_letters_of_a_name_does_not_end_the_command(tmp_path):
@@ -305,3 +306,10 @@ def test_a_file_of_the_wrong_part_is_one_line_and_status_two(tmp_path, capsys):
     status, error = run(capsys, "paint", PROMPT, "--transformer", file, "-o", out)
     assert status == 2 and not out.exists()
     assert error.endswith("not the transformer of a Qwen-Image model; it goes with --vae")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"qwenimage {qwenimage_ref.__version__}\n"

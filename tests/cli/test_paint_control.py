@@ -112,7 +112,7 @@ def test_a_streamed_picture_under_control_is_that_of_bf16(files, capsys):
         (["@@canny.safetensors=@@poster.png@1,0.9,0.1"], "finite SCALE and 0 <= START < END <= 1"),
         (["@@canny.safetensors=@@poster.png@1,0,1,1"], "finite SCALE and 0 <= START < END <= 1"),
         (["@@canny.safetensors=@@poster.png@strong"], "finite SCALE and 0 <= START < END <= 1"),
-        (["@@canny.safetensors=@@none.png"], "none.png must be a picture's file"),
+        (["@@canny.safetensors=@@none.png"], "--control must be a file that exists, got"),
         (["@@canny.safetensors=@@text.png"], "text.png cannot be used as a picture"),
         (["@@canny.safetensors=@@flat.png"], "proportions of the target, 128x128, got 128x64"),
         (["@@lora.safetensors=@@poster.png"], "must hold a control network of Qwen-Image"),

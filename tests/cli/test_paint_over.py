@@ -86,10 +86,10 @@ def test_a_cropped_repaint_has_the_size_of_its_picture(files, capsys):
         ),
         (["--image", "@poster", "--strength", "1.2"], "at most 1, got 1.2"),
         (["--image", "@poster", "--strength", "nan"], "at most 1, got nan"),
-        (["--image", "@missing"], "missing.png must be a picture's file, and there is none"),
+        (["--image", "@missing"], "--image must be a file that exists, got"),
         (["--image", "@text"], "text.png cannot be used as a picture (it is damaged, or none of"),
         (["--image", "@strip"], "must be at most 200 times as long as it is wide, got 10000x1"),
-        (["--image", "@poster", "--mask", "@missing"], "missing.png must be a picture's file"),
+        (["--image", "@poster", "--mask", "@missing"], "--mask must be a file that exists, got"),
         (
             ["--image", "@poster", "--mask", "@small_mask"],
             "size of its picture, 128x128, got 64x64",

@@ -168,7 +168,7 @@ def test_the_command_paints_and_continues(tmp_path, capsys):
     "options, complaint",
     [
         (["--prompts", "FILE"], "--prompts must go with --to"),
-        (["--prompts", "nowhere.jsonl", "--to", "TO"], "cannot be read (No such file"),
+        (["--prompts", "nowhere.jsonl", "--to", "TO"], "--prompts must be a file that exists"),
         (
             ["--prompts", "FILE", "--to", "TO", "--samples", "0"],
             "--samples must be at least 1, got 0",

@@ -174,7 +174,10 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, capsys)
     [
         (["--captions", "0"], "--captions must be at least 1, got 0"),
         (["--steps", "0"], "num_inference_steps must be"),
-        (["--record", "nowhere/score.json"], "must be a file in a folder that exists"),
+        (
+            ["--record", "nowhere/score.json"],
+            "must be in a folder that exists, got nowhere/score.json",
+        ),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["nonsense"], "invalid choice: 'nonsense'"),
     ],

@@ -139,7 +139,10 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, picture
         (["--pictures", "EMPTY"], "holds no picture"),
         (["--pictures", "PICTURES", "--side", "20"], "--side must be a multiple of 8"),
         (["--pictures", "PICTURES", "--weights", "EMPTY"], "config.json is missing"),
-        (["--pictures", "PICTURES", "--record", "EMPTY"], "must be a file in a folder that exists"),
+        (
+            ["--pictures", "PICTURES", "--record", "EMPTY"],
+            "must be a file, got the folder",
+        ),
         ([], "required: --pictures"),
     ],
 )

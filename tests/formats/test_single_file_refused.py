@@ -97,7 +97,7 @@ def test_a_file_of_a_model_of_another_size_sends_for_its_configs(forged, tmp_pat
 
 
 def test_a_folder_a_missing_file_and_a_shard_are_told_apart(forged, tmp_path):
-    with pytest.raises(CheckpointError, match="is a folder; name a file in it"):
+    with pytest.raises(CheckpointError, match="must be a file, got a folder; name a file in it"):
         describe(tmp_path)
     with pytest.raises(CheckpointError, match="is missing; is it downloaded"):
         describe(tmp_path / "absent.safetensors")

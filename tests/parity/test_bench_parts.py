@@ -154,7 +154,9 @@ def test_without_the_reference_s_libraries_one_line_says_how_to_get_them(capsys,
 
 
 def test_a_record_that_cannot_be_written_is_refused_before_measuring(capsys, tmp_path):
-    assert "must be a file in a writable" in refused(capsys, "--record", tmp_path / "no" / "b.json")
+    assert "must be in a folder that exists" in refused(
+        capsys, "--record", tmp_path / "no" / "b.json"
+    )
 
 
 def test_outside_the_repository_one_line_says_where_to_run(capsys, monkeypatch):

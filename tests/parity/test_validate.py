@@ -270,7 +270,7 @@ def test_random_weights_do_not_pass_for_official_ones(tiny):
         (["--dtype", "float16"], "float16"),
         (["--image", "photo.png"], "--image and --caption must be given together"),
         (["--image", "no.png", "--caption", "a cat"], "no.png"),
-        (["--record", "no/validate.json"], "--record must be a file in a writable folder"),
+        (["--record", "no/validate.json"], "--record must be in a folder that exists"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -109,6 +109,14 @@ def test_the_installed_package_paints_outside_the_repository(installed, tmp_path
     assert Image.open(tmp_path / "x.png").size == (128, 128)
 
 
+def test_the_installed_command_has_the_version_of_its_metadata(installed, tmp_path):
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    version = re.search(r"^Version: (.+)$", metadata.read_text(encoding="utf-8"), re.M)[1]
+    code = "import sys; from qwenimage_ref.cli import main; sys.exit(main())"
+    printed = run_installed(installed, tmp_path, code, "--version").stdout
+    assert printed.split()[-1] == version
+
+
 def test_an_installed_package_reads_its_own_weights_and_a_checkout_reads_its_own(
     installed, tmp_path
 ):

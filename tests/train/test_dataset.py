@@ -154,13 +154,13 @@ def test_a_picture_of_one_token_is_the_smallest_that_can_be_used(tmp_path):
 
 
 def test_a_folder_with_nothing_in_it_or_with_two_tables_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no picture with a caption"):
+    with pytest.raises(DataError, match="must hold a picture with a caption, got none"):
         read_folder(tmp_path)
     for name in TABLES:
         (tmp_path / name).write_text("")
     with pytest.raises(DataError, match="holds both"):
         read_folder(tmp_path)
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="must be in a folder, got .*none; check the path"):
         read_folder(tmp_path / "none")
 
 
