@@ -8,7 +8,6 @@ from safetensors.torch import load_file, save_file
 from qwenimage_ref.checkpoint import CheckpointError, load_into, save
 from qwenimage_ref.checkpoint.fill import Weights, fill, is_finite, name_of, open_official
 from qwenimage_ref.checkpoint.packed_linear import PackedLinear, put
-from qwenimage_ref.checkpoint.stored_form import stored_tensor
 from qwenimage_ref.config import VAEConfig
 from qwenimage_ref.vae import VAE
 
@@ -77,27 +76,6 @@ def test_files_are_named_by_their_names_and_a_folder_by_its_path(folder):
     assert name_of(files) == "a.safetensors, b.safetensors"
     assert name_of(folder) == name_of(str(folder)) == str(folder)
     assert open_official(folder).source == str(folder)
-
-
-# -- the way back into a file
-
-
-def test_a_network_in_half_precision_is_stored_in_it_throughout(tmp_path):
-    save(network(VAE, SMALL_VAE).to(torch.bfloat16), tmp_path)
-    (file,) = tmp_path.glob("*.safetensors")
-    assert {tensor.dtype for tensor in load_file(file).values()} == {torch.bfloat16}
-
-
-def test_a_stored_tensor_is_in_one_piece_and_no_part_of_a_graph():
-    net = network()
-    net.first.weight = torch.nn.Parameter(torch.arange(15.0).view(3, 5).T)
-    stored = stored_tensor(net, "first.weight")
-    assert stored.is_contiguous() and not stored.requires_grad
-    assert torch.equal(stored, net.first.weight)
-
-
-def test_weights_of_another_dtype_are_stored_in_the_one_that_is_asked_for(folder):
-    assert stored_tensor(network(), "first.bias", torch.float16).dtype == torch.float16
 
 
 def test_a_format_may_read_more_types_than_floats(folder):

@@ -14,6 +14,7 @@ from qwenimage_ref.adapt.control import BlockwiseConfig, BlockwiseControlNet
 from qwenimage_ref.checkpoint import fingerprint, index_json, save
 from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
 from qwenimage_ref.checkpoint.shards import shard_layout
+from qwenimage_ref.checkpoint.stored_form import stored_tensor
 from qwenimage_ref.config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.text_encoder import TextEncoder
@@ -25,6 +26,7 @@ saving = importlib.import_module("qwenimage_ref.checkpoint.save")
 
 STEM = "diffusion_pytorch_model"
 LAYERED_MMDIT = replace(MMDiTConfig.official(), use_additional_t_cond=True, use_layer3d_rope=True)
+SMALL_VAE = VAEConfig(base_dim=4, z_dim=2, latents_mean=(0.1, -0.2), latents_std=(1.1, 1.2))
 LAYERED_VAE = replace(VAEConfig.official(), input_channels=4)
 
 
@@ -75,6 +77,32 @@ def test_the_index_of_later_releases_counts_five_shards():
     index = index_json(on_meta(MMDiT, MMDiTConfig.official()), 10**10, dtype=torch.bfloat16)
     files = set(json.loads(index)["weight_map"].values())
     assert sorted(files) == [f"{STEM}-{n:05d}-of-00005.safetensors" for n in range(1, 6)]
+
+
+# -- tensors --------------------------------------------------------------------------------------
+
+
+def test_a_network_in_half_precision_is_stored_in_it_throughout(tmp_path):
+    save(network(VAE, SMALL_VAE).to(torch.bfloat16), tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    assert {tensor.dtype for tensor in load_file(file).values()} == {torch.bfloat16}
+
+
+def test_a_stored_tensor_is_in_one_piece_and_no_part_of_a_graph():
+    net = network()
+    net.first.weight = torch.nn.Parameter(torch.arange(15.0).view(3, 5).T)
+    stored = stored_tensor(net, "first.weight")
+    assert stored.is_contiguous() and not stored.requires_grad
+    assert torch.equal(stored, net.first.weight)
+
+
+def test_a_tensor_is_stored_in_the_type_that_is_asked_for():
+    assert stored_tensor(network(), "first.bias", torch.float16).dtype == torch.float16
+
+
+def test_a_network_without_weights_has_none_to_store():
+    with pytest.raises(NotImplementedError, match="meta"):
+        stored_tensor(on_meta(Net), "first.bias")
 
 
 # -- files ----------------------------------------------------------------------------------------

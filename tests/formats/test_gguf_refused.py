@@ -6,7 +6,19 @@ import struct
 import numpy as np
 import pytest
 import torch
-from helpers.gguf_files import SMALL, as_published, config, empty, write_theirs
+from helpers.gguf_files import (
+    ARCHITECTURE,
+    SMALL,
+    A,
+    as_published,
+    config,
+    empty,
+    entry,
+    info,
+    raw,
+    text,
+    write_theirs,
+)
 from torch import nn
 
 from qwenimage_ref import checkpoint
@@ -74,28 +86,6 @@ def test_numbers_too_large_for_float16_are_named(model, tmp_path):
     load_weights(empty(), tmp_path / "large.gguf", torch.bfloat16)
     message = refused(tmp_path / "large.gguf", dtype=torch.float16)
     assert "proj_out.bias is too large for torch.float16" in message
-
-
-def text(words: str) -> bytes:
-    return struct.pack("<Q", len(words)) + words.encode()
-
-
-def entry(key: str, kind: int, value: bytes) -> bytes:
-    return text(key) + struct.pack("<I", kind) + value
-
-
-def info(name: str, sizes, kind: int, offset: int) -> bytes:
-    return text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, offset)
-
-
-ARCHITECTURE = entry("general.architecture", 8, text("qwen_image"))
-A, B = info("a", [64, 3], 8, 0), info("b", [8], 0, 224)  # 204 and 32 bytes
-
-
-def raw(tensors=(A, B), metadata=(ARCHITECTURE,), begin=b"GGUF", version=3, data=256, counts=None):
-    counts = counts or (len(tensors), len(metadata))
-    header = begin + struct.pack("<IQQ", version, *counts) + b"".join([*metadata, *tensors])
-    return header + bytes(-len(header) % 32 + data)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 The oracle is the `gguf` package of llama.cpp. It cannot encode K-quants, so their blocks are drawn.
 """
 
+import struct
+
 import gguf
 import numpy as np
 import torch
@@ -96,3 +98,32 @@ def as_published(name, weight, kind="Q8_0"):
     if weight.ndim == 1:
         return "F32"
     return kind if name.startswith("transformer_blocks.") else "BF16"
+
+
+# --- headers written here, so that they can lie
+
+
+def text(words: str) -> bytes:
+    return struct.pack("<Q", len(words)) + words.encode()
+
+
+def entry(key: str, kind: int, value: bytes) -> bytes:
+    return text(key) + struct.pack("<I", kind) + value
+
+
+def info(name: str, sizes, kind: int, offset: int) -> bytes:
+    return text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, offset)
+
+
+ARCHITECTURE = entry("general.architecture", 8, text("qwen_image"))
+A, B = info("a", [64, 3], 8, 0), info("b", [8], 0, 224)  # 204 and 32 bytes
+
+
+def raw(
+    tensors=(A, B), metadata=(ARCHITECTURE,), begin=b"GGUF", version=3, data=256, counts=None,
+    alignment=32,
+) -> bytes:  # fmt: skip
+    """A whole file; data: bytes behind the header, counts: what it says of its own lengths"""
+    counts = counts or (len(tensors), len(metadata))
+    header = begin + struct.pack("<IQQ", version, *counts) + b"".join([*metadata, *tensors])
+    return header + bytes(-len(header) % alignment + data)
