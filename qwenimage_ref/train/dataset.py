@@ -159,12 +159,12 @@ def _encode(pipe: QwenImage, example: Example, max_pixels: int) -> dict[str, tor
     latents = pipe.vae.normalize(pipe.vae.encode(img)[0])  # the mean, as the public trainers take
     if not torch.isfinite(latents).all():
         raise FloatingPointError(f"{example.picture}: its latents hold NaN; are the weights whole?")
-    return {"latents": latents[0].cpu().contiguous(), "txt": _states(pipe, example.caption)}
+    return {"latents": latents[0], "txt": _states(pipe, example.caption)}
 
 
 @torch.no_grad()
 def _states(pipe: QwenImage, caption: str) -> torch.Tensor:
-    return pipe.encode_prompt([caption])[0][0].cpu().contiguous()
+    return pipe.encode_prompt([caption])[0][0]
 
 
 def weights_id(folder: Path) -> str:

@@ -27,6 +27,10 @@ def by_hand(mmdit, adapter, scale=1.0):
     return other
 
 
+def test_what_the_module_offers_is_there():
+    assert all(hasattr(lora, name) for name in lora.__all__)
+
+
 # -- injecting
 
 
@@ -59,6 +63,32 @@ def test_a_new_adapter_changes_nothing():
     assert torch.equal(velocity(mmdit), plain)
 
 
+def test_the_down_matrix_is_drawn_evenly_up_to_one_over_the_root_of_its_width():
+    drawn = lora.inject(model(), "proj_out", rank=400).named_pairs()["proj_out"].lora_A.detach()
+    bound = SMALL.inner_dim**-0.5
+    assert drawn.shape == (400, SMALL.inner_dim)
+    assert drawn.min() == pytest.approx(-bound, rel=0.01)
+    assert drawn.max() == pytest.approx(bound, rel=0.01)
+    assert drawn.std() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_an_adapter_lies_where_its_model_does(tmp_path):
+    lora.inject(mmdit := model(), lora.TARGETS["musubi"], rank=2)
+    lora.save(mmdit, tmp_path / "mine.safetensors")
+    on_meta = model().to("meta")
+    injected = lora.inject(on_meta, lora.TARGETS["musubi"], rank=2)
+    loaded = lora.load(on_meta, tmp_path / "mine.safetensors").adapter
+    for adapter in (injected, loaded):
+        assert {p.device.type for p in adapter.parameters()} == {"meta"}
+
+
+def test_a_loaded_adapter_is_not_trained(tmp_path):
+    lora.inject(mmdit := model(), lora.TARGETS["musubi"], rank=2)
+    lora.save(mmdit, tmp_path / "mine.safetensors")
+    adapter = lora.load(model(), tmp_path / "mine.safetensors").adapter
+    assert not any(p.requires_grad for p in adapter.parameters())
+
+
 def test_an_adapter_adds_its_product_scaled_by_alpha_over_rank():
     mmdit = model()
     adapter = filled(lora.inject(mmdit, lora.TARGETS["musubi"], rank=3, alpha=1.5))
@@ -74,6 +104,15 @@ def test_the_scale_may_be_changed_at_any_time_and_zero_is_the_model_itself():
     torch.testing.assert_close(velocity(mmdit), velocity(by_hand(mmdit, adapter, 0.25)))
     adapter.scale = 0
     assert torch.equal(velocity(mmdit), plain)
+
+
+def test_inside_off_the_model_computes_without_the_adapter():
+    mmdit, plain = model(), velocity(model())
+    adapter = filled(lora.inject(mmdit, "transformer_blocks.0.attn.to_v", rank=2))
+    adapter.scale = 0.25
+    with adapter.off():
+        assert torch.equal(velocity(mmdit), plain)
+    assert adapter.scale == 0.25
 
 
 def test_several_adapters_add_up():

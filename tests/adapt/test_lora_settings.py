@@ -139,7 +139,6 @@ def test_an_alpha_tensor_that_is_no_real_number_is_refused(alpha, words, tmp_pat
         (config(alpha_pattern=["to_q"]), "alpha_pattern must be a JSON object"),
         (config(alpha_pattern={"to_q": "x"}), "alpha_pattern must be finite and non-zero, got x"),
         (config(rank_pattern={"to_q": 0}), "rank_pattern must be a positive integer, got 0"),
-        (config(use_dora=True), "it is a DoRA"),
     ],
 )
 def test_settings_that_cannot_be_read_are_refused_in_one_line(metadata, words, tmp_path):

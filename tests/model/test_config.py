@@ -7,7 +7,11 @@ import math
 import os
 
 import pytest
-from diffusers import AutoencoderKLQwenImage
+from diffusers import (
+    AutoencoderKLQwenImage,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImageTransformer2DModel,
+)
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
 from qwenimage_ref.config import (
@@ -48,6 +52,32 @@ def test_the_official_file_gives_the_official_numbers(tmp_path):
     assert MMDiTConfig.official().inner_dim == 3072
 
 
+def test_the_official_transformer_is_the_default_of_diffusers():
+    theirs = inspect.signature(QwenImageTransformer2DModel.__init__).parameters
+    for name, ours in dataclasses.asdict(MMDiTConfig.official()).items():
+        assert ours == theirs[name].default, name
+
+
+def test_the_official_vision_tower_has_the_numbers_of_its_published_config():
+    config = VisionConfig.official()
+    assert (config.depth, config.hidden_size, config.num_heads) == (32, 1280, 16)
+    assert (config.intermediate_size, config.out_hidden_size) == (3420, 3584)
+    assert (config.patch_size, config.temporal_patch_size, config.spatial_merge_size) == (14, 2, 2)
+    assert config.fullatt_block_indexes == (7, 15, 23, 31)
+
+
+def test_the_official_schedule_has_the_numbers_of_its_published_config():
+    """The other keys of that file are those of the class's defaults."""
+    theirs = inspect.signature(FlowMatchEulerDiscreteScheduler.__init__).parameters
+    published = {
+        "base_image_seq_len": 256, "base_shift": 0.5, "max_image_seq_len": 8192, "max_shift": 0.9,
+        "num_train_timesteps": 1000, "shift": 1.0, "shift_terminal": 0.02,
+        "time_shift_type": "exponential", "use_dynamic_shifting": True,
+    }  # fmt: skip
+    assert dataclasses.asdict(SchedulerConfig.official()) == published
+    assert published.keys() <= theirs.keys()
+
+
 def test_the_vae_makes_one_latent_of_eight_by_eight_pixels():
     assert VAEConfig.official().scale == 8
 
@@ -68,7 +98,8 @@ def test_the_official_text_encoder_has_the_numbers_of_its_published_config():
     assert (config.num_hidden_layers, config.hidden_size) == (28, 3584)
     assert (config.num_attention_heads, config.num_key_value_heads) == (28, 4)
     assert (config.intermediate_size, config.vocab_size) == (18944, 152064)
-    assert config.mrope_section == (16, 24, 24)
+    assert (config.rms_norm_eps, config.rope_theta) == (1e-6, 1e6)
+    assert (config.mrope_section, config.image_token_id) == ((16, 24, 24), 151655)
 
 
 def test_lightning_has_one_shift_at_every_size_and_no_terminal_stretch():

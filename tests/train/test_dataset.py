@@ -176,7 +176,10 @@ def test_a_folder_with_nothing_in_it_or_with_two_tables_is_refused(tmp_path):
         ((1920, 1080), 1024 * 1024, (1344, 768)),
         ((4000, 20), 128 * 128, (1808, 16)),
         ((17, 16), 1024 * 1024, (16, 16)),
+        ((31, 31), 128 * 128, (16, 16)),
         ((40_000, 120), 1024 * 1024, (18_688, 48)),  # shrunk below 64 pixels
+        ((1000, 64), 1024 * 1024, (960, 64)),  # not below
+        ((1000, 1000), 900 * 900, (896, 896)),  # multiples of 64 from 896 on
     ],
 )
 def test_a_picture_is_trained_at_a_size_near_its_own(size, pixels, wanted):
@@ -196,6 +199,8 @@ def test_the_id_of_weights_depends_on_files_and_not_on_their_order(tmp_path, mon
         (tmp_path / name).write_text(name)
     first, listing = weights_id(tmp_path), Path.rglob
     monkeypatch.setattr(Path, "rglob", lambda *a: sorted(listing(*a), reverse=True))
+    assert weights_id(tmp_path) == first
+    (tmp_path / "empty").mkdir()
     assert weights_id(tmp_path) == first
     (tmp_path / "b").write_text("changed")
     assert weights_id(tmp_path) != first
@@ -234,6 +239,16 @@ def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
     bar_of_words = capsys.readouterr().err
     assert "encoding: 100%" in bar_of_words and "3/3" in bar_of_words
     assert "picture" in bar_of_words
+
+
+def test_a_picture_is_encoded_in_the_type_of_the_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    seen, mean = [], torch.ones(1, 16, 2, 2)
+    pipe = vae_that_returns(mean)
+    pipe.vae.encode, pipe.dtype = lambda img: seen.append(img) or (mean, None), torch.bfloat16
+    picture(tmp_path, "a.png")
+    dataset._encode(pipe, dataset.Example(tmp_path / "a.png", "a"), 256)
+    assert [(img.dtype, img.shape) for img in seen] == [(torch.bfloat16, (1, 3, 16, 16))]
 
 
 def vae_that_returns(mean: torch.Tensor):

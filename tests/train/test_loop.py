@@ -1,6 +1,7 @@
 """A training run survives being killed, and each of its steps does what the recipe says."""
 
 import csv
+import inspect
 import json
 import signal
 import subprocess
@@ -59,6 +60,10 @@ def undisturbed(folder, recipe=RECIPE):
 
 def logged(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_what_the_module_offers_is_there():
+    assert all(hasattr(loop, name) for name in loop.__all__)
 
 
 # -- resuming -------------------------------------------------------------------------------------
@@ -158,7 +163,11 @@ def test_the_bar_moves_a_step_at_a_time_and_shows_the_logged_loss(tmp_path, monk
     monkeypatch.setattr(loop, "LOG_EVERY", 5)
     run, loss_at = small_run(tmp_path)
     run.fit(loss_at)
-    assert (bars[0]["total"], len(moves)) == (RECIPE.steps, RECIPE.steps)
+    small_run(tmp_path)[0].fit(loss_at, quiet=True)
+    started, resumed = bars
+    assert (started["total"], started["initial"], started["unit"]) == (RECIPE.steps, 0, "step")
+    assert (resumed["initial"], len(moves)) == (RECIPE.steps, RECIPE.steps)
+    assert (started["disable"], resumed["disable"]) == (False, True)
     assert shown == [f"{line['loss']:.4f}" for line in logged(tmp_path)] and len(shown) == 2
 
 
@@ -183,6 +192,11 @@ def test_the_state_of_another_network_is_refused(tmp_path):
         with pytest.raises(ValueError, match="another network") as refused:
             Run(net, RECIPE, tmp_path)
         assert str(tmp_path) in str(refused.value)
+
+
+def test_a_state_is_saved_every_five_minutes_and_measured_every_500_steps_by_default():
+    defaults = inspect.signature(Run.fit).parameters
+    assert (defaults["save_seconds"].default, defaults["measure_every"].default) == (300, 500)
 
 
 # -- the log --------------------------------------------------------------------------------------
@@ -235,6 +249,17 @@ def test_measurements_are_logged_at_their_own_steps_and_at_the_end(tmp_path, mon
     run.fit(loss_at, measure=lambda: {"psnr": 1.0}, measure_every=3)
     measured = {line["step"]: "psnr" in line for line in logged(tmp_path)}
     assert measured == {3: True, 4: False, 6: True, 8: False, 9: True, 10: True}
+
+
+def test_a_line_is_logged_every_fifty_steps(tmp_path):
+    undisturbed(tmp_path, LONG)
+    assert [line["step"] for line in logged(tmp_path)] == [50, 60]
+
+
+def test_each_step_has_a_gradient_of_its_own_and_the_last_one_s_norm_is_logged(tmp_path):
+    run, _ = small_run(tmp_path)
+    run.fit(lambda step: (step + 1) * run.weights[0].sum(), until=3)
+    assert logged(tmp_path)[-1]["grad_norm"] == pytest.approx(3 * run.weights[0].numel() ** 0.5)
 
 
 def test_without_measurements_a_line_holds_the_training_numbers_alone(tmp_path):
@@ -299,6 +324,22 @@ def test_numbers_of_an_objective_are_averaged_over_the_steps_of_a_line(tmp_path)
     run, loss_at = small_run(tmp_path)
     run.fit(lambda step: (loss_at(step), {"reward": float(step)}), until=4)
     assert logged(tmp_path)[-1]["reward"] == 1.5
+
+
+def test_numbers_of_an_objective_are_averaged_over_the_batches_of_a_step(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    run.fit(lambda batch: (loss_at(batch), {"reward": float(batch)}), until=1, accumulate=4)
+    assert logged(tmp_path)[-1]["reward"] == 1.5
+
+
+def test_an_update_by_muon_is_as_large_as_one_by_adamw(tmp_path):
+    net = nn.Linear(256, 256)
+    run = Run(net, Recipe(steps=1, batch=1, lr=1.0, muon_lr=1.0, warmup=0), tmp_path, ["weight"])
+    before = net.weight.detach().clone()
+    img, aim = torch.randn(2, 300, 256, generator=torch.Generator().manual_seed(0))
+    run.fit(lambda step: (net(img) * aim).mean())
+    # AdamW's is 0.2 of its rate on average; Muon's own scale would be 0.06 for this matrix
+    assert (net.weight.detach() - before).pow(2).mean().sqrt() == pytest.approx(0.2, rel=0.3)
 
 
 def test_no_state_is_saved_among_steps_that_belong_together(tmp_path, monkeypatch):
