@@ -75,9 +75,8 @@ KINDS = {  # {pattern of some name: what the file is}; the first that fits count
     r"text_model\.|resblocks\.\d": "a CLIP model",
 }
 PARTS = {"transformer": TRANSFORMER, "vae": VAE_, "text_encoder": TEXT}
-BELONGS = {what: f"--{part.replace('_', '-')} FILE" for part, what in PARTS.items()}
-BELONGS |= {LORA: "--lora FILE"}
-BELONGS |= dict.fromkeys(CONTROL_OF_KIND.values(), "--control FILE=PICTURE")
+BELONGS = {what: f"--{part.replace('_', '-')}" for part, what in PARTS.items()} | {LORA: "--lora"}
+BELONGS |= dict.fromkeys(CONTROL_OF_KIND.values(), "--control")
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,10 @@ class SingleFile:
         if self.zero_cond_t:
             lines.append("  marked as Edit-2511, whose condition pictures see time 0")
         options = [BELONGS[PARTS[part]] for part in self.parts] or [BELONGS.get(self.what)]
-        lines += [f"  used with: qwenimage paint {option}" for option in options if option]
+        more = "=PICTURE" if self.what in CONTROL_OF_KIND.values() else ""
+        lines += [
+            f"  used with: qwenimage paint {option} FILE{more}" for option in options if option
+        ]
         return "\n".join(lines)
 
 
