@@ -104,8 +104,9 @@ teacher: setup ## write them solved, with minutes and points, to editions/teache
 syllabus: setup ## print the course in six and in twelve weeks, with minutes and points
 	@$(BIN)/python -m qwenimage_ref.course.publish.syllabus
 
-site: setup ## make the course a static site: site/_build/index.html
-	@$(BIN)/python site/build.py
+REPOSITORY =
+site: setup ## make the course a static site, site/_build/index.html [REPOSITORY=owner/name]
+	@$(BIN)/python site/build.py $(if $(REPOSITORY),--repository "$(REPOSITORY)")
 
 blank: setup ## the capstone: a copy of the package with the model left to write [TO=folder]
 	@$(BIN)/python -m qwenimage_ref.course.publish.capstone blank $(if $(TO),"$(TO)")

@@ -1,7 +1,8 @@
 """Build the course as a static site: the notebooks as they are committed, and a front page.
 
-python site/build.py [--to FOLDER]     default: site/_build
+python site/build.py [--to FOLDER] [--repository OWNER/NAME]     default: site/_build
 
+With a public repository on GitHub, every chapter has buttons for Binder and Colab (see launch.py).
 Nothing is executed and nothing fetched; the pages need no network either.
 """
 
@@ -20,7 +21,7 @@ import nbformat
 from PIL import Image
 from sphinx.cmd.build import build_main
 
-from qwenimage_ref.course.publish import editions, syllabus
+from qwenimage_ref.course.publish import editions, launch, slides, syllabus
 from qwenimage_ref.course.publish.build import CHINESE
 from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
@@ -92,12 +93,13 @@ def painted(notebook) -> list:
 # ---- pages
 
 
-def adapt(chapter: Chapter, target: Path, pictures: Path, up: str = "../") -> None:
+def adapt(chapter: Chapter, target: Path, pictures: Path, up: str = "../", top: str = "") -> None:
     """The notebook as a page: pictures as files that say what they show, cells marked for style.
 
-    up: from the page to the site's top.
+    up: from the page to the site's top. top: HTML that goes under the chapter's header.
     """
     notebook = nbformat.read(chapter.path, as_version=4)
+    notebook.cells[0].source += f"\n\n{top}"
     for i, output in enumerate(painted(notebook)):
         name = f"{chapter.number}_{i:02}.png"
         data, alt = chapter.pictures[i]
@@ -148,6 +150,8 @@ def front_page(listed: list[Chapter], template: str, static: Path) -> str:
             cards.append("</div>\n")
             pages = "\n".join(f"notebooks/{chapter.path.stem}" for chapter in part)
             contents.append(f"```{{toctree}}\n:hidden:\n:caption: {name}\n\n{pages}\n```\n")
+    decks = " · ".join(f'<a href="slides/{c.path.stem}.html">{c.number}</a>' for c in listed)
+    template = template.replace("<!-- slides -->", decks)
     return template.replace("<!-- chapters -->", "\n".join(cards + contents))
 
 
@@ -200,7 +204,24 @@ def student_edition(listed: list[Chapter], file: Path) -> None:
             packed.writestr(name, nbformat.writes(notebook) + "\n")
 
 
-def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
+def beside_the_pages(listed: list[Chapter], built: Path, repository: str) -> None:
+    """What Sphinx does not make: the decks of slides, Colab's copies, the notebooks themselves."""
+    (built / "slides").mkdir()
+    for chapter in listed:
+        notebook = nbformat.read(chapter.path, as_version=4)
+
+        def picture(i: int, chapter=chapter) -> str:
+            return img(f"../_static/{chapter.number}_{i:02}.png", *chapter.pictures[i])
+
+        page = slides.deck(notebook, picture)
+        (built / "slides" / f"{chapter.path.stem}.html").write_text(page, encoding="utf-8")
+        if repository:
+            (built / "colab").mkdir(exist_ok=True)
+            copied = launch.for_colab(notebook, launch.address(repository))
+            nbformat.write(copied, built / "colab" / chapter.path.name)
+
+
+def build(target: Path, notebooks: Path = ROOT / "notebooks", repository: str = "") -> None:
     """Write the site to `target`; the old one there goes only when the new one is whole."""
     listed = chapters(notebooks)
     if not listed:
@@ -213,7 +234,8 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
         shutil.copy(HERE / "conf.py", source)
         shutil.copy(ROOT / "data" / "pictures" / "showcase.png", static)
         for chapter in listed:
-            adapt(chapter, source / "notebooks" / chapter.path.name, static)
+            top = launch.buttons(repository, chapter.path.stem) if repository else ""
+            adapt(chapter, source / "notebooks" / chapter.path.name, static, top=top)
         for folder in (static, source / "notebooks"):  # to download, and where chapter 92 links to
             shutil.copy(ONE_FILE, folder)
         chinese_pages(notebooks, source / "notebooks", static)
@@ -230,6 +252,7 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
         ):  # the button "download" gives the notebook and not the page's copy
             place = built / "_sources" / "notebooks" / chapter.path.relative_to(notebooks)
             shutil.copy(chapter.path, place)
+        beside_the_pages(listed, built, repository)
         for left_over in (built / "_static").glob("*.html"):  # the theme's templates are no pages
             left_over.unlink()
         replace_folder(built, target)
@@ -238,10 +261,12 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks") -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python site/build.py")
     parser.add_argument("--to", type=Path, default=HERE / "_build")
-    target = parser.parse_args(arguments).to
+    parser.add_argument("--repository", default="", help="OWNER/NAME on GitHub, for the buttons")
+    options = parser.parse_args(arguments)
+    target = options.to
     try:
-        build(target)
-    except (SiteError, editions.EditionError) as error:
+        build(target, repository=options.repository)
+    except (SiteError, editions.EditionError, launch.LaunchError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:

@@ -11,8 +11,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 from helpers import speed
+
+from qwenimage_ref.course.publish import slides
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ("00", "05", "08")  # that have sliders
@@ -199,3 +202,20 @@ def photograph(page, folder: Path) -> None:
     for i, cell in enumerate(page.locator(".jp-Notebook .jp-Cell").all()):
         cell.scroll_into_view_if_needed()
         cell.screenshot(path=folder / f"{i:02}.png")
+
+
+def test_slides_turn_by_the_arrow_keys_fit_the_screen_and_fetch_nothing(browser, tmp_path):
+    content = nbformat.read(notebook("08"), as_version=4)
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    deck = tmp_path / "deck.html"
+    pixel = '<svg width="900" height="500"></svg>'  # a picture's place
+    deck.write_text(slides.deck(content, lambda i: pixel), encoding="utf-8")
+    page.goto(deck.as_uri())
+    sizes = "[...document.querySelectorAll('section')].map(s => s.scrollHeight - s.clientHeight)"
+    assert max(page.evaluate(sizes)) <= 2
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("Math.round(scrollY / innerHeight) === 1", timeout=milliseconds(10))
+    assert fetched == [deck.as_uri()]
+    page.close()

@@ -30,7 +30,7 @@ def builder():
 @pytest.fixture(scope="module")
 def site(builder, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "html"
-    builder.build(folder)
+    builder.build(folder, repository="owner/name")
     return folder
 
 
@@ -86,6 +86,15 @@ def test_the_front_page_leads_to_every_chapter_by_its_picture(pages, site):
     assert cards == [f"notebooks/{notebook.stem}.html" for notebook in NOTEBOOKS]
     faces = [f["src"] for tag, f in front.tags if tag == "img" and "face_" in f.get("src", "")]
     assert len(faces) == len(NOTEBOOKS)
+
+
+def test_every_chapter_has_slides_buttons_and_a_copy_for_colab(site, pages):
+    for notebook in NOTEBOOKS:
+        assert f"slides/{notebook.stem}.html" in addresses(pages[site / "index.html"])
+        links = " ".join(addresses(pages[site / "notebooks" / f"{notebook.stem}.html"]))
+        assert f"mybinder.org/v2/gh/owner/name/HEAD?labpath=notebooks%2F{notebook.name}" in links
+        assert f"blob/gh-pages/colab/{notebook.name}" in links
+        assert (site / "colab" / notebook.name).is_file()
 
 
 def test_nothing_is_loaded_from_elsewhere(pages):
