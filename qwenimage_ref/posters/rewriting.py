@@ -58,17 +58,28 @@ def rewrite(prompt: str, edition: int = 1) -> Rewriting:
     if in_grammar(prompt, edition):
         return Rewriting(prompt)
     notes = _Notes()
+    scene, chinese = _scene(prompt, edition, notes)
+    if scene is None:
+        return Rewriting(prompt, dropped=tuple(notes.dropped))
+    line = caption(scene, "zh" if chinese else "en", edition=edition)
+    return Rewriting(line, scene, tuple(notes.dropped), tuple(notes.assumed))
+
+
+def scene_of(prompt: str, edition: int = 2) -> Scene | None:
+    """The scene that a prompt asks for, exact for captions of the grammar; None without a shape."""
+    return _scene(prompt, edition, _Notes())[0]
+
+
+def _scene(prompt: str, edition: int, notes: _Notes) -> tuple[Scene | None, bool]:
+    """-> the scene, and whether the prompt is Chinese"""
     text, word = _without_word(prompt, notes)
-    chinese = language(text) == "zh"
     tokens = tokens_of(text, notes.dropped)
     tokens, background = _background(tokens, notes)
     things, relation = _things(tokens, notes)
     if not things:
-        return Rewriting(prompt, dropped=tuple(notes.dropped))
+        return None, False
     shapes, layout = _layout(things, relation, edition, notes)
-    scene = Scene(background, shapes, layout, word)
-    line = caption(scene, "zh" if chinese else "en", edition=edition)
-    return Rewriting(line, scene, tuple(notes.dropped), tuple(notes.assumed))
+    return Scene(background, shapes, layout, word), language(text) == "zh"
 
 
 # --- the word

@@ -1,0 +1,30 @@
+"""The exact reader as a reward: what share of a caption does a picture show?"""
+
+import dataclasses
+
+from PIL import Image
+
+from .read import score
+from .rewriting import scene_of
+
+QUESTIONS = ("background", "count", "shapes", "colours", "layout")
+
+
+def reward(pictures: list[Image.Image], prompt: str) -> list[float]:
+    """Pictures of one caption -> for each, the mean of five questions and of the word's letters
+
+    0 to 1. A caption without a word asks that there be none. Raises ValueError for a prompt that
+    names no shape, and for a picture of a size that no poster has.
+    """
+    scene = scene_of(prompt)
+    if scene is None:
+        raise ValueError(f"a prompt for posters must name a shape, got {prompt!r:.80}")
+    rewards = []
+    for picture in pictures:
+        result = score(dataclasses.replace(scene, size=picture.size), picture)
+        asked = result["characters_asked"]
+        # careful: surplus letters count as wrong ones
+        longest = max(asked, len(result["reading"]))
+        word = result["characters"] / longest if longest else 1.0
+        rewards.append((sum(result[name] for name in QUESTIONS) + word) / (len(QUESTIONS) + 1))
+    return rewards

@@ -1,0 +1,56 @@
+"""The reader as a reward: every caption of the grammar is understood, and every share counted."""
+
+import dataclasses
+
+import pytest
+from PIL import Image
+
+from qwenimage_ref.posters.captions import caption, loosened, reworded
+from qwenimage_ref.posters.draw import draw
+from qwenimage_ref.posters.reward import reward
+from qwenimage_ref.posters.rewriting import scene_of
+from qwenimage_ref.posters.scene import SQUARE, Mixture, Scene, Shape, sample
+
+SCENE = Scene("white", (Shape("circle", "red"),), "large", "AB")
+PROMPT = caption(SCENE)
+
+
+def picture(scene: Scene) -> Image.Image:
+    return Image.fromarray(draw(scene, 0))
+
+
+def test_the_scene_of_every_caption_is_the_one_that_it_was_written_for():
+    for seed in range(60):
+        scene = sample(seed, Mixture(words=0.8, chinese=0.5))
+        square = dataclasses.replace(scene, size=SQUARE)
+        plain = [caption(scene, language, edition=2) for language in ("en", "zh")]
+        for text in (*plain, loosened(reworded(scene, seed, edition=2), seed)):
+            assert scene_of(text) == square
+
+
+@pytest.mark.parametrize(
+    "changes, lost",
+    [
+        ({}, 0),
+        ({"background": "mint"}, 1),
+        ({"shapes": (Shape("circle", "blue"),)}, 1),
+        ({"shapes": (Shape("star", "blue"),)}, 2),
+        ({"word": "AC"}, 0.5),
+        ({"word": ""}, 1),
+        ({"word": "ABAB"}, 0.5),
+    ],
+)
+def test_a_reward_falls_by_a_sixth_for_each_question_that_is_missed(changes, lost):
+    (value,) = reward([picture(dataclasses.replace(SCENE, **changes))], PROMPT)
+    assert value == pytest.approx(1 - lost / 6)
+
+
+def test_a_caption_without_a_word_asks_that_there_be_none():
+    silent = dataclasses.replace(SCENE, word="")
+    both = reward([picture(silent), picture(SCENE)], caption(silent))
+    assert both == pytest.approx([1, 5 / 6])
+
+
+def test_a_prompt_without_a_shape_is_refused():
+    with pytest.raises(ValueError, match="must name a shape, got 'a cat'"):
+        reward([picture(SCENE)], "a cat")
