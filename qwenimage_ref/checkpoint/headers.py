@@ -29,7 +29,8 @@ ITEM_BYTES = {
 }  # fmt: skip
 DTYPES = {  # types of the tensors from which networks are filled
     "BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32,
-    "F8_E4M3": torch.float8_e4m3fn, "U8": torch.uint8,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
+    "U8": torch.uint8, "I8": torch.int8,
 }  # fmt: skip
 
 

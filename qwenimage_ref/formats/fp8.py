@@ -10,6 +10,7 @@ The layouts of the files are in fp8_dialects.py.
 
 import json
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -26,9 +27,12 @@ from ..checkpoint.write import save_file
 from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
 from . import ZERO_COND_T
-from .fp8_dialects import ENDINGS, FP8, METADATA, MIXED, MUSUBI, PLAIN, read_layout
+from .fp8_dialects import ENDINGS, FP8, FP8_TYPES, METADATA, MIXED, MUSUBI, PLAIN, read_layout
+from .fp8_table import widen
 
 MAX = 448.0  # largest value of float8_e4m3fn
+# the largest scale by which every number of the type stays one in bfloat16
+LARGEST_SCALE = {"F8_E4M3": 7e35, "F8_E5M2": 5e33}
 BLOCK = 64  # inputs that share a scale, as musubi has it
 WRITTEN = {"plain": PLAIN, "tensor": MIXED, "row": MUSUBI, "block": MUSUBI}
 
@@ -69,8 +73,8 @@ def unpack_fp8(weight: torch.Tensor, scale: torch.Tensor | None, dtype: torch.dt
     the layer's input instead. Neither is nearer to what was quantised.
     """
     if scale is None:
-        return weight.to(dtype)
-    numbers = weight.to(torch.float32, copy=True)
+        return widen(weight, dtype)
+    numbers = widen(weight, torch.float32)
     blocks = numbers.unflatten(1, (scale.shape[1], -1)) if scale.ndim == 3 else numbers
     blocks.mul_(scale.float())  # in place: a layer of the official size is 150 MB here
     return numbers.to(dtype)
@@ -88,17 +92,25 @@ class Fp8Linear(PackedLinear):
     the inputs to fp8, too; without gradients, and in bf16 alone.
     """
 
-    def __init__(self, linear: nn.Linear, scale: tuple | None, scale_dtype=None, fast=False):
+    def __init__(
+        self,
+        linear: nn.Linear,
+        scale: tuple | None,
+        scale_dtype=None,
+        fast=False,
+        dtype=torch.float8_e4m3fn,
+    ):
         super().__init__(linear.in_features, linear.out_features, linear.bias)
         shape = (linear.out_features, linear.in_features)
-        weight = torch.empty(shape, dtype=torch.float8_e4m3fn, device="meta")
+        weight = torch.empty(shape, dtype=dtype, device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.scale = None
         if scale is not None:
             empty = torch.empty(scale, dtype=scale_dtype or torch.float32, device="meta")
             self.scale = nn.Parameter(empty, requires_grad=False)
-        # the matmul takes sizes in sixteens, and one scale a tensor or a row
+        # the matmul takes sizes in sixteens, one scale a tensor or a row, and never two of e5m2
         in_sixteens = linear.in_features % 16 == linear.out_features % 16 == 0
+        in_sixteens = in_sixteens and dtype == torch.float8_e4m3fn
         self.fast = fast and in_sixteens and (scale is None or len(scale) < 3)
         self.input_scale: float | None = None  # None: the largest input decides, every time
 
@@ -142,7 +154,7 @@ class Fp8Weights(Weights):
     inputs: dict[str, Place] = field(default_factory=dict)  # {layer: place of its input's scale}
     exact: set[str] = field(default_factory=set)  # layers that are never multiplied in fp8
     fast: bool = False  # see Fp8Linear
-    types: ClassVar = {*FLOATS, "F8_E4M3"}
+    types: ClassVar = {*FLOATS, *FP8_TYPES}
 
     def __str__(self) -> str:
         return f"{self.source}: fp8, {self.layout}, {len(self.packed)} linear layers stay packed"
@@ -160,7 +172,9 @@ class Fp8Weights(Weights):
     def layer(self, name: str, linear: nn.Linear) -> "Fp8Linear":
         place, fast = self.scales.get(name), self.fast and name not in self.exact
         shape = None if place is None else place.shape
-        layer = Fp8Linear(linear, shape, None if place is None else DTYPES[place.dtype], fast)
+        dtype = DTYPES[self.places[f"{name}.weight"].dtype]
+        scale_dtype = None if place is None else DTYPES[place.dtype]
+        layer = Fp8Linear(linear, shape, scale_dtype, fast, dtype)
         if layer.fast and name in self.inputs:
             layer.input_scale = _positive(self.inputs[name], f"the input scale of {name}").item()
         return layer
@@ -176,18 +190,25 @@ class Fp8Weights(Weights):
             self.scale(name)
 
     def scale(self, layer: str) -> torch.Tensor:
-        return _positive(self.scales[layer], f"the scale of {layer}")
+        largest = LARGEST_SCALE[self.places[f"{layer}.weight"].dtype]
+        return _positive(self.scales[layer], f"the scale of {layer}", largest)
 
 
 def fp8_weights(
-    source: str, places: Places, names: dict[str, str], network: nn.Module, fast: bool = False
+    source: str,
+    places: Places,
+    names: dict[str, str],
+    network: nn.Module,
+    fast: bool = False,
+    apart: Collection[str] = (),
 ) -> Fp8Weights:
     """fp8 files -> where the tensors of a network lie. Raises CheckpointError, one line.
 
-    names: {official name: name in the files}. fast: see Fp8Linear.
+    names: {official name: name in the files}. fast: see Fp8Linear. apart: layers of the files that
+    are not among the names, because they are in another format.
     """
     try:
-        layout = read_layout(places, names, stored_form(network))
+        layout = read_layout(places, names, stored_form(network), apart)
     except ValueError as error:
         raise CheckpointError(f"{source}: {error}") from None
     weights = Fp8Weights(
@@ -202,12 +223,12 @@ def fp8_weights(
     return weights
 
 
-def _positive(place: Place, name: str) -> torch.Tensor:
+def _positive(place: Place, name: str, largest: float = LARGEST_SCALE["F8_E4M3"]) -> torch.Tensor:
     scale = read_tensor(place)
-    # 448 times the scale is the largest weight there can be, and has to be a number in bf16
-    if not (scale > 0).all() or not is_finite((MAX * scale.float()).bfloat16()):
+    if not (scale > 0).all() or not (scale <= largest).all():
+        most = f"{largest:g}".replace("+", "")
         raise CheckpointError(
-            f"{place.file}: {name} must be above zero and at most 7e35; the file is damaged, "
+            f"{place.file}: {name} must be above zero and at most {most}; the file is damaged, "
             "fetch it again"
         )
     return scale

@@ -14,6 +14,7 @@ what the layer's input is to be divided for a product in float8 (scale_input, in
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..checkpoint.headers import Place, Places, read_tensor
@@ -29,10 +30,11 @@ ENDINGS = {  # name endings of the scales of a weight and of its input
     MUSUBI: (".scale_weight", ".scale_input"),
 }
 FP8 = "float8_e4m3fn"
+FP8_TYPES = {"F8_E4M3": FP8, "F8_E5M2": "float8_e5m2"}  # as headers and as ComfyUI spell them
 MARK, FORMAT, METADATA = "scaled_fp8", ".comfy_quant", "_quantization_metadata"
 LONGEST_FORMAT = 1000  # bytes of JSON in a .comfy_quant tensor; real ones have under 100
 OTHER_KEYS = {".weight_scale_2": "nvfp4", ".pre_quant_scale": "smoothed before it was quantised"}
-OTHER_TYPES = {"F8_E5M2": "float8_e5m2", "F8_E8M0": "mxfp8", "I8": "int8"}
+OTHER_TYPES = {"F8_E8M0": "mxfp8", "I8": "int8"}
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,23 @@ class Layout:
     exact: set[str]  # layers whose input the file wants left as it is, not rounded to fp8
 
 
-def read_layout(places: Places, names: dict[str, str], form: dict[str, tuple]) -> Layout:
+def read_layout(
+    places: Places, names: dict[str, str], form: dict[str, tuple], apart: Collection[str] = ()
+) -> Layout:
     """The tensors of fp8 files -> which are packed, and by what they are multiplied.
 
     names: {official name: name in the file}. form: {official name: shape} of what the network
-    stores; keys and shapes are compared by `fill`. Raises ValueError or CheckpointError, one line,
-    unless every scale belongs to a weight and every format is known.
+    stores; keys and shapes are compared by `fill`. apart: layers that are in another format of
+    ComfyUI's, and not among the names. Raises ValueError or CheckpointError, one line, unless every
+    scale belongs to a weight and every format is known.
     """
     where = {name: places[key] for name, key in names.items()}
-    formats = _formats(places.metadata, where, names, form)
+    stated = read_formats(places, names, form)
+    formats = {layer: fields for layer, fields in stated.items() if layer not in apart}
     _demand_known_formats(where, formats)
-    dialect = _dialect(where, formats)
+    dialect = MIXED if apart else _dialect(where, formats)
     tensors = {name: place for name, place in where.items() if not _is_aside(name, dialect)}
-    fp8 = {name for name, place in tensors.items() if place.dtype == "F8_E4M3"}
+    fp8 = {name for name, place in tensors.items() if place.dtype in FP8_TYPES}
     packed = {name.removesuffix(".weight") for name in fp8 if len(form.get(name, ())) == 2}
     scales, inputs = {}, {}
     if dialect != PLAIN:
@@ -97,22 +103,26 @@ def _ending(where: dict, ending: str) -> dict[str, str]:
 
 
 def _dialect(where: dict, formats: dict) -> str:
-    if not any(place.dtype == "F8_E4M3" for place in where.values()):
+    if not any(place.dtype in FP8_TYPES for place in where.values()):
         raise ValueError(f"it holds no weights in {FP8}, so it is no fp8 file")
     if formats:
         return MIXED
     if MARK in where:
-        if where[MARK].dtype not in ("F8_E4M3", "F32"):  # float32 is how the first ones said it
+        if where[MARK].dtype not in (*FP8_TYPES, "F32"):  # float32 is how the first ones said it
             raise ValueError(f"its {MARK} is {where[MARK].dtype}; only {FP8} is read here")
         return SCALED
     return MUSUBI if any(name.endswith(".scale_weight") for name in where) else PLAIN
 
 
-def _formats(metadata: dict, where: dict, names: dict, form: dict) -> dict[str, dict]:
-    """{layer: what the files say of it}, from their metadata and from tensors that hold JSON"""
+def read_formats(places: Places, names: dict[str, str], form: dict) -> dict[str, dict]:
+    """{layer: what the files say of it}, from their metadata and from tensors that hold JSON
+
+    Raises ValueError.
+    """
+    where = {name: places[key] for name, key in names.items()}
     official = {key.removesuffix(".weight"): n.removesuffix(".weight") for n, key in names.items()}
     formats = {}
-    if text := metadata.get(METADATA):
+    if text := places.metadata.get(METADATA):
         try:
             layers = parse_json(text.encode())["layers"]
             formats |= {official.get(key, key): fields for key, fields in layers.items()}
@@ -133,7 +143,9 @@ def _formats(metadata: dict, where: dict, names: dict, form: dict) -> dict[str, 
 
 def _demand_known_formats(where: dict[str, Place], formats: dict[str, dict]) -> None:
     others = {
-        layer: fields["format"] for layer, fields in formats.items() if fields["format"] != FP8
+        layer: fields["format"]
+        for layer, fields in formats.items()
+        if fields["format"] not in FP8_TYPES.values()
     }
     for name, place in where.items():
         for ending, kind in OTHER_KEYS.items():
@@ -144,8 +156,9 @@ def _demand_known_formats(where: dict[str, Place], formats: dict[str, dict]) -> 
     if others:
         name, kind = next(iter(others.items()))
         raise ValueError(
-            f"{shorten([name])} is {shorten([kind])}, which is not read here; of the 8-bit formats "
-            f"{FP8} is, with one scale a tensor, a row or a block"
+            f"{shorten([name])} is {shorten([kind])}, which is not read here; {FP8} and "
+            "float8_e5m2 are, and the int8_tensorwise, mxfp8, nvfp4 and asym_w4a8_int8 of ComfyUI, "
+            "where a comfy_quant beside the layer says so"
         )
 
 

@@ -6,6 +6,7 @@ files are in fp8_dialects.py and gguf_container.py.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..adapt.control_files import BLOCKWISE, INSTANTX, kind_of
 from ..checkpoint.headers import PICKLES, SHARD_NAME, WRAPPERS, Place, Places, read_header
 from ..files import CheckpointError, demand_regular, shorten
 from . import ZERO_COND_T
-from .fp8_dialects import ENDINGS, MARK, MIXED, MUSUBI, PLAIN, SCALED
+from .fp8_dialects import ENDINGS, FP8_TYPES, MARK, MIXED, MUSUBI, PLAIN, SCALED, read_formats
 from .gguf_container import GGUF as GGUFHeader
 from .gguf_container import read_gguf
 
@@ -39,7 +40,13 @@ OWN = {
 }
 
 # the first that some name in an fp8 file ends in tells the dialect
-FP8_MARKS = {".comfy_quant": MIXED, ".weight_scale": MIXED, MARK: SCALED, ".scale_weight": MUSUBI}
+FP8_MARKS = {
+    ".comfy_quant": MIXED,
+    ".weight_scale": MIXED,
+    ".weight_s_rel": MIXED,
+    MARK: SCALED,
+    ".scale_weight": MUSUBI,
+}
 
 TRANSFORMER, LORA = "the transformer of a Qwen-Image model", "a LoRA"
 VAE_, TEXT = "the VAE of Qwen-Image", "Qwen2.5-VL, the text encoder of Qwen-Image"
@@ -92,6 +99,16 @@ class SingleFile:
     gguf: GGUFHeader | None = None
 
     @property
+    def formats(self) -> dict[str, int]:
+        """{format: how many layers} where ComfyUI's metadata say so, the most frequent first"""
+        same = {key: key for key in self.where}
+        try:
+            stated = read_formats(self.where, same, self.where) if self.layout == MIXED else {}
+        except (ValueError, CheckpointError):  # loading the file says what is wrong with it
+            stated = {}
+        return dict(Counter(entry["format"] for entry in stated.values()).most_common())
+
+    @property
     def types(self) -> dict[str, tuple[int, int]]:
         """{type: (numbers, tensors)} of what is stored, the largest first"""
         counts = {}
@@ -102,6 +119,9 @@ class SingleFile:
 
     def __str__(self) -> str:
         layout = f"fp8, {self.layout}" if self.layout in ENDINGS else self.layout
+        if self.formats.keys() - FP8_TYPES.values():
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.formats.items())
+            layout = f"{self.layout}, {kinds}"
         known = f"; {layout}" if self.what in PARTS.values() else ""
         lines = [f"{self.file}", f"  {self.what}{known}"]
         total = tuple(map(sum, zip(*self.types.values()))) or (0, 0)
@@ -153,9 +173,9 @@ def recognise(source: Path, where: Places, header: GGUFHeader | None = None) -> 
 def layout_of(where: dict[str, Place]) -> str:
     """How the tensors of safetensors files are spelled and stored"""
     if types := {place.dtype for place in where.values()}.intersection(EIGHT_BITS):
-        if "F8_E4M3" not in types:
-            return OTHER_8_BITS
         ends = [end for end in FP8_MARKS if any(key.endswith(end) for key in where)]
+        if not types.intersection(FP8_TYPES) and FP8_MARKS.get(ends[0] if ends else "") != MIXED:
+            return OTHER_8_BITS
         return FP8_MARKS[ends[0]] if ends else PLAIN
     if has_wan_names(where):
         return WAN_NAMES

@@ -4,6 +4,7 @@
 
     transformer     official names, with or without a prefix            Weights
                     the same in fp8, any dialect                        Fp8Weights
+                    the same in ComfyUI's other formats                 ComfyWeights
                     GGUF                                                GGUFWeights
     vae             official names, or those of the video model Wan     Weights
     text_encoder    official names, or those of later transformers      Weights
@@ -29,7 +30,7 @@ from ..checkpoint.write import save_file
 from ..files import CheckpointError, whole_file
 from ..vae import VAE
 from . import ZERO_COND_T
-from .fp8 import fp8_weights
+from .comfy import comfy_weights
 from .gguf import gguf_weights
 from .recognise import (
     FP8,
@@ -98,7 +99,7 @@ def _weights(source: str, single: SingleFile, part: str, network, fast: bool) ->
     if layout == GGUF:
         weights = gguf_weights(source, single.gguf, names, network)
     elif layout in FP8:
-        weights = fp8_weights(source, single.where, names, network, fast)
+        weights = comfy_weights(source, single.where, names, network, fast)
     else:
         weights = Weights(source, {name: single.where[key] for name, key in names.items()}, layout)
     weights.zero_cond_t = single.zero_cond_t if part == "transformer" else None

@@ -56,6 +56,28 @@ def test_a_streamed_file_is_the_resident_one_bit_for_bit(file, write):
     assert not any("transformer_blocks" in name for name, _ in streamed.named_parameters())
 
 
+@pytest.mark.parametrize("write", [plain, scaled, mixed_in_tensors], ids=lambda w: w.__name__)
+@pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
+def test_float8_of_five_bits_of_exponent_is_read_in_every_dialect(file, write, streamed):
+    tensors, metadata = write(model())
+    e5m2 = torch.float8_e5m2
+    tensors = {name: t.float().to(e5m2) if t.dtype == FP8 else t for name, t in tensors.items()}
+    tensors |= {n: format_mark("float8_e5m2") for n in tensors if n.endswith(".comfy_quant")}
+    save_file(tensors, file, metadata=metadata)
+    mmdit = empty()
+    assert load_weights(mmdit, file, BF16, streamed=streamed).layout == DIALECTS[write]
+    assert torch.equal(velocity(mmdit, BF16), velocity(unpacked_by_hand(tensors), BF16))
+
+
+def test_the_largest_scale_of_e5m2_is_smaller_by_as_much_as_its_numbers_are_larger(file):
+    tensors, metadata = scaled(model())
+    tensors[WEIGHT] = tensors[WEIGHT].float().to(torch.float8_e5m2)
+    at(f"{QUERY}.scale_weight", 6e33)(tensors)
+    save_file(tensors, file, metadata=metadata)
+    with pytest.raises(CheckpointError, match="to_q must be above zero and at most 5e33"):
+        load_weights(empty(), file, BF16)
+
+
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "transformer."])
 @pytest.mark.parametrize("write", [scaled, mixed], ids=["scaled", "mixed"])
 @pytest.mark.parametrize("stream", [False, True], ids=["resident", "streamed"])
@@ -159,18 +181,12 @@ REFUSED = {
         rows, as_("img_in.bias", lambda t: t.to(FP8)), "img_in.bias is fp8 and has no scale",
     ),
     "a scale that unpacks to infinity": (rows, at(SCALE, 1e37), "to_q must be .* at most 7e35"),
-    "e5m2": (
-        plain, as_(WEIGHT, lambda t: t.to(torch.float8_e5m2)), "to_q.weight is float8_e5m2, which",
-    ),
-    "e5m2, by the mark": (
-        scaled, with_(scaled_fp8=torch.zeros(0, dtype=torch.float8_e5m2)), "is float8_e5m2, which",
-    ),
     "a mark of bf16": (scaled, with_(scaled_fp8=torch.zeros(0, dtype=BF16)), "scaled_fp8 is BF16"),
     "int8": (plain, as_(WEIGHT, lambda t: t.to(torch.int8)), "to_q.weight is int8, which is not"),
     "nvfp4": (plain, with_(img_in__weight_scale_2=torch.ones(())), "weight_scale_2 is nvfp4"),
     "nvfp4, by the file": (
         mixed_in_tensors, with_(**{f"{QUERY}.comfy_quant": format_mark("nvfp4")}),
-        "to_q is nvfp4, which",
+        r"to_q.weight must be U8 \[64, 32\] in nvfp4, got F8_E4M3",
     ),
     "mxfp8": (
         plain, with_(img_in__weight_scale=torch.ones(64, 2).to(torch.float8_e8m0fnu)),

@@ -13,6 +13,7 @@ from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vis
 from qwenimage_ref.adapt import lora, lora_kinds
 from qwenimage_ref.adapt.control import BlockwiseBlock, BlockwiseConfig, BlockwiseControlNet
 from qwenimage_ref.captioner import Captioner, Past, RememberingAttention
+from qwenimage_ref.checkpoint.headers import Place
 from qwenimage_ref.conditions import Branch
 from qwenimage_ref.config import (
     MMDiTConfig,
@@ -22,7 +23,7 @@ from qwenimage_ref.config import (
     VisionConfig,
 )
 from qwenimage_ref.controlnet import ControlNet, ControlNetConfig
-from qwenimage_ref.formats import fp8, gguf, gguf_blocks
+from qwenimage_ref.formats import comfy, comfy_layouts, fp8, fp8_table, gguf, gguf_blocks
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
@@ -277,6 +278,11 @@ def _formats() -> dict:
     hadamard = lora_kinds.Hadamard(dict(zip(lora_kinds.LOHA, factors)), alpha=2.0)
     dora = lora_kinds.Decomposed(pair, torch.ones(10, 1), torch.nn.Linear(24, 10))
     in_fp8 = fp8.Fp8Linear(torch.nn.Linear(128, 10), scale=(10, 2, 1))
+    int8 = comfy_layouts.form_of({"format": "int8_tensorwise"}, (10, 24))
+    parts = {"weight": torch.ones(10, 24).char(), "weight_scale": torch.ones(())}
+    places = {n: Place(None, kind, parts[n].shape, 0, 0) for n, kind in zip(parts, ("I8", "F32"))}
+    in_int8 = comfy.ComfyLinear(torch.nn.Linear(24, 10), int8, places)
+    in_int8.load_state_dict(parts | {"bias": torch.rand(10)}, assign=True)
     weight, scale = fp8.quantize_fp8(torch.rand(10, 128), "block")
     state = {"weight": weight, "scale": scale, "bias": torch.rand(10)}
     in_fp8.load_state_dict(state, assign=True)
@@ -285,6 +291,19 @@ def _formats() -> dict:
         "adapt.control.BlockwiseBlock": case(BlockwiseBlock(D)),
         "adapt.control.BlockwiseControlNet.forward": case(
             BlockwiseControlNet(blockwise), {"Dc": 68}
+        ),
+        "formats.comfy.ComfyLinear": case(in_int8, {"in": 24, "out": 10}),
+        "formats.comfy_layouts.Form.unpack": case(
+            lambda: int8.unpack(parts), {"in": 24, "out": 10}
+        ),
+        "formats.comfy_layouts.from_tiles": case(
+            lambda: comfy_layouts.from_tiles(torch.rand(256, 8), 130, 5), rows=130, columns=5
+        ),
+        "formats.comfy_layouts.rotate": case(
+            lambda weight: comfy_layouts.rotate(weight, 16), {"in": 48, "out": 10}
+        ),
+        "formats.fp8_table.widen": case(
+            lambda weight: fp8_table.widen(weight.to(torch.float8_e4m3fn), torch.float32), n=6
         ),
         "formats.gguf.GGUFLinear": case(packed, {"in": 32, "out": 10}),
         "formats.gguf_blocks.decode": case(lambda x: gguf_blocks.decode(x.byte(), "Q8_0"), n=3),
