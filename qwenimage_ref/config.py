@@ -117,7 +117,7 @@ class VisionConfig(Config):
     @classmethod
     def from_dict(cls, numbers: dict):
         if "vision_config" not in numbers and "num_hidden_layers" in numbers:
-            raise ConfigError("vision_config is missing; this model reads no images")
+            raise ConfigError("vision_config must be there, got a model that reads no images")
         return super().from_dict(section(numbers, "vision_config") or numbers)
 
 

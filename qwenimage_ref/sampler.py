@@ -71,7 +71,7 @@ def sigmas(num_inference_steps: int, image_tokens: int, config: SchedulerConfig)
         s = 1 - done / (done[-1] / (1 - config.shift_terminal))
     s = torch.cat([s, torch.zeros(1)])
     if not (s[0] == 1 and (s.diff() < 0).all()):
-        raise ValueError(f"these scheduler numbers do not give falling sigmas: {s.tolist()}")
+        raise ValueError(f"sigmas must fall from 1 by this config, got {s.tolist()}; correct it")
     return s
 
 

@@ -34,9 +34,7 @@ def fit_size(height: int, width: int, factor: int = 28) -> tuple[int, int]:
     Raises ValueError where one side is more than 200 times the other (upstream's limit).
     """
     if max(height, width) > LONGEST_ASPECT * min(height, width):
-        raise ValueError(
-            f"picture of {width}x{height} pixels: one side is over 200 times the other"
-        )
+        raise ValueError(f"sides must be at most 1:200, got {width}x{height} pixels")
     # careful: Python rounds halves to even (70 / 28 = 2.5 becomes 2), and so does upstream
     rows, cols = round(height / factor), round(width / factor)
     pixels = rows * cols * factor**2
@@ -294,7 +292,9 @@ def check_grids(patches: torch.Tensor, grids, config: VisionConfig) -> None:
     merge = config.spatial_merge_size
     for _, rows, cols in grids:
         if rows % merge or cols % merge:
-            raise ValueError(f"grid of {rows}x{cols} patches: both must be multiples of {merge}")
+            raise ValueError(
+                f"a grid's sides must be multiples of {merge}, got {rows}x{cols} patches"
+            )
     expected = sum(frames * rows * cols for frames, rows, cols in grids)
     if len(patches) != expected:
-        raise ValueError(f"{len(patches)} patches given, but the grids {grids} need {expected}")
+        raise ValueError(f"patches must be {expected} for the grids {grids}, got {len(patches)}")

@@ -130,7 +130,7 @@ def first_fits(patterns: Iterable[str], names: list[str]) -> dict[str, str]:
     others = [pattern for pattern in patterns if pattern not in known]
     if len(others) > MOST_EXPRESSIONS:
         raise ValueError(
-            f"at most {MOST_EXPRESSIONS} patterns may be other than names of layers, "
+            f"patterns beside names of layers must be at most {MOST_EXPRESSIONS}, "
             f"got {len(others):,} ({shorten(others)})"
         )
     compiled = {place[pattern]: _compiled(pattern) for pattern in others}

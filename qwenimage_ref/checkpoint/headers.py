@@ -224,7 +224,7 @@ def _promises(index: Path) -> dict[Path, set[str]]:
         raise CheckpointError(f"{index} is not an index file; fetch it again") from None
     if not 1 <= len(names) <= MOST_SHARDS:
         raise CheckpointError(
-            f"{index} names {len(names)} shards, not 1 to {MOST_SHARDS}; fetch it again"
+            f"{index} must name 1 to {MOST_SHARDS} shards, got {len(names)}; fetch it again"
         )
     for name in sorted(names, key=str):
         # careful: ASCII, for a name that looks like another; short, for the file system

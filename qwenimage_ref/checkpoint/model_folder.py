@@ -186,7 +186,8 @@ def _read_index(folder: Path) -> dict:
     name = index.get("_class_name")
     if name not in CLASSES:
         raise CheckpointError(
-            f"{folder} is a {shorten([name])}; only {', '.join(CLASSES)} are supported"
+            f"{folder} must be one of {', '.join(CLASSES)}, got {shorten([name])}; "
+            "choose another model"
         )
     return index
 

@@ -86,7 +86,7 @@ def table(header: list[str], rows: list[list]) -> Markdown:
     """A table; every row has as many cells as the header."""
     for row in rows:
         if len(row) != len(header):
-            raise ValueError(f"a row has {len(row)} cells, the header {len(header)}: {row}")
+            raise ValueError(f"a row must have {len(header)} cells as the header has, got {row}")
     lines = [header, ["---"] * len(header), *rows]
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
@@ -97,7 +97,7 @@ def grid(pictures, captions, alt: str, columns: int = 4, scale: int = 2) -> Show
     Raises ValueError for a caption that the font cannot write, Chinese for one.
     """
     if len(pictures) != len(captions):
-        raise ValueError(f"{len(pictures)} pictures, but {len(captions)} captions")
+        raise ValueError(f"captions must be {len(pictures)}, one a picture, got {len(captions)}")
     width, height = (side * scale for side in pictures[0].size)
     wrapped = [_wrap(text, width) for text in captions]
     line, gap = 17, 8
@@ -128,7 +128,7 @@ def figure(fig, alt: str) -> Shown:
 def shown(picture: Image.Image, alt: str) -> Shown:
     """A picture with its description, for people who do not see it."""
     if len(alt) < SHORTEST_ALT:
-        raise ValueError(f"alt text {alt!r} describes nothing; say what is to be seen")
+        raise ValueError(f"alt must describe the picture, got {alt!r}; say what it shows")
     return Shown(png(picture), alt)
 
 
@@ -144,7 +144,7 @@ def difference(a: Image.Image, b: Image.Image) -> float:
     """Mean difference of two pictures of one size, in steps of 1/255."""
     a, b = (np.asarray(picture.convert("RGB"), dtype=np.float32) for picture in (a, b))
     if a.shape != b.shape:
-        raise ValueError(f"pictures of {a.shape} and {b.shape} cannot be compared")
+        raise ValueError(f"pictures must be of one size, got {a.shape} and {b.shape}")
     return float(np.abs(a - b).mean())
 
 
@@ -170,7 +170,9 @@ def _font() -> ImageFont.FreeTypeFont:
 def _wrap(text: str, width: int) -> list[str]:
     """Words in lines of at most `width` pixels."""
     if odd := next((letter for letter in text if "\u2e80" <= letter), None):
-        raise ValueError(f"the font of the captions has no {odd!r}; print this caption instead")
+        raise ValueError(
+            f"captions must be in the font's letters, got {odd!r}; print this one instead"
+        )
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -55,7 +55,7 @@ def run(
     """
     global last
     if not re.fullmatch(r"[a-z0-9_]+", name):
-        raise GatedError(f"{name!r} names no result; use small letters, digits and _")
+        raise GatedError(f"a name must be of small letters, digits and _, got {name!r}")
     path, file = locate.find(part), FOLDER / f"{name}.json"
     if path is None:
         stored = _stored(file, f"and {part} is not on this machine; set ${RECORD}=1 where it is")

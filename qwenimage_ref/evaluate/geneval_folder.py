@@ -45,7 +45,9 @@ def _metadata(file: Path, number: int, line: bytes) -> dict:
             "as in GenEval's evaluation_metadata.jsonl"
         )
     if not metadata["prompt"].strip():
-        raise PromptsError(f"--prompts {file}: the prompt of line {number} is empty; write one")
+        raise PromptsError(
+            f"--prompts {file}: line {number} must have a prompt, got an empty one; write one"
+        )
     return metadata
 
 
@@ -95,7 +97,10 @@ def _demand_same(to: Path, settings: dict) -> None:
     for key, value in settings.items():
         if stored.get(key) != value:
             shown = "other prompts" if key == "prompts" else f"{key} {stored.get(key)}, not {value}"
-            raise ValueError(f"--to {to} holds pictures of {shown}; repeat that or choose another")
+            raise ValueError(
+                f"--to must be new or from the same run, got {to} with {shown}; "
+                "repeat that or choose another"
+            )
 
 
 def paint(pipe, prompts: list[dict], to: Path, samples: int, settings: dict, **options) -> int:

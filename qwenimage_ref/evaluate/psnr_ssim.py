@@ -24,7 +24,9 @@ def ssim(a, b):
     Raises ValueError for pictures smaller than the window.
     """
     if min(a.shape[2:]) < WINDOW:
-        raise ValueError(f"SSIM needs {WINDOW} pixels a side, got {tuple(a.shape[2:])}")
+        raise ValueError(
+            f"sides must be at least {WINDOW} pixels for SSIM, got {tuple(a.shape[2:])}"
+        )
     a, b = a.double(), b.double()  # in float32 the difference of squares loses a small variance
     mean_a, mean_b = _blur(a), _blur(b)
     var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2

@@ -50,7 +50,9 @@ def picture_files(folder: Path) -> list[Path]:
     files = [path for path in files if not path.name.startswith(".")]
     if not files:
         kinds = ", ".join(SUFFIXES)
-        raise ValueError(f"--pictures {folder} holds no picture; their names end in {kinds}")
+        raise ValueError(
+            f"--pictures must hold files ending in {kinds}, got none in {folder}; add some"
+        )
     return files
 
 
@@ -88,8 +90,8 @@ def measure(vae: VAE, folder: Path, side: int | None = SIDE, quiet: bool = False
             bar.update(len(each) + len(left_out) - bar.n)
     if len(each) < 2:
         raise ValueError(
-            f"--pictures {folder}: an interval needs at least 2 pictures that can be used, got "
-            f"{len(each)} of {len(files)}" + (f" ({left_out[0]})" if left_out else "")
+            f"--pictures must hold at least 2 pictures that can be used, got {len(each)} of "
+            f"{len(files)} in {folder}" + (f" ({left_out[0]})" if left_out else "")
         )
     means = {key: mean_interval([row[key] for row in each.values()]) for key in ("psnr", "ssim")}
     return {"side": side} | means | {"left_out": left_out, "pictures": each}

@@ -43,11 +43,11 @@ def quantize_fp8(w: torch.Tensor, granularity: str) -> tuple[torch.Tensor, torch
     granularity: "plain" (no scale: None), "tensor" (), "row" (out, 1) or "block" (out, in / 64, 1).
     """
     if granularity not in WRITTEN:
-        raise ValueError(f"granularity {granularity!r} is not known; take one of {list(WRITTEN)}")
+        raise ValueError(f"granularity must be one of {list(WRITTEN)}, got {granularity!r}")
     if not torch.isfinite(w).all():
-        raise ValueError("the weight holds NaN or infinity; fp8 has no such numbers")
+        raise ValueError("the weight must be finite for fp8, got NaN or infinity")
     if granularity == "block" and w.shape[1] % BLOCK:
-        raise ValueError(f"{w.shape[1]} inputs are no multiple of {BLOCK}; quantise by row")
+        raise ValueError(f"inputs must be a multiple of {BLOCK}, got {w.shape[1]}; quantise by row")
     numbers = w.detach().float()
     if granularity == "plain":
         return _to_fp8(numbers), None

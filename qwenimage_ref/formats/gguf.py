@@ -106,11 +106,14 @@ def gguf_weights(
     architecture = header.metadata.get("general.architecture", ARCHITECTURE)
     if architecture not in (ARCHITECTURE, "pig"):
         raise CheckpointError(
-            f"{source}: its architecture is {shorten([architecture])}, not {ARCHITECTURE}; "
-            "it is of another model"
+            f"{source}: its architecture must be {ARCHITECTURE}, got {shorten([architecture])}; "
+            "choose a file of this model"
         )
     if (version := header.metadata.get("general.quantization_version", 2)) != 2:
-        raise CheckpointError(f"{source}: its blocks are of version {shorten([version])}, not 2")
+        raise CheckpointError(
+            f"{source}: its blocks must be of version 2, got {shorten([version])}; "
+            "choose a file of this version"
+        )
     places = {name: header.places[key] for name, key in names.items()}
     weights, modules = GGUFWeights(source, places, "GGUF"), dict(network.named_modules())
     for name, place in places.items():
@@ -148,7 +151,7 @@ def plan_gguf(mmdit: MMDiT, kind: str = "Q8_0", file: str | Path = "mmdit.gguf")
     other matrices in bfloat16, vectors in float32. Raises CheckpointError.
     """
     if kind not in FILE_TYPES:
-        raise CheckpointError(f"{kind} cannot be written, only {' and '.join(FILE_TYPES)}")
+        raise CheckpointError(f"kind must be one of {', '.join(FILE_TYPES)}, got {kind}")
     if _is_changed(mmdit):
         raise CheckpointError("the model is streamed or quantised; save it from its full weights")
     tensors = {}

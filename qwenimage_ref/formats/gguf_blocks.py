@@ -172,7 +172,7 @@ def row_bytes(values: int, kind: str) -> int:
     layout = LAYOUTS[kind]
     if values % layout.values:
         raise ValueError(
-            f"rows of {values:,} numbers cannot be cut into {kind} blocks of {layout.values}"
+            f"rows must be a multiple of {layout.values} numbers long for {kind}, got {values:,}"
         )
     return values // layout.values * layout.bytes
 
@@ -237,4 +237,4 @@ def _inverse(d):
 
 def _demand_finite(numbers) -> None:
     if not torch.isfinite(numbers).all():
-        raise ValueError("it holds NaN, infinity, or a number too large for its type")
+        raise ValueError("numbers must be finite in its type, got NaN, infinity or one too large")

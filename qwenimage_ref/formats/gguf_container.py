@@ -81,7 +81,9 @@ def read_gguf(file: str | Path) -> GGUF:
             metadata, infos = _header(reader)
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if type(alignment) is not int or alignment not in (8, 16, 32, 64, 128, 256, 512, 1024):
-            raise ValueError(f"its alignment is {shorten([repr(alignment)])}")
+            raise ValueError(
+                f"its alignment must be 8, 16, ... 1024, got {shorten([repr(alignment)])}"
+            )
         if type(metadata.get(ZERO_COND, True)) is not bool:
             raise ValueError(f"{ZERO_COND} must be true or false")
         places = _places(file, infos, reader.at, reader.size, alignment)
@@ -145,9 +147,9 @@ class _Reader:
 def _header(reader: _Reader) -> tuple[dict, dict]:
     """-> metadata, {name: (shape, ggml's number of the kind, offset)}"""
     if reader.take(4) != MAGIC:
-        raise ValueError("it does not begin with GGUF")
+        raise ValueError("it must begin with GGUF")
     if (version := reader.number("I")) not in (2, VERSION):
-        raise ValueError(f"its version is {version}; 2 and {VERSION} are known")
+        raise ValueError(f"its version must be 2 or {VERSION}, got {version}")
     tensors, entries = reader.numbers("Q", 2)
     if max(tensors, entries) > MOST:
         raise ValueError(f"it claims {tensors:,} tensors and {entries:,} entries of metadata")

@@ -33,8 +33,9 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
     size = picture.shape[1::-1]
     if size not in (*SIZES, SMALL) or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
         raise ValueError(
-            f"the picture is {picture.shape} {picture.dtype}; it must be (H, W, 3) uint8, "
-            f"{', '.join(f'{width}x{height}' for width, height in SIZES)} pixels"
+            f"the picture must be (H, W, 3) uint8, of "
+            f"{', '.join(f'{width}x{height}' for width, height in SIZES)} pixels, "
+            f"got {picture.shape} {picture.dtype}; resize it, or convert it to RGB"
         )
     smooth = Image.fromarray(picture).filter(
         ImageFilter.MedianFilter(3)

@@ -205,7 +205,7 @@ def test_a_pattern_that_fits_no_layer_is_ignored_and_reported(tmp_path):
 
 
 HOSTILE = {
-    "too many": ([f"p{i}" for i in range(MOST_EXPRESSIONS + 1)], "at most 100 patterns may be"),
+    "too many": ([f"p{i}" for i in range(MOST_EXPRESSIONS + 1)], "must be at most 100, got 101"),
     "malformed": (["to_q", "("], r"pattern \( is malformed"),
     "only in another engine": (["(?R)"], "is malformed"),
     "repeats without end": (["a{99999999999999999999}"], "is malformed"),

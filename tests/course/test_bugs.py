@@ -127,7 +127,7 @@ def test_a_bug_leaves_nothing_behind(bug):
 
 def test_lines_that_are_not_there_are_named():
     bug = plant.Bug("x", "", (plant.Change("sampler.guide", "nonsense", ""),), 1, "")
-    with pytest.raises(LookupError, match="sampler.guide holds 0 times 'nonsense'"):
+    with pytest.raises(LookupError, match="sampler.guide must hold 'nonsense' once, got 0 times"):
         with plant.planted(bug):
             pass
 
@@ -139,7 +139,7 @@ def test_half_the_error_is_six_decibels_more():
     gray = [Image.new("RGB", (4, 4), (level,) * 3) for level in (0, 2, 4)]
     assert plant.psnr(gray[0], gray[1]) - plant.psnr(gray[0], gray[2]) == pytest.approx(6.02, 1e-3)
     assert plant.psnr(gray[0], gray[0]) == float("inf")
-    with pytest.raises(ValueError, match="cannot be compared"):
+    with pytest.raises(ValueError, match="must be of one size"):
         plant.psnr(gray[0], Image.new("RGB", (4, 5)))
 
 
@@ -174,7 +174,7 @@ def test_causes_are_listed_in_the_order_of_the_alphabet_and_only_if_a_picture_sh
 def test_the_quiz_counts_and_names_no_picture():
     assert quiz.verdict(["a", quiz.ASKED, "c"], ["a", "b", "b"]) == "1 of 3 right, 1 still open"
     assert quiz.verdict(["a", "b", "b"], ["a", "b", "b"]) == "3 of 3 right"
-    with pytest.raises(ValueError, match="2 causes for 3 pictures"):
+    with pytest.raises(ValueError, match="causes must be 3, one a picture, got 2"):
         quiz.verdict(["a", "b"], ["a", "b", "b"])
 
 

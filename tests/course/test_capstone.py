@@ -428,5 +428,5 @@ def test_a_folder_that_cannot_be_graded_says_why(solved, damage, complaint):
 
 
 def test_a_part_that_nobody_knows_is_refused():
-    with pytest.raises(ValueError, match="no part is called 'unet'; there are tokenizer, text"):
+    with pytest.raises(ValueError, match="a part must be one of tokenizer, text.*, got 'unet'"):
         run.chosen("unet")

@@ -106,7 +106,7 @@ def test_two_measured_threads_are_at_most_twice_as_fast_as_one():
 
 
 def test_what_was_not_measured_is_said():
-    with pytest.raises(KeyError, match="'a dream' was not measured; choose one of: VAE, decode"):
+    with pytest.raises(KeyError, match="what must be one of VAE, decode.*, got 'a dream'"):
         costs.bench("a dream")
 
 
@@ -138,7 +138,7 @@ def test_a_slice_is_as_wide_as_its_share_and_opens_to_the_whole_width():
 
 
 def test_a_bar_cannot_open_what_it_does_not_have():
-    with pytest.raises(ValueError, match="all has no slice 'z' to open"):
+    with pytest.raises(ValueError, match="opened must be a slice of all, got 'z'"):
         nested_bars.bars([replace(HALF, opened="z"), HALF], "nothing of the kind")
 
 

@@ -141,7 +141,7 @@ def test_source_is_what_the_package_says_now():
 
 def test_a_table_row_of_another_length_is_refused():
     assert show.table(["a", "b"], [[1, 2]]).data == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-    with pytest.raises(ValueError, match="1 cells, the header 2"):
+    with pytest.raises(ValueError, match="a row must have 2 cells"):
         show.table(["a", "b"], [[1]])
 
 
@@ -157,12 +157,12 @@ def test_a_grid_shows_each_picture_under_its_caption():
 
 
 def test_a_caption_that_the_font_cannot_write_is_refused():
-    with pytest.raises(ValueError, match="the font of the captions has no '红'"):
+    with pytest.raises(ValueError, match="captions must be in the font's letters, got '红'"):
         show.grid([poster()], ["红色"], "a red circle")
 
 
 def test_a_picture_without_a_description_is_refused():
-    with pytest.raises(ValueError, match="describes nothing"):
+    with pytest.raises(ValueError, match="alt must describe the picture"):
         show.shown(poster(), "circle")
 
 
@@ -181,7 +181,7 @@ def test_a_png_has_a_palette_and_hardly_differs():
 def test_the_difference_of_pictures_is_in_pixel_steps():
     black, gray = Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4), (3, 3, 3))
     assert show.difference(black, gray) == 3
-    with pytest.raises(ValueError, match="cannot be compared"):
+    with pytest.raises(ValueError, match="must be of one size"):
         show.difference(black, Image.new("RGB", (4, 5)))
 
 

@@ -108,7 +108,7 @@ def test_a_spelling_is_loaded_with_equal_changes(dialect, adapter, tmp_path):
 
 def test_layers_of_several_alphas_are_not_written_as_one(adapter, tmp_path):
     next(iter(adapter.pairs.values())).alpha = 1.0
-    with pytest.raises(ValueError, match="the layers have 2 alphas"):
+    with pytest.raises(ValueError, match="the layers must have one alpha .*got 2"):
         lora_scales.write(adapter, "Lightning", tmp_path)
 
 

@@ -175,7 +175,7 @@ def test_an_interrupted_record_leaves_the_old_one_whole(stored, monkeypatch):
 
 
 def test_a_name_that_leaves_the_folder_is_refused(here):
-    with pytest.raises(stored_results.GatedError, match="names no result"):
+    with pytest.raises(stored_results.GatedError, match="a name must be of small letters"):
         stored_results.run("../tokens", "vae/config.json", lambda path: RESULT)
 
 

@@ -69,7 +69,7 @@ def test_a_cell_of_a_strip_is_as_wide_as_its_bytes():
 
 
 def test_a_row_that_would_be_too_small_to_read_is_refused(pocket):
-    with pytest.raises(ValueError, match="a row has 57 bytes; more than 56"):
+    with pytest.raises(ValueError, match="at most 56 bytes to be legible, got 57"):
         token_strips.picture({"long": token_strips.pieces(pocket, "1" * 57)}, "a long row")
 
 

@@ -136,7 +136,10 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
         ("[1]", "line 2 must be a JSON object"),
         ('{"tag": "colors", "include": []}', "line 2 must be a JSON object"),
         ('{"tag": "colors", "include": [], "prompt": 3}', "line 2 must be a JSON object"),
-        ('{"tag": "colors", "include": [], "prompt": " "}', "the prompt of line 2 is empty"),
+        (
+            '{"tag": "colors", "include": [], "prompt": " "}',
+            "line 2 must have a prompt, got an empty one",
+        ),
     ],
 )
 def test_a_line_that_is_no_metadata_is_named(tmp_path, line, complaint):
@@ -161,7 +164,7 @@ def test_the_command_paints_and_continues(tmp_path, capsys):
     assert main(["eval", "geneval", *options]) == 0
     assert "2 pictures, 1 painted now" in capsys.readouterr().out
     assert main(["eval", "geneval", *options, "--cfg", "2"]) == 2
-    assert "holds pictures of cfg 4.0, not 2.0" in capsys.readouterr().err
+    assert "with cfg 4.0, not 2.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

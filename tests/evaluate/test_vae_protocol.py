@@ -136,7 +136,7 @@ def test_the_command_prints_the_table_and_records_what_it_says(tmp_path, picture
     "options, complaint",
     [
         (["--pictures", "nowhere"], "must be a folder of pictures, got nowhere"),
-        (["--pictures", "EMPTY"], "holds no picture"),
+        (["--pictures", "EMPTY"], "--pictures must hold files ending in"),
         (["--pictures", "PICTURES", "--side", "20"], "--side must be a multiple of 8"),
         (["--pictures", "PICTURES", "--weights", "EMPTY"], "config.json is missing"),
         (

@@ -165,7 +165,7 @@ def test_a_file_is_written_whole_or_not_at_all(model, stored):
 
 
 def test_what_cannot_be_written_is_refused_in_one_line(model, stored):
-    with pytest.raises(CheckpointError, match="Q4_K cannot be written, only Q8_0 and Q4_0"):
+    with pytest.raises(CheckpointError, match="kind must be one of Q8_0, Q4_0, got Q4_K"):
         save_gguf(model, stored, "Q4_K")
     with pytest.raises(CheckpointError, match="must end in .gguf"):
         save_gguf(model, stored.with_suffix(".safetensors"))

@@ -82,7 +82,7 @@ def test_weights_that_no_file_can_hold_are_not_encoded(kind, bad):
     if (kind, bad) in [("F32", 1e38), ("BF16", 1e38)]:
         assert torch.isfinite(decode(encode(weight, kind), kind)).all()
     else:
-        with pytest.raises(ValueError, match="NaN, infinity, or a number too large"):
+        with pytest.raises(ValueError, match="got NaN, infinity or one too large"):
             encode(weight, kind)
 
 

@@ -77,7 +77,7 @@ def test_a_file_that_does_not_name_the_version_of_its_blocks_is_read(model, tmp_
 
 def test_blocks_of_another_version_are_refused_by_its_number(model, tmp_path):
     write(tmp_path / "model.gguf", model, version=1)
-    with pytest.raises(CheckpointError, match="version 1"):
+    with pytest.raises(CheckpointError, match="must be of version 2, got 1"):
         loaded(tmp_path / "model.gguf")
 
 

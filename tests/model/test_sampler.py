@@ -133,7 +133,7 @@ def test_scheduler_numbers_that_make_no_sense_are_named(change, named):
 
 
 def test_a_shift_so_large_that_float32_cannot_tell_the_levels_apart_is_refused():
-    with pytest.raises(ValueError, match="falling sigmas"):
+    with pytest.raises(ValueError, match="sigmas must fall from 1"):
         sigmas(1000, 64, replace(OFFICIAL, base_shift=10.0, max_shift=10.0))
 
 

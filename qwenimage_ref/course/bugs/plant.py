@@ -66,7 +66,9 @@ def _sources(change: Change) -> tuple[str, str]:
     thing = _find(change.where)[-1]
     source = textwrap.dedent(inspect.getsource(getattr(thing, "__func__", thing)))
     if source.count(change.old) != 1:
-        raise LookupError(f"{change.where} holds {source.count(change.old)} times {change.old!r}")
+        raise LookupError(
+            f"{change.where} must hold {change.old!r} once, got {source.count(change.old)} times"
+        )
     return source, source.replace(change.old, change.new)
 
 
@@ -119,7 +121,7 @@ def paint(pipe, bug: Bug | None = None, prompt=PROMPT, seed=0, size=128, steps=S
 def psnr(a: Image.Image, b: Image.Image) -> float:
     """Peak signal-to-noise ratio in dB: 6 more for half the error, infinite for equal pictures."""
     if a.size != b.size:
-        raise ValueError(f"pictures of {a.size} and {b.size} cannot be compared")
+        raise ValueError(f"pictures must be of one size, got {a.size} and {b.size}")
     a, b = (torch.tensor(np.asarray(p.convert("RGB"))).double().unsqueeze(0) for p in (a, b))
     return pictures.psnr(a, b, span=255).item()
 

@@ -25,7 +25,7 @@ def sick_pictures(pipe) -> list:
 def count_right(given, causes) -> int:
     """How many pictures have the cause that is theirs. Raises ValueError for another number."""
     if len(given) != len(causes):
-        raise ValueError(f"{len(given)} causes for {len(causes)} pictures")
+        raise ValueError(f"causes must be {len(causes)}, one a picture, got {len(given)}")
     return sum(one == other for one, other in zip(given, causes))
 
 

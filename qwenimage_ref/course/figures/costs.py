@@ -168,7 +168,7 @@ def bench(what: str) -> float:
     """Seconds on one thread that data/measurements/bench.json has for `what`"""
     rows = {row["what"]: row["ours"] for row in record("bench")["rows"]}
     if what not in rows:
-        raise KeyError(f"{what!r} was not measured; choose one of: {'; '.join(rows)}")
+        raise KeyError(f"what must be one of {'; '.join(rows)}, got {what!r}")
     return rows[what]
 
 

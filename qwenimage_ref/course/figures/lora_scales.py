@@ -46,7 +46,7 @@ def write(adapter: LoRA, dialect: str, folder: Path, times: float = 1.0) -> Path
     place, tensors = DIALECTS[dialect][3], {}
     alphas = {pair.alpha / times for pair in adapter.pairs.values()}
     if len(alphas) != 1:
-        raise ValueError(f"the layers have {len(alphas)} alphas; one is needed to write them so")
+        raise ValueError(f"the layers must have one alpha to be written so, got {len(alphas)}")
     (alpha,) = alphas
     for layer, pair in adapter.named_pairs().items():
         a, b, alpha_key = keys(dialect, layer)

@@ -42,7 +42,7 @@ def bars(bars: list[Bar], alt: str) -> Shown:
     """Bars from the whole down to its smallest part, with lines from each to what it opens."""
     for bar in bars[:-1]:
         if bar.opened not in bar.spans():
-            raise ValueError(f"{bar.title} has no slice {bar.opened!r} to open")
+            raise ValueError(f"opened must be a slice of {bar.title}, got {bar.opened!r}")
     fig = plt.figure(figsize=(10, STEP * len(bars) - 0.3))
     ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.01, 1.01), ylim=(-STEP * len(bars) + 0.65, 0.35))
     ax.axis("off")

@@ -53,7 +53,7 @@ def all_numbers(name: str) -> torch.Tensor:
     """Every number of a kind of at most 16 bits, in the order of the patterns, as float32"""
     kind = KINDS[name]
     if kind.bits > 16:
-        raise ValueError(f"{name} has 2^{kind.bits} patterns; ask for a kind of 16 bits at most")
+        raise ValueError(f"kind must have at most 16 bits, got {name} with {kind.bits}")
     patterns = torch.arange(2**kind.bits, dtype=torch.int32).to(WHOLE[kind.bits])
     return patterns.view(kind.dtype).float()
 

@@ -75,7 +75,7 @@ def picture(rows: dict[str, list[list]], alt: str) -> Shown:
     """
     longest = max(sum(len(piece[1]) // 2 for piece in row) for row in rows.values())
     if longest > MOST:
-        raise ValueError(f"a row has {longest} bytes; more than {MOST} cannot be read")
+        raise ValueError(f"a row must have at most {MOST} bytes to be legible, got {longest}")
     width, height = WIDE * longest + 0.2, STEP * len(rows)
     fig = plt.figure(figsize=(width, height))
     ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.1, width - 0.1), ylim=(0.06 - height, 0.06))

@@ -50,7 +50,7 @@ def chosen(only: str = "") -> list[str]:
     names = [part for part in PARTS if part.startswith(only)]
     if not names:
         known = ", ".join(dict.fromkeys(part.partition(":")[0] for part in PARTS))
-        raise ValueError(f"no part is called {only!r}; there are {known}")
+        raise ValueError(f"a part must be one of {known}, got {only!r}")
     return names
 
 
