@@ -5,7 +5,7 @@ __all__ = ["QwenImage"]
 
 
 def __getattr__(name: str):
-    # imported when first asked for, so that `import qwenimage_ref` costs next to nothing
+    # an import at first use, so that `import qwenimage_ref` costs next to nothing
     if name == "QwenImage":
         from .pipeline import QwenImage
 

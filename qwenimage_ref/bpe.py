@@ -68,8 +68,8 @@ def merge(tokens: Iterable[str], ranks: dict[tuple[str, str], int]) -> list[str]
     The tokens are a linked list and the candidates a heap, so a word of n letters takes
     O(n log n): a megabyte of one letter is a matter of seconds, not of days.
     """
-    tokens = [*tokens, None]  # the end has no rank with anything; before the first is tokens[-1],
-    end = len(tokens) - 1  # which is the end again
+    tokens = [*tokens, None]  # the end has no rank with anything
+    end = len(tokens) - 1  # neighbour on both sides: tokens[-1] comes before the first
     following = [*range(1, end + 1), end]
     previous = [*range(-1, end)]
 

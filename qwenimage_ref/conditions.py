@@ -37,7 +37,7 @@ class Branch:
     txt: Tensor  # (B, T, Dt) text states
     txt_mask: Tensor | None = None  # (B, T), true where a token is real; None: all are
     img: Tensor | None = None  # (B, I_cond, 64) clean condition pictures, behind the target
-    grids: tuple = ()  # theirs, (frames, rows, cols) in tokens
+    grids: tuple = ()  # the pictures' (frames, rows, cols) in tokens
     mask: Tensor | None = None  # (B, 1, S, S), true where a token may see another: regions
     txt_positions: Tensor | None = None  # (T, 3): regions restart their text
     img_positions: Tensor | None = None  # (I + I_cond, 3): pictures of another size than the target

@@ -133,7 +133,7 @@ class SchedulerConfig(Config):
     time_shift_type: str = "exponential"  # "linear" in Layered
     num_train_timesteps: int = 1000
     use_dynamic_shifting: bool = True  # false: one shift at every image size
-    shift: float = 1.0  # that shift; read only where use_dynamic_shifting is false
+    shift: float = 1.0  # the one shift; read only where use_dynamic_shifting is false
 
     @classmethod
     def lightning(cls):

@@ -32,7 +32,7 @@ class ControlledQwenImage(QwenImage):
         )  # fmt: skip
         check_networks(controls, pipe.transformer.config)
         self.controls = controls
-        self.seed = self.applied = None  # of one call
+        self.seed = self.applied = None  # those of one call
 
     def __call__(self, prompt, *arguments, seed=None, **options):
         """The arguments of `QwenImage.__call__`.

@@ -134,13 +134,13 @@ def whole_file(path: Path):
     Raises OSError, one line, where the disk is full; safetensors' own error counts as one.
     """
     with partial_file(path) as partial:
-        mode = stat.S_IMODE(partial.stat().st_mode)  # as the umask has it
+        mode = stat.S_IMODE(partial.stat().st_mode)  # the mode that the umask gives
         try:
             yield partial
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written ({error}); make room there") from None
         except OSError as error:
-            if error.strerror and error.filename is None:  # as a full disk is reported
+            if error.strerror and error.filename is None:  # a full disk is reported so
                 error.filename = str(path)
             raise
         partial.chmod(mode)  # some libraries put a file of their own there, for its owner alone
@@ -159,7 +159,7 @@ def remove_partials(path: Path) -> None:
 def interrupts_wait():
     """Ctrl-C inside the block takes effect at its end."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is ever interrupted
+        yield  # no thread but the main one is ever interrupted
         return
     came, before = [], signal.getsignal(signal.SIGINT)
     try:

@@ -20,7 +20,7 @@ from ..mmdit import Call, MMDiT, RMSNorm
 class BlockwiseConfig:
     """The numbers of a blockwise network; files hold no config, so shapes tell them."""
 
-    num_layers: int = 60  # as many as the MMDiT has
+    num_layers: int = 60  # number of blocks, at most the MMDiT's
     inner_dim: int = 3072  # D
     in_channels: int = 64
     extra_condition_channels: int = 0  # Inpaint: 4, the mask of the latents of a token
@@ -84,7 +84,7 @@ class Applied:
         """Whether a step lies inside the window, as each kind's upstream counts."""
         if isinstance(self.net, ControlNet):  # the whole step has to
             return self.start <= step / steps and (step + 1) / steps <= self.end
-        # its place, from 0 at the first step to 1 at the last
+        # place of the step, from 0 at the first step to 1 at the last
         place = 1 - (steps - 1 - step) / max(steps - 1, 1)
         return self.start - 1e-4 <= place <= self.end + 1e-4
 

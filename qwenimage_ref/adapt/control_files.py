@@ -20,13 +20,13 @@ from .control import BlockwiseConfig, BlockwiseControlNet
 from .streaming import stream
 
 INSTANTX, BLOCKWISE = "InstantX's control network", "a blockwise control network"
-EMBEDDER = {INSTANTX: "controlnet_x_embedder.weight", BLOCKWISE: "img_in.weight"}  # of the picture
+EMBEDDER = {INSTANTX: "controlnet_x_embedder.weight", BLOCKWISE: "img_in.weight"}  # picture's
 # names of both, all of which have to occur; FLUX's control networks have the first alone
 MARKS = {
     INSTANTX: (r"(^|\.)controlnet_x_embedder\.", r"(^|\.)transformer_blocks\.0\.txt_mod\.1\."),
     BLOCKWISE: (r"(^|\.)controlnet_blocks\.0\.y_rms\.",),
 }
-PREFIXES = ("pipe.blockwise_controlnet.models.0.", "controlnet.")  # of files as training saves them
+PREFIXES = ("pipe.blockwise_controlnet.models.0.", "controlnet.")  # prefixes in a training's files
 # what `--control` and `load` know by name: official files in the local hub cache
 HUB_IDS = {
     "canny": "DiffSynth-Studio/Qwen-Image-Blockwise-ControlNet-Canny",

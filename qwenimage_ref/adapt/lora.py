@@ -124,7 +124,7 @@ class LoRA(nn.Module):
 
 
 def _flat(name: str) -> str:
-    return name.replace(".", "_")  # as kohya writes it; module names have no dots
+    return name.replace(".", "_")  # kohya's spelling; module names have no dots
 
 
 def adapters(model: nn.Module) -> list[LoRA]:

@@ -34,7 +34,7 @@ PREFIXES = {  # longest first: one may begin another
     "lora_unet_": "kohya/musubi",
     "pipe.dit.": "DiffSynth",
 }
-MOST_PREFIXES = 3  # before one name; files in use have two at most
+MOST_PREFIXES = 3  # prefixes before one name; files in use have two at most
 # the same with underscores for dots, where "module" alone would be ambiguous
 FLAT_WRAPPERS = "|".join(name for name in WRAPPERS if name.startswith("_"))
 WRAPPED = re.compile(rf"(?<![^.])(?:{'|'.join(WRAPPERS)})\.|(?:{FLAT_WRAPPERS})_")

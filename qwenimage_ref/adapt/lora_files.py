@@ -32,7 +32,7 @@ class Content:
     # A (r, in), B (out, r), alpha
     pairs: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = field(default_factory=dict)
     changes: dict[str, Kronecker | Hadamard] = field(default_factory=dict)
-    magnitudes: dict[str, torch.Tensor] = field(default_factory=dict)  # of layers in either
+    magnitudes: dict[str, torch.Tensor] = field(default_factory=dict)  # layers in either
     # change of the weight and of the bias; one may be None
     differences: dict[str, tuple[torch.Tensor | None, ...]] = field(default_factory=dict)
 

@@ -27,7 +27,7 @@ class Settings:
 
     alpha: float | None = None
     rank: int | None = None
-    alphas: dict[str, float] = field(default_factory=dict)  # by PEFT's patterns of layer names
+    alphas: dict[str, float] = field(default_factory=dict)  # keys: PEFT's patterns
     ranks: dict[str, int] = field(default_factory=dict)
     rank_stabilised: bool = False  # the product counts alpha / sqrt(r) times
 

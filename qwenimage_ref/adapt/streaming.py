@@ -42,7 +42,7 @@ from .control import BlockwiseControlNet
 READ = 1 << 20  # bytes read ahead in one go
 READERS = 2  # reading threads: a disk is fastest with several requests in its queue
 CACHED = 0.7  # share of the free memory for blocks that stay in the system's cache
-BLOCKS_OF = {  # where a network has the blocks that stay on disk
+BLOCKS_OF = {  # lists of the blocks that stay on disk
     MMDiT: "transformer_blocks",
     ControlNet: "transformer_blocks",
     BlockwiseControlNet: "controlnet_blocks",
@@ -50,7 +50,7 @@ BLOCKS_OF = {  # where a network has the blocks that stay on disk
     Vision: "blocks",
 }
 EMBEDDING = "model.embed_tokens.weight"  # a prompt needs only a few of its rows
-LM_HEAD = "lm_head.weight"  # as large, and without use unless a caption is written
+LM_HEAD = "lm_head.weight"  # a head as large, used only where a caption is written
 STRIP = 4096  # rows of it that are read at a time
 
 

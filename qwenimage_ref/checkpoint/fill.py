@@ -110,7 +110,7 @@ def _numbers(weights: Weights, key: str, owner: nn.Module, dtype: torch.dtype | 
 
 
 def is_finite(numbers: torch.Tensor) -> bool:
-    if numbers.dtype == torch.float8_e4m3fn:  # it has no infinity, and torch no isfinite for it
+    if numbers.dtype == torch.float8_e4m3fn:  # torch has no isfinite for it
         return not numbers.isnan().any()
     return bool(numbers.isfinite().all())
 

@@ -36,7 +36,7 @@ DTYPE = torch.bfloat16  # the type of every released file
 PIECE = 1 << 20  # numbers drawn and written at once
 STD = 0.02
 EDIT, EDIT_PLUS, LAYERED = FORM_OF_CLASS
-MODELS = {  # whose numbers are forged; Edit and 2509 have those of Qwen-Image
+MODELS = {  # class of the forged model; Edit and 2509 have Qwen-Image's numbers
     "qwen-image": Configs(),
     "edit": Configs(pipeline=EDIT),
     "edit-2509": Configs(pipeline=EDIT_PLUS),
@@ -109,7 +109,7 @@ def forge(
     try:
         numbers = asdict(configs)
         if configs.pipeline == TEXT_TO_IMAGE:
-            del numbers["pipeline"]  # not in the marks of earlier versions
+            del numbers["pipeline"]  # marks of earlier versions do not have it
         _claim(folder, {"seed": seed, "configs": numbers})
     except OSError as error:
         raise CheckpointError(

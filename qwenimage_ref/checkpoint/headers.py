@@ -39,7 +39,7 @@ class Place:
     """Where one tensor lies."""
 
     file: Path
-    dtype: str  # as the header spells it: BF16, F32, ...
+    dtype: str  # the header's spelling: BF16, F32, ...
     shape: tuple[int, ...]
     start: int  # bytes from the beginning of the file
     stop: int

@@ -17,7 +17,9 @@ def find(part: str) -> Path | None:
 
 
 def _models() -> list[Path]:
-    from huggingface_hub import constants  # which reads every environment variable of the cache
+    from huggingface_hub import (
+        constants,
+    )  # environment variables included
 
     named = os.environ.get("QWENIMAGE_OFFICIAL")
     repositories = sorted(Path(constants.HF_HUB_CACHE).glob("models--Qwen--Qwen-Image*"))

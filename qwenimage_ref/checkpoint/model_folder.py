@@ -27,7 +27,7 @@ STEMS = {  # file names of each part's weights, as in transformers and diffusers
     "transformer": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
-FORGED = "forged.json"  # is beside weights that were drawn, not learned, and says what was drawn
+FORGED = "forged.json"  # a file beside weights that were drawn, not learned; it says what was drawn
 RECOMMENDED = "recommended.json"
 SETTINGS = ("sample_size", "num_inference_steps", "reading_size")
 TEXT_TO_IMAGE = "QwenImagePipeline"
@@ -38,7 +38,7 @@ NETWORKS = {
     "vae": (VAE, VAEConfig),
     "vision": (Vision, VisionConfig),
 }
-FOLDER = {"vision": "text_encoder"}  # where a network has none of its own
+FOLDER = {"vision": "text_encoder"}  # folder of a network that has none of its own
 
 
 class StoredTextEncoder(nn.Module):

@@ -7,7 +7,7 @@ list no size is published.
 
 from .shards import shard_name
 
-TEXT_ENCODER = [  # in every release
+TEXT_ENCODER = [  # files of every release
     (4_968_243_304, "d725335e4ea2399be706469e4b8807716a8fa64bd03468252e9f7acf2415fee4"),
     (4_991_495_816, "b1830db6908dcc76df3a71492acbcf2b8cac130114cf1f3c2d9edae8de8c6de3"),
     (4_932_751_040, "09c1807c6d00d7cab94f7db39d4c02ebb8537225ccde383861ac48db97945aa6"),
@@ -100,7 +100,7 @@ QWEN_IMAGE_2512: dict[str, tuple[int | None, str]] = {
     **_shards("transformer", "diffusion_pytorch_model", TRANSFORMER_2512),
     **_shards("vae", "diffusion_pytorch_model", VAE),
 }
-# written for people and programs that are not here; a folder is whole without them
+# files for people and other programs; a folder is whole without them
 OPTIONAL = {".gitattributes", "README.md"}
 # the files in which releases of the same structure differ
 TELLING = (

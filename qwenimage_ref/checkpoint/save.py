@@ -44,7 +44,7 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
 
 def _put_in_place(folder: Path, stem: str, partials: dict[str, Path]) -> None:
     # careful: the index goes first and comes last, because shards without one are refused; even
-    # if this process is killed in between, old shards and new ones never pass for one checkpoint
+    # old shards and new ones never pass for one checkpoint, even if a kill comes in between
     (folder / f"{stem}.safetensors.index.json").unlink(missing_ok=True)
     for name, partial in partials.items():
         os.replace(partial, folder / name)

@@ -12,7 +12,11 @@ from torch import nn
 
 from ..files import shorten
 
-FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}  # as headers spell
+FLOATS = {
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F32": torch.float32,
+}  # headers' spelling
 
 
 def stored_form(module: nn.Module) -> dict[str, tuple]:

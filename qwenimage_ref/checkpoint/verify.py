@@ -31,7 +31,7 @@ from .model_folder import (
 from .published_hashes import NAMES, OPTIONAL, QWEN_IMAGE_2512, TELLING
 from .stored_form import other_forms, other_keys, stored_form
 
-RECORD = "training.json"  # lies beside weights that were trained here, with the sha256 of each file
+RECORD = "training.json"  # beside weights that were trained here; the sha256 of each file
 READ = {"model_index.json", RECOMMENDED, "scheduler_config.json", "config.json"}
 READ |= {"vocab.json", "merges.txt", "added_tokens.json", "tokenizer.json", "tokenizer_config.json"}
 # what the record may say: a file in the folder or one below it, and a sha256
@@ -57,7 +57,7 @@ class Report:
     """What `verify` saw. Printed, it is a table of the files and a line for each finding."""
 
     folder: Path
-    compared: str  # with what the files were compared
+    compared: str  # what the files were compared with
     files: tuple[FileReport, ...]
     findings: tuple[str, ...]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-# in the order in which safetensors writes them; within a type, tensors lie in the order of names
+# types in the order in which safetensors writes them; within a type, tensors go by name
 SPELLED = {
     torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32",
     torch.bfloat16: "BF16", torch.float16: "F16", torch.int16: "I16",

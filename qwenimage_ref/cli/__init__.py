@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_: say(f"note: {message}")
             status = options.run(options) or 0
         if sys.stdout:
-            sys.stdout.flush()  # before the interpreter does, whose error nobody catches
+            sys.stdout.flush()  # nobody catches an error of the interpreter's own flush
         return status
     except BrokenPipeError:
         return discard_output()

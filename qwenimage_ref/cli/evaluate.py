@@ -172,7 +172,7 @@ def _paint_prompts(options) -> None:
     pipe = QwenImage.from_pretrained(options.weights, device=options.device, stream=options.stream)
     side = pipe.recommended.get("sample_size", 1024)
     width, height = size or (side, side)
-    pipe.noise(options.batch, height, width, 0)  # checks sizes and memory
+    pipe.noise(options.batch, height, width, 0)  # a check of sizes and memory
     settings = {
         "weights": str(options.weights),
         "steps": options.steps or pipe.recommended.get("num_inference_steps", 50),

@@ -76,7 +76,7 @@ def run(options) -> None:
     controls = paint_control.wanted(options)
     _check_picture_arguments(options)
 
-    # before the weights: what does not go together is refused at once
+    # options that do not go together are refused before the weights are read
     edits = _demand_pictures(options)
     over, guides = _read_pictures(options), paint_control.pictures(controls)
     pipe = paint_control.controlled(_load(options, adapters), controls, guides, options)
@@ -106,7 +106,7 @@ def run(options) -> None:
 def _check_picture_arguments(options) -> None:
     """Raises UsageError for options without their picture, and for files that are not there."""
     over = ["strength", "padding_mask_crop", "inpaint_blur_size", "inpaint_blur_sigma"]
-    over += [] if options.control else ["mask"]  # which a control network may read
+    over += [] if options.control else ["mask"]  # a control network may read a mask
     for name in over if not options.image else ():
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"

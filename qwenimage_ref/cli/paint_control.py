@@ -16,7 +16,7 @@ class Wanted(NamedTuple):
     """One --control, as it was asked for."""
 
     net: str  # a file, a folder, a hub id, or a name such as canny
-    file: Path  # of the picture
+    file: Path  # the picture
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0

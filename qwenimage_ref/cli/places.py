@@ -30,7 +30,7 @@ def demand_output(option: str, file: Path, example: str) -> None:
             f"{option} must be in a folder that exists, got {file}; make {file.parent} first"
         )
     try:
-        with partial_file(file) as partial:  # tried, because permissions alone do not say it
+        with partial_file(file) as partial:  # a trial, because permissions alone do not say it
             partial.touch()
     except OSError as error:
         raise UsageError(

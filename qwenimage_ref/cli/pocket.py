@@ -55,7 +55,7 @@ def _train_pocket(options) -> None:
     edition = editions.first() if options.edition == 1 else editions.second(options.control)
     tokenizer = edition.tokenizer()
     vae, painter, recipes = _train_networks(options, edition, tokenizer)
-    partial = options.to.with_name(options.to.name + ".partial")  # it takes its name when whole
+    partial = options.to.with_name(options.to.name + ".partial")  # a whole folder takes its name
     shutil.rmtree(partial, ignore_errors=True)
     write_pocket(partial, vae, tokenizer, painter)
     logs = {name: options.runs / name / "log.jsonl" for name in recipes}

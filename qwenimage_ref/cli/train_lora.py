@@ -80,7 +80,7 @@ def run(options) -> None:
 
     try:
         recipe, settings = _recipe(options), _settings(options)
-    except ValueError as error:  # begins with the name of a field, which is the option's
+    except ValueError as error:  # the message begins with a field's name, which is the option's
         raise ValueError(f"--{error}") from None
     folder = locate.resolve(options.weights)
     demand_folder("--runs", options.runs)
@@ -161,7 +161,7 @@ def _painter(pipe, options, runs):
         raise ValueError(f"--sample must have at most {LONGEST_PROMPT:,} characters")
     pipe.tokenizer.encode_prompt(options.sample)
     side = pipe.recommended.get("sample_size", 1024)
-    pipe.noise(1, side, side)  # checks that the memory suffices
+    pipe.noise(1, side, side)  # a check that the memory suffices
 
     def sample() -> dict:
         steps = pipe.recommended.get("num_inference_steps", 50)

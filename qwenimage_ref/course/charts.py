@@ -56,7 +56,7 @@ def curves(panels: list[dict], alt: str) -> Shown:
                 ax.fill_between(x, *bounds, color=PALETTE[colour], alpha=0.15, linewidth=0)
         if panel.get("log"):
             ax.set_xscale("log")
-            ax.set_xticks(x, [f"{at:g}" for at in x])  # else powers of ten, and few of them
+            ax.set_xticks(x, [f"{at:g}" for at in x])  # the default: few powers of ten
             ax.minorticks_off()
         ax.set(xlabel=panel["x"], ylabel=panel["y"])
         ax.legend(frameon=False, fontsize=8)

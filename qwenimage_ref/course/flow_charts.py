@@ -8,7 +8,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from .show import PALETTE, Shown, figure
 
 WIDTH, HEIGHT = 1.5, 0.9  # sides of a box, in inches, as everything here
-ACROSS, DOWN = 1.85, 1.35  # from the middle of a box to the next
+ACROSS, DOWN = 1.85, 1.35  # distance from the middle of a box to the next
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _draw_arrow(ax, start: Box, end: Box) -> None:
         x0, x1 = x0 + WIDTH / 2, x1 - WIDTH / 2
     elif start.column == end.column:
         y0, y1 = y0 - HEIGHT / 2, y1 + HEIGHT / 2
-    else:  # from the side into the roof, left of the loop's place
+    else:  # a way from the side into the roof, left of the loop's
         x0, x1, y1 = x0 + WIDTH / 2, x1 - 0.45 * WIDTH, y1 + HEIGHT / 2
     arrow = FancyArrowPatch(
         (x0, y0), (x1, y1), arrowstyle="-|>", mutation_scale=13, color=PALETTE["ink"], shrinkA=2

@@ -185,7 +185,7 @@ def compared(results: dict[str, dict]) -> dict[str, dict]:
             **{key: measured[key] for key in ("loss", "seconds_per_step", "parameters")},
             "rows": {part: interval(sum(bits), len(bits)) for part, bits in right.items()},
             "against_baseline": paired(answers[name], answers["baseline"]),
-            "bits": measured["right"][COMPARED],  # so that any two variants can be paired
+            "bits": measured["right"][COMPARED],  # one by one, for any pairing
         }
     return rows
 

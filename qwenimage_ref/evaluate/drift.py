@@ -41,7 +41,7 @@ from .score import FIRST, Suite, paint
 RECORD = MEASUREMENTS / "drift.json"
 RECIPE = Recipe(steps=600, batch=64, lr=3e-3, decay_from=0.3, ema=0.98)
 FIRST_POSTER = 60_000_000  # seed of the first poster of the training
-TEST_POSTER = 70_000_000  # and of the first one it is tested on
+TEST_POSTER = 70_000_000  # seed of the first poster that it is tested on
 OBJECTS = [Shape(name, colour) for name in SHAPES for colour in COLOURS]
 ASKED = ("count", "shapes", "colours")  # keys of the reader's score that make up the question
 BATCH = 50  # pictures judged at a time

@@ -84,7 +84,7 @@ def applied(pipe, sampling: Sampling):
     try:
         if sampling.lora:
             report = lora.load(pipe.transformer, FILE, sampling.lora)
-            lora.merge(pipe.transformer)  # so that a run takes the same time as without a LoRA
+            lora.merge(pipe.transformer)  # a run takes the same time as without a LoRA
         yield pipe
     finally:
         pipe.scheduler = own

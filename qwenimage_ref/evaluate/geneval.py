@@ -17,7 +17,7 @@ from . import tables
 from .intervals import interval, mean_of_shares
 from .score import Question, Suite, Trial, paint, read_back
 
-UNASKED = {  # by edition: categories that no caption of its world asks for, and why
+UNASKED = {  # categories that no caption of an edition's world asks for, and why
     1: {"counting": "the first edition has no caption that counts"},
     2: {},
 }

@@ -31,7 +31,7 @@ from .intervals import interval
 from .survey import Progress, survey_command, terms_of
 
 RECORD = MEASUREMENTS / "painting_over.json"
-FIRST_SEED = 50_000_000  # where the search for posters begins; no training has it
+FIRST_SEED = 50_000_000  # number at which the search for posters begins; no training has it
 STRENGTHS = {"shape": (0.2, 0.4, 0.6, 0.8, 0.9, 1.0), "word": (0.4, 0.6, 0.8, 1.0)}
 STEPS = 20
 BATCH = 8  # pictures painted at a time
@@ -45,7 +45,7 @@ class Wish:
     start: Scene
     wish: Scene
     part: str  # shape: the second one; word
-    seed: int  # for the jitter of the drawing and for the noise
+    seed: int  # seed of the drawing's jitter and of the noise
 
     @property
     def poster(self) -> Image.Image:

@@ -32,7 +32,7 @@ from .settings import distance, marks
 from .survey import Progress, survey_command, terms_of
 
 RECORD = MEASUREMENTS / "precision.json"
-STEPS, GUIDANCE = 8, 4.0  # for every picture
+STEPS, GUIDANCE = 8, 4.0  # settings of every picture
 LEVELS = (0.9, 0.6, 0.3)  # noise levels at which the velocity is compared
 POSTERS = 4  # noisy posters at each level
 
@@ -201,7 +201,7 @@ def terms(pipe, captions: int) -> dict:
 def survey(pipe, captions: int, file: Path) -> dict:
     """Measure every format and write the record to `file`. Returns the record."""
     trial_list, base = trials(captions), file.with_suffix(".base.progress")
-    if not base.exists():  # without the pictures to compare with, earlier results are of no use
+    if not base.exists():  # earlier results are of no use without the pictures to compare with
         file.with_suffix(".progress").unlink(missing_ok=True)
     progress = Progress(file, terms(pipe, captions))
     if "bf16" not in progress.results:

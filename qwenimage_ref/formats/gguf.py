@@ -165,7 +165,7 @@ def plan_gguf(mmdit: MMDiT, kind: str = "Q8_0", file: str | Path = "mmdit.gguf")
     }
     if mmdit.config.zero_cond_t:
         metadata[ZERO_COND] = True
-        tensors[ZERO_COND_T] = ((1,), "F32")  # by which ComfyUI knows it
+        tensors[ZERO_COND_T] = ((1,), "F32")  # the mark by which ComfyUI knows it
     try:
         return plan_file(Path(file), metadata, tensors)
     except ValueError as error:

@@ -16,13 +16,13 @@ from ..files import CheckpointError, demand_regular, shorten
 from .gguf_blocks import LAYOUTS, row_bytes
 
 ARCHITECTURE = "qwen_image"
-ZERO_COND = f"{ARCHITECTURE}.zero_cond_t"  # written here; other programs leave an empty tensor
+ZERO_COND = f"{ARCHITECTURE}.zero_cond_t"  # our key; other programs leave an empty tensor
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
            12: "d"}  # fmt: skip
 U32, BOOL, TEXT, ARRAY = 4, 7, 8, 9  # numbers of the types of metadata
 MOST = 100_000  # tensors, or entries of metadata; the official model has 1,933 and 3
-MOST_ENTRIES = 1_000_000  # in an array; vocabularies of language models have 150,000
+MOST_ENTRIES = 1_000_000  # entries of an array; vocabularies of language models have 150,000
 LONGEST_NAME, LONGEST_TEXT = 1_000, 1_000_000  # bytes
 LONGEST_HEADER = 16_000_000  # bytes; those of language models, with a vocabulary, have 6,000,000
 NOT_READ = {  # ggml's numbers of kinds that other files have

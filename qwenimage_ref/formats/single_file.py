@@ -63,7 +63,7 @@ WAN = (
 # names of transformers from 4.52 on, and the official ones
 LATER = (("model.language_model.", "model."), ("model.visual.", "visual."))
 LM_HEAD = "lm_head.weight"  # scores of the next token, in a text encoder that writes
-VISUAL = "visual."  # before the names of the vision tower, in the files of the text encoder
+VISUAL = "visual."  # prefix of the vision tower's names in the files of the text encoder
 # what those files also hold, and others leave on disk
 UNUSED = re.compile(r"lm_head\.|(text_encoders\.)?(qwen25_7b\.)?logit_scale$")
 

@@ -204,7 +204,7 @@ def table(rows: list[dict]) -> dict:
 
 def peak_bytes() -> int:
     """The peak memory of this process."""
-    import resource  # not at the top: Windows does not have it
+    import resource  # an import inside, because Windows does not have it
 
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -71,7 +71,7 @@ def difference(ours, theirs, mask=None) -> tuple[float, float]:
         ours, theirs = ours[mask.bool()], theirs[mask.bool()]
     if ours.is_complex():
         ours, theirs = torch.view_as_real(ours), torch.view_as_real(theirs)
-    # on the CPU, because Apple's GPUs have no doubles
+    # the CPU, because Apple's GPUs have no doubles
     ours, theirs = ours.squeeze().cpu().double(), theirs.squeeze().cpu().double()
     gap = (ours - theirs).abs().max().item()
     largest = theirs.abs().max().item()

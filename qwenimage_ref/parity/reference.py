@@ -241,7 +241,7 @@ def block_arguments(
 ) -> dict:
     """The arguments of diffusers' block, as the arguments of our Block."""
     img_rotation, txt_rotation = image_rotary_emb
-    # its rows of time are one batch behind the other
+    # rows of time, one batch behind the other
     rows = temb.unflatten(0, (-1, len(hidden_states))).transpose(0, 1)
     arguments = {
         "img": hidden_states,

@@ -12,7 +12,7 @@ from ..posters.grammar import in_grammar, never_met
 from ..posters.rewriting import rewrite
 from ..posters.scene import SIZES, SQUARE
 
-RECORD = "training.json"  # written beside the weights of a pocket model by pocket/assemble.py
+RECORD = "training.json"  # pocket/assemble.py writes it beside the weights of a pocket model
 HINT = "--rewrite brings a prompt into its words"
 
 

@@ -170,7 +170,7 @@ class Painter(nn.Module):
             if isinstance(module, Modulation):
                 nn.init.zeros_(module[1].weight)
         nn.init.zeros_(self.transformer.norm_out.linear.weight)
-        nn.init.zeros_(self.transformer.proj_out.weight)  # and the velocity as zero
+        nn.init.zeros_(self.transformer.proj_out.weight)  # a velocity of zero at the start
 
     def matrices(self) -> list[str]:
         """Names of the matrices inside the layers, which Muon trains in half of AdamW's steps."""

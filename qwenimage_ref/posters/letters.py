@@ -50,7 +50,7 @@ def read_word(picture: np.ndarray, paper: np.ndarray, ink: np.ndarray, text: np.
     middle = len(picture) - ANCHOR
     rows = range(middle - _SLACK, middle + _SLACK + 1)
     coarse = _gain(amount, rows, first, last)
-    pens = 2 * np.arange(first, last + 1)  # in half pixels
+    pens = 2 * np.arange(first, last + 1)  # unit: half a pixel
     row = rows[np.argmax([_chain(gains, pens, 0)[0] for gains in coarse])]
     pens = np.arange(2 * first, 2 * last + 2)
     fine = []

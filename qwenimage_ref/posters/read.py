@@ -73,7 +73,7 @@ def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | i
         if scene.layout in RELATIONS:  # two equal shapes have a relation, too
             layout, _ = _relation(list(reading.regions))
         orders = [(seen.shapes, scene.layout in (SEVERAL, layout))]
-        # from the other side, the relation is never the one that was asked for
+        # the relation seen from the other side is never the one that was asked for
         if len(seen.shapes) == 2 and scene.layout != SEVERAL:
             orders.append((seen.shapes[::-1], False))
         result |= max((_compare(scene.shapes, *order) for order in orders), key=_favour)

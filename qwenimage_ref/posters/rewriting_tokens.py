@@ -27,7 +27,7 @@ KINDS = {
 class Token:
     kind: str  # a key of KINDS
     value: str  # a key of its table
-    text: str  # as in the prompt
+    text: str  # spelling in the prompt
     shade: str = ""  # light or dark, of a colour
 
 

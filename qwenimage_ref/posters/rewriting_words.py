@@ -59,13 +59,13 @@ PLACES = {
     "bottom": "(?:on|at|near) the bottom(?! of)|bottom|(?:on|at) the lower (?:side|half|edge)",
 }
 _LEFT, _RIGHT = (f"(?:(?:to|on|at) the )?{side}{_ENDS} of" for side in ("left", "right"))
-RELATIONS = {  # to the shape that follows
+RELATIONS = {  # relations to the shape that follows
     "left of": _LEFT,
     "right of": _RIGHT,
     "above": "above|on top of|atop|over|higher than|at the top of",
     "below": "below|beneath|underneath|under|lower than|at the bottom of",
 }
-RELATIONS_TO_IT = {  # to the shape that came first
+RELATIONS_TO_IT = {  # relations to the shape that came first
     "left of": "(?:on|to|at) its left|(?:to|on) the left of it",
     "right of": "(?:on|to|at) its right|(?:to|on) the right of it",
     "above": "above it|on top of it|over it",
@@ -85,7 +85,7 @@ COUNTS = {
 GROUND = "background|backdrop|canvas|page|paper|behind it|ground|背景上|背景|底色|画布|纸上|底"
 ON = "on|against|upon|in front of"
 JOINTS = "and|with|while|plus|和|与|以及|还有"
-MARKS = "[,;.!?，；。！？、]"  # they separate as joints do
+MARKS = "[,;.!?，；。！？、]"  # marks separate as joints do
 # words that add nothing to a scene
 FILLERS = (
     "an?|the|of|is|are|sits?|stands?|lies|there|it|its|one|single|exactly|identical|equal|group|"

@@ -43,7 +43,7 @@ BACKGROUNDS = {
     "mint": ("薄荷色", (180, 235, 205)),
 }
 PLACES = ("large", "small left", "small centre", "small right")  # for a single shape
-RELATIONS = ("left of", "above")  # from the first shape to the second
+RELATIONS = ("left of", "above")  # relations of the first shape to the second
 SEVERAL = "several"  # the layout of two to four equal shapes, in a row, a column or a grid
 COUNTS = (2, 3, 4)
 

@@ -15,7 +15,7 @@ from ..pictures import input_picture, to_input
 from ..sampler import draw, generators, pack
 from .inpaint import grey_mask, into_target, latent_mask
 
-BLACK = -1.0  # of a pixel in [-1, 1]
+BLACK = -1.0  # a pixel in [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Control:
 
     net: ControlNet | BlockwiseControlNet
     picture: Image.Image  # edges, depth, a pose; of inpainting networks the picture itself
-    scale: float = 1.0  # of what the network adds
+    scale: float = 1.0  # factor of what the network adds
     start: float = 0.0  # share of the steps from which on it acts
     end: float = 1.0  # share up to which it acts
     mask: Image.Image | None = None  # inpainting networks: white where it is painted anew

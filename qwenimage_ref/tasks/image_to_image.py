@@ -17,7 +17,7 @@ class Start(NamedTuple):
 
     latents: Tensor  # (B, C, h, w) at levels[0]
     levels: Tensor  # (steps + 1,) noise levels that are left
-    keep: Callable | None = None  # as in `QwenImage.denoise`
+    keep: Callable | None = None  # that of `QwenImage.denoise`
     finish: Callable = list  # B painted pictures -> B pictures
     clean: Tensor | None = None  # (B, C, h, w) latents of the pictures
 

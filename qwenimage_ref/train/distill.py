@@ -30,7 +30,7 @@ from .run_folder import RunFolder
 
 SCHEDULES = {  # noise levels of few steps
     "Lightning": SchedulerConfig.lightning(),  # a shift of 3 at every size, 1 to 0
-    "DiffSynth": TRAINING_GRID,  # in direct distillation: e^0.8, stretched to end at 0.02
+    "DiffSynth": TRAINING_GRID,  # direct distillation: e^0.8, stretched to end at 0.02
 }
 
 

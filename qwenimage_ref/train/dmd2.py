@@ -39,7 +39,7 @@ class Matching(FewSteps, Adapter):
 
     steps: int = 1
     guidance: float = 4.0  # the teacher's
-    every: int = 5  # of so many steps the student takes the last, the fake the others
+    every: int = 5  # cycle of steps: the student takes the last, the fake the others
 
     def __post_init__(self):
         super().__post_init__()

@@ -41,7 +41,7 @@ class Comparison:
 class Preference(Adapter):
     """A DPO run's choices besides its recipe."""
 
-    beta: float = 100.0  # for mean squared errors, as in flow_grpo
+    beta: float = 100.0  # weight of mean squared errors, as in flow_grpo
     sigma: str = "uniform"  # a key of SIGMAS; uniform in the report
     shift: float = 2.2  # used by sigma "shift" only
     accumulate: int = 1  # batches whose gradients are averaged into one step

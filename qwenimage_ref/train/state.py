@@ -12,7 +12,7 @@ from ..checkpoint.write import save_file
 from ..files import shorten
 from .run_folder import RunError, RunFolder
 
-CHECKSUM = "sha256"  # its key in the file's metadata
+CHECKSUM = "sha256"  # key in the file's metadata
 ANEW = "remove it to begin anew"
 
 

@@ -110,7 +110,7 @@ def _file(note: str) -> tuple[bytes, dict]:
     header, data, tensors = {"__metadata__": {"format": "pt", "note": note}}, b"", {}
     for name, (dtype, shape) in SHAPES_07.items():
         # few bits, so that both types hold these numbers exactly, and too small for a float16
-        counted = source.permutation(np.arange(1, 1 + np.prod(shape)))  # none twice
+        counted = source.permutation(np.arange(1, 1 + np.prod(shape)))  # no number twice
         numbers = counted * source.choice([-1, 1]) * 2.0**-40
         numbers = numbers.astype(np.float32).reshape(shape)
         raw = _bytes(numbers, dtype)

@@ -258,7 +258,7 @@ def _judge_guidance(guide, cond, uncond, scale: float) -> None:
         f"the result has the shape of cond, {tuple(cond.shape)}",
     )
     need(bool(torch.isfinite(answer).all()), "some numbers of the result are not finite")
-    if scale != 1:  # there most mistakes give cond, as the right answer does
+    if scale != 1:  # scale 1 makes most mistakes give cond, as the right answer does
         need_none(answer, DIRECTIONS, _same_direction, cond, uncond, scale)
         need_none(answer, LENGTHS, _same_tokens, cond, uncond, scale)
     need(

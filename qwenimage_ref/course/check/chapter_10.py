@@ -15,7 +15,7 @@ def ex_10_lora(lora_linear) -> str:
     x, W, b, A, B = _pair(N, in_, out, rank)
     try:
         answer = lora_linear(x, W, b, A, B, alpha)
-    except NotImplementedError:  # is a RuntimeError, too, and says that nothing is written yet
+    except NotImplementedError:  # a RuntimeError, too, that says that nothing is written yet
         raise
     except (RuntimeError, IndexError) as error:
         need(False, f"the sizes do not meet ({error}); x goes through A first, (3, 7), then B")

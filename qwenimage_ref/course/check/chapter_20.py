@@ -164,7 +164,7 @@ STEPS_TAKEN = (
         "velocity",
     ),
 )
-LOSS = (  # its value, in those of the right one, and its gradient
+LOSS = (  # value, in units of the right one, and gradient
     (
         lambda seen: seen.gradient is not None,
         "no gradient comes back to the student: something cut it off on the way",

@@ -49,7 +49,7 @@ def need_same(answer: Callable, solution: Callable, near, arguments, hint: str) 
     """NotYet with the hint where an answer and the solution differ, or where the answer stops."""
     try:
         same = near(answer(*arguments), solution(*arguments))
-    except NotImplementedError:  # is a RuntimeError, too, and says that nothing is written yet
+    except NotImplementedError:  # a RuntimeError, too, that says that nothing is written yet
         raise
     except (RuntimeError, IndexError, ValueError) as error:
         raise NotYet(f"{hint}; it stops with: {error}") from None

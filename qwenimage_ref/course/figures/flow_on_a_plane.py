@@ -78,7 +78,7 @@ class Field(nn.Module):
 
     def __init__(self, width: int = 96, waves: int = 32):
         super().__init__()
-        self.waves = nn.Parameter(2 * torch.randn(2, waves))  # to see fine shapes on the plane
+        self.waves = nn.Parameter(2 * torch.randn(2, waves))  # high frequencies show fine shapes
         self.label = nn.Embedding(3, 8)
         self.net = nn.Sequential(
             nn.Linear(2 + 2 * waves + 3 + 8, width),

@@ -12,7 +12,7 @@ from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, figure, png
 
 NONE = "none"  # the choice of no channel
-FACTORS = (-1, 0, 1, 2)  # that the slider multiplies a channel by; 1: untouched
+FACTORS = (-1, 0, 1, 2)  # factors that the slider multiplies a channel by; 1: untouched
 
 
 def to_pictures(img) -> list[Image.Image]:

@@ -9,7 +9,7 @@ from ... import bpe
 from ..show import PALETTE, Shown, figure
 from .token_strips import visible
 
-ACROSS, DOWN = 0.52, 0.36  # from leaf to leaf and from merge to merge, in inches
+ACROSS, DOWN = 0.52, 0.36  # steps from leaf to leaf and from merge to merge, in inches
 
 
 def grow(word: str, ranks: dict[tuple[str, str], int]) -> list:

@@ -193,7 +193,7 @@ ATTENTION = {
     "img": {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"},
     "txt": {"q": "add_q_proj", "k": "add_k_proj", "v": "add_v_proj", "out": "to_add_out"},
 }
-ACROSS = 8.2  # from one stream's matrices to the other's
+ACROSS = 8.2  # distance from one stream's matrices to the other's
 
 
 def matrices(stream: str) -> dict[str, str]:

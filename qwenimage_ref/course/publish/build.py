@@ -28,7 +28,7 @@ from ..show import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 CHINESE = "zh"  # folder of the twins in notebooks, and of their prose in notebooks/src
-CELL_SECONDS = 1200  # ends a hang; the longest cell takes half a minute on two cores
+CELL_SECONDS = 1200  # seconds that end a hang; the longest cell takes half a minute on two cores
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # what never changes of the kernel: no version of Python
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -93,7 +93,7 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
                 output.execution_count = number
             if output.output_type == "stream" and output.name == "stderr":
                 raise BuildError(f"cell {number} writes to stderr: {output.text.strip()}")
-            output.get("data", {}).pop(WIDGET, None)  # its text stays, and is all GitHub can show
+            output.get("data", {}).pop(WIDGET, None)  # the text stays: all that GitHub can show
 
 
 def chinese_prose(path: Path) -> Path:

@@ -117,7 +117,7 @@ def write_blank(folder: Path) -> int:
     files = {}
     for source in sorted(PACKAGE_FOLDER.rglob("*.py")):
         place = source.relative_to(PACKAGE_FOLDER)
-        if place.parts[0] == "course":  # its answers and checkers stay where the course is
+        if place.parts[0] == "course":  # answers and checkers stay where the course is
             continue
         text = source.read_text(encoding="utf-8")
         if place.stem in FILES and len(place.parts) == 1:

@@ -23,7 +23,7 @@ from ...repository import DATA, in_a_clone
 from ..figures import training_curves
 
 SHOWN = 64  # random pictures on the sheet, never picked by hand
-FAILURES = 24  # on the sheet of what is still wrong: the first ones met, not the worst
+FAILURES = 24  # pictures on the sheet of failures: the first ones met, not the worst
 CAPTIONS = 1000  # captions of the score: five minutes on two cores
 CURVES = "two curves: the VAE's PSNR rises to 38 dB; the painter's loss falls in each lesson"
 SHOWCASE = (  # the pictures at the top of the README

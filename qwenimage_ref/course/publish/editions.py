@@ -33,7 +33,7 @@ class Exercise:
     """One exercise of a notebook, as the overview lists it."""
 
     notebook: str
-    name: str  # that of its checker: ex_00_word
+    name: str  # the checker's name: ex_00_word
     heading: str
     stars: int
     minutes: int

@@ -83,7 +83,7 @@ def cases():
 def compare(ours, theirs, inputs) -> dict:
     """-> largest difference over the largest value, median seconds of both, and their ratio"""
     seconds = {run_ours: [], run: []}
-    outputs = [run_ours(ours, inputs), run(theirs, inputs)]  # also the warm-up
+    outputs = [run_ours(ours, inputs), run(theirs, inputs)]  # the warm-up, too
     if isinstance(outputs[0], tuple):  # the VAE's mean and log-variance
         outputs = [torch.cat(output) for output in outputs]
     relative = difference(*outputs)[1]

@@ -11,7 +11,7 @@ from ... import mmdit, text_encoder, vae
 from .cases import MMDIT, SMALL_VAE, TEXT, noise, token_ids
 
 D, H, T, I = 24, 3, 4, 5  # noqa: E741
-TIMES = torch.tensor([0, 0, 0, 1, 1])  # which of two noise levels a token uses
+TIMES = torch.tensor([0, 0, 0, 1, 1])  # the noise level, of two, that a token uses
 MASK = torch.arange(T) < torch.tensor([[T], [2]])
 
 

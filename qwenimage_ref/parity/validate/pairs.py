@@ -37,8 +37,8 @@ class LayerProbe(nn.Module):
     def __init__(self, to_ours: Callable[..., dict], to_output: Callable):
         super().__init__()
         self.to_ours, self.to_output = to_ours, to_output
-        self.arguments: dict = {}  # from the last call
-        self.streams: tuple | None = None  # to return; None: the ones that came in
+        self.arguments: dict = {}  # arguments of the last call
+        self.streams: tuple | None = None  # states to return; None: the ones that came in
 
     def forward(self, *args, **kwargs):
         self.arguments = self.to_ours(*args, **kwargs)

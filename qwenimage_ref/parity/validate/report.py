@@ -46,7 +46,7 @@ class Row:
         first = f"they differ first at {self.parts_at}"
         if self.tensors:
             return f"{first}: the folders differ in {', '.join(self.tensors)}"
-        if self.cosine is None:  # not a network
+        if self.cosine is None:  # tokens or levels, no network
             return first
         return f"{first}, with equal weights: the arithmetic differs"
 

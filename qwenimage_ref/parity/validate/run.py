@@ -107,7 +107,7 @@ def run(folder: Path, record: Path, reference=None, dtype="float32", device="cpu
     """Print the table row by row, then write the JSON file. Returns whether all rows are ok."""
     diffusers.utils.logging.set_verbosity_error()  # both libraries comment on config files
     transformers.utils.logging.set_verbosity_error()
-    torch.backends.cudnn.allow_tf32 = False  # else convolutions on a GPU round to ten bits
+    torch.backends.cudnn.allow_tf32 = False  # otherwise convolutions on a GPU round to ten bits
     checkpoints = Checkpoints(
         folder, reference or folder, getattr(torch, dtype), torch.device(device)
     )
