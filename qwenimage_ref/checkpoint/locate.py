@@ -17,9 +17,7 @@ def find(part: str) -> Path | None:
 
 
 def _models() -> list[Path]:
-    from huggingface_hub import (
-        constants,
-    )  # environment variables included
+    from huggingface_hub import constants  # the hub's own reading of its environment variables
 
     named = os.environ.get("QWENIMAGE_OFFICIAL")
     repositories = sorted(Path(constants.HF_HUB_CACHE).glob("models--Qwen--Qwen-Image*"))

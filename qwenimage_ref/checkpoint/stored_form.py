@@ -12,11 +12,7 @@ from torch import nn
 
 from ..files import shorten
 
-FLOATS = {
-    "BF16": torch.bfloat16,
-    "F16": torch.float16,
-    "F32": torch.float32,
-}  # headers' spelling
+FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}  # header names
 
 
 def stored_form(module: nn.Module) -> dict[str, tuple]:

@@ -24,13 +24,8 @@ def ssim(a, b):
     Raises ValueError for pictures smaller than the window.
     """
     if min(a.shape[2:]) < WINDOW:
-        raise ValueError(
-            f"sides must be at least {WINDOW} pixels for SSIM, got {tuple(a.shape[2:])}"
-        )
-    a, b = (
-        a.double(),
-        b.double(),
-    )  # float32 loses a small variance in the difference of squares
+        raise ValueError(f"sides must be at least {WINDOW} pixels, got {tuple(a.shape[2:])}")
+    a, b = a.double(), b.double()  # float32 loses a small variance in the difference of squares
     mean_a, mean_b = _blur(a), _blur(b)
     var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
     covariance = _blur(a * b) - mean_a * mean_b
