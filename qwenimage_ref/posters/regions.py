@@ -5,6 +5,7 @@ shape, known or not.
 """
 
 import numpy as np
+from scipy import ndimage
 
 from .letters import STRAY, largest_around
 from .scene import COLOURS
@@ -17,29 +18,7 @@ _CORE = 12  # pixels of one colour, away from its edge, that make it a region's 
 
 def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """(h, w) bool -> (h, w) int numbers from 1, 0 where False, and their count; corners connect."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    ends = np.nonzero(edges == -1)[1]  # one past the run's last pixel
-    runs = list(zip(rows.tolist(), starts.tolist(), ends.tolist()))
-    root = list(range(len(runs)))
-
-    def find(i):
-        while root[i] != i:
-            root[i] = i = root[root[i]]
-        return i
-
-    above = 0  # the first run of the row above that can still touch
-    for i, (row, start, end) in enumerate(runs):
-        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] < start):
-            above += 1
-        j = above
-        while runs[j][0] == row - 1 and runs[j][1] <= end:
-            root[find(j)] = find(i)
-            j += 1
-    roots, numbers = np.unique([find(i) for i in range(len(runs))], return_inverse=True)
-    out = np.zeros(mask.shape, np.int32)
-    out[mask] = np.repeat(numbers + 1, ends - starts)
-    return out, len(roots)
+    return ndimage.label(mask, structure=np.ones((3, 3)))
 
 
 def regions(smooth, paper, ink):

@@ -127,6 +127,14 @@ def test_attributes_that_macos_keeps_beside_a_file_are_no_weights(tmp_path):
     assert list(find_tensors(tmp_path)) == ["a"]
 
 
+def test_the_index_of_a_variant_has_the_variant_before_json(tmp_path):
+    shards = {"a": "x.bf16-00001-of-00002.safetensors", "b": "x.bf16-00002-of-00002.safetensors"}
+    for key, shard in shards.items():
+        written(tmp_path, {key: entry([1], 4)}, bytes(4), shard)
+    (tmp_path / "x.safetensors.index.bf16.json").write_text(json.dumps({"weight_map": shards}))
+    assert {key: place.file.name for key, place in find_tensors(tmp_path).items()} == shards
+
+
 def test_the_first_twenty_of_many_missing_shards_are_named(tmp_path):
     names = [f"{number:03d}.safetensors" for number in range(25)]
     index = {"weight_map": dict(zip(names, names))}

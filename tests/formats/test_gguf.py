@@ -74,6 +74,13 @@ def test_a_foreign_file_computes_what_a_model_with_its_decoded_weights_computes(
     assert torch.equal(loaded(*call), model(*call))
 
 
+def test_a_file_may_call_the_architecture_pig(model, tmp_path):
+    write_theirs(tmp_path / "foreign.gguf", model, as_published, architecture="pig")
+    loaded = empty()
+    load_weights(loaded, tmp_path / "foreign.gguf", torch.float32)
+    assert torch.equal(loaded.img_in.bias, model.img_in.bias)
+
+
 def test_square_weights_are_not_transposed(tmp_path):
     model = random_weights(empty(), seed=0)
     write_theirs(tmp_path / "foreign.gguf", model, as_published)
