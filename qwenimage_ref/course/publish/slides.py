@@ -12,7 +12,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from markdown_it import MarkdownIt
 
 LONGEST_CODE = 16  # lines that can still be read from the last row
-MOST_POINTS = 5  # of a slide with text alone
+MOST_POINTS = 5  # list points on a slide with text alone
 BESIDE = 2  # points above code or a picture
 FOLD = re.compile(r"<details><summary>.*?</summary>\s*(.*?)</details>", re.S)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*`$(\[])")
