@@ -19,7 +19,7 @@ from .comfy_layouts import FORMATS, Form, form_of
 from .fp8 import Fp8Weights, fp8_weights
 from .fp8_dialects import FORMAT, read_formats
 
-LARGEST = 1e34  # of all scales of a layer, multiplied: the weight is then a number in bfloat16
+LARGEST = 1e34  # product of all scales of a layer: the weight is then a number in bfloat16
 UNUSED = ".input_scale"  # for products in the packed type, which are not made here
 
 

@@ -148,7 +148,7 @@ def _nvfp4(parts: dict, form: Form) -> torch.Tensor:
     scale = from_tiles(tiles, len(numbers), numbers.shape[1] // 16)
     scale = parts["weight_scale_2"].float().reshape(()) * scale
     weight = _cut((numbers.unflatten(1, (-1, 16)) * scale.unsqueeze(-1)).flatten(1), form)
-    smoothed = parts.get("pre_quant_scale")  # of the inputs, which comes to the same as of columns
+    smoothed = parts.get("pre_quant_scale")  # a scale of the inputs is one of the columns
     return weight if smoothed is None else weight * smoothed.float()
 
 

@@ -30,7 +30,7 @@ ENDINGS = {  # name endings of the scales of a weight and of its input
     MUSUBI: (".scale_weight", ".scale_input"),
 }
 FP8 = "float8_e4m3fn"
-FP8_TYPES = {"F8_E4M3": FP8, "F8_E5M2": "float8_e5m2"}  # as headers and as ComfyUI spell them
+FP8_TYPES = {"F8_E4M3": FP8, "F8_E5M2": "float8_e5m2"}  # spellings of headers and of ComfyUI
 MARK, FORMAT, METADATA = "scaled_fp8", ".comfy_quant", "_quantization_metadata"
 LONGEST_FORMAT = 1000  # bytes of JSON in a .comfy_quant tensor; real ones have under 100
 OTHER_KEYS = {".weight_scale_2": "nvfp4", ".pre_quant_scale": "smoothed before it was quantised"}
