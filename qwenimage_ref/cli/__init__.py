@@ -11,6 +11,7 @@ from .. import __version__
 from ..extras import demand_extra
 from ..repository import ROOT
 from . import evaluate as evaluate_command
+from . import layers as layers_command
 from . import paint as paint_command
 from . import parity
 from . import pocket as posters_command
@@ -73,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     paint_command.add_arguments(commands.add_parser("paint", help="paint a picture from a prompt"))
+    apart = commands.add_parser("layers", help="take a picture apart into transparent layers")
+    layers_command.add_arguments(apart)
     _add_files(commands)
     validate = commands.add_parser("validate", help="compare every stage with diffusers'")
     parity.add_arguments(validate)

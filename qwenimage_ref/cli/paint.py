@@ -2,14 +2,13 @@
 
 import argparse
 import contextlib
-import math
 from dataclasses import replace
 from pathlib import Path
 
-from . import paint_control
-from .console import UsageError, say
+from . import loading, paint_control
+from .console import UsageError
 from .places import demand_file, demand_output
-from .pocket import add_weights, demand_number
+from .pocket import demand_number
 from .prompt_notes import note_what_is_new, sent_prompt
 
 EXAMPLE = 'qwenimage paint "a red circle left of a blue star on a white background" -o out.png'
@@ -20,23 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("prompt", help="what to paint, in quotes")
     add("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
-    add_weights(parser)
-    for part in ("transformer", "vae", "text-encoder"):
-        about = "a single file in place of the folder's weights of this part"
-        add(f"--{part}", type=Path, metavar="FILE", help=about)
+    loading.add_arguments(parser)
     add("--negative", default=" ", metavar="TEXT", help='default " "')
     add("--cfg", type=float, default=4.0, help="guidance, 1 is none; default 4")
     add("--steps", type=int, help="default: what the weights recommend, else 50")
     add("--size", metavar="WxH", help="default: what the weights recommend")
     add("--seed", type=int, default=0, help="chooses the noise, 0 to 2**64 - 1; default 0")
-    about = "weights stay on disk, a block at a time; bf16"
-    add("--stream", action="store_true", help=about)
-    about = "the VAE works in tiles of 256x256; by itself it does so where memory would not suffice"
-    add("--vae-tiling", action="store_true", help=about)
-    about = "an adapter of any dialect; may be given several times"
-    add("--lora", action="append", default=[], metavar="FILE[=SCALE]", help=about)
-    about = "leave out what a LoRA has for other networks, and list it"
-    add("--lora-partial", action="store_true", help=about)
     about = "the schedule of few-step models: shift 3, no guidance, 4 steps unless --steps says"
     add("--lightning", action="store_true", help=about)
     about = "into the captions that the pocket model knows; else a magic phrase is appended"
@@ -72,7 +60,7 @@ def run(options) -> None:
     demand_number(options.cfg)
     width, height = size_of(options.size) if options.size else (None, None)
     _check_output(options.output)
-    adapters = [_adapter(text) for text in options.lora]
+    adapters = [loading.adapter(text) for text in options.lora]
     controls = paint_control.wanted(options)
     _check_picture_arguments(options)
 
@@ -86,7 +74,7 @@ def run(options) -> None:
         width, height = _size_like(like[0], pipe)
     prompt = sent_prompt(options)
     taken = steps if edits and not options.mask else _steps_taken(steps, over)
-    with _progress(taken) as advance:
+    with loading.progress(taken) as advance:
         picture = pipe(
             prompt,
             negative_prompt=options.negative,
@@ -185,34 +173,10 @@ def _steps_taken(steps: int, over: dict) -> int:
 
 def _load(options, adapters: list[tuple[str, float]]):
     """-> the pipeline with its single files and LoRAs"""
-    from ..adapt import lora
-    from ..adapt.tiling import TiledVAE
-    from ..pipeline import QwenImage
-
-    files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
-    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
-    if options.vae_tiling:
-        pipe.vae = TiledVAE(pipe.vae)
+    pipe = loading.load(options, adapters)
     if options.lowres_fix:
         pipe.form = replace(pipe.form, auto_resize=False, rope_interpolation=True)
-    for file, scale in adapters:
-        say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
     return pipe
-
-
-@contextlib.contextmanager
-def _progress(steps: int):
-    """-> a callback of the pipeline that moves a bar of so many steps"""
-    from tqdm import tqdm
-
-    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
-
-        def advance(*_) -> None:
-            bar.update()
-            if bar.n == steps:  # what is said from here on has a line of its own
-                bar.close()
-
-        yield advance
 
 
 def _schedule(pipe, options) -> tuple[int, float]:
@@ -234,24 +198,6 @@ def _write(picture, file: Path, seed: int) -> None:
     # a console that is closed or lacks a letter does not undo a picture that is on the disk
     with contextlib.suppress(OSError, ValueError):
         print(f"{file}: {picture.width}x{picture.height}, seed {seed}", flush=True)
-
-
-def _adapter(text: str) -> tuple[str, float]:
-    """FILE or FILE=SCALE -> file, scale; the name of a file may contain "=" itself."""
-    file, _, scale = text.rpartition("=")
-    if not file or Path(text).exists():
-        file, scale = text, "1"
-    try:
-        number = float(scale)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise UsageError(
-            f"--lora must be FILE or FILE=SCALE with a finite scale, for example my=0.8, got {text}"
-        )
-    if not Path(file).is_dir():  # peft writes an adapter as a folder
-        demand_file("--lora", Path(file))
-    return file, number
 
 
 def size_of(text: str) -> tuple[int, int]:

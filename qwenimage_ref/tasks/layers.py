@@ -51,10 +51,7 @@ def decompose(
     ValueError, one line. Source: diffusers' QwenImageLayeredPipeline.
     """
     check_request(pipe, true_cfg_scale)
-    if not isinstance(layers, Integral) or not 1 <= layers <= MOST_LAYERS:
-        raise ValueError(
-            f"layers must be a whole number from 1 to {MOST_LAYERS}, got {layers}; 4 is usual"
-        )
+    check_count(layers)
     copy = encoded_copy(pipe, image, resolution)
     check_memory(pipe, copy, layers + 2)
     # careful: the schedule goes by the tokens of one frame, not by those of the target
@@ -125,14 +122,6 @@ def extract(
     return pipe.to_pictures(latents)[0]
 
 
-def recompose(layers: list[Image.Image]) -> Image.Image:
-    """Layers in RGBA, the lowest first -> the picture that they show on each other, in RGBA"""
-    picture = layers[0]
-    for layer in layers[1:]:
-        picture = Image.alpha_composite(picture, layer)
-    return picture
-
-
 # -- checks ---------------------------------------------------------------------------------------
 
 
@@ -144,6 +133,14 @@ def check_request(pipe, true_cfg_scale: float) -> None:
             "call the pipeline itself to paint"
         )
     limits.check_scale(true_cfg_scale)
+
+
+def check_count(layers: int) -> None:
+    """Raises ValueError for a number of layers that no picture is taken apart into."""
+    if not isinstance(layers, Integral) or not 1 <= layers <= MOST_LAYERS:
+        raise ValueError(
+            f"layers must be a whole number from 1 to {MOST_LAYERS}, got {layers}; 4 is usual"
+        )
 
 
 def check_memory(pipe, copy: Image.Image, frames: int) -> None:

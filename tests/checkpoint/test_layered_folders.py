@@ -1,12 +1,10 @@
 """Folders of layered models: their class, their two more tensors, forged, checked and streamed."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
-from helpers.layering import LAYERED, layered_folder, transparent
-from helpers.tiny_model import TINY
+from helpers.layering import LAYERED, layered_folder, tiny_layered, transparent
 
 from qwenimage_ref import QwenImage, cli
 from qwenimage_ref.captioner import Captioner
@@ -22,21 +20,10 @@ from qwenimage_ref.vae import VAE
 OFFICIAL = MODELS["layered"]
 
 
-def tiny(pipeline=LAYERED, transformer=True, vae=4, schedule="linear"):
-    marks = {"use_layer3d_rope": transformer, "use_additional_t_cond": transformer}
-    return replace(
-        TINY,
-        transformer=replace(TINY.transformer, **marks),
-        vae=replace(TINY.vae, input_channels=vae),
-        scheduler=replace(OFFICIAL.scheduler, time_shift_type=schedule),
-        pipeline=pipeline,
-    )
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("layered") / "m"
-    forge(folder, tiny())
+    forge(folder, tiny_layered())
     (folder / "recommended.json").write_text(json.dumps({"sample_size": 64}))
     return folder
 
@@ -101,11 +88,20 @@ def test_a_streamed_layered_model_leaves_lm_head_on_disk_and_does_the_same(folde
 @pytest.mark.parametrize(
     "configs, named",
     [
-        (tiny(transformer=False), "must have use_layer3d_rope true, use_additional_t_cond true"),
-        (tiny(vae=3), "must have input_channels 4 in"),
-        (tiny(schedule="exponential"), "must have time_shift_type linear in"),
-        (tiny("QwenImagePipeline"), "must not have use_layer3d_rope true, .*, input_channels 4"),
-        (tiny("QwenImageEditPipeline", transformer=False), "must not have input_channels 4 in"),
+        (
+            tiny_layered(transformer=False),
+            "must have use_layer3d_rope true, use_additional_t_cond true",
+        ),
+        (tiny_layered(vae=3), "must have input_channels 4 in"),
+        (tiny_layered(schedule="exponential"), "must have time_shift_type linear in"),
+        (
+            tiny_layered("QwenImagePipeline"),
+            "must not have use_layer3d_rope true, .*, input_channels 4",
+        ),
+        (
+            tiny_layered("QwenImageEditPipeline", transformer=False),
+            "must not have input_channels 4 in",
+        ),
     ],
     ids=["transformer", "vae", "scheduler", "text to image", "edit"],
 )

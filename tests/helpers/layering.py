@@ -8,6 +8,7 @@ both sides.
 import functools
 import json
 import os
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from helpers.editing import POCKET, picture, processor
-from qwenimage_ref.checkpoint.config_files import PROCESSOR, _processor_config
-from qwenimage_ref.config import VisionConfig
+from helpers.tiny_model import TINY
+from qwenimage_ref.checkpoint.config_files import PROCESSOR, Configs, _processor_config
+from qwenimage_ref.config import SchedulerConfig, VisionConfig
 from qwenimage_ref.vision import preprocess, resize_pil
 
 LAYERED = "QwenImageLayeredPipeline"
@@ -35,6 +37,18 @@ def transparent(width: int, height: int, seed: int = 0) -> Image.Image:
     ramp = np.linspace(0, 255, width).astype(np.uint8)
     result.putalpha(Image.fromarray(np.tile(ramp, (height, 1))))
     return result
+
+
+def tiny_layered(pipeline=LAYERED, transformer=True, vae=4, schedule="linear") -> Configs:
+    """Numbers of a tiny layered model, or of a mixture that is none"""
+    marks = MARKS if transformer else {}
+    return replace(
+        TINY,
+        transformer=replace(TINY.transformer, **marks),
+        vae=replace(TINY.vae, input_channels=vae),
+        scheduler=SchedulerConfig(time_shift_type=schedule, shift_terminal=0.0),
+        pipeline=pipeline,
+    )
 
 
 def layered_folder(folder: Path, seed: int = 0) -> Path:

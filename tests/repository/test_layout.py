@@ -17,7 +17,16 @@ PACKAGE = ROOT / "qwenimage_ref"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 FLOORS = [  # one room a floor; a module imports from its own room and from those below
-    {"extras", "files", "limits", "repository", "provenance", "pictures", "prompt_rewriting"},
+    {
+        "extras",
+        "files",
+        "limits",
+        "repository",
+        "provenance",
+        "pictures",
+        "prompt_rewriting",
+        "psd",
+    },
     {
         "config_checks",
         "config",

@@ -16,7 +16,7 @@ from qwenimage_ref.parity.tolerances import within
 from qwenimage_ref.parity.trace import difference
 from qwenimage_ref.repository import POCKET
 from qwenimage_ref.sampler import pack
-from qwenimage_ref.tasks.layers import decompose, extract, recompose
+from qwenimage_ref.tasks.layers import decompose, extract
 
 LAYERS = import_module("qwenimage_ref.tasks.layers")
 PROMPT = 'a red circle left of a blue star, the word "OK" over both'
@@ -300,16 +300,3 @@ def test_more_frames_than_memory_holds_are_refused_at_once(sides, monkeypatch):
     monkeypatch.setattr(LAYERS.limits, "free_memory", lambda device: 3e7)
     with pytest.raises(ValueError, match="42 frames of 96x96 pixels must fit .* use fewer layers"):
         decompose(ours, picture(9, 9), "a", layers=40)
-
-
-# -- put together again ---------------------------------------------------------------------------
-
-
-def test_layers_on_each_other_are_the_picture():
-    low = Image.new("RGBA", (2, 1), (255, 255, 255, 255))
-    middle, top = (Image.new("RGBA", (2, 1), (0, 0, 0, 0)) for _ in range(2))
-    middle.putpixel((0, 0), (200, 100, 0, 255))
-    top.putpixel((0, 0), (0, 0, 0, 128))
-    result = recompose([low, middle, top])
-    assert result.getpixel((1, 0)) == (255, 255, 255, 255)
-    assert np.allclose(result.getpixel((0, 0)), (100, 50, 0, 255), atol=1)

@@ -1,0 +1,74 @@
+"""What the commands that paint have in common: which weights, and a bar while they run."""
+
+import argparse
+import contextlib
+import math
+from pathlib import Path
+
+from .console import UsageError, say
+from .places import demand_file
+from .pocket import add_weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add_weights(parser)
+    for part in ("transformer", "vae", "text-encoder"):
+        about = "a single file in place of the folder's weights of this part"
+        add(f"--{part}", type=Path, metavar="FILE", help=about)
+    about = "weights stay on disk, a block at a time; bf16"
+    add("--stream", action="store_true", help=about)
+    about = "the VAE works in tiles of 256x256; by itself it does so where memory would not suffice"
+    add("--vae-tiling", action="store_true", help=about)
+    about = "an adapter of any dialect; may be given several times"
+    add("--lora", action="append", default=[], metavar="FILE[=SCALE]", help=about)
+    about = "leave out what a LoRA has for other networks, and list it"
+    add("--lora-partial", action="store_true", help=about)
+
+
+def load(options, adapters: list[tuple[str, float]]):
+    """-> the pipeline with its single files and LoRAs"""
+    from ..adapt import lora
+    from ..adapt.tiling import TiledVAE
+    from ..pipeline import QwenImage
+
+    files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
+    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
+    if options.vae_tiling:
+        pipe.vae = TiledVAE(pipe.vae)
+    for file, scale in adapters:
+        say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
+    return pipe
+
+
+def adapter(text: str) -> tuple[str, float]:
+    """FILE or FILE=SCALE -> file, scale; the name of a file may contain "=" itself."""
+    file, _, scale = text.rpartition("=")
+    if not file or Path(text).exists():
+        file, scale = text, "1"
+    try:
+        number = float(scale)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(
+            f"--lora must be FILE or FILE=SCALE with a finite scale, for example my=0.8, got {text}"
+        )
+    if not Path(file).is_dir():  # peft writes an adapter as a folder
+        demand_file("--lora", Path(file))
+    return file, number
+
+
+@contextlib.contextmanager
+def progress(steps: int):
+    """-> a callback of the pipeline that moves a bar of so many steps"""
+    from tqdm import tqdm
+
+    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
+
+        def advance(*_) -> None:
+            bar.update()
+            if bar.n == steps:  # what is said from here on has a line of its own
+                bar.close()
+
+        yield advance
