@@ -312,7 +312,8 @@ def test_a_pair_that_another_method_changes_is_left_out_whole(ending, tmp_path):
     extra = {f"diffusion_model.{other}.{ending}": torch.ones(WIDTH, 1)}
     path = file_of(tmp_path, pair_of() | pair_of(other) | extra)
     report = lora.load(model(), path, partial=True)
-    assert list(report.adapter.named_pairs()) == [QUERY] and len(report.left_out) == 3
+    assert list(report.adapter.named_pairs()) == [QUERY]
+    assert set(report.left_out) == pair_of(other).keys() | extra.keys()
 
 
 # -- float8
