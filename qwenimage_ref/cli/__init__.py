@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
@@ -15,7 +16,7 @@ from . import layers as layers_command
 from . import paint as paint_command
 from . import parity
 from . import pocket as posters_command
-from . import train_lora as train_command
+from . import train as train_command
 from .console import UsageError, discard_output, reason, say
 
 FORGE = (
@@ -32,7 +33,12 @@ HELP = ("-h", "--help")
 class _Parser(argparse.ArgumentParser):
     fallback: str | None = None  # the command that is meant where an option comes first, or nothing
 
+    late: Callable | None = None  # adds options whose defaults are slow to import
+
     def parse_known_args(self, args=None, namespace=None):
+        late, self.late = self.late, None
+        if late:
+            late()
         if self.fallback and not [arg for arg in args[:1] if arg in HELP or arg[:1] != "-"]:
             args = [self.fallback, *args]
         return super().parse_known_args(args, namespace)
@@ -81,12 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     parity.add_arguments(validate)
     bench = commands.add_parser("bench", help="time and memory beside diffusers'")
     parity.add_bench_arguments(bench)
-    train = commands.add_parser("train", help="train the pocket model, or a LoRA")
-    models = train.add_subparsers(metavar="MODEL", required=True)
+    train = commands.add_parser(
+        "train", help="train the pocket model, a LoRA, or by preference or reward"
+    )
+    models = train.add_subparsers(metavar="MODE", required=True)
     pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
     posters_command.add_train_arguments(pocket)
-    small = models.add_parser("lora", help="a LoRA on pictures of yours; resumes likewise")
-    train_command.add_arguments(small)
+    train_command.add_modes(models)
     score = commands.add_parser("eval", help="how good is the pocket model, or a VAE?")
     evaluate_command.add_arguments(score)
     course = commands.add_parser("course", help="open the notebooks in JupyterLab")

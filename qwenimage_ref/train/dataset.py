@@ -168,7 +168,7 @@ def _states(pipe: QwenImage, caption: str) -> torch.Tensor:
 
 
 def weights_id(folder: Path) -> str:
-    """Identifies the files of one model; another model, or changed files, have another id."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Identifies a file, or the files of one model; another one, or a changed file, has another."""
+    files = sorted(path for path in (folder, *folder.rglob("*")) if path.is_file())
     stats = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(repr(stats).encode()).hexdigest()[:16]

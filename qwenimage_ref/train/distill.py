@@ -20,7 +20,11 @@ from torch import nn
 
 from ..adapt.lora import LoRA
 from ..config import SchedulerConfig
+from ..pictures import open_picture
+from ..pipeline import QwenImage
 from ..sampler import draw, euler_step, generators, pack, sigmas
+from .captions import DataError
+from .dataset import Example, bucket, encode
 from .flow import TRAINING_GRID, guided_velocity
 from .full import train_whole
 from .loop import Recipe, Run
@@ -96,6 +100,25 @@ def distill_loss(mmdit, noise, target, txt, levels, txt_mask=None):
 
 
 # -- direct distillation
+
+
+def encode_taught(
+    pipe: QwenImage, rows: list[dict], folder: RunFolder, max_pixels: int, weights: str = ""
+) -> list[Taught]:
+    """Rows of a table of tables.TAUGHT -> each as training needs it, kept as dataset.encode does
+
+    Raises DataError for a picture that would be shrunk: its noise is that of its own size.
+    """
+    pictures = [Example(row["image"], row["prompt"]) for row in rows]
+    for example in pictures:
+        size = open_picture(example.picture).size
+        if bucket(*size, max_pixels) != size:
+            raise DataError(
+                f"{example.picture} must keep the size that it was painted in, got {size[0]}x"
+                f"{size[1]}, which is no multiple of 16 or larger than --max-pixels {max_pixels}"
+            )
+    encoded, _ = encode(pipe, pictures, folder, max_pixels, weights)
+    return [Taught(one.latents, one.txt, row["seed"]) for one, row in zip(encoded, rows)]
 
 
 def noise_of(taught: Taught, dtype: torch.dtype) -> torch.Tensor:

@@ -1,0 +1,256 @@
+"""The modes of `qwenimage train`: what each learns from, its options, sources and objective."""
+
+import dataclasses
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .train_data import PICTURES
+
+ADAPTER = {  # field of the objective's choices: option and help
+    "rank": ("--rank", "rows of A, columns of B"),
+    "alpha": ("--alpha", "B A is scaled by alpha/rank"),
+    "targets": (
+        "--targets", "layers that are adapted, as in diffusers, DiffSynth, Lightning or musubi"
+    ),
+}  # fmt: skip
+ACCUMULATE = {
+    "accumulate": ("--accumulate", "batches whose gradients are averaged into a step"),
+}
+SIGMA = {
+    "sigma": (
+        "--sigma", "distribution of the noise levels: uniform, logit-normal, shift or qwen_shift"
+    ),
+    "shift": ("--shift", "for --sigma shift"),
+}  # fmt: skip
+FLOW = SIGMA | ACCUMULATE | {
+    "weighting": ("--weighting", "weight of the loss: none, bell, sigma_sqrt or cosmap"),
+    "dropout": ("--dropout", "share of the captions replaced by the empty one"),
+}  # fmt: skip
+STUDENT = ACCUMULATE | {
+    "steps": ("--student-steps", "sampling steps of the student"),
+    "schedule": ("--schedule", "its noise levels: Lightning (1 to 0) or DiffSynth (to 0.02)"),
+}
+TEACHER = {"guidance": ("--cfg", "guidance of the teacher")}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One objective on the command line."""
+
+    name: str
+    help: str
+    about: str
+    source: str  # where the defaults come from
+    data: str  # pictures, comparisons, taught, prompts or pairs
+    choices: str  # module and name of the dataclass of its choices
+    options: dict[str, tuple[str, str]]
+    train: Callable  # pipe, data, empty, recipe, choices, folder, origin, options, **fit -> Run
+    steps: int = 200
+    batch: int = 1
+    batch_counts: str = "pictures per batch, all of one size"
+    lr: float = 1e-4
+    whole: bool = False  # whether every weight is trained
+    whole_option: bool = False  # whether an option decides that
+    check: Callable = lambda options, recipe, choices: None  # raises ValueError, one line
+
+    @functools.cached_property
+    def kind(self) -> type:
+        module, name = self.choices.split(".")
+        return getattr(importlib.import_module(f"..train.{module}", __package__), name)
+
+    def defaults(self) -> dict:
+        """Of every option: the field's of the choices, or the adapter's where they have none."""
+        from ..train.lora import Adapter
+
+        fields = [*dataclasses.fields(Adapter), *dataclasses.fields(self.kind)]
+        return {field.name: field.default for field in fields} | {"reward": "posters"}
+
+
+def _lora(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.lora import train
+
+    return train(pipe.transformer, data, empty, recipe, choices, folder, origin, **fit)
+
+
+def _full(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.full import train
+
+    return train(pipe.transformer, data, empty, recipe, choices, folder, origin, **fit)
+
+
+def _dpo(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.preference import train
+
+    return train(pipe.transformer, data, recipe, choices, folder, origin, **fit)
+
+
+def _distill(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.distill import train
+    from ..train.lora import Adapter
+    from .train_options import choices_of
+
+    adapter = None if options.whole else choices_of(options, Adapter, ADAPTER)
+    return train(pipe.transformer, data, recipe, choices, folder, adapter, origin, **fit)
+
+
+def _differential(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.differential import train
+
+    return train(pipe.transformer, *data, empty, recipe, choices, folder.path, origin, **fit)
+
+
+def _imitate(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.distill import train_imitation
+
+    shape = _shape(pipe, options)
+    return train_imitation(
+        pipe.transformer, data, empty, shape, recipe, choices, folder, origin, **fit
+    )
+
+
+def _dmd2(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.dmd2 import train
+
+    shape = _shape(pipe, options)
+    return train(pipe.transformer, data, empty, shape, recipe, choices, folder, origin, **fit)
+
+
+def _grpo(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..train.grpo import train
+
+    reward = reward_of(options.choice_reward)
+
+    def judge(latents, prompt: str):
+        return reward(pipe.to_pictures(latents), prompt)
+
+    return train(
+        pipe.transformer, data, empty, judge, _shape(pipe, options), pipe.scheduler, recipe,
+        choices, folder, f"{origin} {options.choice_reward}", **fit,
+    )  # fmt: skip
+
+
+def _shape(pipe, options) -> tuple[int, int, int]:
+    """(C, h, w) of the latents of what is painted. Raises ValueError for a wrong --size."""
+    from .paint import size_of
+
+    side = pipe.recommended.get("sample_size", 1024)
+    width, height = (side, side) if options.size is None else size_of(options.size)
+    return tuple(pipe.noise(1, height, width, seed=0).shape[1:])
+
+
+def _check_grpo(options, recipe, choices) -> None:
+    reward_of(options.choice_reward)
+    if recipe.steps % choices.inner:
+        raise ValueError(
+            f"--steps must be a multiple of --inner {choices.inner}, got {recipe.steps}"
+        )
+
+
+def reward_of(text: str) -> Callable:
+    """A reward by its name: (pictures, prompt) -> numbers. Raises ValueError for one that is none.
+
+    posters: the exact reader; MODULE:FUNCTION: a function of yours, from the folder of the command.
+    """
+    if text == "posters":
+        from ..posters.reward import reward
+
+        return reward
+    module, _, name = text.partition(":")
+    try:
+        sys.path.insert(0, "")
+        reward = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"--reward must be posters or MODULE:FUNCTION, got {text!r:.80} ({error})"
+        ) from None
+    finally:
+        sys.path.remove("")
+    if not callable(reward):
+        raise ValueError(f"--reward must name a function, got {text!r:.80}")
+    return reward
+
+
+STOPS = "Stop it at any moment, even by kill -9: the same command continues, to the same bits."
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode(
+            "lora", "a LoRA on pictures of yours; resumes likewise",
+            f"{PICTURES} Any sizes; they are shrunk and cropped to multiples of 16. Encoded "
+            f"pictures and captions are kept in --runs and encoded once. {STOPS}",
+            "rank and targets as DiffSynth and musubi, sigma as musubi's qwen_shift",
+            "pictures", "lora.Settings", ADAPTER | FLOW, _lora,
+        ),
+        Mode(
+            "full", "every weight, on pictures of yours",
+            f"{PICTURES} Every weight of the transformer is trained, in float32: 20 bytes each. "
+            f"{STOPS}",
+            "lr as DiffSynth's full training, the rest as for `lora`",
+            "pictures", "lora.Flow", FLOW, _full, lr=1e-5, whole=True,
+        ),
+        Mode(
+            "dpo", "preference: the winner of two pictures",
+            f"Diffusion-DPO on pairs of pictures of one caption and one size. log.csv has four "
+            f"error curves, because the loss only widens a difference. {STOPS}",
+            "beta as flow_grpo, sigma as the report's equation 3 (it states no beta)",
+            "comparisons", "preference.Preference",
+            ADAPTER | SIGMA | ACCUMULATE | {"beta": ("--beta", "how sharply a lead counts")},
+            _dpo, batch_counts="pairs per batch, all of one size",
+        ),
+        Mode(
+            "grpo", "reward: pictures of one prompt compete",
+            "Flow-GRPO. Each round paints a group for each of --batch prompts, rewards it and "
+            f"trains --inner steps on it; --steps is a multiple of them. {STOPS}",
+            "flow_grpo's for SD3, with a smaller group; its beta is 0.04, of a KL that is ten "
+            "times smaller than the report's at ten steps",
+            "prompts", "grpo.Reward",
+            ADAPTER | {
+                "reward": ("--reward", "posters (the exact reader), or MODULE:FUNCTION of yours"),
+                "group": ("--group", "pictures of a prompt"),
+                "steps": ("--sampling-steps", "sampling steps of a picture"),
+                "noise_level": ("--noise-level", "of the sampler with noise"),
+                "guidance": ("--cfg", "guidance, in sampling and training alike; 1 is none"),
+                "inner": ("--inner", "training steps a round"),
+                "clip": ("--ratio-clip", "how far a ratio counts from 1"),
+                "beta": ("--beta", "weight of the KL from the base; 0 saves its passes"),
+            },
+            _grpo, batch=2, batch_counts="prompts a round", lr=3e-4, check=_check_grpo,
+        ),
+        Mode(
+            "distill", "few steps: end where the teacher's pictures are",
+            "Direct distillation. The table's seeds are those that the teacher's pictures were "
+            f"painted with, on a CPU: with any other noise the mean picture is learned. {STOPS}",
+            "steps as Lightning, schedule its published one",
+            "taught", "distill.FewSteps", ADAPTER | STUDENT, _distill, whole_option=True,
+        ),
+        Mode(
+            "imitate", "few steps: follow the teacher's path",
+            f"Trajectory imitation. The teacher is the base, guided; nothing is stored. {STOPS}",
+            "guidance the pipeline's; between so that four steps follow twenty",
+            "prompts", "distill.Imitation",
+            ADAPTER | STUDENT | TEACHER | {"between": ("--between", "its steps for one of these")},
+            _imitate, batch_counts="prompts per batch",
+        ),
+        Mode(
+            "dmd2", "few steps: pictures distributed as the teacher's",
+            "DMD2 (arXiv 2405.14867) without its adversarial term. The teacher is the base, "
+            f"guided; student and fake are an adapter each, and the student is written. {STOPS}",
+            "every as the paper; guidance the pipeline's",
+            "prompts", "dmd2.Matching",
+            ADAPTER | STUDENT | TEACHER | {
+                "every": ("--every", "of so many steps the student takes one, the fake the rest"),
+            },
+            _dmd2, batch_counts="prompts per batch",
+        ),
+        Mode(
+            "differential", "a LoRA of what two sets of pictures differ in",
+            f"{PICTURES} A first adapter learns --unwanted for --steps, a second one --wanted on "
+            f"top of it; the second alone is written. {STOPS}",
+            "as for `lora`",
+            "pairs", "lora.Settings", ADAPTER | FLOW, _differential,
+        ),
+    )
+}  # fmt: skip

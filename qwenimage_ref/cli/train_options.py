@@ -1,0 +1,143 @@
+"""Options of `qwenimage train MODE`: every default comes from the code that uses it."""
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+
+from ..repository import POCKET
+from .console import UsageError
+from .places import demand_file, demand_folder, demand_output
+from .train_data import add_data
+
+SMALLEST = 16 * 16  # pixels
+LARGEST_RATE = 0.1  # AdamW moves every weight by about so much a step
+
+
+def add_arguments(parser: argparse.ArgumentParser, mode) -> None:
+    parser.description = f"{mode.about} Defaults: {mode.source}."
+    add = parser.add_argument
+    add_data(parser, mode.data)
+    what = "the folder to write, in the official layout" if mode.whole else "the adapter to write"
+    to = "transformer" if mode.whole else "lora.safetensors"
+    add("--to", type=Path, default=Path(to), metavar="FILE", help=f"{what}; default {to}")
+    base = "the base, a folder or a hub id in the local cache; default data/pocket"
+    add("--weights", default=POCKET, metavar="FOLDER", help=base)
+    file = "its transformer from another file: fp8, int8 or GGUF too, which stays packed and frozen"
+    add("--transformer", type=Path, metavar="FILE", help=file)
+    preset = "an adapter that stays on the base, in training and in the reference, and is not saved"
+    add("--preset-lora", type=Path, metavar="FILE", help=preset)
+    runs = f"runs/{mode.name}"
+    add("--runs", type=Path, default=Path(runs), metavar="FOLDER",
+        help=f"states, log and samples; default {runs}")  # fmt: skip
+    _add_recipe(add, mode)
+    if mode.whole_option:
+        add("--whole", action="store_true", help="train every weight; --to is then a folder")
+    defaults = mode.defaults()
+    for name, (flag, text) in mode.options.items():
+        default = defaults[name]
+        shown = "the rank" if name == "alpha" else default
+        add(
+            flag, dest=f"choice_{name}", type=type(default), metavar=_metavar(default),
+            default=None if name == "alpha" else default, help=f"{text}; default {shown}",
+        )  # fmt: skip
+    add("--recompute", action="store_true", help="less memory, a third more time")
+    add("--stream", action="store_true", help="the base stays on disk, a block at a time; bf16")
+    add("--sample", metavar="PROMPT", help="paint this prompt on the way, into --runs")
+    every = "steps between samples; default 100"
+    add("--sample-every", type=int, default=100, metavar="N", help=every)
+
+
+def _metavar(default) -> str:
+    return {int: "N", float: "X"}.get(type(default), "NAME")
+
+
+def _add_recipe(add, mode) -> None:
+    steps = f"optimiser steps; default {mode.steps}"
+    add("--steps", type=int, default=mode.steps, metavar="N", help=steps)
+    add("--batch", type=int, default=mode.batch, metavar="N",
+        help=f"{mode.batch_counts}; default {mode.batch}")  # fmt: skip
+    rate = f"largest learning rate; default {mode.lr:g}"
+    add("--lr", type=float, default=mode.lr, metavar="X", help=rate)
+    ema = "decay of the averaged weights, for example 0.99; default 0, no average"
+    add("--ema", type=float, default=0.0, metavar="DECAY", help=ema)
+    add("--seed", type=int, default=0, help="of adapter, noise and order; default 0")
+
+
+# -- checks, before the first second is spent
+
+
+def check(options, whole: bool) -> None:
+    """Raises ValueError or OSError, one line, for options that cannot be."""
+    _demand_network(options.to) if whole else _demand_adapter(options.to)
+    if getattr(options, "prompts", None) is not None:
+        demand_file("--prompts", options.prompts)
+    if options.transformer is not None and not os.path.isdir(options.transformer):
+        demand_file("--transformer", options.transformer)
+    if options.sample_every < 1:
+        raise ValueError(f"--sample-every must be at least 1, got {options.sample_every}")
+    pixels = getattr(options, "max_pixels", None)
+    if pixels is not None and pixels < SMALLEST:
+        raise ValueError(f"--max-pixels must be at least {SMALLEST}, got {pixels}")
+    if options.sample is not None and not options.sample.strip():
+        raise ValueError("--sample must be a prompt, got an empty one")
+    if options.sample is not None and getattr(options, "prepared", None):
+        raise ValueError("--sample must go without --prepared, which loads no text encoder")
+    if whole and (options.stream or options.preset_lora):
+        raise ValueError("--stream and --preset-lora must go with an adapter, not every weight")
+
+
+def _demand_adapter(file: Path) -> None:
+    """Raises UsageError unless an adapter can be written there, under that name."""
+    if file.suffix != ".safetensors":
+        raise UsageError(f"--to must name a .safetensors file, got {file}; try lora.safetensors")
+    demand_output("--to", file, "lora.safetensors")
+
+
+def _demand_network(folder: Path) -> None:
+    """Raises UsageError unless a transformer can be written there, over nothing else."""
+    demand_folder("--to", folder)
+    # careful: os.path, because pathlib raises OSError for a name that is too long
+    if os.path.isdir(folder) and os.listdir(folder) and not (folder / "config.json").is_file():
+        raise UsageError(f"--to must be new, empty or hold a transformer, got {folder}")
+
+
+def recipe_of(options):
+    """The recipe. Raises ValueError, one line that begins with the option's name."""
+    from ..train.loop import Recipe
+
+    try:
+        recipe = Recipe(
+            steps=options.steps,
+            batch=options.batch,
+            lr=options.lr,
+            warmup=10,
+            decay_from=1.0,
+            betas=(0.9, 0.999),
+            ema=options.ema,
+            seed=options.seed,
+        )
+    except ValueError as error:  # the message begins with a field's name, which is the option's
+        raise ValueError(f"--{error}") from None
+    if recipe.lr >= LARGEST_RATE:
+        raise ValueError(
+            f"--lr must be below {LARGEST_RATE}, got {recipe.lr:g}; a step moves every weight by "
+            "about so much, and 1e-4 is usual"
+        )
+    return recipe
+
+
+def choices_of(options, kind: type, table: dict[str, tuple[str, str]]):
+    """An objective's choices from the options of a table, {field: (flag, help)}
+
+    Raises ValueError, one line that begins with the option's name.
+    """
+    fields = {field.name for field in dataclasses.fields(kind)}
+    values = {name: getattr(options, f"choice_{name}") for name in table if name in fields}
+    if "alpha" in values and values["alpha"] is None:
+        values["alpha"] = float(values["rank"])
+    try:
+        return kind(**values)
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        raise ValueError(f"{table[name][0]} {rest}") from None
