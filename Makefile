@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow durations mutate checkers paint train notebooks derived student teacher syllabus site blank grade clean
+.PHONY: help setup lab test test-slow durations mutate checkers paint train notebooks derived student teacher variants syllabus site blank grade clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -100,6 +100,9 @@ student: setup ## write the notebooks without solutions to editions/student [TO=
 
 teacher: setup ## write them solved, with minutes and points, to editions/teacher [TO=folder]
 	@$(BIN)/python -m qwenimage_ref.course.publish.editions teacher $(if $(TO),"$(TO)")
+
+variants: setup ## write second variants of the exercises, without and with answers [TO=folder]
+	@$(BIN)/python -m qwenimage_ref.course.publish.variants $(if $(TO),"$(TO)")
 
 syllabus: setup ## print the course in six and in twelve weeks, with minutes and points
 	@$(BIN)/python -m qwenimage_ref.course.publish.syllabus

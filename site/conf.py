@@ -2,8 +2,9 @@
 
 from docutils import nodes
 from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
+
+from qwenimage_ref.course.publish import slides
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,8 @@ html_css_files = ["course.css"]
 
 
 def mathml(visitor, node, as_block: bool) -> str:
-    formula = node.astext().replace(r"\dots", r"\ldots")  # the one name in use that it lacks
     try:
-        return tex2mathml(formula, as_block)
+        return slides.mathml(node.astext(), as_block)
     except MathError as error:
         logger.warning("this formula cannot be set: %s", error, location=node)
         return visitor.encode(formula)

@@ -168,8 +168,8 @@ def test_the_way_from_prompt_to_picture_is_short_enough_to_be_read_at_once():
 
 
 # distributions whose import has another name
-IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml"}
-EXTRAS_OF_ROOM = {"course": ("notebooks", "dev"), "parity": ("parity",)}
+IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "markdown-it-py": "markdown_it"}
+EXTRAS_OF_ROOM = {"course": ("notebooks", "dev", "docs"), "parity": ("parity",)}
 
 
 @every_module

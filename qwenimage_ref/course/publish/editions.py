@@ -66,8 +66,8 @@ def edition(kind: str, source: Path, folder: Path):
                 cell.source = solved(cell.source, following.source)
             following.source = plain_check(following.source)
             following.metadata = {"deletable": False, "editable": False}
-            _mark(cell, name, solution=True)
-            _mark(following, f"check_{name}", grade=True, locked=True, points=exercise.points)
+            mark(cell, name, solution=True)
+            mark(following, f"check_{name}", grade=True, locked=True, points=exercise.points)
         elif STORED.search(cell.source):
             raise EditionError(f"{source.name}: a cell uses the stored answers:\n{cell.source}")
     notebook.cells = [cell for cell in notebook.cells if cell.source]
@@ -95,7 +95,8 @@ def _text(kind: str, text: str, home: Path, folder: Path) -> str:
     return FOLD.sub(lambda fold: "" if "solution" in fold[1].lower() else fold[0], text).rstrip()
 
 
-def _mark(cell, grade_id: str, **more) -> None:
+def mark(cell, grade_id: str, **more) -> None:
+    """nbgrader's metadata of a cell: a solution, or a grade with its points."""
     marks = {"grade": False, "locked": False, "solution": False, "task": False}
     cell.metadata["nbgrader"] = {**marks, "schema_version": 3, "grade_id": grade_id, **more}
 
@@ -144,21 +145,26 @@ def write(kind: str, folder: Path, sources: list[Path] | None = None) -> list[Ex
         exercises += its_exercises
     if kind == "teacher":
         files["README.md"] = overview(exercises)
+    put(folder, files, f"make {kind}")
+    return exercises
+
+
+def put(folder: Path, files: dict[str, str], command: str) -> None:
+    """{path in the folder: text} written. Raises EditionError before it would lose work."""
     for name, text in files.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise EditionError(
                 f"{path} is there already and has changed; move {folder} away, or name another "
-                f"folder: make {kind} TO=folder"
+                f"folder: {command} TO=folder"
             )
     try:
         write_files(folder, files)
     except OSError as error:
         raise EditionError(
             f"{folder} could not be written ({error.strerror}), and nothing was; make room, or "
-            f"name another folder: make {kind} TO=folder"
+            f"name another folder: {command} TO=folder"
         ) from None
-    return exercises
 
 
 @in_a_clone

@@ -102,13 +102,17 @@ def _point(block: str, whole: bool) -> str:
     return _html("\n".join(" ".join(SENTENCE.split(" ".join(i.split()))[:most]) for i in items))
 
 
+def mathml(tex: str, as_block: bool) -> str:
+    """A formula in LaTeX -> MathML. Raises docutils' MathError."""
+    return tex2mathml(tex.replace(r"\dots", r"\ldots"), as_block)  # the one name that it lacks
+
+
 def _html(text: str) -> str:
     """Markdown -> HTML, formulas as MathML, links as their words."""
     formulas = []
 
     def keep(match) -> str:
-        tex = (match[1] or match[2]).replace(r"\dots", r"\ldots")  # the one name that it lacks
-        formulas.append(tex2mathml(tex, as_block=bool(match[1])))
+        formulas.append(mathml(match[1] or match[2], as_block=bool(match[1])))
         return f"FORMULA{len(formulas) - 1}END"
 
     text = MATH.sub(keep, text)
