@@ -76,7 +76,8 @@ class QwenImage:
         image: Image.Image | list[Image.Image] | None = None, strength: float = 0.6,
         mask_image: Image.Image | list[Image.Image] | None = None,
         padding_mask_crop: int | None = None, inpaint_blur_size: int | None = None,
-        inpaint_blur_sigma: float | None = None,
+        inpaint_blur_sigma: float | None = None, regions: list[tuple] | None = None,
+        regions_on_negative: bool = False, context_image: Image.Image | None = None,
     ) -> list[Image.Image]:  # fmt: skip
         """Paint one picture for each prompt.
 
@@ -88,22 +89,24 @@ class QwenImage:
         are taken, a share of `strength`. mask_image: only its white is painted anew; for padding
         and blur see tasks/inpaint.py. To an edit model the prompt says what to change in its
         images; the last one's proportions are the target's unless height and width are given.
+        regions, [(prompt, mask), ...]: what is where, for EliGen; context_image: a control picture,
+        for In-Context-Control (each with its LoRA; see tasks/regions.py).
         Raises ValueError, before any work is done, for what cannot be painted.
         """
         limits.check_scale(true_cfg_scale)
         prompts = limits.as_prompts(prompt)
         groups = _groups(prompts, negative_prompt, true_cfg_scale)
-        if image is None and mask_image is None and self.form is None:
+        over = image, strength, mask_image, padding_mask_crop, inpaint_blur_size, inpaint_blur_sigma
+        if all(x is None for x in (image, mask_image, self.form, regions, context_image)):
             shape, levels = self.schedule(len(prompts), height, width, num_inference_steps)
             latents, keep, finish = self.noise(*shape, seed), None, list
             branches = self.encode_prompts(groups, max_sequence_length)
         else:
-            from .tasks import over_pictures  # careful: not at the top, as in `from_pretrained`
+            from .tasks import conditioned  # careful: not at the top, as in `from_pretrained`
 
-            (latents, levels, keep, finish, _), branches = over_pictures(
+            (latents, levels, keep, finish, _), branches = conditioned(
                 self, groups, (height, width, num_inference_steps), seed, max_sequence_length,
-                image, strength, mask_image, padding_mask_crop, inpaint_blur_size,
-                inpaint_blur_sigma,
+                over, regions, regions_on_negative, context_image,
             )  # fmt: skip
         hooks = {"true_cfg_scale": true_cfg_scale, "keep": keep, "callback": callback}
         return finish(self.to_pictures(self.denoise(latents, levels, *branches, **hooks)))

@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from . import loading, paint_control
+from . import loading, paint_control, paint_regions
 from .console import UsageError
 from .places import demand_file, demand_output
 from .pocket import demand_number
@@ -51,6 +51,7 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     about = "with the LoRA Edit-Lowres-Fix: pictures keep their size and are spread over the target"
     add("--lowres-fix", action="store_true", help=about)
     paint_control.add_arguments(add)
+    paint_regions.add_arguments(add)
 
 
 def run(options) -> None:
@@ -61,12 +62,13 @@ def run(options) -> None:
     width, height = size_of(options.size) if options.size else (None, None)
     _check_output(options.output)
     adapters = [loading.adapter(text) for text in options.lora]
-    controls = paint_control.wanted(options)
+    controls, regions = paint_control.wanted(options), paint_regions.wanted(options)
     _check_picture_arguments(options)
 
     # options that do not go together are refused before the weights are read
     edits = _demand_pictures(options)
     over, guides = _read_pictures(options), paint_control.pictures(controls)
+    beside = paint_regions.conditions(regions, options)
     pipe = paint_control.controlled(_load(options, adapters), controls, guides, options)
     steps, cfg = _schedule(pipe, options)
     like = [*over.get("image", []), *guides][:1] if options.padding_mask_crop is None else []
@@ -85,6 +87,7 @@ def run(options) -> None:
             seed=options.seed,
             callback=advance,
             **over,
+            **beside,
         )[0]
     # notes come behind the painting, so that an error is a single line
     note_what_is_new(prompt, picture.size, options)

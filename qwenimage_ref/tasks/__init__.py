@@ -6,6 +6,38 @@ from ..pictures import input_picture
 from .edit import edit, edit_inside_mask
 from .image_to_image import Start, image_to_image
 from .inpaint import inpaint
+from .regions import checked_regions, context_prompt, in_context, in_regions
+
+
+def conditioned(
+    pipe, groups, goal, seed, max_sequence_length, over: tuple, regions, on_negative, context
+) -> tuple[Start, list]:
+    """All arguments of `QwenImage.__call__` that condition a picture beside its prompt -> where its
+    loop starts, and what conditions each branch
+
+    groups: prompts of each branch. goal: height, width and steps. over: further arguments of
+    `over_pictures`. context: the picture of in-context control. Raises ValueError, one line.
+    """
+    if regions is not None:
+        regions = checked_regions(regions, groups[0])
+    if context is not None:
+        if pipe.form is not None:
+            raise ValueError("context_image must go to a text-to-image model; use image instead")
+        groups = [[context_prompt(prompt) for prompt in groups[0]], *groups[1:]]
+    image, _, mask_image, *_ = over
+    if image is None and mask_image is None and pipe.form is None:
+        shape, levels = pipe.schedule(len(groups[0]), *goal)
+        start = Start(pipe.noise(*shape, seed), levels)
+        branches = pipe.encode_prompts(groups, max_sequence_length)
+    else:
+        start, branches = over_pictures(pipe, groups, goal, seed, max_sequence_length, *over)
+    count, _, *sides = start.latents.shape
+    shape = (count, *(side * pipe.vae.config.scale for side in sides))
+    if context is not None:
+        branches = in_context(pipe, branches, shape, context)
+    if regions is not None:
+        branches = in_regions(pipe, branches, shape, regions, on_negative)
+    return start, branches
 
 
 def over_pictures(

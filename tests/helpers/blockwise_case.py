@@ -64,22 +64,14 @@ def ours() -> dict[str, torch.Tensor]:
     return velocities
 
 
-@torch.no_grad()
-def diffsynths() -> dict[str, torch.Tensor]:
-    """The same from `model_fn_qwen_image`"""
-    from diffsynth.diffusion.base_pipeline import ControlNetInput
+def diffsynth_network(mmdit: MMDiT) -> torch.nn.Module:
+    """DiffSynth's transformer with the weights of ours"""
     from diffsynth.models import qwen_image_dit as theirs
-    from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
-    from diffsynth.pipelines.qwen_image import (
-        QwenImageBlockwiseMultiControlNet,
-        model_fn_qwen_image,
-    )
 
     # its own transformer approximates GELU by a sigmoid, unlike the released model's code
     theirs.ApproximateGELU.forward = lambda self, x: torch.nn.functional.gelu(
         self.proj(x), approximate="tanh"
     )
-    mmdit, nets = networks()
     width, heads = CONFIG.inner_dim, CONFIG.num_attention_heads
     dit = theirs.QwenImageDiT(num_layers=0)
     dit.time_text_embed = theirs.TimestepEmbeddings(
@@ -94,6 +86,21 @@ def diffsynths() -> dict[str, torch.Tensor]:
     dit.transformer_blocks = torch.nn.ModuleList(blocks)
     dit.norm_out, dit.proj_out = theirs.AdaLayerNorm(width, single=True), mmdit.proj_out
     dit.load_state_dict(mmdit.state_dict())
+    return dit
+
+
+@torch.no_grad()
+def diffsynths() -> dict[str, torch.Tensor]:
+    """The same from `model_fn_qwen_image`"""
+    from diffsynth.diffusion.base_pipeline import ControlNetInput
+    from diffsynth.models.qwen_image_controlnet import QwenImageBlockWiseControlNet
+    from diffsynth.pipelines.qwen_image import (
+        QwenImageBlockwiseMultiControlNet,
+        model_fn_qwen_image,
+    )
+
+    mmdit, nets = networks()
+    width, dit = CONFIG.inner_dim, diffsynth_network(mmdit)
     models = [QwenImageBlockWiseControlNet(CONFIG.num_layers, 64, extra, width) for extra in EXTRA]
     for model, net in zip(models, nets):
         model.load_state_dict(net.state_dict())

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from qwenimage_ref import mmdit, pipeline, rope, sampler, text_encoder, vae, vision
-from qwenimage_ref.adapt import lora, lora_kinds
+from qwenimage_ref.adapt import lora, lora_kinds, regions, tiling
 from qwenimage_ref.adapt.control import BlockwiseBlock, BlockwiseConfig, BlockwiseControlNet
 from qwenimage_ref.captioner import Captioner, Past, RememberingAttention
 from qwenimage_ref.checkpoint.headers import Place
@@ -28,6 +28,7 @@ from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
 from qwenimage_ref.tasks.layers import frames_of_noise, without_rescale
+from qwenimage_ref.tasks.regions import seen_tokens
 from qwenimage_ref.train import distill, dmd2, flow, grpo, preference, sde
 from qwenimage_ref.train import lora as lora_training
 from qwenimage_ref.train.loop import Recipe
@@ -287,7 +288,16 @@ def _formats() -> dict:
     state = {"weight": weight, "scale": scale, "bias": torch.rand(10)}
     in_fp8.load_state_dict(state, assign=True)
     blockwise = BlockwiseConfig(num_layers=1, inner_dim=D, extra_condition_channels=4)
+    tiled = tiling.TiledVAE(vae.VAE(SMALL_VAE))
+    two_tiles = {"H": 48, "W": 272, "w": 34}
     return {
+        "adapt.tiling.TiledVAE.encode": case(tiled.encode, two_tiles),
+        "adapt.tiling.TiledVAE.decode": case(tiled.decode, two_tiles),
+        "adapt.regions.inside": case(lambda mask: regions.inside(mask, *GRID[1:])),
+        "adapt.regions.attention_mask": case(
+            lambda seen: regions.attention_mask([2, 3], seen > 0.5), N=2
+        ),
+        "adapt.regions.text_positions": case(lambda: regions.text_positions([GRID], [3, 2])),
         "adapt.control.BlockwiseBlock": case(BlockwiseBlock(D)),
         "adapt.control.BlockwiseControlNet.forward": case(
             BlockwiseControlNet(blockwise), {"Dc": 68}
@@ -360,6 +370,7 @@ def _tasks() -> dict:
         "tasks.layers.without_rescale": case(
             lambda cond, uncond: without_rescale(cond, uncond, 4.0)
         ),
+        "tasks.regions.seen_tokens": case(lambda: seen_tokens(mask, [GRID])),
     }
 
 
