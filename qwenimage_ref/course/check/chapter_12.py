@@ -3,6 +3,7 @@
 import torch
 
 from .common import exercise, need
+from .training import ex_12_loss, ex_12_train  # noqa: F401
 
 # shares of the draws below 1/4, 1/2 and 3/4, to four digits
 SIGMAS_12 = {

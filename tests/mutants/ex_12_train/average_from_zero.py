@@ -1,0 +1,23 @@
+"""Starts the average at 0."""
+
+import torch
+
+
+def answer(weights, optimisers, set_rates, loss_at, steps, keep):
+    average = [0 * weight.detach() for weight in weights]
+    losses = []
+    for step in range(steps):
+        set_rates(step)
+        loss = loss_at(step)
+        loss.backward()
+        losses.append(loss.item())
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        for slow, weight in zip(average, weights):
+            slow.lerp_(weight.detach(), 1 - keep)
+    return losses, average
+
+
+HINT = "it starts as a copy"
