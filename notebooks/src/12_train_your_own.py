@@ -412,8 +412,8 @@ check.ex_12_train(train)
 #
 # <details><summary>A hint</summary>
 #
-# One function of torch clips the norm of the gradients of a list of parameters together. The average
-# is not part of the graph: let it follow detached weights.
+# One function of torch clips the norm of the gradients of a list of parameters together. The
+# average is not part of the graph: let it follow detached weights.
 #
 # </details>
 #
