@@ -22,7 +22,7 @@
 # | **You need** | [chapter 08](08_the_shifted_sampler.ipynb); you have trained a network before |
 # | **You get** | your own loss and training loop, and a model that they improved |
 # | **Minutes** | 30 to read, 50 to write, one to run |
-# | **Picture** | the same noise through the checkpoints of a training, and at its end |
+# | **Picture** | the same noise through the checkpoints of a training run, and at its end |
 # | **Number** | 60 steps from the shipped checkpoint land in the stored band of losses |
 #
 # Training the pocket model takes hours, which is too long for a notebook. This page therefore
@@ -71,7 +71,7 @@ show.grid(posters, names, alt, columns=8, scale=1)
 
 # %% [markdown]
 # Nothing has to be stored, number 7 is the same poster on every machine, and test posters use
-# numbers that training never reaches. Captions are worded anew in every epoch, so that the text
+# numbers that training never reaches. Captions are reworded in every epoch, so that the text
 # tower learns more than a few fixed sentences. How many different scenes are there?
 
 # %%
@@ -507,7 +507,7 @@ print(f"{len(losses)} steps of {sibling.EXERCISE.recipe.batch} posters")
 
 # %% [markdown]
 # Did you land where you should? The stored band comes from the same sixty steps with other seeds,
-# that is with other noise and other levels. A single loss says little because batches differ, so
+# that is with other noise and other levels. A single loss shows little because batches differ, so
 # the band is for the mean over the last twenty.
 
 # %%
@@ -532,7 +532,7 @@ print(f"mean of the last 20 losses between {band['low']:.3f} and {band['high']:.
 # %% [markdown]
 # ## The average of the weights
 #
-# With `keep` = 0.8 the average remembers about five steps; that of the pocket model remembers two
+# With `keep` = 0.8 the average reaches about five steps back; that of the pocket model reaches two
 # hundred. Is it better than the last weights? For a fair comparison, all models get posters that
 # were never trained on, with the same noise and the same levels.
 
@@ -589,7 +589,7 @@ assert right >= 3, f"backgrounds read: {backgrounds}"
 print("after: at least 3 of 4 backgrounds are right: ok")
 
 # %% [markdown]
-# The loss fell, and the pictures hardly changed: sixty steps are a hundredth of a training. How do
+# The loss fell, and the pictures hardly changed: sixty steps are a hundredth of a training run. How do
 # pictures emerge over a whole one?
 #
 # ## The same noise, through the whole training
