@@ -589,8 +589,8 @@ assert right >= 3, f"backgrounds read: {backgrounds}"
 print("after: at least 3 of 4 backgrounds are right: ok")
 
 # %% [markdown]
-# The loss fell, and the pictures hardly changed: sixty steps are a hundredth of a training run. How do
-# pictures emerge over a whole one?
+# The loss fell, and the pictures hardly changed: sixty steps are a hundredth of a training run. How
+# do pictures emerge over a whole one?
 #
 # ## The same noise, through the whole training
 #
