@@ -69,10 +69,9 @@ class EditForm:
 
 @dataclass(frozen=True)
 class LayeredForm:
-    """The same of the models that take pictures apart: one, with its transparency, no prompt of
-    an edit model around it"""
+    """How a layered model is given its picture: a single one in RGBA, none of it in the prompt."""
 
-    sides: tuple = (640, 1024)  # areas of the VAE's copy that were trained, as squares' sides
+    sides: tuple = (640, 1024)  # areas of the VAE's copy, as squares' sides
 
 
 FORM_OF_CLASS = {

@@ -1,6 +1,7 @@
 """Folders of layered models: their class, their two more tensors, forged, checked and streamed."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -8,14 +9,18 @@ from helpers.layering import LAYERED, layered_folder, tiny_layered, transparent
 
 from qwenimage_ref import QwenImage, cli
 from qwenimage_ref.captioner import Captioner
-from qwenimage_ref.checkpoint import CheckpointError, fingerprint
+from qwenimage_ref.checkpoint import CheckpointError, fingerprint, index_json
 from qwenimage_ref.checkpoint.forge import MODELS, first_blocks, forge
+from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
+from qwenimage_ref.checkpoint.stored_form import stored_form
 from qwenimage_ref.checkpoint.verify import verify
 from qwenimage_ref.config import SchedulerConfig
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.tasks.captions import caption
 from qwenimage_ref.tasks.layers import decompose
+from qwenimage_ref.text_encoder import TextEncoder
 from qwenimage_ref.vae import VAE
+from qwenimage_ref.vision import Vision
 
 OFFICIAL = MODELS["layered"]
 
@@ -37,6 +42,18 @@ def test_the_forged_numbers_are_those_of_the_published_structure():
     assert fingerprint(transformer) == "8dc8cda05de16c73afa755e2c1ce2839"
     assert fingerprint(vae) == "44b39ddc499e027cfb24f7878d7416b9"
     assert sum(p.numel() for p in transformer.parameters()) == 20_430_407_232
+
+
+def test_the_whole_has_the_published_number_of_bytes_and_shards():
+    with torch.device("meta"):
+        text_encoder = StoredTextEncoder(
+            TextEncoder(OFFICIAL.text_encoder), Vision(OFFICIAL.vision)
+        )
+        transformer, vae = MMDiT(OFFICIAL.transformer), VAE(OFFICIAL.vae)
+    forms = map(stored_form, (text_encoder, transformer, vae))
+    assert sum(2 * math.prod(shape) for form in forms for shape in form.values()) == 57_698_943_208
+    index = json.loads(index_json(transformer, 10**10, dtype=torch.bfloat16))
+    assert len(index["weight_map"]) == 1934 and len(set(index["weight_map"].values())) == 5
 
 
 def test_configs_are_written_as_in_the_release(folder):

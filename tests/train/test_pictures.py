@@ -69,6 +69,26 @@ def test_transparent_pixels_lie_on_white(tmp_path, mode):
     assert opened.getpixel((16, 8)) == (0, 0, 0) and opened.getpixel((48, 8)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_transparency_is_kept_where_it_is_asked_for_and_turned_with_the_picture(
+    tmp_path, orientation
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    upright = np.rot90(pixels, k=-1) if orientation == 6 else pixels
+    assert np.array_equal(np.asarray(open_picture(tmp_path / "a.png", alpha=True)), upright)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "CMYK"])
+def test_a_picture_that_has_no_transparency_is_opaque(tmp_path, mode):
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (8, 8), "white").convert(mode).save(file)
+    picture = open_picture(file, alpha=True)
+    assert picture.mode == "RGBA" and np.asarray(picture).min() == 255
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_turned_upright(tmp_path, suffix, orientation):
