@@ -37,7 +37,7 @@ class ComfyLinear(PackedLinear):
             self.register_parameter(name, nn.Parameter(empty, requires_grad=False))
 
     def unpacked(self, dtype: torch.dtype) -> torch.Tensor:
-        return self.form.unpack({name: getattr(self, name) for name in self.parts}).to(dtype)
+        return self.form.unpack({name: getattr(self, name) for name in self.parts}, dtype)
 
     def extra_repr(self) -> str:
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"

@@ -29,10 +29,11 @@ from dataclasses import dataclass
 import torch
 
 from ..files import shorten
-from .fp8_table import widen
+from .fp8_table import CHUNK, widen
 
 E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # the numbers of 4 bits, but for the sign
 TILE_ROWS, TILE_COLUMNS = 128, 4
+BY_ROW = ("weight", "weight_scale", "weight_s_rel", "weight_s_channel")
 NUMBERS, BYTES_OF_FP8 = ("F32", "BF16", "F16"), ("F8_E4M3", "U8")
 
 
@@ -45,9 +46,21 @@ class Form:
     group: int = 0  # inputs that share a scale
     rotated: int = 0  # inputs that are rotated together; 0: none
 
-    def unpack(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
-        """{part: tensor} -> (out, in) in float32"""
-        return FORMATS[self.format].unpack(parts, self)
+    def unpack(
+        self, parts: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """{part: tensor} -> (out, in); unpacked in float32, rounded once"""
+        form, (out, in_) = FORMATS[self.format], self.shape
+        if form.tile:  # scales row by row, like everything else
+            scale = self.scale("weight_scale", parts["weight_scale"])
+            scale = from_tiles(scale, out, -(-in_ // form.tile))
+            parts = parts | {"weight_scale": scale}
+        numbers = torch.empty(self.shape, dtype=dtype, device=parts["weight"].device)
+        some = max(1, CHUNK // in_)
+        for rows in (slice(at, min(at + some, out)) for at in range(0, out, some)):
+            cut = {n: t[rows] if n in BY_ROW and t.numel() > 1 else t for n, t in parts.items()}
+            numbers[rows] = form.unpack(cut, self)[:, :in_]
+        return numbers
 
     def scale(self, part: str, tensor: torch.Tensor) -> torch.Tensor:
         """A part other than the weight, in float32"""
@@ -60,7 +73,8 @@ class Format:
     """One format: its tensors for a Form, and how they become numbers."""
 
     parts: Callable[[Form], dict[str, tuple]]  # {part: (types, shapes)}; no shape: may be absent
-    unpack: Callable[[dict, Form], torch.Tensor]
+    unpack: Callable[[dict, Form], torch.Tensor]  # of some rows
+    tile: int = 0  # inputs that share a scale, where scales lie in tiles
 
 
 def rotate(weight: torch.Tensor, size: int) -> torch.Tensor:
@@ -126,9 +140,7 @@ def _mxfp8_parts(form: Form) -> dict:
 
 def _mxfp8(parts: dict, form: Form) -> torch.Tensor:
     numbers = widen(parts["weight"], torch.float32)
-    tiles = _as(parts["weight_scale"], torch.float8_e8m0fnu).float()
-    scale = from_tiles(tiles, len(numbers), numbers.shape[1] // 32)
-    return _cut((numbers.unflatten(1, (-1, 32)) * scale.unsqueeze(-1)).flatten(1), form)
+    return (numbers.unflatten(1, (-1, 32)) * parts["weight_scale"].unsqueeze(-1)).flatten(1)
 
 
 def _nvfp4_parts(form: Form) -> dict:
@@ -144,10 +156,8 @@ def _nvfp4_parts(form: Form) -> dict:
 def _nvfp4(parts: dict, form: Form) -> torch.Tensor:
     table = torch.tensor([*E2M1, *(-number for number in E2M1)], device=parts["weight"].device)
     numbers = _looked_up(parts["weight"], table, upper_first=True)
-    tiles = _as(parts["weight_scale"], torch.float8_e4m3fn).float()
-    scale = from_tiles(tiles, len(numbers), numbers.shape[1] // 16)
-    scale = parts["weight_scale_2"].float().reshape(()) * scale
-    weight = _cut((numbers.unflatten(1, (-1, 16)) * scale.unsqueeze(-1)).flatten(1), form)
+    scale = parts["weight_scale_2"].float().reshape(()) * parts["weight_scale"]
+    weight = (numbers.unflatten(1, (-1, 16)) * scale.unsqueeze(-1)).flatten(1)[:, : form.shape[1]]
     smoothed = parts.get("pre_quant_scale")  # a scale of the inputs is one of the columns
     return weight if smoothed is None else weight * smoothed.float()
 
@@ -185,15 +195,10 @@ def _looked_up(packed: torch.Tensor, table: torch.Tensor, upper_first: bool) -> 
     return pairs.index_select(0, packed.flatten().int()).view(torch.float32).view(len(packed), -1)
 
 
-def _cut(weight: torch.Tensor, form: Form) -> torch.Tensor:
-    out, in_ = form.shape
-    return weight[:out, :in_].contiguous()
-
-
 FORMATS = {
     "int8_tensorwise": Format(_int8_parts, _int8),
-    "mxfp8": Format(_mxfp8_parts, _mxfp8),
-    "nvfp4": Format(_nvfp4_parts, _nvfp4),
+    "mxfp8": Format(_mxfp8_parts, _mxfp8, tile=32),
+    "nvfp4": Format(_nvfp4_parts, _nvfp4, tile=16),
     "asym_w4a8_int8": Format(_w4a8_parts, _w4a8),
 }
 

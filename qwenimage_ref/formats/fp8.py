@@ -8,6 +8,7 @@ becomes 448, nearly none is.
 The layouts of the files are in fp8_dialects.py.
 """
 
+import itertools
 import json
 import warnings
 from collections.abc import Collection
@@ -28,7 +29,7 @@ from ..files import CheckpointError, whole_file
 from ..mmdit import MMDiT
 from . import ZERO_COND_T
 from .fp8_dialects import ENDINGS, FP8, FP8_TYPES, METADATA, MIXED, MUSUBI, PLAIN, read_layout
-from .fp8_table import widen
+from .fp8_table import CHUNK, widen
 
 MAX = 448.0  # largest value of float8_e4m3fn
 # the largest scale by which every number of the type stays one in bfloat16
@@ -74,10 +75,14 @@ def unpack_fp8(weight: torch.Tensor, scale: torch.Tensor | None, dtype: torch.dt
     """
     if scale is None:
         return widen(weight, dtype)
-    numbers = widen(weight, torch.float32)
-    blocks = numbers.unflatten(1, (scale.shape[1], -1)) if scale.ndim == 3 else numbers
-    blocks.mul_(scale.float())  # in place: a layer of the official size is 150 MB here
-    return numbers.to(dtype)
+    unpacked, rows = torch.empty_like(weight, dtype=dtype), max(1, CHUNK // weight.shape[1])
+    scales = scale.float().split(rows) if scale.ndim > 1 else itertools.repeat(scale.float())
+    for packed, factors, into in zip(weight.split(rows), scales, unpacked.split(rows)):
+        numbers = widen(packed, torch.float32)
+        blocks = numbers.unflatten(1, (factors.shape[1], -1)) if scale.ndim == 3 else numbers
+        blocks.mul_(factors)
+        into.copy_(numbers)
+    return unpacked
 
 
 def has_fp8_matmul(device: torch.device) -> bool:

@@ -1,13 +1,15 @@
 """float8 numbers widened on a CPU: looked up two at a time instead of converted one by one.
 
 torch converts float8 number by number. The 65,536 pairs of bytes fit into a table that stays in
-the processor's cache, and one look-up gives two numbers: the same bits in a third of the time.
+the processor's cache, and one look-up gives two numbers: the same bits in a fifth of the time, if
+what is done with them follows while they are in the cache, too.
 """
 
 import functools
 
 import torch
 
+CHUNK = 1 << 18  # numbers unpacked at a time: a megabyte in float32, which stays in the cache
 WIDE = {2: torch.int32, 4: torch.int64}  # {bytes of a number: type as wide as two of them}
 
 

@@ -131,6 +131,32 @@ def _q6_k(blocks):
     return ((_half(blocks, 208) * scale).unsqueeze(-1) * q).flatten(-2)
 
 
+# the numbers of the IQ4 kinds by their 4 bits: nearer together where weights are frequent
+UNEVEN = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+
+
+def _uneven(q):
+    return torch.tensor(UNEVEN, dtype=torch.float32, device=q.device)[q.int()]
+
+
+def _iq4_nl(blocks):
+    """f16 d; 16 bytes as in Q4_0. w = d uneven(q)"""
+    return _uneven(_nibbles(blocks[..., 2:]).flatten(-2)) * _half(blocks, 0)
+
+
+def _iq4_xs(blocks):
+    """f16 d; 2 bytes of pairs and 4 of halves, the scales; 128 bytes: w = (d scale) uneven(q)
+
+    Of 8 scales the upper 2 bits come first, four to a byte, then the lower 4, two to a byte. Every
+    16 bytes are a sub-block of 32 as in IQ4_NL.
+    """
+    high = (_shifts(blocks[..., 2:4], 0, 2, 4, 6) & 3).transpose(-1, -2).flatten(-2)
+    low = _nibbles(blocks[..., 4:8]).transpose(-1, -2).flatten(-2)
+    scale = _half(blocks, 0) * ((low | high << 4).float() - 32)
+    q = _nibbles(blocks[..., 8:].unflatten(-1, (8, 16))).flatten(-2)  # (..., 8, 32)
+    return (scale.unsqueeze(-1) * _uneven(q)).flatten(-2)
+
+
 def _plain(dtype: torch.dtype):
     return lambda blocks: blocks.contiguous().view(dtype).float()
 
@@ -163,6 +189,8 @@ LAYOUTS = {
     "Q4_K": Layout(12, 256, 144, _q4_k, (0, 2)),
     "Q5_K": Layout(13, 256, 176, _q5_k, (0, 2)),
     "Q6_K": Layout(14, 256, 210, _q6_k, (208,)),
+    "IQ4_NL": Layout(20, 32, 18, _iq4_nl, (0,)),
+    "IQ4_XS": Layout(23, 256, 136, _iq4_xs, (0,)),
 }
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

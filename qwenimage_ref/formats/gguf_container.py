@@ -26,8 +26,8 @@ MOST_ENTRIES = 1_000_000  # entries of an array; vocabularies of language models
 LONGEST_NAME, LONGEST_TEXT = 1_000, 1_000_000  # bytes
 LONGEST_HEADER = 16_000_000  # bytes; those of language models, with a vocabulary, have 6,000,000
 NOT_READ = {  # ggml's numbers of kinds that other files have
-    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
-    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
+    21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
     29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
 }  # fmt: skip
 KINDS = {layout.number: kind for kind, layout in LAYOUTS.items()}

@@ -107,7 +107,7 @@ def test_numbers_too_large_for_float16_are_named(model, tmp_path):
         (raw([A, info("b", [8], 0, 192)]), "b begins at byte"),
         (raw([A, info("b", [8], 0, 2**64 - 32)]), "b begins at byte"),
         (raw([A, info("b", [2**62, 2**62], 0, 224)]), "b ends at byte"),
-        (raw([A, info("b", [8], 23, 224)]), "b is stored as IQ4_XS; choose a file of F32, F16"),
+        (raw([A, info("b", [8], 21, 224)]), "b is stored as IQ3_S; choose a file of F32, F16"),
         (raw([A, info("b", [8], 2**32 - 1, 224)]), "b is stored as type 4294967295"),
         (raw([info("a", [48, 3], 8, 0)]), "a: rows must be a multiple of 32 numbers long"),
         (raw([A, info("b", [], 0, 224)]), "b has 0 dimensions"),

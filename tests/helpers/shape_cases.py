@@ -23,7 +23,15 @@ from qwenimage_ref.config import (
     VisionConfig,
 )
 from qwenimage_ref.controlnet import ControlNet, ControlNetConfig
-from qwenimage_ref.formats import comfy, comfy_layouts, fp8, fp8_table, gguf, gguf_blocks
+from qwenimage_ref.formats import (
+    comfy,
+    comfy_layouts,
+    fp8,
+    fp8_table,
+    gguf,
+    gguf_blocks,
+    svd_int4,
+)
 from qwenimage_ref.parity.validate import public_numbers
 from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
@@ -284,6 +292,7 @@ def _formats() -> dict:
     places = {n: Place(None, kind, parts[n].shape, 0, 0) for n, kind in zip(parts, ("I8", "F32"))}
     in_int8 = comfy.ComfyLinear(torch.nn.Linear(24, 10), int8, places)
     in_int8.load_state_dict(parts | {"bias": torch.rand(10)}, assign=True)
+    in_svd = svd_int4.SVDInt4Linear(torch.nn.Linear(128, 10), rank=2)
     weight, scale = fp8.quantize_fp8(torch.rand(10, 128), "block")
     state = {"weight": weight, "scale": scale, "bias": torch.rand(10)}
     in_fp8.load_state_dict(state, assign=True)
@@ -306,6 +315,8 @@ def _formats() -> dict:
         "formats.comfy_layouts.Form.unpack": case(
             lambda: int8.unpack(parts), {"in": 24, "out": 10}
         ),
+        "formats.svd_int4.SVDInt4Linear": case(in_svd, {"in": 128, "out": 10}),
+        "formats.svd_int4.smoothing": case(svd_int4.smoothing, {"in": 24, "out": 10}),
         "formats.comfy_layouts.from_tiles": case(
             lambda: comfy_layouts.from_tiles(torch.rand(256, 8), 130, 5), rows=130, columns=5
         ),
