@@ -96,7 +96,9 @@ class Applied:
             residuals = [each * self.scale for each in self.net(target, self.tokens, *shared)]
             return lambda i, img: residual_of(i, blocks, residuals)
         control = self.net(self.tokens)
-        return lambda i, img: self.net.controlnet_blocks[i](img, control) * self.scale
+        block = self.net.controlnet_blocks
+        # a network in training is float32, whatever the stream's type
+        return lambda i, img: (block[i](img, control) * self.scale).to(img.dtype)
 
 
 class Controlled:
