@@ -182,7 +182,7 @@ def test_null_and_false_both_mean_no_terminal_stretch(tmp_path, terminal, read):
         (TextEncoderConfig, {"rope_scaling": 7}, "rope_scaling must be a JSON object, got 7"),
         (VisionConfig, {"vision_config": "big"}, "vision_config must be a JSON object, got 'big'"),
         (TextEncoderConfig, "[" * 100_000, "nested too deeply"),
-        (VisionConfig, {"num_hidden_layers": 28}, "vision_config is missing"),
+        (VisionConfig, {"num_hidden_layers": 28}, "vision_config must be there"),
         (MMDiTConfig, {"axes_dims_rope": [16, 56, 55]}, "must be attention_head_dim 128, got .16,"),
         (MMDiTConfig, {"in_channels": 16}, "must be out_channels 16 times .* 4, got 16"),
         (MMDiTConfig, {"guidance_embeds": True}, "no released Qwen-Image model has that layer"),
