@@ -73,7 +73,7 @@ class Format:
     """One format: its tensors for a Form, and how they become numbers."""
 
     parts: Callable[[Form], dict[str, tuple]]  # {part: (types, shapes)}; no shape: may be absent
-    unpack: Callable[[dict, Form], torch.Tensor]  # of some rows
+    unpack: Callable[[dict, Form], torch.Tensor]  # numbers of some rows
     tile: int = 0  # inputs that share a scale, where scales lie in tiles
 
 

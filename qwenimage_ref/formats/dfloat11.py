@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 PIECE = 8  # bytes that are decoded together
-PIECES = 512  # whose numbers have one entry in output_positions: threads of a block, on a GPU
+PIECES = 512  # pieces that share an entry in output_positions: threads of a block, on a GPU
 LONGEST = 32  # bits of a code
 EXPONENTS = 256
 

@@ -17,7 +17,7 @@ from torch import nn
 from ..checkpoint.packed_linear import PackedLinear
 
 GROUP = 64  # inputs that share a scale
-LARGEST = 7  # of -8 to 7, so that zero stays zero and both signs reach as far
+LARGEST = 7  # the largest number of -8 to 7: zero stays zero and both signs reach as far
 
 
 def smoothing(weight: torch.Tensor, largest_inputs: torch.Tensor, share=0.5) -> torch.Tensor:
