@@ -50,8 +50,8 @@ TESTS = {
     "vision.py": "model/test_vision*.py model/test_devices.py",
     "vae.py": "model/test_norms.py model/test_vae.py model/test_shapes.py model/test_devices.py "
     "parity/test_parity.py",
-    "pipeline.py": "model/test_prompts.py model/test_pipeline.py model/test_memory.py "
-    "model/test_devices.py adapt/test_streaming.py",
+    "pipeline.py": "model/test_prompts.py model/test_conditions.py model/test_pipeline.py "
+    "model/test_memory.py model/test_devices.py adapt/test_streaming.py",
     "files.py": "checkpoint",
     "load.py": "model/test_pipeline.py adapt/test_streaming*.py checkpoint/test_edit_folders.py "
     "model/test_devices.py formats/test_fp8*.py formats/test_single_file*.py",

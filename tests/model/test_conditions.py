@@ -62,6 +62,7 @@ def test_keep_is_called_behind_each_step_with_the_level_that_it_reached(pipe, la
 
     end = pipe.denoise(latents, LEVELS, Branch(random(2, 5, 40)), keep=keep)
     assert reached == [0.5, 0.0] and not end.any()
+    assert {type(sigma) for sigma in reached} == {float}
 
 
 def test_a_region_mask_that_hides_the_padding_is_the_mask_of_the_text(pipe):
