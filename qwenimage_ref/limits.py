@@ -5,6 +5,8 @@ The estimates count the tensors that are alive together at the worst moment, wei
 
 import math
 import os
+import sys
+import warnings
 from numbers import Integral
 from pathlib import Path
 
@@ -15,6 +17,14 @@ TOKEN = 16  # pixels along one side of an image token: 8 in a latent, 2 latents 
 # the longer side on.
 LONGEST_SIDE = 2 * TOKEN * (4096 - 1024)
 LONGEST_PROMPT = 50_000  # characters; tokens beyond 1,024 are not read anyway
+
+
+def warn(text: str) -> None:
+    """A warning at the line outside of the package that led here, however deep in it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in (__package__, "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def check_size(height: int, width: int) -> None:

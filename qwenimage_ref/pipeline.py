@@ -1,7 +1,5 @@
 """The parts put together: a prompt becomes a picture."""
 
-import warnings
-
 import numpy as np
 import torch
 from PIL import Image
@@ -149,9 +147,8 @@ class QwenImage:
         rows = [self.tokenizer.encode_prompt(prompt) for prompt in prompts]
         start, longest = self.tokenizer.prefix_length, max(map(len, rows))
         if longest - start > max_sequence_length or longest == start + MAX_PROMPT_TOKENS:
-            warnings.warn(
-                f"the prompt is longer than {max_sequence_length} tokens; its end is not read",
-                stacklevel=4,
+            limits.warn(
+                f"the prompt is longer than {max_sequence_length} tokens; its end is not read"
             )
         pad = self.tokenizer.pad_id
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
@@ -213,9 +210,8 @@ def _groups(prompts: list[str], negative_prompt, true_cfg_scale: float) -> list[
     if negative_prompt is not None and true_cfg_scale > 1:
         return [prompts, one_each(negative_prompt, len(prompts), "negative_prompt")]
     if true_cfg_scale > 1:
-        warnings.warn(
+        limits.warn(
             f"true_cfg_scale {true_cfg_scale} has no effect without a negative_prompt; "
-            'pass negative_prompt=" " for guidance',
-            stacklevel=4,
+            'pass negative_prompt=" " for guidance'
         )
     return [prompts]

@@ -6,13 +6,12 @@ padded, so a tiled result differs a little from the whole one. Sizes and fading 
 diffusers' `AutoencoderKLQwenImage.enable_tiling`.
 """
 
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from ..limits import decoder_bytes, fits_memory
+from ..limits import decoder_bytes, fits_memory, warn
 from ..vae import STRIP, VAE
 
 TILE = 256  # pixels along a side
@@ -69,10 +68,9 @@ class TiledVAE(VAE):
         needed = count * decoder_bytes(height, width, STRIP, self.config, x.dtype)
         if fits_memory(needed, x.device):
             return False
-        warnings.warn(
+        warn(
             f"{count} of {width}x{height} pixels would not fit into memory at once; the VAE works "
-            f"in tiles of {TILE}x{TILE}",
-            stacklevel=3,
+            f"in tiles of {TILE}x{TILE}"
         )
         return True
 

@@ -10,7 +10,6 @@ The layouts of the files are in fp8_dialects.py.
 
 import itertools
 import json
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from ..checkpoint.packed_linear import BLOCKS, PackedLinear
 from ..checkpoint.stored_form import FLOATS, stored_form
 from ..checkpoint.write import save_file
 from ..files import CheckpointError, whole_file
+from ..limits import warn
 from ..mmdit import MMDiT
 from . import ZERO_COND_T
 from .fp8_dialects import ENDINGS, FP8, FP8_TYPES, METADATA, MIXED, MUSUBI, PLAIN, read_layout
@@ -260,10 +260,9 @@ def save_fp8(mmdit: MMDiT, file: str | Path, granularity: str = "tensor") -> Non
     if WRITTEN[granularity] == MIXED:
         metadata[METADATA] = json.dumps({"format_version": "1.0", "layers": formats})
     if WRITTEN[granularity] == MUSUBI:
-        warnings.warn(
+        warn(
             f"{file}: ComfyUI does not apply scales of a {granularity} and would compute garbage; "
-            'granularity="tensor" is read there and here',
-            stacklevel=2,
+            'granularity="tensor" is read there and here'
         )
     try:
         with whole_file(file) as partial:

@@ -1,7 +1,6 @@
 """What conditions a picture beside its prompt: regions with prompts of their own (EliGen), and a
 picture that it follows (In-Context-Control)."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from .. import limits
 from ..adapt.regions import inside, with_regions
 from ..conditions import Branch
-from ..limits import TOKEN
+from ..limits import TOKEN, warn
 from ..pictures import input_picture
 from .edit import check_memory, picture_tokens
 
@@ -95,7 +94,7 @@ def in_regions(pipe, branches: list[Branch], shape, regions, on_negative: bool) 
     seen = torch.stack([seen_tokens(mask, grids) for _, mask in regions]).to(pipe.device)
     for (text, _), tokens in zip(regions, seen):
         if not tokens.any():
-            warnings.warn(f'the mask of "{text}" is black all over, so it is nowhere', stacklevel=5)
+            warn(f'the mask of "{text}" is black all over, so it is nowhere')
     encoded = pipe.encode_prompts([[text] for text, _ in regions], max_sequence_length=1024)
     texts = [branch.txt for branch in encoded]
     check_region_memory(pipe, branches[0], texts, seen.shape[1])

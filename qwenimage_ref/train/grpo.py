@@ -12,7 +12,6 @@ group is one batch: one prompt, so that its text states are shared and nothing i
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import nn
 
 from ..adapt.lora import LoRA
 from ..config import SchedulerConfig
+from ..limits import warn
 from ..sampler import pack, sigmas, unpack
 from .flow import guided_velocity
 from .loop import Recipe, Run
@@ -147,11 +147,10 @@ class Rounds:
 
     def _say_equal(self, rollout: Rollout) -> None:
         if not self._noted:
-            warnings.warn(
+            warn(
                 f"all {len(rollout.rewards)} rewards of {rollout.prompt.text!r:.80} are "
                 f"{rollout.rewards[0].item():g}: such groups teach nothing and are left out; "
-                "equal_groups in the log is their share",
-                stacklevel=2,
+                "equal_groups in the log is their share"
             )
         self._noted = True
 

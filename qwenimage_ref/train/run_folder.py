@@ -13,12 +13,12 @@ import fcntl
 import json
 import os
 import shutil
-import warnings
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from ..files import open_regular, shorten
+from ..limits import warn
 
 
 class RunError(ValueError):
@@ -140,9 +140,7 @@ class RunFolder:
                 kept.append(line)
                 last = at
         if damaged:
-            warnings.warn(
-                f"{self.log}: damaged lines were dropped (number {shorten(damaged)})", stacklevel=3
-            )
+            warn(f"{self.log}: damaged lines were dropped (number {shorten(damaged)})")
         rewound = "".join(line + "\n" for line in kept)
         if rewound != text:
             with self.whole_file(self.log) as partial:

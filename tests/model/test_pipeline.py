@@ -259,6 +259,13 @@ def test_a_prompt_longer_than_is_read_says_so(pipe):
     assert states.shape[1] == 16
 
 
+def test_a_warning_names_the_line_that_asked_for_the_picture(pipe):
+    with pytest.warns(UserWarning) as warned:
+        pipe.encode_prompt([PROMPT + " and" * 20], max_sequence_length=16)
+        pipe(PROMPT, height=16, width=16, num_inference_steps=2)
+    assert [warning.filename for warning in warned] == [__file__, __file__]
+
+
 def test_512_tokens_of_a_prompt_are_read_by_default(pipe):
     longer = " red" * 600
     with pytest.warns(UserWarning, match="longer than 512 tokens"):
