@@ -184,7 +184,7 @@ def teacher_states(velocity: Callable, x, levels, between: int) -> list[torch.Te
 
 
 def imitation_loss(mmdit, states: list[torch.Tensor], txt, levels, grid, txt_mask=None):
-    """The student's velocity at each state against the mean velocity to the next -> ()"""
+    """Squared error of the student's velocity at each state against the mean one to the next."""
     errors = []
     for x, x_next, sigma, sigma_next in zip(states, states[1:], levels, levels[1:]):
         velocity = mmdit(x, txt, sigma.to(x.device).expand(len(x)), [grid], txt_mask)
