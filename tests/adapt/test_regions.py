@@ -27,7 +27,7 @@ SEEN = {
     "full": [list(range(TOKENS)), [2]],
     "all empty": [[], [], []],
 }
-LENGTHS = [3, 1, 4, 2]  # of the regions' texts; the prompt's is the last one used
+LENGTHS = [3, 1, 4, 2]  # text tokens of each region; a prompt of 5 comes behind them
 in_each_case = pytest.mark.parametrize("case", SEEN)
 
 
