@@ -343,7 +343,7 @@ BUGS = {
     ),
     "guidance towards the negative prompt": (
         "pipeline",
-        "guide(velocity, *negative, true_cfg_scale)",
+        "(combine or guide)(velocity, *negative, true_cfg_scale)",
         "guide(*negative, velocity, true_cfg_scale)",
         *("pipeline: a picture from end to end", "/255 in the mean"),
     ),
