@@ -230,7 +230,14 @@ ARGUMENTS = {
 OVER = {"image", "strength", "mask_image", "padding_mask_crop"}  # in pipelines of their own there
 ONLY_HERE = {  # the rest as DiffSynth has them
     MMDiT.forward: {"mask", "txt_positions", "img_positions"},
-    QwenImage.__call__: OVER | {"inpaint_blur_size", "inpaint_blur_sigma"},
+    QwenImage.__call__: OVER
+    | {
+        "inpaint_blur_size",
+        "inpaint_blur_sigma",
+        "regions",
+        "regions_on_negative",
+        "context_image",
+    },
 }
 
 # %%

@@ -19,7 +19,8 @@ from qwenimage_ref.tokenizer import Tokenizer
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = json.loads((ROOT / "tests" / "golden" / "edit_sizes.json").read_text("utf-8"))
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "tokens.json").read_text("utf-8"))
-EDIT, EDIT_PLUS = FORM_OF_CLASS.values()
+EDIT = FORM_OF_CLASS["QwenImageEditPipeline"]
+EDIT_PLUS = FORM_OF_CLASS["QwenImageEditPlusPipeline"]
 PAD_ID = 9
 
 

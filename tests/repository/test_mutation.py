@@ -96,11 +96,15 @@ def test_another_seed_or_commit_is_another_row_and_the_same_again_takes_its_plac
     assert sorted((row["seed"], row["commit"]) for row in rows) == expected
 
 
+# a suite in the background of a shell ignores Ctrl-C, and its processes inherit that
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def python(folder: Path, script: str) -> subprocess.Popen:
     """A process of its own, whose temporary files lie in a folder."""
     names = {"PYTHONPATH": str(mutate.ROOT / "tests"), "TMPDIR": str(folder)}
     return subprocess.Popen(
-        [sys.executable, "-c", "from helpers.mutate import *; " + script],
+        [sys.executable, "-c", f"{INTERRUPTIBLE}; from helpers.mutate import *; {script}"],
         env=os.environ | names, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
