@@ -139,6 +139,13 @@ def test_every_make_target_in_a_document_exists(document):
     assert named and set(named) <= targets
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_row_of_a_table_stands_on_one_line(document):
+    """A broken row ends the table, and its rest becomes a paragraph."""
+    lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("|") and not line.endswith("|")] == []
+
+
 def test_the_readme_shows_the_ten_files_of_the_model_first():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text[text.index("## The package") : text.index("The rest, from the bottom up")]
