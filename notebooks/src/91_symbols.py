@@ -227,6 +227,8 @@ ARGUMENTS = {
         "callback": "callback_on_step_end",
     },
 }  # fmt: skip
+
+# %%
 OVER = {"image", "strength", "mask_image", "padding_mask_crop"}  # in pipelines of their own there
 ONLY_HERE = {  # the rest as DiffSynth has them
     MMDiT.forward: {"mask", "txt_positions", "img_positions"},

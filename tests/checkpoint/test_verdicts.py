@@ -115,5 +115,5 @@ def test_a_bar_counts_the_bytes_that_are_hashed(tmp_path, monkeypatch, capsys):
     ((bar, settings),) = bars
     recorded = json.loads((folder / "training.json").read_text())["sha256"]
     assert bar.n == bar.total == sum((folder / name).stat().st_size for name in recorded)
-    assert re.search(r"sha256: 100%.* [\d.]+M/[\d.]+M .*MB/s", capsys.readouterr().err)
+    assert re.search(r"sha256: 100%.* [\d.]+M/[\d.]+M .*[kMG]?B/s", capsys.readouterr().err)
     assert settings["delay"] > 0  # what takes a moment has no bar
