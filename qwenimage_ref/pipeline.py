@@ -201,7 +201,7 @@ class QwenImage:
                 f"{self.dtype}; check them with `qwenimage info`, or try float32"
             )
         img = self.vae.decode(self.vae.denormalize(latents))
-        img = (img / 2 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1).cpu().numpy()
+        img = (img / 2 + 0.5).float().permute(0, 2, 3, 1).cpu().numpy()
         return [Image.fromarray(pixels) for pixels in (img * 255).round().astype(np.uint8)]
 
 

@@ -154,6 +154,13 @@ def test_guidance_without_a_negative_prompt_is_off_and_says_so(pipe):
     assert not np.array_equal(pixels(plain), pixels(guided))
 
 
+def test_every_scale_above_one_guides(pipe):
+    small = {"height": 32, "width": 32, "num_inference_steps": 2, "seed": 1}
+    plain = pipe(PROMPT, negative_prompt="", true_cfg_scale=1.0, **small)[0]
+    guided = pipe(PROMPT, negative_prompt="", true_cfg_scale=1.5, **small)[0]
+    assert not np.array_equal(pixels(plain), pixels(guided))
+
+
 def test_the_noise_of_a_seed_is_upstream_s(pipe):
     noise = pipe.noise(2, 64, 96, seed=42)
     theirs = torch.randn((2, 1, 16, 8, 12), generator=torch.Generator().manual_seed(42))
