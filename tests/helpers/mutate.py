@@ -51,7 +51,8 @@ TESTS = {
     "vae.py": "model/test_norms.py model/test_vae.py model/test_shapes.py model/test_devices.py "
     "parity/test_parity.py",
     "pipeline.py": "model/test_prompts.py model/test_conditions.py model/test_pipeline.py "
-    "model/test_memory.py model/test_devices.py adapt/test_streaming.py",
+    "model/test_memory.py model/test_devices.py adapt/test_streaming.py "
+    "tasks/test_image_to_image.py tasks/test_inpaint.py tasks/test_regional_pictures.py",
     "files.py": "checkpoint",
     "load.py": "model/test_pipeline.py adapt/test_streaming*.py checkpoint/test_edit_folders.py "
     "model/test_devices.py formats/test_fp8*.py formats/test_single_file*.py",
