@@ -42,6 +42,21 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return spots.resize((width, height), Image.Resampling.BICUBIC)
 
 
+def as_pipeline(folder: Path, pipeline: str, sizes: dict[str, int]) -> None:
+    """Make a folder one of that class: processor, index, and the recommended sizes."""
+    (folder / "processor").mkdir()
+    for file in (POCKET / "tokenizer").iterdir():
+        os.symlink(file, folder / "processor" / file.name)
+    vision = VisionConfig.from_json(POCKET / "text_encoder" / "config.json")
+    content = json.dumps(_processor_config(vision))
+    (folder / "processor" / "preprocessor_config.json").write_text(content)
+    index = json.loads((POCKET / "model_index.json").read_text("utf-8"))
+    index |= {"_class_name": pipeline, "processor": PROCESSOR}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    recommended = sizes | {"num_inference_steps": 20}
+    (folder / "recommended.json").write_text(json.dumps(recommended))
+
+
 def edit_folder(folder: Path, pipeline: str, **transformer) -> Path:
     """The pocket's files under another class of pipeline. transformer: changes of its config."""
     folder.mkdir()
@@ -52,17 +67,7 @@ def edit_folder(folder: Path, pipeline: str, **transformer) -> Path:
         os.symlink(file, folder / "transformer" / file.name)
     config = json.loads((POCKET / "transformer" / "config.json").read_text("utf-8"))
     (folder / "transformer" / "config.json").write_text(json.dumps(config | transformer))
-    (folder / "processor").mkdir()
-    for file in (POCKET / "tokenizer").iterdir():
-        os.symlink(file, folder / "processor" / file.name)
-    vision = VisionConfig.from_json(POCKET / "text_encoder" / "config.json")
-    content = json.dumps(_processor_config(vision))
-    (folder / "processor" / "preprocessor_config.json").write_text(content)
-    index = json.loads((POCKET / "model_index.json").read_text("utf-8"))
-    index |= {"_class_name": pipeline, "processor": PROCESSOR}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    sizes = {"sample_size": SIDE, "reading_size": READ, "num_inference_steps": 20}
-    (folder / "recommended.json").write_text(json.dumps(sizes))
+    as_pipeline(folder, pipeline, {"sample_size": SIDE, "reading_size": READ})
     return folder
 
 

@@ -19,10 +19,10 @@ from diffusers.pipelines.qwenimage import pipeline_qwenimage_layered
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from helpers.editing import POCKET, picture, processor
+from helpers.editing import POCKET, as_pipeline, picture, processor
 from helpers.tiny_model import TINY
-from qwenimage_ref.checkpoint.config_files import PROCESSOR, Configs, _processor_config
-from qwenimage_ref.config import SchedulerConfig, VisionConfig
+from qwenimage_ref.checkpoint.config_files import Configs
+from qwenimage_ref.config import SchedulerConfig
 from qwenimage_ref.vision import preprocess, resize_pil
 
 LAYERED = "QwenImageLayeredPipeline"
@@ -63,17 +63,7 @@ def layered_folder(folder: Path, seed: int = 0) -> Path:
     config = json.loads((POCKET / "scheduler" / "scheduler_config.json").read_text("utf-8"))
     (folder / "scheduler").mkdir()
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config | SCHEDULE))
-    (folder / "processor").mkdir()
-    for file in (POCKET / "tokenizer").iterdir():
-        os.symlink(file, folder / "processor" / file.name)
-    vision = VisionConfig.from_json(POCKET / "text_encoder" / "config.json")
-    content = json.dumps(_processor_config(vision))
-    (folder / "processor" / "preprocessor_config.json").write_text(content)
-    index = json.loads((POCKET / "model_index.json").read_text("utf-8"))
-    index |= {"_class_name": LAYERED, "processor": PROCESSOR}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    sizes = {"sample_size": SIDE, "num_inference_steps": 20}
-    (folder / "recommended.json").write_text(json.dumps(sizes))
+    as_pipeline(folder, LAYERED, {"sample_size": SIDE})
     return folder
 
 
