@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add(f"--{part}", type=Path, metavar="FILE", help=about)
     about = "weights stay on disk, a block at a time; bf16"
     add("--stream", action="store_true", help=about)
+    about = "where to compute: cpu, the default, cuda, or cuda:1 of several"
+    add("--device", default="cpu", help=about)
     about = "the VAE works in tiles of 256x256; by itself it does so where memory would not suffice"
     add("--vae-tiling", action="store_true", help=about)
     about = "an adapter of any dialect; may be given several times"
@@ -33,12 +35,29 @@ def load(options, adapters: list[tuple[str, float]]):
     from ..pipeline import QwenImage
 
     files = {part: getattr(options, part) for part in ("transformer", "vae", "text_encoder")}
-    pipe = QwenImage.from_pretrained(options.weights, stream=options.stream, **files)
+    where = {"device": checked_device(options.device), "stream": options.stream}
+    pipe = QwenImage.from_pretrained(options.weights, **where, **files)
     if options.vae_tiling:
         pipe.vae = TiledVAE(pipe.vae)
     for file, scale in adapters:
         say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
     return pipe
+
+
+def checked_device(name: str):
+    """-> torch's device of that name. Raises UsageError where this machine has none."""
+    import torch
+
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise ValueError("others are not tried")
+        torch.empty(0, device=device)
+    except (RuntimeError, ValueError, AssertionError):
+        raise UsageError(
+            f"--device must be cpu, cuda or cuda:N of this machine, got {name}; try cpu"
+        ) from None
+    return device
 
 
 def adapter(text: str) -> tuple[str, float]:

@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from . import loading, paint_control, paint_regions
+from . import again, loading, paint_control, paint_regions
 from .console import UsageError
 from .places import demand_file, demand_output
 from .pocket import demand_number
@@ -17,7 +17,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("prompt", help="what to paint, in quotes")
+    add("prompt", nargs="?", help="what to paint, in quotes")
     add("-o", "--output", type=Path, default=Path("out.png"), help="file to write")
     loading.add_arguments(parser)
     add("--negative", default=" ", metavar="TEXT", help='default " "')
@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rewrite", action="store_true", help=about)
     about = "no notes on what the pocket model was never trained on"
     add("--quiet", action="store_true", help=about)
+    about = "paint once more what a PNG file of this command or of the page says of itself"
+    add("--again", type=Path, metavar="FILE", help=about)
+    about = "write PNG files without what they were painted with"
+    add("--no-settings", action="store_true", help=about)
     _add_picture_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -54,8 +58,35 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     paint_regions.add_arguments(add)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(message)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Arguments of this command alone -> options. Raises UsageError."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
 def run(options) -> None:
+    options = again.recalled(options, parse)
+    picture, prompt, steps = painted(options)
+    # notes come behind the painting, so that an error is a single line
+    note_what_is_new(prompt, picture.size, options)
+    write(picture, options, steps)
+
+
+def painted(options, load=loading.load, progress=loading.progress):
+    """-> the picture, the prompt that was sent, and the steps of its schedule
+
+    load, progress: as in loading.py; a process that paints many pictures has its own. Raises
+    ValueError, one line.
+    """
     # checks of all arguments come before the imports, which take a second
+    if options.prompt is None:
+        raise UsageError("the following arguments are required: prompt")
     if not options.prompt.strip():
         raise UsageError(f"the prompt must say what to paint, got an empty one; try {EXAMPLE}")
     demand_number(options.cfg)
@@ -69,29 +100,18 @@ def run(options) -> None:
     edits = _demand_pictures(options)
     over, guides = _read_pictures(options), paint_control.pictures(controls)
     beside = paint_regions.conditions(regions, options)
-    pipe = paint_control.controlled(_load(options, adapters), controls, guides, options)
+    pipe = paint_control.controlled(_load(options, adapters, load), controls, guides, options)
     steps, cfg = _schedule(pipe, options)
     like = [*over.get("image", []), *guides][:1] if options.padding_mask_crop is None else []
     if like and not edits and not options.size:
         width, height = _size_like(like[0], pipe)
     prompt = sent_prompt(options)
+    sides = {"height": height, "width": width, "num_inference_steps": steps}
+    how = {"negative_prompt": options.negative, "true_cfg_scale": cfg, "seed": options.seed}
     taken = steps if edits and not options.mask else _steps_taken(steps, over)
-    with loading.progress(taken) as advance:
-        picture = pipe(
-            prompt,
-            negative_prompt=options.negative,
-            true_cfg_scale=cfg,
-            height=height,
-            width=width,
-            num_inference_steps=steps,
-            seed=options.seed,
-            callback=advance,
-            **over,
-            **beside,
-        )[0]
-    # notes come behind the painting, so that an error is a single line
-    note_what_is_new(prompt, picture.size, options)
-    _write(picture, options.output, options.seed)
+    with progress(taken) as advance:
+        picture = pipe(prompt, callback=advance, **how, **sides, **over, **beside)[0]
+    return picture, prompt, steps
 
 
 def _check_picture_arguments(options) -> None:
@@ -174,9 +194,9 @@ def _steps_taken(steps: int, over: dict) -> int:
     return steps - first_step(steps, over["strength"]) if over else steps
 
 
-def _load(options, adapters: list[tuple[str, float]]):
+def _load(options, adapters: list[tuple[str, float]], load):
     """-> the pipeline with its single files and LoRAs"""
-    pipe = loading.load(options, adapters)
+    pipe = load(options, adapters)
     if options.lowres_fix:
         pipe.form = replace(pipe.form, auto_resize=False, rope_interpolation=True)
     return pipe
@@ -193,14 +213,20 @@ def _schedule(pipe, options) -> tuple[int, float]:
     return (pipe.recommended.get("num_inference_steps", 50) if steps is None else steps), cfg
 
 
-def _write(picture, file: Path, seed: int) -> None:
+def write(picture, options, steps: int) -> None:
+    """Write the picture, a PNG file with its settings, and print one line on it."""
     from ..files import whole_file
+    from ..png_settings import settings_chunk
 
-    with whole_file(file) as partial:
-        picture.save(partial, format=_format(file))
+    kind, extra = _format(options.output), {}
+    if kind == "PNG" and not options.no_settings:
+        extra = {"pnginfo": settings_chunk(again.settings_of(options, steps, parse))}
+    with whole_file(options.output) as partial:
+        picture.save(partial, format=kind, **extra)
     # a console that is closed or lacks a letter does not undo a picture that is on the disk
     with contextlib.suppress(OSError, ValueError):
-        print(f"{file}: {picture.width}x{picture.height}, seed {seed}", flush=True)
+        size = f"{picture.width}x{picture.height}"
+        print(f"{options.output}: {size}, seed {options.seed}", flush=True)
 
 
 def size_of(text: str) -> tuple[int, int]:

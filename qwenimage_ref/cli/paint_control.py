@@ -33,10 +33,10 @@ def add_arguments(add) -> None:
 
 def wanted(options: argparse.Namespace) -> list[Wanted]:
     """Every --control, checked without opening a file. Raises UsageError."""
-    return [_wanted(text) for text in options.control]
+    return [control(text) for text in options.control]
 
 
-def _wanted(text: str) -> Wanted:
+def control(text: str) -> Wanted:
     net, equals, rest = text.partition("=")
     file, numbers = rest, []
     if "@" in rest and not Path(rest).is_file():  # the name of a file may contain "@" itself

@@ -27,10 +27,10 @@ def wanted(options: argparse.Namespace) -> list[tuple[str, Path]]:
         raise UsageError(f"--regions-on-negative must go with regions; add {EXAMPLE}")
     if options.context is not None and not options.context.is_file():
         raise UsageError(f"{options.context} must be a picture's file, and there is none")
-    return [_wanted(text) for text in options.region]
+    return [region(text) for text in options.region]
 
 
-def _wanted(text: str) -> tuple[str, Path]:
+def region(text: str) -> tuple[str, Path]:
     # the prompt may contain "=" itself, and so may the name of the file
     splits = [(text[:at], Path(text[at + 1 :])) for at, letter in enumerate(text) if letter == "="]
     for prompt, file in splits:

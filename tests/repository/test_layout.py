@@ -24,6 +24,7 @@ FLOORS = [  # one room a floor; a module imports from its own room and from thos
         "repository",
         "provenance",
         "pictures",
+        "png_settings",
         "prompt_rewriting",
         "psd",
     },
