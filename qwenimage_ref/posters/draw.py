@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -33,6 +34,7 @@ __all__ = [  # the world in one import, for the course
     "SHAPES",
     "SIDE",
     "Mixture",
+    "Placed",
     "Scene",
     "Shape",
     "caption",
@@ -41,6 +43,8 @@ __all__ = [  # the world in one import, for the course
     "font",
     "loosened",
     "outline",
+    "paint",
+    "place",
     "poster",
     "reworded",
     "sample",
@@ -53,20 +57,47 @@ ANCHOR = 21  # pixels from the lower edge to the middle of the word
 SMALLEST = 12  # radius in pixels of one of several shapes; below it a star is a speck
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A scene with the pixels of everything in it: all that a poster shows."""
+
+    background: str  # a key of BACKGROUNDS
+    shapes: tuple[Shape, ...]
+    spots: tuple[tuple[float, float, float], ...]  # centre and radius of each shape in pixels
+    word: str = ""
+    word_spot: tuple[float, float] = (0.0, 0.0)  # the word's centre
+    size: tuple[int, int] = (SIDE, SIDE)  # width and height in pixels
+
+
 def draw(scene: Scene, seed: int = 0) -> np.ndarray:
     """Scene -> (H, W, 3) uint8 RGB. The seed moves and scales the shapes by a few per cent."""
-    rng = random.Random(seed)
+    return paint(place(scene, seed))
+
+
+def place(scene: Scene, seed: int | str = 0) -> Placed:
+    """Where everything of a scene stands, moved and scaled by a few per cent"""
+    rng, spots = random.Random(seed), []
     width, height = scene.size
-    canvas = Image.new("RGB", (width * SUPER, height * SUPER), BACKGROUNDS[scene.background][1])
-    pen = ImageDraw.Draw(canvas)
     places, jitter = _several(scene, rng) if scene.layout == SEVERAL else _places(scene)
-    for shape, (x, y, radius) in zip(scene.shapes, places):
+    for x, y, radius in places[: len(scene.shapes)]:
         x, y = x + rng.uniform(-jitter, jitter), y + rng.uniform(-jitter, jitter)
-        draw_shape(pen, shape, x, y, radius * rng.uniform(0.94, 1.06), scene.background)
+        spots.append((x, y, radius * rng.uniform(0.94, 1.06)))
+    spot = (0.0, 0.0)
     if scene.word:
-        x, y = width / 2 + rng.uniform(-2, 2), height - ANCHOR + rng.uniform(-2, 2)
-        ink = (250, 250, 250) if scene.background == "navy" else (20, 20, 20)
-        write(pen, scene.word, x, y, ink)
+        spot = width / 2 + rng.uniform(-2, 2), height - ANCHOR + rng.uniform(-2, 2)
+    return Placed(scene.background, scene.shapes, tuple(spots), scene.word, spot, scene.size)
+
+
+def paint(placed: Placed) -> np.ndarray:
+    """-> (H, W, 3) uint8 RGB"""
+    width, height = placed.size
+    canvas = Image.new("RGB", (width * SUPER, height * SUPER), BACKGROUNDS[placed.background][1])
+    pen = ImageDraw.Draw(canvas)
+    for shape, spot in zip(placed.shapes, placed.spots):
+        draw_shape(pen, shape, *spot, placed.background)
+    if placed.word:
+        ink = (250, 250, 250) if placed.background == "navy" else (20, 20, 20)
+        write(pen, placed.word, *placed.word_spot, ink)
     return np.asarray(canvas.reduce(SUPER))
 
 

@@ -138,7 +138,7 @@ def sample(
     while True:
         shapes, layout = _shapes(rng, mixture.counting)
         chosen = size or rng.choice(mixture.sizes)
-        word = _word(rng, mixture, chosen[0]) if rng.random() < mixture.words else ""
+        word = random_word(rng, mixture, chosen[0]) if rng.random() < mixture.words else ""
         if layout == "above" and chosen[1] < LOW:
             word = ""
         scene = Scene(rng.choice(mixture.backgrounds), shapes, layout, word, chosen)
@@ -155,7 +155,7 @@ def _shapes(rng: random.Random, counting: float) -> tuple[tuple[Shape, ...], str
     return shapes, rng.choice(PLACES if len(shapes) == 1 else RELATIONS)
 
 
-def _word(rng: random.Random, mixture: Mixture, room: int) -> str:
+def random_word(rng: random.Random, mixture: Mixture, room: int) -> str:
     """A word that is at most `room` pixels wide with its margins: four W's are wider than 96."""
     while True:
         if rng.random() < mixture.chinese:
