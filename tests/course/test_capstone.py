@@ -212,6 +212,7 @@ AS_FUNCTIONS = {  # part: chapter, function of the course, file, and how the fil
         "    plain = _sigmas(steps, tokens, dataclasses.replace(config, shift_terminal=0.0))\n"
         "    return torch.cat([_my_stretch(plain[:-1], config.shift_terminal), plain[-1:]])",
     ),
+    "sampler: Euler steps": ("08", "my_step", "sampler", "euler_step = _my_step"),
     "sampler: guidance": ("08", "my_guide", "sampler", "guide = _my_guide"),
 }
 

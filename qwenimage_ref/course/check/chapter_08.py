@@ -8,6 +8,8 @@ import torch
 
 from ..answers import EX_08_GUIDE, EX_08_MU, EX_08_STRETCH
 from .common import exercise, need, need_all, need_none
+from .sampling_loop import ex_08_loop  # noqa: F401
+from .schedule import ex_08_sigmas, ex_08_step  # noqa: F401
 
 # ---- mu
 
@@ -239,7 +241,7 @@ def ex_08_guide(guide) -> str:
     """Guidance of tokens (B, I, 4C) that keeps the length of each token of cond, within 1e-5."""
     for sizes, scale in (((3, 5, 8), 4.0), ((2, 7, 64), 2.5), ((1, 4, 3), 7), ((2, 3, 5), 1)):
         _judge_guidance(guide, *_velocities(*sizes), scale)
-    return "every token turns, and none grows"
+    return "every token turns, and each keeps its length"
 
 
 def _velocities(B: int, I: int, channels: int):  # noqa: E741

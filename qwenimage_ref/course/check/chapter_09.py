@@ -5,6 +5,8 @@ import torch.nn.functional as F
 
 from ..answers import EX_09_IMG2IMG
 from .common import exercise, need
+from .parts import ex_09_noise, ex_09_pixels, ex_09_states  # noqa: F401
+from .whole_pipeline import ex_09_paint  # noqa: F401
 
 
 class _VAE:

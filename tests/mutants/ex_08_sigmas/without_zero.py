@@ -1,0 +1,16 @@
+"""Forgets the 0."""
+
+import math
+
+import torch
+
+
+def answer(steps, mu, terminal):
+    even = torch.linspace(1, 1 / steps, steps)
+    levels = math.exp(mu) / (math.exp(mu) + (1 / even - 1))
+    done = 1 - levels
+    levels = 1 - done * (1 - terminal) / done[-1]
+    return levels
+
+
+HINT = "where is the 0?"

@@ -1,0 +1,14 @@
+"""Exchanges the sides."""
+
+import torch
+
+
+def answer(seeds, height, width):
+    shape = 1, 16, width // 8, height // 8
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    latents = torch.cat(drawn)
+    patches = latents.view(len(seeds), 16, width // 16, 2, height // 16, 2)
+    return patches.permute(0, 2, 4, 1, 3, 5).reshape(len(seeds), -1, 64)
+
+
+HINT = "height and width are exchanged"
