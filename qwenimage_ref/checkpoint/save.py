@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
-from ..files import CheckpointError, interrupts_wait, partial_file
+from ..files import CheckpointError, interrupts_wait, partial_file, whole_file
 from .shards import SHARD_BYTES, cut, index_json, shard_name
-from .stored_form import stored_tensor
+from .stored_form import stored_form, stored_tensor
 from .write import save_file
 
 
@@ -39,6 +39,22 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
     except OSError as error:
         raise CheckpointError(
             f"cannot write to {folder}: {error}; make room there or choose another folder"
+        ) from None
+
+
+def save_single(module: nn.Module, file, dtype=None) -> None:
+    """Write a module's stored form as one .safetensors file, whole or not at all
+
+    Raises CheckpointError where it cannot be written.
+    """
+    file = Path(file)
+    tensors = {key: stored_tensor(module, key, dtype) for key in stored_form(module)}
+    try:
+        with whole_file(file) as partial:
+            save_file(tensors, partial, metadata={"format": "pt"})
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {file}: {error}; make room there or choose another folder"
         ) from None
 
 

@@ -5,7 +5,7 @@ import functools
 from pathlib import Path
 
 from ..repository import POCKET
-from . import train_data
+from . import train_control, train_data
 from .places import demand_folder
 from .train_modes import ADAPTER, MODES, Mode
 from .train_options import add_arguments, check, choices_of, recipe_of
@@ -65,7 +65,7 @@ def prepare(options) -> None:
 def run(mode: Mode, options) -> None:
     """Raises ValueError or OSError, one line, for whatever cannot be trained on or with."""
     whole = mode.whole or getattr(options, "whole", False)
-    check(options, whole)
+    check(options, whole, mode.result[1])
 
     from ..checkpoint import locate
     from ..files import remove_partials
@@ -74,7 +74,7 @@ def run(mode: Mode, options) -> None:
     from ..train.run_folder import RunFolder
 
     recipe, choices = recipe_of(options), choices_of(options, mode.kind, mode.options)
-    if not whole:
+    if not whole and not mode.column:
         choices_of(options, Adapter, ADAPTER)
     mode.check(options, recipe, choices)
     folder = locate.resolve(options.weights)
@@ -83,7 +83,7 @@ def run(mode: Mode, options) -> None:
         remove_partials(options.to)
     runs = RunFolder(options.runs)
     with runs.locked():
-        rows = train_data.read(options, mode.data)
+        rows = train_data.read(options, mode.data, mode.column)
         pipe, preset = _base(options, folder)
         measure = _painter(pipe, options, runs) if options.sample else None
         data, empty, origin = _encoded(options, mode, pipe, rows, folder, runs)
@@ -96,7 +96,10 @@ def run(mode: Mode, options) -> None:
         finished.use_average()
         if preset is not None:
             preset.remove()
-        _write(pipe, options.to, whole)
+        if mode.column:
+            train_control.write(finished.model, options.to, pipe.dtype)
+        else:
+            _write(pipe, options.to, whole)
 
 
 def _pixels(pipe, options) -> int:
@@ -179,6 +182,11 @@ def _painter(pipe, options, runs):
     """
     from ..limits import LONGEST_PROMPT
 
+    if pipe.form is not None:
+        raise ValueError(
+            "--sample must go with a text-to-image model, got one that is given pictures; paint "
+            "with the adapter when it is trained"
+        )
     if len(options.sample) > LONGEST_PROMPT:
         raise ValueError(f"--sample must have at most {LONGEST_PROMPT:,} characters")
     pipe.tokenizer.encode_prompt(options.sample)

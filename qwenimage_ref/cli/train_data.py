@@ -5,15 +5,19 @@ import sys
 from pathlib import Path
 
 PICTURES = (
-    "Pictures with captions: text files beside them (cat.png, cat.txt), or metadata.csv or "
-    "metadata.jsonl with the columns image and prompt; the names in it are relative to its folder, "
-    "or absolute and inside it."
+    "Pictures with captions: text files beside them (cat.png, cat.txt), or metadata.csv, .json or "
+    ".jsonl with the columns image and prompt; the names in it are relative to its folder, or "
+    "absolute and inside it. Further columns are DiffSynth-Studio's: edit_image for edit models; "
+    "context_image; eligen_entity_prompts and eligen_entity_masks; layer_input_image, where image "
+    "is a list, for layered models."
 )
 TABLES = {  # kind of data: what its folder holds
     "pictures": "pictures with captions",
     "comparisons": "metadata.csv or metadata.jsonl with the columns prompt, winner, loser",
     "taught": "metadata.csv or metadata.jsonl with the columns prompt, image, seed",
 }
+
+WITH_PICTURES = ("pictures", "pairs")  # kinds whose examples may have condition pictures
 
 
 def add_data(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -37,9 +41,14 @@ def add_data(parser: argparse.ArgumentParser, kind: str) -> None:
     add("--max-pixels", type=int, metavar="N", help=pixels)
 
 
-def read(options, kind: str):
-    """What is named by the options. Raises DataError, one line, for what cannot be used."""
+def read(options, kind: str, column: str | None = None):
+    """What is named by the options. Raises DataError, one line, for what cannot be used.
+
+    column: one that every picture must have besides its caption.
+    """
     from ..train import tables
+    from ..train.branches import demand_no_dropout
+    from ..train.captions import DataError
     from ..train.dataset import read_folder
 
     if getattr(options, "prepared", None):
@@ -52,6 +61,13 @@ def read(options, kind: str):
         examples, problems = read_folder(options.data, options.skip_bad)
         for problem in problems:
             print(f"qwenimage: note: left out, {problem}", file=sys.stderr)
+        regions = any(example.columns.eligen_entity_prompts for example in examples)
+        demand_no_dropout(regions, getattr(options, "choice_dropout", 0.0))
+        for example in examples:
+            if column is not None and column not in example.columns.names:
+                raise DataError(
+                    f"{example.picture} must have a {column}, got none; add it to the table"
+                )
         return examples
     return tables.read_table(options.data, getattr(tables, kind.upper()))
 
@@ -59,7 +75,13 @@ def read(options, kind: str):
 def encode(pipe, rows: list, kind: str, runs, pixels: int, weights: str):
     """-> what training needs of the rows, the empty caption's text states, and the rows' origin"""
     from ..train import dataset, distill, preference, prompts
+    from ..train.captions import DataError
 
+    if pipe.form is not None and kind not in WITH_PICTURES:
+        raise DataError(
+            f"the weights must be of a text-to-image model to be trained on {kind}, got those of "
+            "one that is given pictures; use `train lora` or `train full`"
+        )
     if kind == "prompts":
         encoded, empty = prompts.encode_prompts(pipe, rows, runs, weights)
         return encoded, empty, " ".join(rows)

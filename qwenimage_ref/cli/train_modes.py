@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .train_control import train as _control
 from .train_data import PICTURES
 
 ADAPTER = {  # field of the objective's choices: option and help
@@ -54,7 +55,17 @@ class Mode:
     lr: float = 1e-4
     whole: bool = False  # whether every weight is trained
     whole_option: bool = False  # whether an option decides that
+    column: str | None = None  # what a control network reads, if one is trained
     check: Callable = lambda options, recipe, choices: None  # raises ValueError, one line
+
+    @property
+    def result(self) -> tuple[str, str]:
+        """What is written, and its usual name"""
+        if self.whole:
+            return "the folder to write, in the official layout", "transformer"
+        if self.column:
+            return "the control network to write", "control.safetensors"
+        return "the adapter to write", "lora.safetensors"
 
     @functools.cached_property
     def kind(self) -> type:
@@ -190,6 +201,16 @@ MODES = {
             f"{STOPS}",
             "lr as DiffSynth's full training, the rest as for `lora`",
             "pictures", "lora.Flow", FLOW, _full, lr=1e-5, whole=True,
+        ),
+        Mode(
+            "control", "a blockwise control network, from zero",
+            "Pictures with captions and control pictures: metadata.csv, .json or .jsonl with the "
+            "columns image, prompt and blockwise_controlnet_image, edges or depth for example; "
+            "with blockwise_controlnet_inpaint_mask it becomes one for inpainting. A new network "
+            "adds nothing, is kept in --runs as zero.safetensors, and the base stays as it is. "
+            f"{STOPS}",
+            "lr as DiffSynth's, the rest as for `lora`",
+            "pictures", "lora.Flow", FLOW, _control, lr=1e-3, column="blockwise_controlnet_image",
         ),
         Mode(
             "dpo", "preference: the winner of two pictures",

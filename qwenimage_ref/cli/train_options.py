@@ -18,13 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser, mode) -> None:
     parser.description = f"{mode.about} Defaults: {mode.source}."
     add = parser.add_argument
     add_data(parser, mode.data)
-    what = "the folder to write, in the official layout" if mode.whole else "the adapter to write"
-    to = "transformer" if mode.whole else "lora.safetensors"
+    what, to = mode.result
     add("--to", type=Path, default=Path(to), metavar="FILE", help=f"{what}; default {to}")
     base = "the base, a folder or a hub id in the local cache; default data/pocket"
     add("--weights", default=POCKET, metavar="FOLDER", help=base)
     file = "its transformer from another file: fp8, int8 or GGUF too, which stays packed and frozen"
     add("--transformer", type=Path, metavar="FILE", help=file)
+    if mode.column:
+        known = "a blockwise network to go on from, a file, a folder or canny, depth, inpaint"
+        add("--from", dest="from_network", metavar="NET", help=f"{known}; default: a new one")
     preset = "an adapter that stays on the base, in training and in the reference, and is not saved"
     add("--preset-lora", type=Path, metavar="FILE", help=preset)
     runs = f"runs/{mode.name}"
@@ -67,9 +69,12 @@ def _add_recipe(add, mode) -> None:
 # -- checks, before the first second is spent
 
 
-def check(options, whole: bool) -> None:
-    """Raises ValueError or OSError, one line, for options that cannot be."""
-    _demand_network(options.to) if whole else _demand_adapter(options.to)
+def check(options, whole: bool, usual: str) -> None:
+    """Raises ValueError or OSError, one line, for options that cannot be.
+
+    usual: name of the file to write.
+    """
+    _demand_network(options.to) if whole else _demand_file(options.to, usual)
     if getattr(options, "prompts", None) is not None:
         demand_file("--prompts", options.prompts)
     if options.transformer is not None and not os.path.isdir(options.transformer):
@@ -87,11 +92,11 @@ def check(options, whole: bool) -> None:
         raise ValueError("--stream and --preset-lora must go with an adapter, not every weight")
 
 
-def _demand_adapter(file: Path) -> None:
-    """Raises UsageError unless an adapter can be written there, under that name."""
+def _demand_file(file: Path, usual: str) -> None:
+    """Raises UsageError unless weights can be written there, under that name."""
     if file.suffix != ".safetensors":
-        raise UsageError(f"--to must name a .safetensors file, got {file}; try lora.safetensors")
-    demand_output("--to", file, "lora.safetensors")
+        raise UsageError(f"--to must name a .safetensors file, got {file}; try {usual}")
+    demand_output("--to", file, usual)
 
 
 def _demand_network(folder: Path) -> None:

@@ -107,19 +107,34 @@ def picture_tokens(pipe, control: Control, shape, seed, sources) -> Tensor:
     Sources: diffusers' QwenImageControlNetPipeline and QwenImageControlNetInpaintPipeline.
     """
     count, height, width = shape
-    img = to_input([into_target(control.picture, None, width, height)])
-    if reads_mask(control.net):
-        mask = into_target(control.mask, None, width, height)
-        img = torch.where(latent_mask(mask, 1).bool(), BLACK, img)
+    picture, mask = (
+        each and into_target(each, None, width, height) for each in (control.picture, control.mask)
+    )
+    if mask is not None:
         # careful: upstream samples here from the global generator, as if it were a fresh one
         sources = generators(seed, count)
+    drawn = (sources, count) if isinstance(control.net, ControlNet) else None
+    latents = control_latents(pipe, picture, mask, drawn)
+    return pack(latents.expand(count, -1, -1, -1)).to(pipe.dtype)
+
+
+def control_latents(pipe, picture: Image.Image, mask=None, drawn=None) -> Tensor:
+    """An RGB picture at the target's size, grey mask -> (1 or B, C, h, w), with a mask C + 1
+
+    drawn: the generators of B samples of the VAE's posterior, and B; None: its mean.
+    """
+    img = to_input([picture])
+    if mask is not None:
+        img = torch.where(latent_mask(mask, 1).bool(), BLACK, img)
     mean, logvar = pipe.vae.encode(img.to(pipe.device, pipe.dtype))
-    latents = mean.expand(count, -1, -1, -1)
-    if isinstance(control.net, ControlNet):
-        drawn = draw(latents.shape, sources, mean.dtype).to(mean.device)
-        latents = latents + (logvar / 2).exp() * drawn
+    latents = mean
+    if drawn is not None:
+        sources, count = drawn
+        latents = mean.expand(count, -1, -1, -1)
+        sample = draw(latents.shape, sources, mean.dtype).to(mean.device)
+        latents = latents + (logvar / 2).exp() * sample
     latents = pipe.vae.normalize(latents.float())  # upstream's statistics are float32 here
-    if reads_mask(control.net):
+    if mask is not None:
         kept = 1 - latent_mask(mask, pipe.vae.config.scale).to(latents)
-        latents = torch.cat([latents, kept.expand(count, 1, -1, -1)], dim=1)
-    return pack(latents).to(pipe.dtype)
+        latents = torch.cat([latents, kept.expand(len(latents), 1, -1, -1)], dim=1)
+    return latents

@@ -135,23 +135,31 @@ def picture_tokens(pipe, picture: Image.Image) -> Tensor:
 def edit_branches(pipe, groups, pictures, copies, img: Tensor, shape) -> list[Branch]:
     """What conditions each branch: its prompt with the pictures as the vision tower reads them,
     and their tokens `img` (1, tokens, 64)"""
-    config = pipe.vision.config
-    read = [preprocess(copy, config) for copy in read_copies(pipe, pictures, copies)]
-    patches, patch_grids = torch.cat([each for each, _ in read]), [grid for _, grid in read]
-    states = pipe.vision(patches.to(pipe.device), patch_grids)
-    merge = config.spatial_merge_size
-    calls = [
-        text_call(pipe, prompt, [(rows // merge, cols // merge) for _, rows, cols in patch_grids])
-        for (prompt,) in groups
-    ]
-    encoded = pipe.text_encoder.many([(ids, None, places, states) for ids, places in calls])
+    encoded = edit_texts(pipe, groups, *read_pictures(pipe, read_copies(pipe, pictures, copies)))
     grids = tuple((1, copy.height // TOKEN, copy.width // TOKEN) for copy in copies)
     target = (1, shape[1] // TOKEN, shape[2] // TOKEN)
     positions = spread_positions((target, *grids)) if pipe.form.rope_interpolation else None
-    start = edit_prefix(pipe.tokenizer)
-    return [
-        Branch(txt[:, start:], img=img, grids=grids, img_positions=positions) for txt in encoded
-    ]
+    return [Branch(txt, img=img, grids=grids, img_positions=positions) for txt in encoded]
+
+
+def read_pictures(pipe, read: list[Image.Image]) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Copies for the vision tower -> its states (tokens, Dt), rows and columns of each in tokens"""
+    config = pipe.vision.config
+    patched = [preprocess(copy, config) for copy in read]
+    patches, grids = torch.cat([each for each, _ in patched]), [grid for _, grid in patched]
+    merge = config.spatial_merge_size
+    sizes = [(rows // merge, cols // merge) for _, rows, cols in grids]
+    return pipe.vision(patches.to(pipe.device), grids), sizes
+
+
+def edit_texts(pipe, groups, states: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
+    """The prompt of each branch with the states of its pictures -> text states, (1, T, Dt)
+
+    grids: rows and columns of each picture, in tokens.
+    """
+    calls = [text_call(pipe, prompt, grids) for (prompt,) in groups]
+    encoded = pipe.text_encoder.many([(ids, None, places, states) for ids, places in calls])
+    return [txt[:, edit_prefix(pipe.tokenizer) :] for txt in encoded]
 
 
 def text_call(pipe, prompt: str, grids: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:

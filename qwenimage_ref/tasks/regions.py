@@ -91,18 +91,23 @@ def in_regions(pipe, branches: list[Branch], shape, regions, on_negative: bool) 
     check_proportions(regions, height, width)
     target = (1, height // TOKEN, width // TOKEN)
     grids = [target, *branches[0].grids]
-    seen = torch.stack([seen_tokens(mask, grids) for _, mask in regions]).to(pipe.device)
-    for (text, _), tokens in zip(regions, seen):
-        if not tokens.any():
-            warn(f'the mask of "{text}" is black all over, so it is nowhere')
-    encoded = pipe.encode_prompts([[text] for text, _ in regions], max_sequence_length=1024)
-    texts = [branch.txt for branch in encoded]
+    seen, texts = encoded_regions(pipe, regions, grids)
     check_region_memory(pipe, branches[0], texts, seen.shape[1])
     cond, *uncond = branches
     cond = with_regions(cond, target, texts, seen)
     if on_negative:
         uncond = [with_regions(each, target, [each.txt] * len(texts), seen) for each in uncond]
     return [cond, *uncond]
+
+
+def encoded_regions(pipe, regions, grids) -> tuple[Tensor, list[Tensor]]:
+    """Regions of `checked_regions` -> the image tokens inside each (R, I), its text (1, T, Dt)"""
+    seen = torch.stack([seen_tokens(mask, grids) for _, mask in regions]).to(pipe.device)
+    for (text, _), tokens in zip(regions, seen):
+        if not tokens.any():
+            warn(f'the mask of "{text}" is black all over, so it is nowhere')
+    encoded = pipe.encode_prompts([[text] for text, _ in regions], max_sequence_length=1024)
+    return seen, [branch.txt for branch in encoded]
 
 
 def seen_tokens(mask: Image.Image, grids) -> Tensor:

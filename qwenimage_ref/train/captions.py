@@ -1,6 +1,7 @@
 """Captions of a folder's pictures: text files beside them, or the rows of a table.
 
-Both give pairs of a picture's path and its caption, and one line for each that cannot be used.
+Both give a picture's path, its caption and the row that it stood in, and one line for each that
+cannot be used.
 """
 
 import csv
@@ -11,7 +12,7 @@ from pathlib import Path
 from ..files import open_regular, parse_json, shorten
 from ..pictures import FORMATS, SUFFIXES
 
-TABLES = ("metadata.jsonl", "metadata.csv")
+TABLES = ("metadata.jsonl", "metadata.json", "metadata.csv")
 PICTURE_COLUMNS = ("image", "file_name")
 CAPTION_COLUMNS = ("prompt", "text", "caption")
 LONGEST_CAPTION, LONGEST_TABLE = 1_000_000, 200_000_000  # bytes
@@ -22,7 +23,7 @@ OTHER_PICTURES = (  # suffixes of pictures that are not read
 
 NO_NAME = "names a picture or a caption that no file can have"
 
-Pairs = list[tuple[Path, str]]
+Rows = list[tuple[Path, str, dict]]
 
 
 class DataError(ValueError):
@@ -41,20 +42,20 @@ def read_text(path: Path, most: int) -> str:
 # -- text files
 
 
-def beside(folder: Path) -> tuple[Pairs, list[str]]:
+def beside(folder: Path) -> tuple[Rows, list[str]]:
     """Pictures and the text files of their names. Files whose names begin with a dot are none."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
-    pairs, problems = [], _other_kinds(files, pictures)
+    rows, problems = [], _other_kinds(files, pictures)
     for picture in pictures:
         text = picture.with_suffix(".txt")
         try:
-            pairs.append((picture, read_text(text, LONGEST_CAPTION)))
+            rows.append((picture, read_text(text, LONGEST_CAPTION), {}))
         except FileNotFoundError:
             problems.append(f"{picture.name} has no caption, {text.name}")
         except (OSError, ValueError) as error:
             problems.append(f"{text.name} cannot be read ({error})")
-    return pairs, problems
+    return rows, problems
 
 
 def _other_kinds(files: list[Path], pictures: list[Path]) -> list[str]:
@@ -71,27 +72,27 @@ def _other_kinds(files: list[Path], pictures: list[Path]) -> list[str]:
 # -- tables
 
 
-def listed(table: Path) -> tuple[Pairs, list[str]]:
-    """The pictures and captions of metadata.csv or metadata.jsonl.
+def listed(table: Path) -> tuple[Rows, list[str]]:
+    """The pictures and captions of a table.
 
-    A picture's name is relative to the table's folder or absolute, and lies in that folder. Raises
-    DataError for a table that is no table.
+    A picture's name is relative to the table's folder or absolute, and lies in that folder. Of a
+    list of pictures the first counts. Raises DataError for a table that is no table.
     """
-    pairs, problems = [], []
+    rows, problems = [], []
     for number, row in enumerate(rows_of(table), 1):
         pair = row if isinstance(row, str) else _pair(table.parent, row)
         if isinstance(pair, str):
             problems.append(f"row {number} of {table.name} {pair}")
         else:
-            pairs.append(pair)
-    return pairs, problems
+            rows.append((*pair, row))
+    return rows, problems
 
 
 def rows_of(table: Path) -> list[dict | str]:
     """Each row of a table, or what is wrong with it. Raises DataError for one that is no table."""
     try:
         text = read_text(table, LONGEST_TABLE)
-        return list(_csv_rows(text) if table.suffix == ".csv" else _json_rows(text))
+        return list(READERS[table.suffix](text))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table} cannot be read ({error})") from None
 
@@ -122,9 +123,34 @@ def _json_rows(text: str) -> Iterator[dict | str]:
             yield f"cannot be read ({shorten([error])})"
 
 
+def _json_list(text: str) -> Iterator[dict]:
+    """Each row of a single list."""
+    rows = parse_json(text.encode())
+    if not isinstance(rows, list):
+        raise ValueError("it must hold a list of rows")
+    for row in rows:
+        yield row if isinstance(row, dict) else {}
+
+
+READERS = {".csv": _csv_rows, ".jsonl": _json_rows, ".json": _json_list}
+
+
+def listed_in(value) -> list:
+    """A value of a row -> the list that it is, or that stands in it as JSON, or itself alone"""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = parse_json(value.encode())
+        except ValueError:
+            pass  # files may be named so
+    return value if isinstance(value, list) else [value]
+
+
 def _pair(folder: Path, row: dict) -> tuple[Path, str] | str:
     """The picture's path and its caption, or what is wrong with the row."""
     name = next((row[key] for key in PICTURE_COLUMNS if row.get(key)), None)
+    name = next(iter(listed_in(name)), None)
     caption = next((row[key] for key in CAPTION_COLUMNS if row.get(key)), None)
     if not isinstance(name, str) or not isinstance(caption, str):
         return f"names no {'caption' if isinstance(name, str) else 'picture'}"

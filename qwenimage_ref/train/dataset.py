@@ -1,9 +1,9 @@
 """A folder of pictures with captions, ready for training: sizes that fit, latents, text states.
 
-Captions are text files beside the pictures (cat.png, cat.txt), or the rows of metadata.csv or
-metadata.jsonl: a column image (or file_name) and a column prompt (or text, or caption). Names in a
-table may be relative to the folder or absolute, but lie in the folder. Whatever cannot be used is
-named; nothing is left out silently.
+Captions are text files beside the pictures (cat.png, cat.txt), or the rows of metadata.csv,
+metadata.json or metadata.jsonl: a column image (or file_name) and a column prompt (or text, or
+caption). Further columns are those of columns.py. Names in a table may be relative to the folder or
+absolute, but lie in the folder. Whatever cannot be used is named; nothing is left out silently.
 """
 
 import hashlib
@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from ..files import shorten
 from ..pictures import PictureError, open_picture, to_input
 from ..pipeline import TOKEN, QwenImage
 from .captions import TABLES, DataError, beside, listed
+from .columns import Columns, check_shapes, columns_of
+from .conditioning import check, conditions, fit, layer_latents
 from .run_folder import RunFolder
 from .state import read_tensors, write_tensors
 
@@ -32,14 +34,35 @@ class Example:
 
     picture: Path
     caption: str
+    columns: Columns = Columns()
 
 
 @dataclass(frozen=True)
 class Encoded:
     """An example as training needs it, when VAE and text encoder have done their part."""
 
-    latents: torch.Tensor  # (C, h, w), normalised
+    latents: torch.Tensor  # (C, h, w), normalised; frames of a layered model above each other
     txt: torch.Tensor  # (T, Dt)
+    empty: torch.Tensor | None = None  # (Te, Dt), the empty caption with pictures in its text
+    img: torch.Tensor | None = None  # (I_cond, 64) clean condition pictures
+    grids: tuple = ()  # (frames, rows, cols) of each, in tokens
+    frames: int = 1  # number of them in the latents
+    lengths: tuple = ()  # texts of regions, in tokens; they stand in `txt` before the caption
+    seen: torch.Tensor | None = None  # (R, I + I_cond), the image tokens inside each region
+    control: torch.Tensor | None = None  # (C, h, w) or (C + 1, h, w): what a control network reads
+
+    def __post_init__(self):
+        object.__setattr__(self, "grids", tuple(tuple(grid) for grid in self.grids))
+        object.__setattr__(self, "lengths", tuple(self.lengths))
+
+    @property
+    def group(self) -> tuple:
+        """What the examples of a batch have in common"""
+        shape = tuple(self.latents.shape)
+        plain = self.img is None and self.seen is None and self.control is None
+        own = () if self.seen is None else (*self.lengths, len(self.txt))
+        controlled = 0 if self.control is None else len(self.control)
+        return shape if plain else (*shape, self.grids, self.frames, own, controlled)
 
 
 # -- reading
@@ -56,14 +79,15 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
         raise DataError(f"pictures with captions must be in a folder, got {folder}; check the path")
     tables = [folder / name for name in TABLES if (folder / name).exists()]
     if len(tables) > 1:
-        raise DataError(f"{folder} holds both {' and '.join(TABLES)}; keep one of them")
-    pairs, problems = listed(tables[0]) if tables else beside(folder)
+        names = " and ".join(table.name for table in tables)
+        raise DataError(f"{folder} holds both {names}; keep one of them")
+    rows, problems = listed(tables[0]) if tables else beside(folder)
     examples = []
-    for picture, caption in pairs:
-        if problem := problem_of(picture) if caption.strip() else "has an empty caption":
-            problems.append(f"{picture.relative_to(folder)} {problem}")
-        else:
-            examples.append(Example(picture, caption.strip()))
+    for picture, caption, row in rows:
+        try:
+            examples.append(_example(folder, picture, caption, row))
+        except ValueError as error:
+            problems.append(f"{picture.relative_to(folder)} {error}")
     if problems and not skip:
         raise DataError(
             f"{folder}: {len(problems)} of {len(problems) + len(examples)} examples cannot be used "
@@ -74,6 +98,18 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
             f"{folder} must hold a picture with a caption, got none; put cat.txt beside cat.png"
         )
     return examples, problems
+
+
+def _example(folder: Path, picture: Path, caption: str, row: dict) -> Example:
+    """Raises ValueError, which goes on from the picture's name, for one that cannot be used."""
+    if problem := problem_of(picture) if caption.strip() else "has an empty caption":
+        raise ValueError(problem)
+    columns = columns_of(folder, row)
+    for other in columns.pictures:
+        if problem := problem_of(other):
+            raise ValueError(f"names {other.relative_to(folder)}, which {problem}")
+    check_shapes(picture, columns)
+    return Example(picture, caption.strip(), columns)
 
 
 def problem_of(picture: Path) -> str | None:
@@ -110,9 +146,7 @@ def bucket(width: int, height: int, max_pixels: int) -> tuple[int, int]:
 
 def fitted(path: Path, max_pixels: int) -> Image.Image:
     """A picture at its bucket's size: scaled until it covers it, then cut at the middle."""
-    picture = open_picture(path)
-    size = bucket(*picture.size, max_pixels)
-    return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    return fit(open_picture(path), bucket(*open_picture(path).size, max_pixels))
 
 
 # -- encoding
@@ -127,13 +161,36 @@ def encode(
     `weights` (which identifies the encoders), so that a second run encodes nothing again. Raises
     RunError where a kept file is damaged or none can be written.
     """
+    check(pipe, examples)
     encoded = []
     for example in tqdm(examples, desc="encoding", unit="picture", delay=0.5):
-        content = hashlib.sha256(example.picture.read_bytes()).hexdigest()
-        key = f"{content} {example.caption} {max_pixels} {weights}"
-        tensors = _kept(folder, key, lambda example=example: _encode(pipe, example, max_pixels))
-        encoded.append(Encoded(tensors["latents"], tensors["txt"]))
+        key = f"{_sha256(example.picture)} {example.caption} {max_pixels} {weights}"
+        if example.columns.names:
+            key += f" {_columns_key(example.columns)}"
+
+        def keep(file: Path, what: str, compute: Callable[[], dict]) -> dict:
+            return _kept(folder, f"{what} of {_sha256(file)} {weights}", compute)
+
+        def compute(example=example, keep=keep) -> dict:
+            return _encode(pipe, example, max_pixels, keep)
+
+        values = {name: _value(tensor) for name, tensor in _kept(folder, key, compute).items()}
+        encoded.append(Encoded(**values))
     return encoded, kept_states(pipe, " ", folder, weights)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _columns_key(columns: Columns) -> str:
+    files = [_sha256(path) for path in columns.pictures]
+    return repr((columns.names, files, columns.eligen_entity_prompts))
+
+
+def _value(tensor: torch.Tensor):
+    """A kept tensor -> the same; whole numbers, which count tokens, as they were"""
+    return tensor.tolist() if tensor.dtype == torch.int64 else tensor
 
 
 def kept_states(pipe: QwenImage, caption: str, folder: RunFolder, weights: str = ""):
@@ -154,12 +211,20 @@ def _kept(folder: RunFolder, key: str, compute: Callable[[], dict]) -> dict[str,
 
 
 @torch.no_grad()
-def _encode(pipe: QwenImage, example: Example, max_pixels: int) -> dict[str, torch.Tensor]:
-    img = to_input([fitted(example.picture, max_pixels)]).to(pipe.device, pipe.dtype)
-    latents = pipe.vae.normalize(pipe.vae.encode(img)[0])  # the mean, as the public trainers take
+def _encode(pipe: QwenImage, example: Example, max_pixels: int, keep=None) -> dict:
+    columns, shown = example.columns, fitted(example.picture, max_pixels)
+    if columns.layers:
+        latents = layer_latents(pipe, columns.layers, shown.size)
+    else:
+        img = to_input([shown]).to(pipe.device, pipe.dtype)
+        latents = pipe.vae.normalize(pipe.vae.encode(img)[0])  # the mean, as public trainers take
     if not torch.isfinite(latents).all():
         raise FloatingPointError(f"{example.picture}: its latents hold NaN; are the weights whole?")
-    return {"latents": latents[0], "txt": _states(pipe, example.caption)}
+    if columns.names:
+        more = conditions(pipe, example.caption, columns, shown.size, keep)
+    else:
+        more = {"txt": _states(pipe, example.caption)}
+    return {"latents": latents[0], **more}
 
 
 @torch.no_grad()

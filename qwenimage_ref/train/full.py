@@ -61,7 +61,7 @@ def train(
     **fit,
 ) -> Run:
     """Train every weight by flow matching -> the finished run"""
-    origin = json.dumps([origin, [tuple(example.latents.shape) for example in examples]])
+    origin = json.dumps([origin, [example.group for example in examples]])
     loss_at = loss_of(mmdit, examples, empty, recipe, settings)
     return train_whole(
         mmdit, loss_at, recipe, settings, folder, origin, accumulate=settings.accumulate, **fit

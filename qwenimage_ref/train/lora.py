@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..adapt import lora
+from .branches import conditioned, demand_no_dropout
 from .dataset import Encoded
 from .flow import SIGMAS, WEIGHTS, draw_sigma, flow_step, loss_weight
 from .loop import Recipe, Run
@@ -137,7 +138,7 @@ def train(
 
     Stopped and continued as `train_adapter` says.
     """
-    origin = json.dumps([origin, [tuple(e.latents.shape) for e in examples]])
+    origin = json.dumps([origin, [example.group for example in examples]])
     return train_adapter(
         mmdit,
         lambda adapter: loss_of(mmdit, examples, empty, recipe, settings),
@@ -178,8 +179,12 @@ def loss_of(
     recipe: Recipe,
     settings: Flow,
 ) -> Callable[[int], torch.Tensor]:
-    """-> a function from the number of a batch to its loss, as Run.fit needs it"""
-    batches = Batches([tuple(e.latents.shape) for e in examples], recipe.batch, recipe)
+    """-> a function from the number of a batch to its loss, as Run.fit needs it
+
+    Raises ValueError for dropout where an example has regions.
+    """
+    demand_no_dropout(any(example.lengths for example in examples), settings.dropout)
+    batches = Batches([example.group for example in examples], recipe.batch, recipe)
     base = mmdit.proj_out.weight
 
     def loss_at(number: int) -> torch.Tensor:
@@ -188,14 +193,14 @@ def loss_of(
         drop = torch.rand(len(chosen), generator=rng) < settings.dropout
         data = torch.stack([example.latents for example in chosen]).to(base)
         noise = torch.randn(data.shape, generator=rng).to(base)
-        tokens = data.shape[2] * data.shape[3] // 4
+        tokens = data.shape[2] * data.shape[3] // 4 // chosen[0].frames  # one frame counts
         sigma = draw_sigma(settings.sigma, len(chosen), rng, tokens, settings.shift)
-        states = [empty if drop[i] else example.txt for i, example in enumerate(chosen)]
+        own = [empty if example.empty is None else example.empty for example in chosen]
+        states = [own[i] if drop[i] else example.txt for i, example in enumerate(chosen)]
         txt, mask = padded(states)
         mask = None if mask is None else mask.to(base.device)
         weight = loss_weight(settings.weighting, sigma).to(base.device)
-        return flow_step(
-            mmdit, data, noise, sigma.to(base.device), txt.to(base), mask, weight=weight
-        )
+        inputs = data, noise, sigma.to(base.device), txt.to(base), mask
+        return flow_step(conditioned(mmdit, chosen), *inputs, weight=weight)
 
     return loss_at

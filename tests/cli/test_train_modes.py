@@ -14,6 +14,7 @@ from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.pipeline import QwenImage
 from qwenimage_ref.posters.draw import draw, sample_scene
 from qwenimage_ref.repository import POCKET
+from qwenimage_ref.train.columns import CONTROL
 
 PROMPT = "a red circle on a white background"
 SMALL = ("--rank", "2", "--targets", "diffusers")
@@ -22,10 +23,10 @@ SMALL = ("--rank", "2", "--targets", "diffusers")
 @pytest.fixture
 def data(tmp_path):
     """A folder for every kind of data."""
-    for name in ("pictures", "others", "comparisons", "taught", "empty"):
+    for name in ("pictures", "others", "comparisons", "taught", "controlled", "empty"):
         (tmp_path / name).mkdir()
     for i in range(2):
-        for name in ("pictures", "others", "comparisons", "taught"):
+        for name in ("pictures", "others", "comparisons", "taught", "controlled"):
             picture = Image.fromarray(draw(sample_scene(i + 10 * len(name)), i))
             picture.save(tmp_path / name / f"{i}.png")
         for name in ("pictures", "others"):
@@ -33,6 +34,8 @@ def data(tmp_path):
     table(tmp_path / "comparisons", [{"prompt": PROMPT, "winner": "0.png", "loser": "1.png"}])
     rows = [{"prompt": PROMPT, "image": f"{i}.png", "seed": i} for i in range(2)]
     table(tmp_path / "taught", rows)
+    rows = [{"prompt": PROMPT, "image": f"{i}.png", CONTROL: f"{i}.png"} for i in range(2)]
+    table(tmp_path / "controlled", rows)
     (tmp_path / "prompts.txt").write_text(f"{PROMPT}\na blue star on a white background\n")
     (tmp_path / "rewards.py").write_text(
         "def brightness(pictures, prompt):\n"
@@ -56,6 +59,7 @@ GRPO = ("--reward", "rewards:brightness", "--group", "2", "--sampling-steps", "2
 ARGUMENTS = {  # mode: its data, and what makes it small
     "lora": (("--data", "pictures"), SMALL),
     "full": (("--data", "pictures"), ()),
+    "control": (("--data", "controlled"), ()),
     "dpo": (("--data", "comparisons"), SMALL),
     "grpo": (("--prompts", "prompts.txt"), (*SMALL, *GRPO, "--batch", "1")),
     "distill": (("--data", "taught"), (*SMALL, "--student-steps", "1")),
@@ -96,13 +100,18 @@ def test_a_mode_trains_and_the_same_command_has_nothing_left_to_do(data, mode, c
     monkeypatch.chdir(data)
     assert command(data, mode) == 0, capsys.readouterr().err
     first = capsys.readouterr().out
-    assert "whole: " in first if mode == "full" else "rank 2" in first
+    report = {"full": "whole: ", "control": "my.safetensors: 8 blocks"}.get(mode, "rank 2")
+    assert report in first
     logs = list((data / "runs").rglob("log.csv"))
     assert len(logs) == (2 if mode == "differential" else 1)
     written = {file: file.read_bytes() for file in data.glob("my.safetensors")}
     assert command(data, mode) == 0
     assert {file: file.read_bytes() for file in data.glob("my.safetensors")} == written
-    if written:
+    if mode == "control":
+        guide = f"{data / 'my.safetensors'}={data / 'controlled' / '0.png'}"
+        report = ["paint", PROMPT, "-o", str(data / "out.png"), "--steps", "2", "--cfg", "1"]
+        assert cli.main([*report, "--control", guide]) == 0
+    elif written:
         report = ["paint", PROMPT, "-o", str(data / "out.png"), "--steps", "2", "--cfg", "1"]
         assert cli.main([*report, "--lora", str(data / "my.safetensors")]) == 0
         assert "rank 2" in capsys.readouterr().err
@@ -142,7 +151,7 @@ def test_an_option_that_cannot_be_is_one_line_in_every_mode(data, mode, options,
     assert not (data / "runs").exists()
 
 
-@pytest.mark.parametrize("mode", ["lora", "full", "dpo", "distill"])
+@pytest.mark.parametrize("mode", ["lora", "full", "control", "dpo", "distill"])
 def test_an_empty_folder_is_one_line(data, mode, capsys, monkeypatch):
     monkeypatch.setattr(QwenImage, "from_pretrained", None)  # nothing is loaded for it
     assert command(data, mode, "--data", str(data / "empty")) == 2

@@ -12,6 +12,8 @@ from qwenimage_ref.train import captions, dataset
 from qwenimage_ref.train.captions import TABLES, DataError
 from qwenimage_ref.train.dataset import bucket, fitted, read_folder, weights_id
 
+TEXT_ALONE = SimpleNamespace(form=None)  # a pipeline of which nothing else is needed
+
 
 def picture(folder, name, size=(40, 32), colour="red", **options):
     Image.new("RGB", size, colour).save(folder / name, **options)
@@ -214,16 +216,16 @@ def test_a_picture_is_encoded_once_and_a_damaged_encoding_is_named(tmp_path, mon
     picture(tmp_path, "a.png")
     example = dataset.Example(tmp_path / "a.png", "a")
     folder = dataset.RunFolder(tmp_path / "runs")
-    first = dataset.encode(None, [example], folder, 256)
+    first = dataset.encode(TEXT_ALONE, [example], folder, 256)
     monkeypatch.setattr(dataset, "_encode", None)
-    again = dataset.encode(None, [example], folder, 256)
+    again = dataset.encode(TEXT_ALONE, [example], folder, 256)
     assert torch.equal(first[0][0].latents, again[0][0].latents)
     files = sorted((tmp_path / "runs" / "encoded").iterdir())
     assert len(files) == 2 and not (tmp_path / "runs" / "unfinished").exists()
     for file in files:
         file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is damaged .*; delete it and it will be rebuilt"):
-        dataset.encode(None, [example], folder, 256)
+        dataset.encode(TEXT_ALONE, [example], folder, 256)
 
 
 def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
@@ -235,7 +237,7 @@ def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
     monkeypatch.setattr(dataset, "_encode", lambda *_: tensors)
     picture(tmp_path, "a.png")
     folder = dataset.RunFolder(tmp_path / "runs")
-    dataset.encode(None, [dataset.Example(tmp_path / "a.png", "a")] * 3, folder, 256)
+    dataset.encode(TEXT_ALONE, [dataset.Example(tmp_path / "a.png", "a")] * 3, folder, 256)
     bar_of_words = capsys.readouterr().err
     assert "encoding: 100%" in bar_of_words and "3/3" in bar_of_words
     assert "picture" in bar_of_words
