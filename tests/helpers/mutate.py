@@ -55,7 +55,8 @@ TESTS = {
     "tasks/test_image_to_image.py tasks/test_inpaint.py tasks/test_regional_pictures.py",
     "files.py": "checkpoint",
     "load.py": "model/test_pipeline.py adapt/test_streaming*.py checkpoint/test_edit_folders.py "
-    "model/test_devices.py formats/test_fp8*.py formats/test_single_file*.py",
+    "checkpoint/test_layered_folders.py model/test_devices.py formats/test_fp8*.py "
+    "formats/test_single_file*.py",
     "adapt/streaming.py": "adapt/test_read_ahead.py adapt/test_streaming*.py "
     "formats/test_fp8_streamed.py",
     "adapt/lora.py": "adapt/test_lora*.py",

@@ -105,10 +105,9 @@ def test_latents_are_those_of_the_wanted_poster_and_are_kept(started):
     assert torch.equal(again[1][0], wanted)
 
 
+@pytest.mark.parametrize("started", ["edit"], indirect=True)
 def test_a_run_resumes_to_the_bit_and_all_three_networks_learn(started):
     lesson, whole, folder = started
-    if lesson.pipeline == EDIT_PLUS:
-        pytest.skip("the other class is trained by the same lines")
     before = {name: tensor.clone() for name, tensor in editor.Editor(whole).state_dict().items()}
     halves = QwenImage.from_pretrained(folder / "start")
     editor.train(whole, lesson, folder / "whole", quiet=True)
