@@ -119,9 +119,10 @@ def picture_tokens(pipe, control: Control, shape, seed, sources) -> Tensor:
 
 
 def control_latents(pipe, picture: Image.Image, mask=None, drawn=None) -> Tensor:
-    """An RGB picture at the target's size, grey mask -> (1 or B, C, h, w), with a mask C + 1
+    """Latents of an RGB picture at the target's size, (1 or B, C, h, w)
 
-    drawn: the generators of B samples of the VAE's posterior, and B; None: its mean.
+    mask: grey; what is white is hidden, and a further channel says what is not. drawn: generators
+    of B samples of the VAE's posterior, and B; None: its mean.
     """
     img = to_input([picture])
     if mask is not None:

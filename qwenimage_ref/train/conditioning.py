@@ -86,7 +86,7 @@ def fit(picture: Image.Image, size: tuple[int, int], resampling=LANCZOS) -> Imag
 
 
 def layer_latents(pipe, layers: tuple[Path, ...], size: tuple[int, int]) -> Tensor:
-    """The whole picture and its layers -> (1, C, frames * h, w), above each other"""
+    """Latents of the whole picture and its layers, above each other as (1, C, frames * h, w)"""
     latents = []
     for path in layers:  # one by one: an encoder's memory is that of a single picture
         img = to_input([fit(open_picture(path, alpha=True), size)]).to(pipe.device, pipe.dtype)
