@@ -3,7 +3,8 @@
 import importlib.util
 import sys
 
-LIBRARIES = {
+LIBRARIES = {  # names under which they are imported
+    "control": ("skimage",),
     "parity": ("diffusers", "transformers", "peft"),
     "notebooks": ("jupyterlab", "ipywidgets", "matplotlib"),
     "dev": ("jupytext", "nbclient", "nbformat"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import __version__
 from ..extras import demand_extra
 from ..repository import ROOT
+from . import control_picture as control_picture_command
 from . import evaluate as evaluate_command
 from . import layers as layers_command
 from . import paint as paint_command
@@ -82,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     paint_command.add_arguments(commands.add_parser("paint", help="paint a picture from a prompt"))
     apart = commands.add_parser("layers", help="take a picture apart into transparent layers")
     layers_command.add_arguments(apart)
+    guide = commands.add_parser("control-picture", help="edges or depth, for `paint --control`")
+    control_picture_command.add_arguments(guide)
     _add_files(commands)
     validate = commands.add_parser("validate", help="compare every stage with diffusers'")
     parity.add_arguments(validate)

@@ -91,7 +91,7 @@ def painted(options, load=loading.load, progress=loading.progress):
         raise UsageError(f"the prompt must say what to paint, got an empty one; try {EXAMPLE}")
     demand_number(options.cfg)
     width, height = size_of(options.size) if options.size else (None, None)
-    _check_output(options.output)
+    check_output(options.output)
     adapters = [loading.adapter(text) for text in options.lora]
     controls, regions = paint_control.wanted(options), paint_regions.wanted(options)
     _check_picture_arguments(options)
@@ -218,7 +218,7 @@ def write(picture, options, steps: int) -> None:
     from ..files import whole_file
     from ..png_settings import settings_chunk
 
-    kind, extra = _format(options.output), {}
+    kind, extra = format_of(options.output), {}
     if kind == "PNG" and not options.no_settings:
         extra = {"pnginfo": settings_chunk(again.settings_of(options, steps, parse))}
     with whole_file(options.output) as partial:
@@ -237,11 +237,11 @@ def size_of(text: str) -> tuple[int, int]:
         raise UsageError(f"--size must be WIDTHxHEIGHT, for example 128x128, got {text}") from None
 
 
-def _format(path: Path) -> str:
+def format_of(path: Path) -> str:
     return {".jpg": "JPEG", ".jpeg": "JPEG"}.get(path.suffix.lower(), path.suffix[1:].upper())
 
 
-def _check_output(path: Path) -> None:
+def check_output(path: Path) -> None:
     """Raises UsageError if a picture cannot be written there."""
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"-o must end in one of {', '.join(PICTURE_SUFFIXES)}, got {path}")

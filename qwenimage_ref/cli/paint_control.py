@@ -26,7 +26,8 @@ def add_arguments(add) -> None:
     about = (
         "a picture of edges, depth or poses, and the control network that reads it: a file, a "
         "folder, or canny, depth, inpaint, union, inpainting from the local hub cache; inpainting "
-        "networks also take --mask; may be given several times"
+        "networks also take --mask; may be given several times; `qwenimage control-picture` draws "
+        "edges"
     )
     add("--control", action="append", default=[], metavar=FORM, help=about)
 
