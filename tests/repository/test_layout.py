@@ -169,8 +169,14 @@ def test_the_way_from_prompt_to_picture_is_short_enough_to_be_read_at_once():
 
 
 # distributions whose import has another name
-IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "markdown-it-py": "markdown_it"}
-EXTRAS_OF_ROOM = {"course": ("notebooks", "dev", "docs"), "parity": ("parity",)}
+IMPORT_NAMES = {
+    "pillow": "PIL", "pyyaml": "yaml", "markdown-it-py": "markdown_it", "scikit-image": "skimage"
+}  # fmt: skip
+EXTRAS_OF_ROOM = {
+    "course": ("notebooks", "dev", "docs"),
+    "parity": ("parity",),
+    "tasks": ("control",),
+}
 
 
 @every_module
