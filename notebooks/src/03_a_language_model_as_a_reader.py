@@ -13,20 +13,20 @@
 # %% [markdown]
 # # 03 · A language model as a reader
 #
-# A prompt is a row of whole numbers by now. Before anything can be painted, it has to be read.
-# Qwen-Image uses a language model for that, and takes its states instead of its words.
+# A prompt is now a sequence of integers. Qwen-Image passes it through a language model and keeps
+# the model's hidden states instead of its output. On this page you write that model, layer and all.
 #
 # | | |
 # |---|---|
 # | **You need** | [00](00_a_picture_in_sixty_seconds.ipynb) and [02](02_tokens.ipynb); softmax |
-# | **You get** | the whole tower, written by you: norm, attention, mask, gate, residual stream |
-# | **Minutes** | 45 to read, less than one to run |
-# | **Picture** | where every attention head looks when it reads the last token |
-# | **Number** | your tower equals transformers' to 1e-5 |
+# | **You get** | the text encoder, written by you in five exercises, and maps of its attention |
+# | **Minutes** | 35 to read, 65 to write, less than one to run |
+# | **Picture** | which tokens every attention head looks at from the last token |
+# | **Number** | your text encoder equals that of transformers to 1e-5 |
 #
-# A **language model** was made to guess the next token of a text. To guess well, it has to know
-# what was said: who is red, what stands left of what. That knowledge sits in the vectors inside,
-# one for each token. We want those vectors, the **text states**, and never ask for the guess.
+# A **language model** is trained to predict the next token of a text. To do that well, its hidden
+# vectors, one for each token, must represent what the text says: what is red, and what stands left
+# of what. Those vectors are the **text states** we want; the prediction itself is never computed.
 
 # %%
 import torch
@@ -43,20 +43,19 @@ prompt = "a red circle left of a blue star on a white background"
 ids = torch.tensor([pipe.tokenizer.encode_prompt(prompt)])  # (B, T)
 tokens = [pipe.tokenizer.decode([token]) for token in ids[0]]
 start = pipe.tokenizer.prefix_length
-print("letter ", tokens[:start])
-print("prompt ", tokens[start:-5])
-print("closing", tokens[-5:])
+print("template", tokens[:start])
+print("prompt  ", tokens[start:-5])
+print("template", tokens[-5:])
 
 # %% [markdown]
-# The prompt travels inside a text that is always the same. Below, the **letter** is the 34 tokens
-# before the prompt, the **closing** is the five after it. The transformer of chapter 00 will get
-# the states.
+# The prompt is always put into the same **template**, a system prompt and the marks of a chat: 34
+# tokens stand before the prompt, its *prefix*, and five after it, its *suffix*.
 #
-# Two readers, in numbers. The official one is the text half of Qwen2.5-VL, a model of 7 billion
-# numbers (report, Table 1); ours is in the same shape and tiny. One thing to keep in mind: the
-# official reader learned from libraries of text, and was frozen while the transformer was trained.
-# The pocket reader was never trained to predict words. It was trained together with the
-# transformer.
+# The official text encoder is the language half of Qwen2.5-VL, 7 billion parameters
+# ([technical report](https://arxiv.org/abs/2508.02324), Table 1). The pocket model's has the same
+# architecture and is tiny. One difference matters on this page: the official encoder learned from
+# text and was frozen while the transformer was trained, whereas the pocket encoder was never
+# trained to predict words, only together with the transformer.
 
 # %%
 from qwenimage_ref.config import TextEncoderConfig
@@ -73,15 +72,15 @@ for name, model in (("official", official), ("pocket", tower)):
         [name, c.num_hidden_layers, c.hidden_size, *heads, c.intermediate_size, f"{size:,}"]
     )
 assert rows[0][-1] == "7,070,619,136"
-show.table(["", "layers", "D", "H", "key-value heads", "K", "MLP", "numbers"], rows)
+show.table(["", "layers", "D", "H", "key-value heads", "K", "MLP", "parameters"], rows)
 
 # %% [markdown]
-# `D` is the length of a state, `H` the number of heads, `K` the width of one. All of it comes soon.
+# `D` is the width of a state, `H` the number of attention heads and `K` the width of one head.
 #
 # ## Ids become vectors
 #
-# The first step is a table of vectors, one row for each token of the vocabulary. As a loop, as a
-# matrix product, and as the class does it:
+# The first step looks up one row of a table for each token. As a loop, as a matrix product, and as
+# the package does it:
 
 # %%
 table = tower.model.embed_tokens.weight  # (vocabulary, D)
@@ -93,8 +92,8 @@ assert torch.equal(looped, x) and torch.allclose(one_hot @ table, x)
 print("loop, product and class give the same", tuple(x.shape), "vectors: ok")
 
 # %% [markdown]
-# A row depends on its token alone. *a* blue star and *a* white background: one and the same
-# vector, though one belongs to a star and one to a background. The layers will separate them.
+# A row depends on its token alone, so the *a* of *a blue star* and that of *a white background* are
+# one vector. Telling them apart is the work of the layers.
 
 # %%
 star, background = [place for place, token in enumerate(tokens) if token == " a"]
@@ -104,48 +103,98 @@ print(f"places {star} and {background} hold equal vectors: ok")
 # %% [markdown]
 # ## One layer
 #
-# `x` is called the **residual stream**. It runs through all layers, and a layer never replaces it:
-# it reads `x`, and adds what it found. Twice: first `self_attn`, in which tokens look at each
-# other, then `mlp`, which works on each token separately.
-
-# %%
-from qwenimage_ref.text_encoder import MLP, Layer, RMSNorm
-
-show.source(Layer.forward)
-
-# %% [markdown]
+# `x` is called the **residual stream**. A layer never replaces it, but adds to it twice:
+#
+# $$x \leftarrow x + \text{attention}(\text{norm}(x)), \qquad
+# x \leftarrow x + \text{mlp}(\text{norm}(x))$$
+#
+# Attention moves information between tokens; the MLP works on each token separately. You will write
+# every piece of the two lines, and then the lines.
+#
 # ### The norm
 #
-# Streams grow, as everybody adds to them. So each reader first brings its copy to size one: divide
-# by the root of the mean square (RMS), then stretch each of the `D` numbers by a learned weight.
-# `eps` stands *inside* the root, so that a vector of zeros does not divide by zero.
+# Every layer adds to the stream, so it grows. Attention and MLP therefore get a normalised copy:
+# each token is divided by the root of its mean square, and its `D` numbers are multiplied by `D`
+# learned weights $w$. This is an **RMSNorm** ([Zhang and
+# Sennrich](https://arxiv.org/abs/1910.07467), equation 4):
+#
+# $$y_i = w_i\, x_i \Big/ \sqrt{\tfrac{1}{D} \textstyle\sum_j x_j^2 + \epsilon}$$
 
 # %%
 layer = tower.model.layers[0]
 norm = layer.input_layernorm
 
 
-def norm_in_a_loop(x):
-    out = torch.empty_like(x)
-    for t in range(x.shape[1]):
-        mean_square = sum(number**2 for number in x[0, t].tolist()) / x.shape[-1]
-        out[0, t] = norm.weight * x[0, t] / (mean_square + norm.eps) ** 0.5
-    return out
+def norm_of_one(state):
+    mean_square = sum(number**2 for number in state.tolist()) / len(state)
+    return norm.weight * state / (mean_square + norm.eps) ** 0.5
 
 
-at_once = norm.weight * x / (x.pow(2).mean(-1, keepdim=True) + norm.eps).sqrt()
-y = norm(x)
-assert torch.allclose(norm_in_a_loop(x), y, atol=1e-5) and torch.allclose(at_once, y, atol=1e-5)
-print("loop, line and class give the same numbers: ok")
+assert torch.allclose(norm_of_one(x[0, 40]), norm(x)[0, 40], atol=1e-5)
+print(f"rms of token 40: {x[0, 40].pow(2).mean().sqrt():.2f}; by hand as the package: ok")
+
+# %% [markdown]
+# ## Exercise: the norm
+#
+# ★☆☆☆☆ · 5 minutes
+#
+# Write `rms_norm(x, weight, eps)` for `x` of shape `(..., D)` and `weight` of shape `(D,)`, without
+# a loop.
+
+
+# %% tags=["exercise"]
+def rms_norm(x, weight, eps):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+rms_norm = answers.unless_solved(rms_norm, answers.EX_03_NORM)
+check.ex_03_norm(rms_norm)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The sum over `j` belongs to one token. Along which axis of `x` does it run?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The mean has to keep its axis, with length one, so that every number of a token is divided by it.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# mean_square = mean of the squares over the last axis      (..., 1)
+# return weight times x, over the root of (mean_square + eps)
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def rms_norm(x, weight, eps):
+#     return weight * x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+# ```
+#
+# </details>
 
 # %%
-show.source(RMSNorm.forward)
+y = rms_norm(x, norm.weight, norm.eps)
+assert torch.allclose(y, norm(x), atol=1e-5)
+print("all tokens by yours and by the package: ok")
 
 # %% [markdown]
 # ### Queries, keys, values
 #
-# Attention is a lookup. Each token has a question (its **query** `q`), a label (its **key** `k`)
-# and a content (its **value** `v`). All three are linear in `y`, cut into heads of width `K`.
+# Attention is a lookup. Each token has a **query** `q`, what it looks for; a **key** `k`, what it
+# can be found by; and a **value** `v`, what it passes on. All three are linear in `y` and split
+# into heads of width `K`.
 
 
 # %%
@@ -159,37 +208,98 @@ q, k, v = heads(attn.q_proj, y), heads(attn.k_proj, y), heads(attn.v_proj, y)
 print("q", tuple(q.shape), " k", tuple(k.shape), " v", tuple(v.shape))
 
 # %% [markdown]
-# Then queries and keys are *turned*, each by an angle that grows with its place in the text (rotary
-# position embedding, RoPE; [chapter 05](05_msrope.ipynb) is about it). Turning two arrows by the
-# same angle does not change the angle between them. So the product of a query and a key depends on
-# their distance, not on their places. Move the whole text to place 100, and nothing happens:
+# ### Rotary positions
+#
+# Nothing so far depends on the order of the words. **Rotary position embedding** (RoPE, [Su et
+# al.](https://arxiv.org/abs/2104.09864), section 3.2) puts it in: numbers `i` and `i + K/2` of a
+# head are taken as the two coordinates of an arrow, and the arrow is turned by the angle
+#
+# $$\alpha = \text{place} \cdot \theta^{-2i/K}, \qquad
+# (a, b) \rightarrow (a \cos\alpha - b \sin\alpha,\; a \sin\alpha + b \cos\alpha)$$
+#
+# with $\theta$ = 1,000,000 here. Queries and keys are turned, values are not. [Chapter
+# 05](05_msrope.ipynb) is about why, and about pictures.
+#
+# ## Exercise: rotary positions
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `rotary(x, places, theta)` for `x` of shape `(B, H, T, K)` and `places` of shape `(T,)`,
+# without a loop.
+
+
+# %% tags=["exercise"]
+def rotary(x, places, theta):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+rotary = answers.unless_solved(rotary, answers.EX_03_ROTARY)
+check.ex_03_rotary(rotary)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# How many angles does a head of width `K` have at one place, and what is the shape of all angles of
+# a text?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The first halves of all heads are the `a`, the second halves the `b`. *torch.outer* multiplies
+# every place by every speed, and `(T, K/2)` fits to `(B, H, T, K/2)` as it is.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# speeds = theta to the power of minus (0, 2, 4, ... below K) over K     (K/2,)
+# angle  = each place times each speed                                   (T, K/2)
+# a, b   = first and second half of the last axis of x
+# return a cos - b sin, and behind it a sin + b cos
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def rotary(x, places, theta):
+#     K = x.shape[-1]
+#     speeds = theta ** -(torch.arange(0, K, 2) / K)
+#     angle = torch.outer(places, speeds)
+#     a, b = x.chunk(2, dim=-1)
+#     turned_a = a * angle.cos() - b * angle.sin()
+#     turned_b = a * angle.sin() + b * angle.cos()
+#     return torch.cat([turned_a, turned_b], dim=-1)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# Turning two arrows by the same angle leaves the angle between them as it is. The product of a
+# query and a key therefore depends on their distance, not on their places:
 
 # %%
-from qwenimage_ref.text_encoder import rotate_half, rotation_table
-
-
-def angles(ids):
-    """(1, T) -> cosines and sines (1, 1, T, K) of the places 0, 1, 2, ..."""
-    places = torch.arange(ids.shape[1]).expand(3, 1, -1)  # three rows, all equal for text
-    return [t.unsqueeze(1) for t in rotation_table(places, tower.config)]
-
-
-cos, sin = angles(ids)
-q, k = rotate_half(q, cos, sin), rotate_half(k, cos, sin)
-
-# %%
-states = tower(ids)
-moved = tower(ids, positions=torch.arange(100, 100 + ids.shape[1]).expand(3, 1, -1))
-assert (moved - states).abs().max() < 1e-3 * states.abs().max()
-print("a hundred places further on, the same states: ok")
+theta, places = tower.config.rope_theta, torch.arange(ids.shape[1])
+here, far = (
+    rotary(q, places + n, theta) @ rotary(k[:, :1], places + n, theta).mT for n in (0, 100)
+)
+shorter = rotary(q, places, theta) @ rotary(k[:, :1], places + 1, theta).mT
+assert torch.allclose(here, far, atol=2e-3) and not torch.allclose(here, shorter, atol=0.1)
+q, k = rotary(q, places, theta), rotary(k, places, theta)
+print("all tokens 100 places further on, the same products; keys alone by one place, others: ok")
 
 # %% [markdown]
 # ### One head
 #
-# For each token `t`: compare its query with the keys of all tokens up to `t`, make the results into
-# shares by a softmax, and mix the values by these shares. *Up to `t`* is the **causal mask**: when
-# the model was trained to guess, later tokens were the answer, so it must not see them. Dividing by
-# $\sqrt{K}$ keeps the scores near size one, whatever the width; without it, one token takes all.
+# For each token `t`, one head compares its query with the keys of all tokens up to `t`, turns these
+# scores into weights by a softmax, and takes the weighted mean of the values. *Up to `t`* is the
+# **causal mask**: when the model was trained to predict, later tokens were the answer. Dividing by
+# $\sqrt{K}$ keeps the scores at size one whatever the width ([Vaswani et
+# al.](https://arxiv.org/abs/1706.03762), section 3.2.1).
 
 
 # %%
@@ -199,45 +309,28 @@ def head_in_a_loop(q, k, v):
     out = torch.empty_like(v)
     for t in range(T):
         scores = torch.stack([q[t] @ k[s] / K**0.5 for s in range(t + 1)])
-        shares = scores.exp() / scores.exp().sum()
-        out[t] = sum(share * v[s] for s, share in enumerate(shares))
+        weights = scores.exp() / scores.exp().sum()
+        out[t] = sum(weight * v[s] for s, weight in enumerate(weights))
     return out
-
-
-def head_at_once(q, k, v):
-    T, K = q.shape
-    later = torch.ones(T, T, dtype=torch.bool).triu(1)  # [t, s]: s comes after t
-    scores = (q @ k.T / K**0.5).masked_fill(later, -torch.inf)
-    return scores.softmax(-1) @ v
 
 
 # %%
 one = [tensor[0, 0] for tensor in (q, k, v)]
 by_torch = torch.nn.functional.scaled_dot_product_attention(*one, is_causal=True)
 assert torch.allclose(head_in_a_loop(*one), by_torch, atol=1e-5)
-assert torch.allclose(head_at_once(*one), by_torch, atol=1e-5)
-print("loop, matrices and PyTorch's function give the same numbers: ok")
-
-# %% [markdown]
-# A trick that we need soon: as values, hand in the identity matrix. What comes out is then the
-# shares themselves, a `T` × `T` map: who reads (down) what (across).
-
-# %%
-shares = head_at_once(*one[:2], torch.eye(len(tokens)))
-assert torch.allclose(shares.sum(-1), torch.ones(len(tokens))) and shares.triu(1).abs().max() == 0
-print("shares of each token sum to 1, and none looks ahead: ok")
+print("loop and PyTorch's function give the same numbers: ok")
 
 # %% [markdown]
 # ### Many queries, few keys
 #
-# You saw it in the shapes: there are four query heads and only two key-value heads. Neighbouring
-# query heads share one: heads 0 and 1 read key-value head 0, heads 2 and 3 read head 1. Officially
-# 28 query heads share four, in groups of seven. This is **grouped-query attention**.
+# You saw it in the shapes: there are four query heads and only two key-value heads. Query heads 0
+# and 1 share key-value head 0, and 2 and 3 share head 1; officially 28 query heads share four, in
+# groups of seven. This is **grouped-query attention** ([Ainslie et
+# al.](https://arxiv.org/abs/2305.13245), section 2.2).
 #
-# Why? A model that *writes* has to keep the keys and values of all tokens it has written, for every
-# layer, and that memory is what limits it. Groups of seven make it a seventh. Our reader writes
-# nothing and keeps nothing, so all that it gains are smaller matrices; it is built this way because
-# its weights were.
+# It was invented for generation, where the keys and values of all earlier tokens have to be kept in
+# every layer; groups of seven divide that memory by seven. A text encoder generates nothing and
+# only saves some weights by it.
 
 # %%
 c = official.config
@@ -249,14 +342,13 @@ print(f"keys and values of one token: {kept:,} numbers instead of {alone:,}")
 print(f"weights saved: {saved / 1e6:.0f} million")
 
 # %% [markdown]
-# ## Exercise: grouped-query attention by hand
+# ## Exercise: grouped-query attention
 #
 # ★★★☆☆ · 15 minutes
 #
 # Write `grouped_attention(q, k, v)`: `q` is `(B, H, T, K)`, `k` is `(B, G, T, K)` and `v` is
-# `(B, G, T, W)`, with `G` key-value heads; `H` is a multiple of `G`. Give back `(B, H, T, W)`, with
-# causal mask. Here `W` is `K`, but leave it free, for the trick with the identity. You will know it
-# works when the checker says so, and a few cells below *your* function runs the whole tower.
+# `(B, G, T, W)`, with `G` key-value heads; `H` is a multiple of `G`. Return `(B, H, T, W)`, with
+# causal mask and without a loop. Here `W` is `K`, but leave it free: further down it is `T`.
 
 
 # %% tags=["exercise"]
@@ -265,23 +357,22 @@ def grouped_attention(q, k, v):
 
 
 # %% jupyter={"source_hidden": true}
-from qwenimage_ref.course import answers, check
-
 grouped_attention = answers.unless_solved(grouped_attention, answers.EX_03_GQA)
 check.ex_03_gqa(grouped_attention)
 
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# The function for one head above is nearly all of it: matrix products work on the last two axes and
-# leave `B` and `H` alone. Only `k` and `v` have too few heads.
+# Matrix products work on the last two axes and leave `B` and `H` alone, so all heads can be written
+# as one. Two things are missing: `k` and `v` have too few heads, and the future has to be hidden.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
 # Give `k` and `v` as many heads as `q` by repeating each, so that a head's copies stand side by
-# side: 0, 0, 1, 1. PyTorch has one function that tiles (0, 1, 0, 1) and one that does this.
+# side: 0, 0, 1, 1. PyTorch has one function that tiles (0, 1, 0, 1) and one that does this. A score
+# of minus infinity has weight 0 after the softmax.
 #
 # </details>
 #
@@ -312,82 +403,220 @@ check.ex_03_gqa(grouped_attention)
 # </details>
 
 # %% [markdown]
-# What is left of attention: put the heads side by side again, and mix them with one more matrix,
-# `o_proj`. Yours, beside the package's:
-
+# To finish attention, the heads are put side by side again and mixed by one more matrix, `o_proj`:
 
 # %%
-def attention_by_hand(attn, y, cos, sin):
-    q, k, v = heads(attn.q_proj, y), heads(attn.k_proj, y), heads(attn.v_proj, y)
-    q, k = rotate_half(q, cos, sin), rotate_half(k, cos, sin)
-    identity = torch.eye(y.shape[1]).expand(1, k.shape[1], -1, -1)
-    shares = grouped_attention(q, k, identity)  # (1, H, T, T), only to be looked at
-    out = grouped_attention(q, k, v)
-    return attn.o_proj(out.transpose(1, 2).flatten(2)), shares[0]
-
-
-by_hand, _ = attention_by_hand(attn, y, cos, sin)
+by_hand = attn.o_proj(grouped_attention(q, k, v).transpose(1, 2).flatten(2))
+cos, sin = tower.embed(ids)[1][:2]  # the package turns by a table
 assert torch.allclose(by_hand, attn(y, cos, sin), atol=1e-5)
-print("attention by hand and by the package: ok")
+print("attention by yours and by the package: ok")
 
 # %% [markdown]
-# ### The gate
-#
-# The second half of a layer widens each state, and narrows it again. Two matrices widen: what comes
-# out of `up_proj` passes a gate that `gate_proj` opens or closes, number by number. The gate is
-# $\text{silu}(g) = g\,/\,(1 + e^{-g})$: near 0 where `g` is negative, near `g` where it is
-# positive. The whole is known as SwiGLU.
-
+# If the values are the identity matrix, attention returns its own weights: a map of `T` × `T`
+# numbers, from the token that looks (down) to the token that is looked at (across).
 
 # %%
-def mlp_in_a_loop(mlp, state):
+identity = torch.eye(len(tokens)).expand(1, k.shape[1], -1, -1)
+weights = grouped_attention(q, k, identity)  # (1, H, T, T)
+assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:3]))
+assert weights.triu(1).abs().max() == 0
+print("the weights of each token sum to 1, and none looks ahead: ok")
+
+# %% [markdown]
+# ### The gated MLP
+#
+# The MLP widens each state, and narrows it again. Two matrices widen it, `up` and `gate`, and what
+# the first one makes is multiplied, number by number, by a function of what the second one makes:
+#
+# $$\text{mlp}(y) = W_\text{down}\,\big(\text{silu}(W_\text{gate}\, y) \odot W_\text{up}\, y\big),
+# \qquad \text{silu}(g) = g\,\sigma(g) = g\,/\,(1 + e^{-g})$$
+#
+# The function is near 0 where `g` is negative and near `g` where it is positive. The whole is known
+# as **SwiGLU** ([Shazeer](https://arxiv.org/abs/2002.05202), equation 6).
+
+# %%
+import math
+
+
+def mlp_of_one(mlp, state):
     gate, up = mlp.gate_proj.weight @ state, mlp.up_proj.weight @ state
     passed = [u * g / (1 + math.exp(-g)) for g, u in zip(gate.tolist(), up.tolist())]
     return mlp.down_proj.weight @ torch.tensor(passed)
 
 
-def mlp_by_hand(mlp, y):
-    gate = mlp.gate_proj(y)
-    return mlp.down_proj(gate / (1 + torch.exp(-gate)) * mlp.up_proj(y))
-
-
-# %%
-import math
-
-looped = torch.stack([mlp_in_a_loop(layer.mlp, state) for state in y[0]])[None]
-assert torch.allclose(looped, layer.mlp(y), atol=1e-4)
-assert torch.allclose(mlp_by_hand(layer.mlp, y), layer.mlp(y), atol=1e-4)
-print("loop, line and class give the same numbers: ok")
-
-# %%
-show.source(MLP.forward)
+mlp = layer.mlp
+assert torch.allclose(mlp_of_one(mlp, y[0, 40]), mlp(y)[0, 40], atol=1e-4)
+print("gate", tuple(mlp.gate_proj.weight.shape), " down", tuple(mlp.down_proj.weight.shape))
 
 # %% [markdown]
-# ## The whole tower
+# ## Exercise: the gated MLP
 #
-# Embed, run the layers, norm once more. On the way, `maps` keeps every head's shares.
+# ★★☆☆☆ · 5 minutes
+#
+# Write `gated_mlp(y, gate, up, down)` for `y` of shape `(B, T, D)` and three weight matrices,
+# stored as torch stores them: `(F, D)`, `(F, D)` and `(D, F)`. Return `(B, T, D)`.
+
+
+# %% tags=["exercise"]
+def gated_mlp(y, gate, up, down):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+gated_mlp = answers.unless_solved(gated_mlp, answers.EX_03_MLP)
+check.ex_03_mlp(gated_mlp)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The formula has columns, `W y`; the tensors have rows, `(B, T, D)`. On which side does the matrix
+# stand then?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `torch.nn.functional.linear(y, gate)` applies a stored matrix to the last axis.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# g = gate applied to y                          (B, T, F)
+# u = up applied to y                            (B, T, F)
+# return down applied to: g times sigmoid of g, times u
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def gated_mlp(y, gate, up, down):
+#     g = y @ gate.T
+#     return (g * torch.sigmoid(g) * (y @ up.T)) @ down.T
+# ```
+#
+# </details>
+
+# %%
+matrices = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+assert torch.allclose(gated_mlp(y, *matrices), mlp(y), atol=1e-4)
+print("yours and the package's MLP: ok")
+
+# %% [markdown]
+# ## Exercise: the layer
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `my_layer(layer, x, theta)`, from `(B, T, D)` to `(B, T, D)`; the places are 0, 1, 2, …
+# `layer` is only the container of the weights: `input_layernorm` and `post_attention_layernorm`,
+# each with `weight` and `eps`; `self_attn` with `q_proj`, `k_proj`, `v_proj`, `o_proj` and
+# `head_dim`, which is `K`; and `mlp`, as above. Do not call `layer`, `self_attn` or `mlp`
+# themselves. Build on your four functions. You will know it works when the checker says so and
+# when, below, your layers are the text encoder.
+
+
+# %% tags=["exercise"]
+def my_layer(layer, x, theta):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_layer = answers.unless_solved(my_layer, answers.EX_03_LAYER)
+check.ex_03_layer(my_layer)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The two lines at the beginning of *One layer* are the whole function. Everything in them exists
+# already; what is new is where each piece gets its weights from.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Do attention first, down to the sum, and compare with `layer.self_attn`. Split the heads as the
+# function `heads` does, but with the layer's own `head_dim`. The second norm gets the stream
+# *after* that sum.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# y = first norm of x
+# q, k, v = the three projections of y, split into heads    (B, H or G, T, K)
+# q, k = both turned to their places
+# x = x + last matrix of (attention of q, k, v, with its heads side by side)
+# y = second norm of x
+# return x + the gated MLP of y
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_layer(layer, x, theta):
+#     attn, mlp, places = layer.self_attn, layer.mlp, torch.arange(x.shape[1])
+#     before, between = layer.input_layernorm, layer.post_attention_layernorm
+#     y = rms_norm(x, before.weight, before.eps)
+#     q, k, v = (
+#         projection(y).unflatten(-1, (-1, attn.head_dim)).transpose(1, 2)
+#         for projection in (attn.q_proj, attn.k_proj, attn.v_proj)
+#     )
+#     q, k = rotary(q, places, theta), rotary(k, places, theta)
+#     x = x + attn.o_proj(grouped_attention(q, k, v).transpose(1, 2).flatten(2))
+#     y = rms_norm(x, between.weight, between.eps)
+#     return x + gated_mlp(y, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# The package writes the same layer as two lines:
+
+# %%
+from qwenimage_ref.text_encoder import Layer
+
+assert torch.allclose(my_layer(layer, x, theta), layer(x, cos, sin), atol=1e-4)
+show.source(Layer.forward)
+
+# %% [markdown]
+# ## The whole encoder
+#
+# Embed the ids, run the layers, normalise once more. On the way, `maps` keeps the attention weights
+# of every head.
 
 
 # %%
-def tower_by_hand(ids):
+def weights_of(layer, x):
+    """(1, T, D) -> (H, T, T): who looks at what in a layer."""
+    y = rms_norm(x, layer.input_layernorm.weight, layer.input_layernorm.eps)
+    projections, places = (layer.self_attn.q_proj, layer.self_attn.k_proj), torch.arange(x.shape[1])
+    q, k = (rotary(heads(projection, y), places, theta) for projection in projections)
+    return grouped_attention(q, k, torch.eye(x.shape[1]).expand(1, k.shape[1], -1, -1))[0]
+
+
+def my_encoder(ids):
     x, maps = tower.model.embed_tokens(ids), []
     for layer in tower.model.layers:
-        found, shares = attention_by_hand(layer.self_attn, layer.input_layernorm(x), *angles(ids))
-        x = x + found
-        x = x + mlp_by_hand(layer.mlp, layer.post_attention_layernorm(x))
-        maps.append(shares)
-    return tower.model.norm(x), torch.stack(maps)
+        maps.append(weights_of(layer, x))
+        x = my_layer(layer, x, theta)
+    return rms_norm(x, tower.model.norm.weight, tower.model.norm.eps), torch.stack(maps)
 
 
 # %%
-by_hand, maps = tower_by_hand(ids)
+states, (by_hand, maps) = tower(ids), my_encoder(ids)
 assert (by_hand - states).abs().max() < 1e-5 * states.abs().max()
-assert maps.shape == (4, 4, len(tokens), len(tokens))  # layers, heads, who reads, what
-print("by hand and by the package, relative difference under 1e-5: ok")
+assert maps.shape == (4, 4, len(tokens), len(tokens))  # layers, heads, who looks, at what
+print("yours and the package's, relative difference under 1e-5: ok")
 
 # %% [markdown]
-# And the outside world: the class of the library transformers, which the official pipeline uses,
-# holding the same weights.
+# And an independent implementation: the class of the library transformers, which the official
+# pipeline uses, with the same weights.
 
 # %%
 from qwenimage_ref.config import VisionConfig
@@ -405,9 +634,9 @@ print(f"relative difference from transformers under {within('text_encoder'):.0e}
 # %% [markdown]
 # ## What it looks at
 #
-# The last token of all, a mere line end, is the only one that can see everything. Where does it
-# look? One row for each head, darker for more; the line is where the letter ends and your prompt
-# begins.
+# The last token of all, a line end, is the only one that can see all others. Which ones does it
+# look at? There is one row for each head, darker for larger weights; the line stands between the
+# template's prefix and the prompt.
 
 # %%
 from qwenimage_ref.course.figures import text_attention
@@ -416,8 +645,8 @@ text_attention.last_token(
     tokens,
     maps,
     start,
-    alt="Sixteen rows, one a head, over 51 tokens. From layer 1 on, most heads put nearly all on "
-    "one token: three on 'white', some on other words of the prompt, three on words of the letter",
+    alt="Sixteen rows, one for each head, over 51 tokens. From layer 1 on, most put nearly all on "
+    "one token: three on 'white', some on other words of the prompt, three on the template",
 )
 
 # %%
@@ -427,14 +656,14 @@ assert [1, 1] in looking and len(looking) >= 2
 print("heads that give more than 90 % to 'white' [layer, head]:", looking)
 
 # %% [markdown]
-# Several heads have the same thing to find out: what colour is the background? Ask for other
-# backgrounds and watch one of them, head 1 of layer 1:
+# Several heads look for the colour of the background. Ask for other backgrounds and watch one of
+# them, head 1 of layer 1:
 
 
 # %%
 def looked_at(colour, layer=1, head=1):
     ids = torch.tensor([pipe.tokenizer.encode_prompt(prompt.replace("white", colour))])
-    share, place = tower_by_hand(ids)[1][layer, head, -1].max(0)
+    share, place = my_encoder(ids)[1][layer, head, -1].max(0)
     return pipe.tokenizer.decode([ids[0, place]]), share.item()
 
 
@@ -450,16 +679,15 @@ assert len(found_it) == 5 and "navy" not in found_it
 print("five of six: ok")
 
 # %% [markdown]
-# Five times it finds the colour. *navy* it does not; other parts of the tower have to do that, and
-# they do, or there would be no navy posters. So take such stories with care: that a head looks at a
-# word does not yet show what it does with it, and a story that fits five cases may fail on the
-# sixth.
+# Five times it finds the colour, and *navy* it does not. Other heads must do that, since navy
+# posters come out right. Take such stories with care: that a head looks at a word does not show
+# what it does with it, and a story that fits five cases may fail on the sixth.
 #
-# Some heads look back into the letter. A head must put its 100 % somewhere, and where it finds
-# nothing to say, a token that means nothing is a good place to put it. In large language models
-# these *attention sinks* are well known (Xiao et al. 2023, on streaming language models).
+# Some heads look back at the template's prefix. A softmax has to put its 100 % somewhere, and a
+# token without information is a harmless place for it. Such **attention sinks** are well known in
+# large language models ([Xiao et al.](https://arxiv.org/abs/2309.17453)).
 #
-# Choose a layer and a token, and see what it reads:
+# Choose a layer and a token, and see what it looks at:
 
 # %%
 book = text_attention.TextAttentionSliders(tokens, maps)
@@ -471,37 +699,37 @@ book.token.value = tokens.index(" star")
 assert book.strips.value != at_home and "background" not in book.strips.value.split("star")[-1]
 book.token.value = len(tokens) - 1
 assert book.strips.value == at_home
-print("another token reads other words, and none after itself; back again: ok")
+print("another token looks at other words, and at none after itself; back again: ok")
 
 # %% [markdown]
-# All of these states in print: a square for each head; down, who reads; across, what is read. The
-# empty half above the diagonal is the future. A dark upright bar is a word that several tokens in a
-# row look at; the longest belong to *white*, at which all five closing tokens look.
+# All maps in print, a square for each head: down, the token that looks; across, the one that is
+# looked at. The empty half above the diagonal is the future. A dark upright bar is a word that
+# several tokens in a row look at; the longest belong to *white*, at which all five tokens of the
+# suffix look.
 
 # %%
 text_attention.every_head(
     maps,
     start,
     alt="Sixteen squares, blank above the diagonal: scattered dots below it, and near the lower "
-    "right corner short upright bars, where the closing tokens all look at one word",
+    "right corner short upright bars, where the tokens of the suffix all look at one word",
 )
 
 # %%
 assert maps.triu(1).abs().max() == 0
 assert min(maps[1, 1, -5:, white].min(), maps[3, 0, -5:, white].min()) > 0.9
-print("the future gets nothing; all five closing tokens look at 'white' in two heads: ok")
+print("the future gets nothing; the whole suffix looks at 'white' in two heads: ok")
 
 # %% [markdown]
 # ## Which vectors to take
 #
-# The model could go on to its guess: a last matrix, `lm_head`, makes 152,064 scores (**logits**) of
-# each state, one for each row of the vocabulary. We take the states instead. Logits are a linear
-# function of them, so they hold nothing that the states do not hold, and are 42 times as long. And
-# they predict only what comes *next*, while the transformer needs what was said.
+# The model could go on to its prediction: a last matrix, `lm_head`, makes 152,064 scores
+# (**logits**) of each state, one for each row of the vocabulary. Qwen-Image takes the states
+# instead. Logits are a linear function of them, so they hold nothing more and are 42 times as long.
 #
-# So more than half of the tensors in the official files are never opened for text to image:
-# `visual`, the eyes of the model, which the edit models use, and `lm_head`. The list of contents
-# says so; it is a real official file, read here.
+# So more than half of the tensors in the official files are not read for text to image: `visual`,
+# the vision tower, which the edit models use, and `lm_head`. The index file, a real official one,
+# lists them:
 
 # %%
 import json
@@ -524,8 +752,8 @@ print(listed)
 print(f"read for text to image: {read / listed['total_parameters']:.0%} of all numbers")
 
 # %% [markdown]
-# The states are taken *after* the last norm. In the stream itself, lengths differ wildly, since
-# everybody adds what they like; the norm makes them comparable.
+# The states are taken *after* the last norm. In the stream their lengths differ widely; the norm
+# makes them comparable.
 
 # %%
 x, shared = tower.embed(ids)
@@ -538,8 +766,8 @@ print("longest to shortest: over 15 before the norm, under 1.1 after: ok")
 # %% [markdown]
 # ## The cut
 #
-# The letter's 34 states are thrown away. Why are they worthless? Because of the causal mask: they
-# stand before the prompt, so they cannot know it. They are the same for every prompt there is.
+# The 34 states of the prefix are dropped. Because of the causal mask they cannot depend on the
+# prompt, which stands after them: they are the same for every prompt.
 
 # %%
 other = torch.tensor([pipe.tokenizer.encode_prompt("一个黄色的大圆形")])
@@ -548,46 +776,46 @@ assert same < 1e-5 * states.abs().max()
 print("another prompt in another language, the same 34 states: ok")
 
 # %% [markdown]
-# Then why write the letter at all? Because the prompt's tokens *read* it. It sets what the text
-# after it is for: colour, shape, size, text, relations. After the reading, its work is done.
+# Then why is there a template at all? Because the prompt's tokens attend to it. Its system prompt
+# asks for a description of colour, shape, size, text and relations, and so it shifts the states of
+# everything after it.
 #
 # ## Exercise: when to cut
 #
 # ★☆☆☆☆ · 5 minutes
 #
-# Write `states_for_painter(text_encoder, ids, start)`, which gives the states for the transformer;
-# `start` is the number of tokens in the letter, 34 here. You will know it works when the checker
-# says so.
+# Write `prompt_states(text_encoder, ids, start)`, which returns the states for the transformer;
+# `start` is the length of the prefix, 34 here.
 
 
 # %% tags=["exercise"]
-def states_for_painter(text_encoder, ids, start):
+def prompt_states(text_encoder, ids, start):
     raise NotImplementedError
 
 
 # %% jupyter={"source_hidden": true}
-states_for_painter = answers.unless_solved(states_for_painter, answers.EX_03_DROP)
-check.ex_03_drop(states_for_painter)
+prompt_states = answers.unless_solved(prompt_states, answers.EX_03_DROP)
+check.ex_03_drop(prompt_states)
 
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# `text_encoder(ids)` gives `(B, T, D)`. What has to happen first, reading or cutting?
+# `text_encoder(ids)` gives `(B, T, D)`. What has to happen first, encoding or cutting?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Everything to the right of the letter stays, the five closing tokens too: they stand after your
-# prompt and have read it.
+# Everything to the right of the prefix stays, the five tokens of the suffix too: they stand after
+# the prompt and attend to it.
 #
 # </details>
 #
 # <details><summary>Pseudocode</summary>
 #
 # ```
-# read all ids
-# give back every sample's states from place `start` on
+# encode all ids
+# return every sample's states from place `start` on
 # ```
 #
 # </details>
@@ -595,22 +823,22 @@ check.ex_03_drop(states_for_painter)
 # <details><summary>The solution</summary>
 #
 # ```python
-# def states_for_painter(text_encoder, ids, start):
+# def prompt_states(text_encoder, ids, start):
 #     return text_encoder(ids)[:, start:]
 # ```
 #
 # </details>
 
 # %% [markdown]
-# How much does the letter say? Cut it off before the reading, and compare. Places are not to blame:
-# you saw that only distances count.
+# How much does the template change? Cut it off *before* encoding, and compare. Positions are not to
+# blame, since only distances count.
 
 # %%
-kept = states_for_painter(tower, ids, start)
-never_read = tower(ids[:, start:])
-change = (never_read - kept).norm(dim=-1)[0] / kept.norm(dim=-1)[0]
+kept = prompt_states(tower, ids, start)
+without = tower(ids[:, start:])  # cut too early
+change = (without - kept).norm(dim=-1)[0] / kept.norm(dim=-1)[0]
 assert change.max() > 0.5
-share = (never_read - kept).norm() / kept.norm()
+share = (without - kept).norm() / kept.norm()
 print(f"all states together: changed by {share:.0%} of their length")
 
 # %%
@@ -625,13 +853,13 @@ axes[0].set_title("length in the stream, before the last norm; gray is cut off",
 axes[1].barh(range(len(change)), change, color=show.PALETTE["text"])
 axes[1].set_yticks(range(len(change)), names[start:], fontsize=7)
 axes[1].invert_yaxis()
-axes[1].set_title("change of the kept states without the letter", fontsize=10)
+axes[1].set_title("change of the kept states without the template", fontsize=10)
 for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 show.figure(
     fig,
-    alt="Left, lengths of 51 states, under a hundred to over a thousand, the letter's 34 in gray; "
-    "right, how much each kept state changes without the letter: most by under a third, two wholly",
+    alt="Left, lengths of 51 states, under a hundred to over a thousand, the prefix's 34 in gray; "
+    "right, how much each kept state changes without the template: most under a third, two wholly",
 )
 
 # %%
@@ -640,8 +868,8 @@ assert most == ["a", "of"] and change.median() < 0.3
 print("half of the states change by less than 30 %, two by about their whole length:", most)
 
 # %% [markdown]
-# And the picture? Five times the same noise: cut as it should be; cut before the reading; cut one
-# token too early; not cut at all; and not cut, but with a mask that hides the letter.
+# And the picture? Five times the same noise: cut as it should be; cut before encoding; cut one
+# token too early; not cut at all; and not cut, but with a mask that hides the prefix.
 
 # %%
 from qwenimage_ref.conditions import Branch
@@ -662,7 +890,7 @@ def paint(text_states, mask=None):
 hidden = torch.arange(len(tokens))[None] >= start
 pictures = {
     "after": paint(kept),
-    "before": paint(never_read),
+    "before": paint(without),
     "one too early": paint(states[:, start - 1 :]),
     "never": paint(states),
     "never, hidden": paint(states, hidden),
@@ -670,8 +898,8 @@ pictures = {
 show.grid(
     [*pictures.values()],
     [*pictures],
-    alt="Cut after and before reading: a red circle and a blue star. One token too early: both "
-    "shifted, the star cut off by the edge. Never cut, hidden or not: one broken red circle",
+    alt="Cut after and before encoding: a red circle and a blue star. One token too early: both "
+    "shifted, the star cut off by the edge. Never cut, hidden or not: broken red circles",
     columns=5,
     scale=1,
 )
@@ -679,20 +907,20 @@ show.grid(
 # %%
 apart = {name: show.difference(pictures["after"], other) for name, other in pictures.items()}
 assert apart["before"] < 5 < min(apart[name] for name in list(apart)[2:])
-print("before the reading: hardly to be seen; the others: ruined: ok")
+print("before encoding: hardly visible; the others: ruined: ok")
 
 # %% [markdown]
-# Read the second picture with care. The states were wrong by four tenths of their length, and you
-# see *nothing*. Our model has few words and tolerates much. A bug of this kind hides behind a good
-# picture; only the number shows it. The others are ruined for a reason that has little to do with
-# meaning: in the transformer, too, tokens have places, and each extra state pushes all the others
-# to the next place. The mask proves it: with the letter hidden the picture stays broken.
+# Look at the second picture again. Its states were wrong by four tenths of their length, and
+# *nothing* shows. The pocket model has few words and tolerates much; a bug of this kind hides
+# behind a good picture, and only the number reveals it. The others are ruined for a reason that has
+# little to do with meaning: in the transformer, too, tokens have positions, and each extra state
+# moves all others by one. The mask proves it, for with the prefix hidden the picture stays broken.
 #
 # ## Padding
 #
 # Two prompts in one batch have to be equally long, so the shorter one is filled up with a token
-# that means nothing. On the right, padding cannot harm: nobody looks ahead, so no real token can
-# see it, mask or no mask. On the left, everybody would see it.
+# that means nothing. Padding on the right does no harm: with a causal mask no real token can see
+# it. Padding on the left would be seen by all.
 
 # %%
 pad = torch.full((1, 9), pipe.tokenizer.pad_id)
@@ -708,14 +936,14 @@ assert harmed == {name: name == "left, no mask" for name in harmed}
 print(harmed)
 
 # %% [markdown]
-# The padded places themselves hold rubbish afterwards. They are set to zero, and the transformer
-# gets the mask, so that it does not look there ([chapter 06](06_one_mmdit_block.ipynb)).
+# The states of the padding itself are meaningless. They are set to zero, and the transformer gets a
+# mask, so that nothing attends to them ([chapter 06](06_one_mmdit_block.ipynb)).
 #
 # ## Two languages
 #
-# Does the reader understand, or does it copy? Here are eight scenes, each described in English and
-# in Chinese. The two share no token. We take the mean over a prompt's states and compare by the
-# cosine: 1 means the same direction, 0 nothing in common.
+# Do the states represent the meaning, or the words? Here are eight scenes, each described in
+# English and in Chinese, which share no token. We average the states of a prompt and compare by the
+# cosine: 1 is the same direction, 0 nothing in common.
 
 # %%
 from qwenimage_ref.posters import draw as world
@@ -725,7 +953,7 @@ scenes = [world.sample_scene(10_000 + i, word_share=0) for i in range(8)]
 
 def meaning(scene, language):
     text_states, _ = pipe.encode_prompt([world.caption(scene, language)])
-    return text_states[0, :-5].mean(0)  # without the closing, which all prompts share
+    return text_states[0, :-5].mean(0)  # without the suffix, which all prompts share
 
 
 english, chinese = (torch.stack([meaning(s, lang) for s in scenes]) for lang in ("en", "zh"))
@@ -750,11 +978,11 @@ assert (alike.argmax(1) == torch.arange(8)).all() and same.mean() > rest.mean() 
 print(f"same scene {same.mean():.2f}, another scene {rest.mean():.2f}; each finds its twin: ok")
 
 # %% [markdown]
-# Each English caption is nearest to its own translation. That *red* and 红 mean the same was in no
-# label; both had to lead to the same posters.
+# Each English caption is nearest to its own translation, and no label said that *red* and 红 mean
+# the same: both led to the same posters.
 #
-# With the official weights on the machine, what was said of the letter is checked on them, a layer
-# at a time from disk:
+# With the official weights on the machine, the statement about the prefix is checked on them, with
+# one layer at a time in memory:
 
 # %%
 from qwenimage_ref.load import load_weights
@@ -774,7 +1002,7 @@ def verify(shard):
 
 shard = "text_encoder/model-00001-of-00004.safetensors"
 stored_results.check(
-    shard, "the letter's 34 states are those of any prompt, the next one is not", verify
+    shard, "the prefix's 34 states are those of any prompt, the next one is not", verify
 )
 
 # %% [markdown]
@@ -791,7 +1019,7 @@ stored_results.check(
 #
 # </details>
 #
-# **2.** What share of the official tower's numbers sits in its MLPs?
+# **2.** What share of the official text encoder's parameters is in its MLPs?
 #
 # <details><summary>Answer</summary>
 #
@@ -804,7 +1032,7 @@ stored_results.check(
 #
 # <details><summary>Answer</summary>
 #
-# 1.5 times, not four: the letter and the closing stay. 12 tokens are 51 with them, 24 are 63, and
+# 1.5 times, not four: the template stays. 12 tokens are 51 with them, 24 are 63, and
 # (63 / 51)² is 1.5.
 #
 # </details>
@@ -822,19 +1050,19 @@ print("4.2 times, 81 %, 1.5 times: ok")
 #
 # * It takes the last of all hidden states that the library returns, which is the one after the
 #   norm, though the name does not say so.
-# * It runs in bfloat16, with fused attention that never stores a map. Maps like ours are for eyes.
-# * It reads the prompt once, keeps the states, and sends the tower away before painting starts:
-#   14 GB less.
-# * The letter's keys and values never change, so a busy server computes them once.
+# * It runs in bfloat16, with fused attention that never stores a map of weights.
+# * It encodes the prompt once, keeps the states, and removes the text encoder from the device
+#   before denoising starts: 14 GB less.
+# * The keys and values of the prefix never change, so a busy server computes them once.
 # * It cuts the prompt at 512 tokens by default, 1,024 at most; here, too.
-# * Edit models also let it *see*: the vision tower's vectors take the places of some tokens.
+# * In edit models, vectors of the vision tower take the places of some tokens.
 #
 # ## Try this
 #
 # * Move the widget to *left* and to *of*. Which head finds out what is left of what?
-# * Take the five closing states away, too: `paint(kept[:, :-5])`. Then paint a word.
-# * Paint with `tower.model.embed_tokens(ids)[:, start:]`, the words that nobody has read.
-# * Change the letter's text and read with it. Which states change most?
+# * Drop the suffix, too: `paint(kept[:, :-5])`. Then paint a word.
+# * Paint with `tower.model.embed_tokens(ids)[:, start:]`, the words without any layer.
+# * Change the template's text and encode with it. Which states change most?
 # * Compare *a red circle left of a blue star* with *a blue star right of a red circle*. Same
 #   meaning: how near are the states?
 #

@@ -6,6 +6,8 @@ from ...config import TextEncoderConfig
 from ...text_encoder import TextEncoder
 from ..answers import EX_03_DROP, EX_03_GQA
 from .common import exercise, need, need_same
+from .text_layer import ex_03_layer  # noqa: F401
+from .text_layer_steps import ex_03_mlp, ex_03_norm, ex_03_rotary  # noqa: F401
 
 B, H, G, T, K, W = 2, 6, 3, 5, 8, 7  # no two alike; W is the width of a value
 OTHERS = ((1, 28, 4, 6, 16, 16), (3, 5, 5, 3, 4, 4), (2, 9, 1, 1, 5, 3))  # 28/4 as in Qwen2.5-VL
@@ -142,16 +144,16 @@ def _judge_cut(read, tower, ids, start: int) -> None:
         kept != tokens or not start,
         "nothing is cut off, only blanked: a state of zeros is still a token to the transformer",
     )
-    need(kept == tokens - start, f"of {tokens} states, {start} of the letter's, {kept} are left")
+    need(kept == tokens - start, f"of {tokens} states, {start} of the template's, {kept} are left")
     if start:
         need(
             not _near(answer, states[:, :-start]),
-            "that cuts the end off: the letter stands before it",
+            "that cuts the end off: the template stands before the prompt",
         )
         need(
             not _near(answer, tower(ids[:, start:])),
-            "the right tokens, but their states never saw the letter: it was gone before the "
-            "reading",
+            "the right tokens, but the template was cut off before the encoder ran, so that their "
+            "states do not depend on it",
         )
     embedded = tower.model.embed_tokens(ids)[:, start:]
     need(

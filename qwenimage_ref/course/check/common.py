@@ -56,6 +56,25 @@ def need_same(answer: Callable, solution: Callable, near, arguments, hint: str) 
     need(same, hint)
 
 
+def numbers(*shape, seed=6) -> torch.Tensor:
+    """Normal numbers, the same ones whenever the seed is."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def near(a, b) -> bool:
+    """Whether two tensors have one shape, and numbers that differ by rounding at most."""
+    return a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
+
+
+def demand_shape(given, shape: tuple, words: str) -> None:
+    """NotYet where what an answer gave is no tensor of this shape."""
+    need(
+        isinstance(given, torch.Tensor) and given.shape == shape,
+        f"give a tensor {words}, here {tuple(shape)}"
+        + (f"; yours is {tuple(given.shape)}" if isinstance(given, torch.Tensor) else ""),
+    )
+
+
 def exercise(checker: Callable[[object], str]) -> Callable[[object], None]:
     """A checker that prints its verdict; what it returns says in words what is right.
 

@@ -5,28 +5,12 @@ import torch.nn.functional as F
 
 from ...rope import rotate
 from ..answers import EX_06_HEADS, EX_06_JOINT
-from .common import exercise, need, need_none, need_same
-
-
-def numbers(*shape, seed=6):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def near(a, b) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
+from .common import demand_shape, exercise, near, need, need_none, need_same, numbers
 
 
 def turns(tokens: int, width: int):
     """(S, K / 2) rotations by angles of every size"""
     return torch.polar(torch.ones(tokens, width // 2), 2 * numbers(tokens, width // 2, seed=9))
-
-
-def demand_shape(given, shape: tuple, words: str) -> None:
-    need(
-        isinstance(given, torch.Tensor) and given.shape == shape,
-        f"give a tensor {words}, here {tuple(shape)}"
-        + (f"; yours is {tuple(given.shape)}" if isinstance(given, torch.Tensor) else ""),
-    )
 
 
 # ---- heads

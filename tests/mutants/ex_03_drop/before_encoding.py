@@ -1,6 +1,6 @@
-"""Cuts the letter off before anyone has read it."""
+"""Cuts the template off before the encoder runs."""
 
-HINT = "gone before the reading"
+HINT = "cut off before the encoder ran"
 
 
 def answer(text_encoder, ids, start):

@@ -1,4 +1,4 @@
-"""Sets the letter to zero and keeps it."""
+"""Sets the template's states to zero and keeps them."""
 
 HINT = "only blanked"
 

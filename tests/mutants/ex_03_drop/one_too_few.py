@@ -1,4 +1,4 @@
-"""Counts the letter from one."""
+"""Counts the template from one."""
 
 HINT = "12 are left"
 

@@ -1,4 +1,4 @@
-"""Takes the letter for one token longer."""
+"""Takes the template for one token longer."""
 
 HINT = "10 are left"
 

@@ -1,0 +1,14 @@
+"""Turns every token to the first place."""
+
+import torch
+
+
+def answer(x, places, theta):
+    K = x.shape[-1]
+    angle = torch.outer(places[:1].expand(len(places)), theta ** -(torch.arange(0, K, 2) / K))
+    a, b = x.chunk(2, dim=-1)
+    new_a, new_b = a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()
+    return torch.cat([new_a, new_b], dim=-1)
+
+
+HINT = "by the angles of the first"

@@ -1,0 +1,8 @@
+"""Gives x back."""
+
+
+def answer(x, places, theta):
+    return x.clone()
+
+
+HINT = "nothing is turned"
