@@ -13,22 +13,21 @@
 # %% [markdown]
 # # 05 · MSRoPE
 #
-# How do positions in a picture get into attention, which treats its input as a set? By rotating
-# pairs of numbers.
+# Attention treats its input as a set, so where does it learn that one token is above another? The
+# positions are put into queries and keys, as rotations. On this page you write both.
 #
 # | | |
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); you know what attention is |
-# | **You get** | the position of every token, and the turning that tells them apart |
-# | **Minutes** | 35 to read, less than one to run |
-# | **Picture** | the position map: the picture centred, the text marching off its corner |
+# | **You get** | the positions of all tokens and their rotation, written by you in five exercises |
+# | **Minutes** | 30 to read, 75 to write, less than one to run |
+# | **Picture** | the position map: the picture centred, the text on the diagonal off its corner |
 # | **Number** | the table of angles equals that of diffusers, bit for bit, on odd and even grids |
 #
-# The transformer sees a row of **tokens**: `I` *image tokens*, each a patch of 2 × 2 latents, and
-# `T` *text tokens*, one for each text state. A token is a vector, and attention compares vectors:
-# each token has a *query* `q` and a *key* `k`, and the inner product of a query and a key measures
-# how much the two tokens have to do with each other. Nothing in it depends on *where* a token
-# stands.
+# The transformer works on a sequence of **tokens**: `I` *image tokens*, each a patch of 2 × 2
+# latents, and `T` *text tokens*, one for each text state. Attention gives each of them a *query*
+# `q` and a *key* `k`, and compares tokens by the inner products of queries and keys. Nothing in
+# such a product depends on *where* a token stands.
 
 # %%
 import torch
@@ -47,12 +46,12 @@ assert torch.allclose(out[shuffled], other, atol=1e-6)
 print("tokens in another order, the same results in that order: ok")
 
 # %% [markdown]
-# To bare attention, a poster and the same poster cut into pieces and shaken are one picture. So the
-# place has to be put *into* the numbers.
+# Without positions, a poster and the same poster cut into shuffled pieces are the same input. So
+# positions have to be put *into* the numbers.
 #
-# ## One pair that turns
+# ## A rotated pair
 #
-# Take two numbers, `a` and `b`, as a hand on a clock face. Turn the hand by an angle that grows
+# Take two numbers, `a` and `b`, as a hand on a clock face. Rotate the hand by an angle that grows
 # with the token's position:
 
 # %%
@@ -69,9 +68,12 @@ def turn_by_hand(a, b, angle):
 print("a quarter turn of (1, 0): ({:.1f}, {:.1f})".format(*turn_by_hand(1, 0, math.pi / 2)))
 
 # %% [markdown]
-# Now look at the inner product of a query at position `m` and a key at position `n`. Both hands
-# have turned. If both stand three places further on, both have turned by the same bit more, and the
-# angle *between* them is what it was. The product sees only the difference of the positions.
+# Now consider the inner product of a query at position `m` and a key at position `n`. If both are
+# moved by three positions, both hands turn by the same angle, and the angle *between* them stays:
+#
+# $$\langle R_m q,\; R_n k \rangle = \langle q,\; R_{n-m} k \rangle$$
+#
+# The product depends on the difference of the positions alone.
 
 
 # %%
@@ -85,8 +87,8 @@ assert abs(here - moved) < 1e-9 and abs(here - farther) > 0.1
 print(f"{here:.3f} at 2 and 7, {moved:.3f} at 102 and 107, but {farther:.3f} at 2 and 8: ok")
 
 # %% [markdown]
-# This is **RoPE**, *rotary position embedding*. It costs no parameter, and moving everything
-# together changes nothing.
+# This is **RoPE**, *rotary position embedding* ([Su et al.](https://arxiv.org/abs/2104.09864),
+# section 3.2). It has no parameters, and moving everything together changes nothing.
 #
 # ## Many pairs, many speeds
 #
@@ -121,14 +123,14 @@ assert torch.allclose(angle[:, 0], 10 * angle[:, 1])
 print("each pair of these four turns ten times as slowly as the one before: ok")
 
 # %% [markdown]
-# The fast hands tell neighbours apart, the slow ones show roughly where in the picture.
+# The fast hands distinguish neighbours, the slow ones show roughly where in the picture a token is.
 #
-# Which two numbers of a head are a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
+# Which two numbers of a head form a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
 # models of the Llama family, and the text encoder of [chapter
 # 03](03_a_language_model_as_a_reader.ipynb), pair number 0 with the one half a head away. Weights
-# trained with one way are useless with the other; we will see it.)
+# trained with one convention are useless with the other; we will see it.)
 #
-# First a loop over tokens and pairs:
+# As a loop over tokens and pairs:
 
 # %%
 K = 12  # numbers in a head
@@ -142,35 +144,12 @@ for s in range(10):
         by_hand[s, 2 * i], by_hand[s, 2 * i + 1] = a, b
 
 # %% [markdown]
-# Then at once. A pair is a complex number $a + ib$, and turning is multiplying by a number of
-# length one, $\cos + i\sin$:
-
-# %%
-rotation = torch.polar(torch.ones_like(angle), angle)  # cos + i sin
-at_once = torch.view_as_real(torch.view_as_complex(x.view(10, 6, 2)) * rotation).flatten(1)
-assert torch.allclose(by_hand, at_once, atol=1e-6)
-
-# %% [markdown]
-# And the package, which has axes for the batch `B` and the heads `H` as well:
-
-# %%
-from qwenimage_ref.rope import positions, rotate, rotations
-
-show.source(rotate)
-
-# %%
-by_package = rotate(x.view(1, 10, 1, K), rotation)[0, :, 0]
-assert torch.equal(by_package, at_once)
-print("loop, one line and package agree: ok")
-
-# %% [markdown]
-# ## Exercise: turn without complex numbers
+# ## Exercise: the rotation
 #
 # ★★☆☆☆ · 10 minutes
 #
 # Write `turn(x, angle)` for `x` of shape `(S, K)` and `angle` of shape `(S, K/2)`, without complex
-# numbers and without loops: `x[:, 0::2]` are the first numbers of all pairs. Do not change `x`. You
-# will know it works when the checker says so and your rows are those of `rotate`.
+# numbers and without loops: `x[:, 0::2]` are the first numbers of all pairs. Do not change `x`.
 
 
 # %% tags=["exercise"]
@@ -222,17 +201,99 @@ check.ex_05_rotate(turn)
 # </details>
 
 # %%
-assert torch.allclose(turn(x, angle), by_package, atol=1e-5)
-print("yours and the package's rotate agree: ok")
+assert torch.allclose(turn(x, angle), by_hand, atol=1e-5)
+print("yours and the loop agree: ok")
 
 # %% [markdown]
-# ## Three places in one head
+# The package does the same with complex numbers: a pair is $a + ib$, and rotating is multiplying by
+# $\cos + i\sin$, a number of length one.
+
+# %%
+from qwenimage_ref.rope import positions, rotate, rotations
+
+rotation = torch.polar(torch.ones_like(angle), angle)  # cos + i sin
+by_package = rotate(x.view(1, 10, 1, K), rotation)[0, :, 0]  # axes for batch and heads, too
+assert torch.allclose(turn(x, angle), by_package, atol=1e-5)
+show.source(rotate)
+
+# %% [markdown]
+# ## Exercise: only differences count
+#
+# ★★★☆☆ · 15 minutes
+#
+# Compute the products from the right side of the equation above. Write `relative(q, k, gap)`: `q`
+# is `(S, K)`, `k` is `(R, K)`, and `gap` of shape `(S, R, K/2)` is the angle of each pair at the
+# key's position *minus* that at the query's. Return the products of all queries with all keys, `(S,
+# R)`. Your function never sees a position.
+
+
+# %% tags=["exercise"]
+def relative(q, k, gap):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+relative = answers.unless_solved(relative, answers.EX_05_RELATIVE)
+check.ex_05_relative(relative)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The query stays as it is. Each key is rotated once for every query, so rotated keys have one axis
+# more than keys.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Give the query's pairs an axis of length one for the keys, and the key's pairs one for the
+# queries, so that both fit `gap`. The formula of `turn` is the same with one axis more.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# a, b = first and second numbers of the queries' pairs     (S, 1, K/2)
+# c, d = first and second numbers of the keys' pairs        (1, R, K/2)
+# turn c and d by the gap                                   (S, R, K/2)
+# return a times the new c, plus b times the new d, added up over the pairs
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def relative(q, k, gap):
+#     a, b = q[:, None, 0::2], q[:, None, 1::2]
+#     c, d = k[None, :, 0::2], k[None, :, 1::2]
+#     turned_c = c * gap.cos() - d * gap.sin()
+#     turned_d = c * gap.sin() + d * gap.cos()
+#     return (a * turned_c + b * turned_d).sum(-1)
+# ```
+#
+# </details>
+
+# %%
+query, key = draw_numbers(2, 10, K, seed=1)
+both_turned = turn(query, angle) @ turn(key, angle).T
+assert torch.allclose(relative(query, key, angle[None] - angle[:, None]), both_turned, atol=1e-4)
+print("100 products, both rotated or the key alone by the difference: the same: ok")
+
+# %% [markdown]
+# ## Three coordinates in one head
 #
 # A picture has rows *and* columns, and when it is edited there are several pictures. So a position
-# is three whole numbers, `(frame, row, col)`, and a head is cut into three groups of pairs, one for
-# each. Officially a head has 128 numbers, cut into 16, 56 and 56 (`transformer/config.json`, field
-# `axes_dims_rope`); the pocket model has smaller heads. Three axes and one rule for text and
-# pictures alike: that is **MSRoPE**, *multimodal scalable RoPE*.
+# is three integers, `(frame, row, col)`, and a head is split into three groups of pairs, one for
+# each. Officially a head has 128 numbers, split into 16, 56 and 56 (`transformer/config.json`,
+# field `axes_dims_rope`); the pocket model has smaller heads. Three axes, and one rule for text and
+# pictures: that is **MSRoPE**, *multimodal scalable RoPE* ([technical
+# report](https://arxiv.org/abs/2508.02324), section 2.4), a relative of the M-RoPE of
+# [Qwen2-VL](https://arxiv.org/abs/2409.12191) (section 2.1). FLUX has three axes, too, but counts
+# rows and columns from the corner and leaves all text at position 0 ([its
+# code](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py), function
+# *prepare*).
 
 # %%
 from qwenimage_ref import QwenImage
@@ -259,29 +320,80 @@ assert all(sum(row[2:]) == row[1] for row in rows)
 show.table(["", "head dim K", "frame", "row", "column"], rows)
 
 
-# %%
-def rotations_by_hand(pos, axes_dims):
-    angle = [torch.outer(pos[:, n], speeds(dim)) for n, dim in enumerate(axes_dims)]
-    angle = torch.cat(angle, dim=1)  # (S, K/2)
-    return torch.polar(torch.ones_like(angle), angle)
+# %% [markdown]
+# ## Exercise: the angles of a head
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `angles(pos, axes_dims)`: `pos` holds the positions, integers of shape `(S, 3)`, and
+# `axes_dims` the three widths, such as `(16, 56, 56)`. Return the angles of all pairs, `(S, K/2)`:
+# first the pairs that turn with the frame, then those of the row, then those of the column.
 
 
-pos = torch.tensor([[0, -3, 5], [1, 0, 0], [0, 40, -42]])
-gap = rotations_by_hand(pos, (16, 56, 56)) - rotations(pos, (16, 56, 56))
-assert gap.abs().max() < 1e-5
-print("by hand and by package, three tokens of 64 angles: ok")
+# %% tags=["exercise"]
+def angles(pos, axes_dims):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+angles = answers.unless_solved(angles, answers.EX_05_ANGLES)
+check.ex_05_angles(angles)
 
 # %% [markdown]
-# What do 64 hands see together? Take a query whose every pair is (1, 0), and let all keys be the
-# same. Then the product is the mean of cosines of the differences, and it measures how near every
-# other token is to attention, before anything is learned. Here are the tokens of 1328 × 1328
-# pixels, the largest official square, 83 × 83 of them, seen from the blue ring.
+# <details><summary>A nudge</summary>
+#
+# Each group is a small head of its own: one coordinate, its own `dim`, its own speeds from 1 down.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `speeds` is above. For one group, the angle is every token's coordinate times every speed.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# for each axis and its dim:
+#     speeds = theta to the power of minus (0, 2, 4, ... below dim) over dim     (dim/2,)
+#     group  = each token's coordinate on this axis, times each speed            (S, dim/2)
+# return the three groups side by side                                           (S, K/2)
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def angles(pos, axes_dims):
+#     groups = []
+#     for axis, dim in enumerate(axes_dims):
+#         speeds = 1 / THETA ** (torch.arange(0, dim, 2) / dim)
+#         groups.append(torch.outer(pos[:, axis], speeds))
+#     return torch.cat(groups, dim=1)
+# ```
+#
+# </details>
+
+# %%
+pos = torch.tensor([[0, -3, 5], [1, 0, 0], [0, 40, -42]])
+mine = angles(pos, (16, 56, 56))
+gap = torch.polar(torch.ones_like(mine), mine) - rotations(pos, (16, 56, 56))
+assert gap.abs().max() < 1e-5
+print("yours and the package's, three tokens of 64 angles: ok")
+
+# %% [markdown]
+# What do 64 pairs see together? Take a query whose every pair is (1, 0), and let all keys be the
+# same. Then their product is a sum of cosines of differences. Its mean measures how near every
+# other token is to attention before anything is learned. Here are the 83 × 83 tokens of 1328 × 1328
+# pixels, the largest official square, seen from the circled token.
 
 # %%
 img, _ = positions([(1, 83, 83)], text_length=0)
-table = rotations(img, official.axes_dims_rope)  # (6889, 64) complex
+angle = angles(img, official.axes_dims_rope)  # (6889, 64)
 asking = 22 * 83 + 52
-cosines = (table * table[asking].conj()).real  # (6889, 64)
+cosines = (angle - angle[asking]).cos()
 groups = {"row pairs": slice(8, 36), "column pairs": slice(36, 64), "all pairs": slice(0, 64)}
 nearness = {name: cosines[:, pairs].mean(1).view(83, 83) for name, pairs in groups.items()}
 
@@ -307,14 +419,15 @@ print(
 )
 
 # %% [markdown]
-# Training bends this: `q` and `k` decide how much each pair counts. The cross is only what they
+# Training changes this, since `q` and `k` decide how much each pair counts. The cross is what they
 # start from.
 #
 # ## The position map
 #
 # Which numbers does each token get? The picture is **centred**: its middle has row 0 and column 0.
-# The text goes off its lower right corner, along the **diagonal**: the words stand at
-# (`start`, `start`), (`start` + 1, `start` + 1), and so on. Here is the pocket's grid and a prompt.
+# The text continues off its lower right corner, along the **diagonal**: the words stand at
+# (`start`, `start`), (`start` + 1, `start` + 1), and so on. Here are the pocket model's grid and a
+# prompt.
 
 # %%
 prompt = "a red star"
@@ -329,30 +442,11 @@ assert txt.tolist() == [[4, 4, 4], [5, 5, 5], [6, 6, 6]]
 print("the picture: -4 to 3 both ways; the text: 4, 5, 6 on all three axes: ok")
 
 # %% [markdown]
-# What about an *odd* side? Five rows cannot lie evenly around 0 in whole numbers with as many below
-# as from 0 on. The one too many goes to the negative side: 5 rows are −3, −2, −1, 0, 1.
+# What about an *odd* side? Five rows cannot lie evenly around 0 in integers with as many below as
+# from 0 on. The extra row goes to the negative side: 5 rows are −3, −2, −1, 0, 1.
 #
-# As a loop over one side, then as the package has it:
-
-
-# %%
-def side_by_hand(count):
-    from_zero_on = count // 2  # rounded down: 5 -> 2, which are 0 and 1
-    below_zero = count - from_zero_on
-    return [place - below_zero for place in range(count)]
-
-
-for count in (1, 2, 4, 5, 83):
-    img, _ = positions([(1, count, 1)], text_length=0)
-    assert img[:, 1].tolist() == side_by_hand(count)
-    print(f"{count:2} rows: {side_by_hand(count)[0]} to {side_by_hand(count)[-1]}")
-
-# %%
-show.source(positions)
-
-# %% [markdown]
-# Move the sliders. The extra row or column of an odd side is in another colour. Watch where the
-# text starts when only one side grows.
+# Move the sliders. The extra row or column of an odd side has another colour. Watch where the text
+# starts when only one side grows.
 
 # %%
 sliders = drawn.GridSliders(5, 8)
@@ -387,13 +481,13 @@ assert starts == [max(rows, cols) // 2 for rows, cols in grids] == [2, 4, 4, 4]
 print("the text starts at half of the longer side, rounded down: ok")
 
 # %% [markdown]
-# ## Exercise: everyone's place
+# ## Exercise: one picture and its text
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `places(rows, cols)`. It returns three things: the list of the places of the rows, from the
-# top, the list of the places of the columns, from the left, and the place of the first word. You
-# will know it works when the checker says so and the table below is full of *yes*.
+# Write `places(rows, cols)`. It returns three things: the list of the rows' numbers, from the top,
+# the list of the columns' numbers, from the left, and the number of the first word. You will know
+# it works when the checker says so and the table below is full of *yes*.
 
 
 # %% tags=["exercise"]
@@ -454,11 +548,95 @@ assert all(row[-1] == "yes" for row in rows)
 show.table(["pixels", "rows", "columns", "text from", "as the package"], rows)
 
 # %% [markdown]
+# ## Several pictures
+#
+# The edit models get reference pictures as further tokens behind those of the picture that is
+# painted. Each picture is centred on its own size, and the `frame` separates them: the first
+# picture has frame 0, the next one frame 1. A grid may itself hold several frames; then the next
+# one begins after all of them. Tokens come picture by picture, frame by frame, row by row, from
+# left to right. The text starts off the corner of the *largest* picture, and its frame, row and
+# column are equal.
+#
+# ## Exercise: all positions
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `my_positions(grids, text_length)`. `grids` is a list of `(frames, rows, cols)`. Return two
+# tensors of integers, the positions of the image tokens, `(I, 3)`, and those of the text, `(T, 3)`.
+
+
+# %% tags=["exercise"]
+def my_positions(grids, text_length):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_positions = answers.unless_solved(my_positions, answers.EX_05_POSITIONS)
+check.ex_05_positions(my_positions)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# For one picture you need every combination of a frame, a row and a column, in an order that is
+# said above. Which of the three changes fastest?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Torch has a function for all combinations of several rows of numbers, in that very order; three
+# nested loops do it, too. Between pictures only one number has to be remembered: the next frame
+# that is free.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# frame = 0
+# for each grid (frames, rows, cols):
+#     all combinations of: frames from `frame` on, centred rows, centred columns
+#     frame = frame + frames
+# start = half of the longest side of all grids, rounded down
+# text  = start, start + 1, ... three times side by side
+# return all pictures one after another, and the text
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_positions(grids, text_length):
+#     img, frame = [], 0
+#     for frames, rows, cols in grids:
+#         across = torch.arange(cols) - (cols - cols // 2)
+#         down = torch.arange(rows) - (rows - rows // 2)
+#         img.append(torch.cartesian_prod(torch.arange(frames) + frame, down, across))
+#         frame = frame + frames
+#     start = max(max(rows // 2, cols // 2) for _, rows, cols in grids)
+#     txt = start + torch.arange(text_length)
+#     return torch.cat(img), torch.stack([txt, txt, txt], dim=1)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# The package's function has one option more, for the layered model below:
+
+# %%
+for grids in ([(1, 8, 8)], [(1, 4, 6), (1, 9, 2), (1, 3, 5)], [(2, 5, 3), (1, 1, 1)]):
+    for mine, package in zip(my_positions(grids, 9), positions(grids, 9)):
+        assert torch.equal(mine, package)
+show.source(positions)
+
+# %% [markdown]
 # ## The same table as diffusers
 #
-# Now the number of this page. The official code (in the library diffusers) builds its angles in its
-# own way, from a long table of positive and negative positions. Do all angles agree? *Bit for bit*:
-# the tolerance is 0, for the formula is the same and positions are whole numbers.
+# Now the number of this page. The official code, in the library diffusers, looks its angles up in a
+# long table of positive and negative positions. Do all angles agree? The package's have to agree
+# *bit for bit*: the tolerance is 0, for the formula is the same and positions are integers. Yours
+# may round differently.
 
 # %%
 from dataclasses import replace
@@ -480,7 +658,10 @@ for name, (grids, text_length) in cases.items():
     ours = [rotations(pos, official.axes_dims_rope) for pos in positions(grids, text_length)]
     gaps = [(a - b).abs().max().item() for a, b in zip(ours, expected)]
     assert max(gaps) <= within("rope"), name
-    print(f"{name}: {len(ours[0])} + {len(ours[1])} tokens: ok")
+    for pos, turned in zip(my_positions(grids, text_length), expected):
+        mine = angles(pos, official.axes_dims_rope)
+        assert (torch.polar(torch.ones_like(mine), mine) - turned).abs().max() < 1e-4
+    print(f"{name}: {len(ours[0])} + {len(ours[1])} tokens, package and yours: ok")
 
 # %% [markdown]
 # ## Why centred? Why the diagonal?
@@ -488,8 +669,8 @@ for name, (grids, text_length) in cases.items():
 # Products depend only on differences of positions. So if *everything* moves together, text and all,
 # nothing can change, and differences between two image tokens are the same whether the grid is
 # centred or counted from its corner. Centring can change two things only: how far the text is from
-# the picture, and how pictures of several sizes lie over each other. Let the pocket model paint
-# with other positions. `paint_with` replaces the model's own rule by `change`.
+# the picture, and how pictures of several sizes overlap. Let the pocket model paint with other
+# positions: `paint_with` replaces the model's rule by `change`.
 
 # %%
 from unittest import mock
@@ -517,7 +698,7 @@ changes = {
 painted = {name: paint_with(change) for name, change in changes.items()}
 
 # %% [markdown]
-# And one more mistake, half-split pairs: the right angles, turned by the other rule.
+# And one more mistake, half-split pairs: the right angles, applied to the wrong pairs.
 
 # %%
 from qwenimage_ref import mmdit
@@ -548,17 +729,17 @@ assert min(away[name] for name in list(away)[2:]) > 5
 print("all moved together: the same picture; each of the other three: another one: ok")
 
 # %% [markdown]
-# So on a single square picture you could not tell a centred rule from an uncentred one that moves
-# the text along. Centring shows its worth where there are *several* sizes:
+# So on a single square picture a centred rule cannot be distinguished from an uncentred one that
+# moves the text along. Centring matters where there are *several* sizes:
 #
-# * **Edit** models get a second picture, the reference, as further tokens with `frame` 1. Each
-#   picture is centred on its own size, so the middles lie over each other, whatever the sizes.
-#   Counted from the corner, the corners would.
-# * **Wide and tall** pictures: the text is equally far from the middle by rows and by columns.
+# * In **edit** models each picture is centred on its own size, so the centres coincide, whatever
+#   the sizes. Counted from the corner, the corners would.
+# * In **wide and tall** pictures the text is equally far from the centre by rows and by columns.
 #
 # And the **diagonal**? A word in a row of its own would sit exactly where a picture's token could
-# be. On the diagonal beyond the corner no word shares a place with a token, and between two words
-# all three differences are alike: for itself the text is a plain line (report, section 2.4).
+# be. On the diagonal beyond the corner no word shares a position with a token, and between two
+# words all three differences are equal: for itself the text is an ordinary one-dimensional sequence
+# (report, section 2.4).
 
 # %%
 img, txt = positions([(1, 8, 8), (1, 4, 6)], text_length=40)
@@ -569,10 +750,10 @@ assert {*map(tuple, img[:, 1:].tolist())}.isdisjoint(map(tuple, txt[:, 1:].tolis
 print("no word shares a place with a token of the pictures: ok")
 
 # %% [markdown]
-# A picture can grow, too. The angles of a small grid are exactly those of the middle of a large
-# one, and the new tokens lie around it. (Counted from the corner, the small grid would be the upper
-# left quarter.) The text does not stay where it was: it starts at the edge of the grid, so from a
-# grid of 32 to one of 64 the first word moves from 16 to 32 tokens from the middle.
+# Pictures can also grow. The angles of a small grid are exactly those of the middle of a large one,
+# and the new tokens lie around it. (Counted from the corner, the small grid would be the upper left
+# quarter.) The text does not stay where it was: it starts at the edge of the grid, so from a grid
+# of 32 to one of 64 the first word moves from 16 to 32 tokens from the middle.
 
 # %%
 axes = official.axes_dims_rope
@@ -588,7 +769,7 @@ print("the first word is at", first_words[0], "and at", first_words[1])
 # ## Layers
 #
 # Qwen-Image-Layered paints several layers of one picture at once. There `frame` counts the layers,
-# all on the same grid, and the picture that is taken apart gets frame −1.
+# all on the same grid, and the picture that is decomposed gets frame −1.
 
 # %%
 img, txt = positions([(3, 2, 2), (1, 2, 2)], text_length=2, layered=True)
@@ -638,17 +819,17 @@ print("52, about 45,000 rows, no parameter: ok")
 # ## What production code does differently
 #
 # * diffusers makes a table of all angles from −4096 to 4095 once and looks them up. The table ends,
-#   so neither picture nor text may go on beyond place 4095.
-# * Others turn with real numbers, as in the exercise. In float32 the two ways agree to about 5e-7,
+#   so neither picture nor text may go beyond position 4095.
+# * Others rotate with real numbers, as in your `turn`. In float32 the two ways agree to about 5e-7;
 #   in bfloat16 a few results in a million differ, enough to spoil bit-for-bit comparisons.
-# * Angles and turning stay in float32 even when the network runs in bfloat16: an angle of 40 would
+# * Angles and rotation stay in float32 even when the network runs in bfloat16: an angle of 40 would
 #   be off by a tenth of a radian.
-# * Where several prompts are padded to one length, the padding gets places, too. It lies at the end
-#   of the diagonal, so no real token moves.
+# * Where several prompts are padded to one length, the padding gets positions, too. It lies at the
+#   end of the diagonal, so no real token moves.
 #
 # ## Try this
 #
-# * Move only the text, by 1, 2, 4, 8 places, with `paint_with`. When does the picture notice?
+# * Move only the text, by 1, 2, 4, 8 positions, with `paint_with`. When does the picture change?
 # * Mirror the columns: `img * torch.tensor([1, 1, -1])`. What happens to *left of*, and why is it
 #   not the mirrored picture?
 # * Draw `nearness` for the frame pairs of a reference picture. How much nearer is frame 0 to frame

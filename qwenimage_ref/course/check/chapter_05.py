@@ -6,6 +6,7 @@ import torch
 
 from ..answers import EX_05_ODD, EX_05_ROTATE
 from .common import exercise, need, need_all, need_none, need_same
+from .positions import ex_05_angles, ex_05_positions, ex_05_relative  # noqa: F401
 
 GRIDS = ((4, 10), (6, 2), (5, 8), (7, 4), (7, 5), (1, 1), (83, 104))  # rows, columns
 SIDE = (  # places of the rows or of the columns

@@ -1,0 +1,18 @@
+"""Leaves the text in frame 0."""
+
+import torch
+
+
+def answer(grids, text_length):
+    img, frame = [], 0
+    for frames, rows, cols in grids:
+        across = torch.arange(cols) - (cols - cols // 2)
+        down = torch.arange(rows) - (rows - rows // 2)
+        img.append(torch.cartesian_prod(torch.arange(frames) + frame, down, across))
+        frame += frames
+    start = max(max(rows // 2, cols // 2) for _, rows, cols in grids)
+    txt = start + torch.arange(text_length)
+    return torch.cat(img), torch.stack([0 * txt, txt, txt], dim=1)
+
+
+HINT = "the text has frame 0"

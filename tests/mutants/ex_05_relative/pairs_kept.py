@@ -1,0 +1,12 @@
+"""Does not add up over the pairs."""
+
+
+def answer(q, k, gap):
+    a, b = q[:, None, 0::2], q[:, None, 1::2]
+    c, d = k[None, :, 0::2], k[None, :, 1::2]
+    turned_c = c * gap.cos() - d * gap.sin()
+    turned_d = c * gap.sin() + d * gap.cos()
+    return a * turned_c + b * turned_d
+
+
+HINT = "one number for each query and key"
