@@ -13,21 +13,22 @@
 # %% [markdown]
 # # 07 · Sixty blocks
 #
-# You know one block. The machine is a stack of sixty, with a projection at each end. This page
-# builds the stack, follows a picture through its depth, opens the files that hold it, byte by byte,
-# and runs a model that does not fit into memory.
+# The transformer is a stack of sixty blocks with projections at both ends. On this page you write
+# all of it around the block of chapter 06, follow a picture through its depth, read the files that
+# hold its weights, byte by byte, and run a model that does not fit into memory.
 #
 # | | |
 # |---|---|
 # | **You need** | [chapter 06](06_one_mmdit_block.ipynb), one block; you know what a byte is |
-# | **You get** | the whole MMDiT by hand; a loader of weights that you wrote yourself |
-# | **Minutes** | 50 to read, less than one to run |
-# | **Picture** | streams that grow with depth; who holds the bytes |
-# | **Number** | blocks read from disk one by one give the resident machine's answer, bit for bit |
+# | **You get** | the whole MMDiT and a loader of weights, written by you in six exercises |
+# | **Minutes** | 40 to read, 85 to write, less than one to run |
+# | **Picture** | streams that grow with depth; where the bytes are |
+# | **Number** | blocks read from disk one by one give the same velocity, bit for bit |
 #
-# **MMDiT**, a multimodal diffusion transformer, is the part called `transformer`. It computes one
-# thing: given noisy latents and a text, in which direction lies the noise? So we need a question: a
-# drawn poster, mixed with three parts of noise to one of poster, and its caption.
+# **MMDiT**, a multimodal diffusion transformer, is the part called `transformer`. Given noisy
+# latents, a text and a noise level, it predicts the velocity, the direction from the clean latents
+# to the noise. So we need an input: a drawn poster, mixed with three parts of noise to one of
+# poster, and its caption.
 
 # %%
 import torch
@@ -41,35 +42,227 @@ pipe = QwenImage.from_pretrained(show.pocket_folder())
 mmdit = pipe.transformer
 
 # %%
-from qwenimage_ref.sampler import pack, unpack
-
 left, right = world.Shape("circle", "red"), world.Shape("star", "blue")
 scene = world.Scene("white", (left, right), "left of")
 poster = torch.tensor(world.draw(scene, 1)).permute(2, 0, 1)[None] / 127.5 - 1
 mean, _ = pipe.vae.encode(poster)
-data, noise = pack(pipe.vae.normalize(mean)), pack(pipe.noise(1, 128, 128, seed=0))
+clean, noise = pipe.vae.normalize(mean), pipe.noise(1, 128, 128, seed=0)
 sigma = torch.tensor([0.75])
-x = (1 - sigma) * data + sigma * noise
+noisy = (1 - sigma) * clean + sigma * noise  # (B, C, h, w)
 txt_states, _ = pipe.encode_prompt([world.caption(scene)])
-grids = [(1, 8, 8)]  # one picture of 8 rows and 8 columns of tokens
-print("noisy latents", tuple(x.shape), "  text states", tuple(txt_states.shape))
+print("noisy latents", tuple(noisy.shape), "  text states", tuple(txt_states.shape))
+
+# %% [markdown]
+# ## Patches
+#
+# A transformer needs a sequence, so every patch of 2 × 2 latents becomes one **token** of `4C`
+# numbers. The tokens follow the rows of the grid. Within a token, the four numbers of channel 0
+# come first, in reading order, then those of channel 1, and so on.
+# [FLUX](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py) packs its latents
+# in the same order (function *prepare*). As a loop:
+
+
+# %%
+def token_by_hand(latents, row, col):
+    patch = latents[0, :, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2]  # (C, 2, 2)
+    return torch.stack([patch[c, y, x] for c in range(len(patch)) for y in (0, 1) for x in (0, 1)])
+
+
+four = [f"{number:.2f}" for number in token_by_hand(noisy, 3, 5)[:4].tolist()]
+assert four == [f"{noisy[0, 0, y, x].item():.2f}" for y in (6, 7) for x in (10, 11)]
+print("token in row 3, column 5, channel 0:", *four)
+
+# %% [markdown]
+# ## Exercise: latents to tokens
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `patchify(latents)`, from `(B, C, h, w)` to `(B, I, 4C)`, without a loop; `h` and `w` are
+# even, and `I` is `h/2 * w/2`.
+
+
+# %% tags=["exercise"]
+def patchify(latents):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+patchify = answers.unless_solved(patchify, answers.EX_07_PATCHIFY)
+check.ex_07_patchify(patchify)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Split each of the two spatial axes in two: which patch, and which row or column within it. That
+# gives six axes. Which four of them make the numbers of a token, and in which order?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Splitting and merging axes keeps the order of the numbers in memory; what changes the order is an
+# exchange of axes. There is one of those, between the splitting and the merging. *einops* writes
+# all three in one line.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# split     (B, C, h, w)  ->  (B, C, row, dy, col, dx)
+# exchange                ->  (B, row, col, C, dy, dx)
+# merge the last three axes, then row and column
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def patchify(latents):
+#     B, C, h, w = latents.shape
+#     patches = latents.reshape(B, C, h // 2, 2, w // 2, 2)
+#     return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## Exercise: tokens to latents
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write the inverse, `unpatchify(tokens, rows, cols)`, from `(B, I, 4C)` to `(B, C, h, w)`, where
+# `rows` and `cols` count tokens.
+
+
+# %% tags=["exercise"]
+def unpatchify(tokens, rows, cols):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+unpatchify = answers.unless_solved(unpatchify, answers.EX_07_UNPATCHIFY)
+check.ex_07_unpatchify(unpatchify)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Go through your three steps backwards. Why are `rows` and `cols` needed, though `I` is known?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Six axes again: split into `(B, row, col, C, dy, dx)` first. At the end `row` and `dy` have to be
+# neighbours, and so have `col` and `dx`.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# split     (B, I, 4C)  ->  (B, row, col, C, dy, dx)
+# exchange              ->  (B, C, row, dy, col, dx)
+# merge row with dy, and col with dx
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def unpatchify(tokens, rows, cols):
+#     B, _, width = tokens.shape
+#     patches = tokens.reshape(B, rows, cols, width // 4, 2, 2)
+#     return patches.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+# ```
+#
+# </details>
+
+# %%
+from qwenimage_ref.sampler import pack
+
+x = patchify(noisy)
+assert torch.equal(x[0, 3 * 8 + 5], token_by_hand(noisy, 3, 5)) and torch.equal(x, pack(noisy))
+assert torch.equal(unpatchify(x, 8, 8), noisy)
+print("tokens", tuple(x.shape), "equal the package's, and there and back changes nothing: ok")
 
 # %% [markdown]
 # ## Three input projections
 #
-# Every block works on two **streams** of one width `D`: image tokens and text tokens. What comes
-# from outside has other widths, so each of the inputs has a projection of its own.
+# Every block works on two **streams** of one width `D`, image tokens and text tokens. The inputs
+# have other widths, so each of them has a projection of its own:
 #
-# * Image: a token of 64 latent numbers goes through one linear layer, `img_in`.
-# * Text: the states of the language model are brought to one size, token by token, by `txt_norm`,
-#   then to width `D` by `txt_in`.
-# * Time: the noise level becomes a vector, `temb`, that every block's modulation reads: waves of
-#   128 frequencies and two linear layers, as in chapter 06.
+# * Image: each token goes through one linear layer, `img_in`.
+# * Text: the states of the text encoder are normalised token by token by `txt_norm`, an RMSNorm,
+#   then brought to width `D` by `txt_in`.
+# * Time: the noise level becomes a vector, `temb`, from which every block computes its modulation.
+#
+# The time embedding is that of chapter 06: 128 angles, $1000\,\sigma \cdot 10000^{-i/128}$ for $i$
+# from 0 to 127, all their cosines, then all their sines; a linear layer, SiLU, a linear layer.
+#
+# ## Exercise: the time embedding
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `time_embedding(sigma, linear_1, linear_2)` for all noise levels of a batch at once: `sigma`
+# is `(B,)`, `linear_1` takes 256 numbers to `D`, `linear_2` takes `D` to `D`. Return `(B, D)`.
+
+
+# %% tags=["exercise"]
+def time_embedding(sigma, linear_1, linear_2):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+time_embedding = answers.unless_solved(time_embedding, answers.EX_07_TIME)
+check.ex_07_time(time_embedding)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# What is the shape of all angles, for `B` noise levels and 128 speeds?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Every noise level times every speed is an outer product. SiLU is *torch.nn.functional.silu*.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# speeds = 10000 to the power of minus (0, 1, ..., 127) over 128     (128,)
+# angle  = 1000 times each sigma times each speed                    (B, 128)
+# waves  = cosines of the angles, and behind them the sines          (B, 256)
+# return the second layer of SiLU of the first layer of the waves
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def time_embedding(sigma, linear_1, linear_2):
+#     speeds = 10000 ** -(torch.arange(128) / 128)
+#     angle = 1000 * torch.outer(sigma, speeds)
+#     waves = torch.cat([angle.cos(), angle.sin()], dim=1)
+#     return linear_2(torch.nn.functional.silu(linear_1(waves)))
+# ```
+#
+# </details>
 
 # %%
 img = mmdit.img_in(x)
 txt = mmdit.txt_in(mmdit.txt_norm(txt_states))
-temb = mmdit.time_text_embed(sigma.unsqueeze(1))
+embedder = mmdit.time_text_embed.timestep_embedder
+temb = time_embedding(sigma, embedder.linear_1, embedder.linear_2).unsqueeze(1)  # (B, 1, D)
+assert torch.allclose(temb, mmdit.time_text_embed(sigma.unsqueeze(1)), atol=1e-3)
 D = mmdit.config.inner_dim
 assert img.shape == (1, 64, D) and txt.shape[2] == temb.shape[2] == D == 192
 print("img", tuple(img.shape), "  txt", tuple(txt.shape), "  temb", tuple(temb.shape))
@@ -77,55 +270,189 @@ print("img", tuple(img.shape), "  txt", tuple(txt.shape), "  temb", tuple(temb.s
 # %% [markdown]
 # (Here `D` is 192, officially it is 3072.)
 #
+# ## The end
+#
+# After the last block only the image is used; the text stream is discarded. `norm_out` is a
+# modulated LayerNorm as in the blocks, but without a gate, and its linear layer of SiLU of `temb`
+# gives the *scale* first and the *shift* second:
+#
+# $$\text{velocity} = W_\text{out}\,\big(\text{norm}(\text{img})\,(1 + \text{scale}) +
+# \text{shift}\big)$$
+#
+# `proj_out` brings the width `D` back to 64.
+#
+# ## Exercise: the end
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `leave(img, temb, linear, proj_out)`: `img` is `(B, I, D)`, `temb` is `(B, 1, D)`, `linear`
+# takes `D` numbers to `2 D` and `proj_out` takes `D` to `4C`. Return `(B, I, 4C)`. The norm adds
+# 1e-6 to the variance.
+
+
+# %% tags=["exercise"]
+def leave(img, temb, linear, proj_out):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+leave = answers.unless_solved(leave, answers.EX_07_END)
+check.ex_07_end(leave)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# You wrote nearly the same line in chapter 06, `residual`. What is missing here, and what is in
+# another order?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The two halves of the last axis of what `linear` gives are `(B, 1, D)` each, and so fit every
+# token.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# scale, shift = the two halves of: linear of SiLU of temb
+# y = img, normalised over its last axis
+# return proj_out of: y times (1 + scale), plus shift
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def leave(img, temb, linear, proj_out):
+#     scale, shift = linear(torch.nn.functional.silu(temb)).chunk(2, dim=-1)
+#     normed = torch.nn.functional.layer_norm(img, img.shape[-1:], eps=1e-6)
+#     return proj_out(normed * (1 + scale) + shift)
+# ```
+#
+# </details>
+
+# %%
+mine = leave(img, temb, mmdit.norm_out.linear, mmdit.proj_out)
+assert torch.allclose(mine, mmdit.proj_out(mmdit.norm_out(img, temb)), atol=1e-5)
+print("yours and the package's end, right behind the projections: ok")
+
+# %% [markdown]
 # ## The stack
 #
-# Inside there is nothing but the same block again and again. The numbers in it differ, the form
-# does not, and all get the same three inputs: `temb` and the rotations of both streams.
+# Between the two ends there is one block after another. Their weights differ, their form does not,
+# and all receive the same `temb` and the same rotations of both streams. Each gets the two streams
+# that the block before it returned.
+#
+# ## Exercise: the transformer
+#
+# ★★★★☆ · 30 minutes
+#
+# Write `my_mmdit(mmdit, latents, txt_states, sigma)`: latents `(B, C, h, w)`, text states `(B, T,
+# Dt)` and noise levels `(B,)` in; the velocity, of the shape of the latents, out. `mmdit` is only
+# the container of the weights: `img_in`, `txt_norm`, `txt_in`, `time_text_embed.timestep_embedder`
+# with `linear_1` and `linear_2`, `transformer_blocks`, `norm_out.linear`, `proj_out`. Do not call
+# `mmdit` itself. Build on your functions, here and in chapter 05 (or `positions` and `rotations` of
+# `qwenimage_ref.rope`; the widths are `mmdit.config.axes_dims_rope`). A block takes `(img, txt,
+# temb, img_rotation, txt_rotation)`.
 
 
-# %%
-def mmdit_by_hand(mmdit, x, txt_states, sigma, grids):
-    img = mmdit.img_in(x)
-    txt = mmdit.txt_in(mmdit.txt_norm(txt_states))
-    temb = mmdit.time_text_embed(sigma.unsqueeze(1))
-    img_rotation, txt_rotation = mmdit.rotations(grids, txt.shape[1])
-    for block in mmdit.transformer_blocks:
-        img, txt = block(img, txt, temb, img_rotation, txt_rotation)
-    return mmdit.proj_out(mmdit.norm_out(img, temb))
+# %% tags=["exercise"]
+def my_mmdit(mmdit, latents, txt_states, sigma):
+    raise NotImplementedError
 
+
+# %% jupyter={"source_hidden": true}
+my_mmdit = answers.unless_solved(my_mmdit, answers.EX_07_MMDIT)
+check.ex_07_mmdit(my_mmdit)
 
 # %% [markdown]
-# The last line is the exit. Only the image leaves; the text stays inside. `norm_out` is a modulated
-# norm like those in the blocks but without a gate, and `proj_out` brings `D` back to 64. Read the
-# package's and compare with the block: here *scale* comes first and *shift* second.
-
-# %%
-from qwenimage_ref.mmdit import FinalNorm, MMDiT
-
-show.source(MMDiT.forward, MMDiT.many, MMDiT.embed, MMDiT.velocity, FinalNorm.forward)
+# <details><summary>A nudge</summary>
+#
+# Write down what a block needs, five things, and make each of them. Everything behind the last
+# block needs only one of the two streams.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The positions depend on `rows` and `cols`, half of the latents' height and width, and on `T`. The
+# blocks take `temb` with an axis for tokens, `(B, 1, D)`. In the loop, both names on the left of
+# `=` are the same as those handed in.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# rows, cols = half of h, half of w
+# img  = img_in of the patches;   txt = txt_in of the normalised text states
+# temb = time embedding, with one axis more                      (B, 1, D)
+# two rotations, from the positions of one picture and T words
+# for every block: img, txt = block(img, txt, temb, both rotations)
+# return the end of img, back as latents
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# from qwenimage_ref.rope import positions, rotations
+#
+# def my_mmdit(mmdit, latents, txt_states, sigma):
+#     rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
+#     img = mmdit.img_in(patchify(latents))
+#     txt = mmdit.txt_in(mmdit.txt_norm(txt_states))
+#     embedder = mmdit.time_text_embed.timestep_embedder
+#     temb = time_embedding(sigma, embedder.linear_1, embedder.linear_2).unsqueeze(1)
+#     places = positions([(1, rows, cols)], txt.shape[1])
+#     img_rotation, txt_rotation = (rotations(pos, mmdit.config.axes_dims_rope) for pos in places)
+#     for block in mmdit.transformer_blocks:
+#         img, txt = block(img, txt, temb, img_rotation, txt_rotation)
+#     tokens = leave(img, temb, mmdit.norm_out.linear, mmdit.proj_out)
+#     return unpatchify(tokens, rows, cols)
+# ```
+#
+# </details>
 
 # %% [markdown]
-# Is it the right machine? We ask the oracle: diffusers' own class with our weights.
+# Is it the right machine? Compare with the package and with diffusers' own class, all with the same
+# weights:
 
 # %%
 from qwenimage_ref.parity.reference import copy_weights, reference_mmdit, run
 from qwenimage_ref.parity.tolerances import within
+from qwenimage_ref.sampler import unpack
 
+grids = [(1, 8, 8)]  # one picture of 8 rows and 8 columns of tokens
 velocity = mmdit(x, txt_states, sigma, grids)
-assert torch.equal(mmdit_by_hand(mmdit, x, txt_states, sigma, grids), velocity)
 twin = copy_weights(mmdit, reference_mmdit(mmdit.config))
 theirs = run(twin, {"img": x, "txt": txt_states, "sigma": sigma, "grids": grids})
-apart = (theirs - velocity).abs().max() / theirs.abs().max()
-assert apart <= within("mmdit")
-print(f"by hand: every bit; diffusers: within {within('mmdit'):.0e}: ok")
+mine = my_mmdit(mmdit, noisy, txt_states, sigma)
+for name, other in (("package", velocity), ("diffusers", theirs)):
+    apart = (mine - unpack(other, 8, 8)).abs().max() / mine.abs().max()
+    assert apart <= within("mmdit"), name
+    print(f"yours and {name}: relative difference within {within('mmdit'):.0e}: ok")
+
+# %% [markdown]
+# In the package the work is spread over four functions, because training, control networks and
+# streaming need its parts:
+
+# %%
+from qwenimage_ref.mmdit import FinalNorm, MMDiT
+
+show.source(MMDiT.many, MMDiT.embed, MMDiT.velocity, FinalNorm.forward)
 
 # %% [markdown]
 # ## The picture through the depth
 #
-# What does each block add? Let us leave early: after 0, 1, 2, … blocks,
-# straight through the exit. From its velocity follows a picture: noisy latents minus `sigma` times
-# the velocity are the *clean estimate*, the latents that the machine believes in ([chapter
-# 08](08_the_shifted_sampler.ipynb)).
+# What does each block add? Leave early, after 0, 1, 2, … blocks, straight through the end. A
+# velocity gives a picture: noisy latents minus `sigma` times the velocity are the *clean estimate*,
+# the clean latents that this velocity implies ([chapter 08](08_the_shifted_sampler.ipynb)).
 
 # %%
 img, txt, shared = mmdit.embed(x, txt_states, sigma, grids)
@@ -137,14 +464,14 @@ assert torch.equal(velocities[-1], velocity)
 print(len(streams), "places to leave from, the last one as before: ok")
 
 # %%
-true = noise - data
+true = pack(noise - clean)
 errors = [((v - true).norm() / true.norm()).item() for v in velocities]
 pictures = [pipe.to_pictures(unpack(x - sigma * v, 8, 8))[0] for v in velocities]
 assert errors[8] < 0.2 < 0.5 < errors[5] and errors[6] > errors[7] > errors[8]
 print("the error of the velocity falls with each of the last three blocks, to under 20 %: ok")
 
 # %% [markdown]
-# Move through the depth yourself. At 0 blocks only the projections are left.
+# Move through the depth. At 0 blocks only the projections are left.
 
 # %%
 from qwenimage_ref.course.figures import through_the_stack
@@ -162,7 +489,7 @@ print("another depth, another picture; back at 8, the first one: ok")
 
 # %%
 captions = [f"{blocks} blocks" for blocks in range(len(pictures))]
-alt = "The picture believed in after 0 to 8 blocks: blotches; two clusters after 6; shapes after 8"
+alt = "The clean estimate after 0 to 8 blocks: blotches; two clusters after 6; shapes after 8"
 show.grid(pictures, captions, alt, columns=5, scale=1)
 
 # %%
@@ -172,18 +499,17 @@ print("the nearer to the top, the nearer to the last picture: ok")
 
 # %% [markdown]
 # Look at 6, 7 and 8: *where* something is comes first, its colour and its edge last. Be careful
-# with the lower ones. The exit was trained for block 8 alone; below, its inputs have another
+# with the lower ones. The end was trained for block 8 alone; below, its inputs have another
 # distribution, and block 3 may well hold more than its picture shows.
 
 # %% [markdown]
 # ## Streams grow
 #
-# A block *adds* to the streams, it never replaces them. That is why depth works at all: sixty small
-# corrections, and a straight way for everything that needs none. It also means that streams grow.
-# How large is one? Take the **rms**, the root of the mean of squares: the size of a typical number.
+# A block *adds* to the streams and never replaces them, so the depth is a sum of sixty corrections,
+# and the streams grow. How large are they? Take the **rms**, the root of the mean of squares.
 #
-# On the left the pocket model, just now. On the right sixty blocks of full width with random
-# weights, stored: that run took four minutes.
+# On the left is the pocket model, on the right a stored run of sixty blocks of full width with
+# random weights, which took four minutes.
 
 # %%
 import json
@@ -201,9 +527,9 @@ alt = "Sizes of both streams: trained, they grow fastest at the end; random, lik
 through_the_stack.stream_sizes(panels, alt)
 
 # %% [markdown]
-# Random blocks push in random directions. That is a *random walk*: after $n$ steps you are not $n$
-# but $\sqrt n$ steps away, so the *square* of the size should be a straight line. Does the trained
-# model grow faster because its last blocks all push one way? Measure it: the cosine between the
+# Random blocks add in random directions. That is a *random walk*: after $n$ steps its distance is
+# $\sqrt n$ steps, so the *square* of the size should be a straight line. Does the trained model
+# grow faster because its last blocks all add in one direction? Measure the cosine between the
 # updates of two blocks, token by token, and how large a random walk with steps of the same sizes
 # would become.
 
@@ -232,19 +558,19 @@ print(f"rms at the end: {pocket['img'][7]:.2f}; of a random walk: {walk:.2f}")
 assert max(map(abs, alike.values())) < 0.2 and abs(pocket["img"][7] / walk - 1) < 0.05
 
 # %% [markdown]
-# They do not push one way: the updates are nearly at right angles, and the stream becomes about as
-# large as a random walk would. It grows at the end because the late updates are larger.
+# They do not: the updates are nearly at right angles, and the stream becomes about as large as a
+# random walk would. It grows at the end because the late updates are larger.
 #
 # Did you see the third assert, two cells above? The last block leaves the text stream *exactly* as
-# it was. Nothing behind it reads the text, so no training signal ever reached those gates: they are
-# still the zeros they were born with. In the official model the same weights exist, are stored, and
-# are computed for nothing.
+# it was. Nothing after it uses the text, so no gradient ever reached those gates, and they are
+# still the zeros of their initialisation. In the official model the same weights exist, are stored,
+# and are computed for nothing.
 #
 # ## Errors grow, too
 #
 # The official weights are **bf16**, numbers of 16 bits, and production computes in it as well. A
-# bf16 keeps 8 binary digits, so each operation rounds by up to a 256th or so. Sixty blocks, with
-# dozens of roundings each: why is there anything left? Measure it on the pocket model:
+# bf16 keeps 8 binary digits, so each operation rounds by up to a 256th. After sixty blocks with
+# dozens of roundings each, how much is left? Measure it on the pocket model:
 
 # %%
 import copy
@@ -274,10 +600,10 @@ assert 0.3 < exponent < 0.5 and bf16[-1] < 0.02
 print("60 times the depth, but less than the square root of 60 times the error: ok")
 
 # %% [markdown]
-# The random walk again, and here it saves us: roundings point everywhere, so they hardly add up,
-# while the stream that they are compared with grows. Why not float16, whose 11 digits round eight
-# times finer? It ends at 65,504. That diffusers cuts both streams off there, whenever it computes
-# in float16, tells you that they get there:
+# The random walk again, this time to our advantage: rounding errors have random directions, so they
+# hardly add up, while the stream that they are compared with grows. Why not float16, whose 11
+# digits round eight times finer? Its largest number is 65,504, and diffusers clips both streams
+# there when it computes in float16, as a precaution:
 
 # %%
 import inspect
@@ -289,15 +615,15 @@ assert torch.finfo(torch.float16).max == 65504 < 1e38 < torch.finfo(torch.bfloat
 # %% [markdown]
 # ## A file of tensors, byte by byte
 #
-# Where do the numbers come from? From **safetensors** files. The format is so small that you can
-# write one with `struct`, which turns numbers into bytes, and `json`:
+# The weights are stored in **safetensors** files. The format is so small that you can write one
+# with `struct`, which turns numbers into bytes, and `json`:
 #
-# 1. eight bytes: the length of the header, a whole number, its lowest byte first;
+# 1. eight bytes: the length of the header, an integer, its lowest byte first;
 # 2. the header, JSON: for each tensor its type, its shape and where it starts and stops, counted in
 #    bytes *from the end of the header*; spaces may fill it up;
 # 3. the numbers, tensor after tensor, the last axis fastest, lowest byte first.
 #
-# Nothing in it can run, which is the *safe* in its name: a pickle, the older way, is a program.
+# Nothing in it can be executed, hence *safe*; a pickle, the older format, is a program.
 #
 # First, what does a bf16 look like? It is the upper half of a float32: sign, 8 bits of exponent,
 # and the first 7 bits of the fraction.
@@ -313,8 +639,8 @@ for value in (1.0, -2.5, 0.1, 3e38):
 assert kept == torch.tensor(3e38).view(torch.int32).bitwise_and(~0xFFFF).view(torch.float32)
 
 # %% [markdown]
-# Cutting the half off is easy, and rounds towards zero; whoever writes weights should round to the
-# nearest instead, as torch does. Reading needs no rounding at all. Now a file of two tensors:
+# Cutting off the lower half rounds towards zero; to write weights, round to the nearest instead, as
+# torch does. Reading needs no rounding at all. Now a file of two tensors:
 
 # %%
 wide = np.array([1, -2.5], "<f4")
@@ -341,7 +667,7 @@ through_the_stack.file_bytes(content, regions, alt)
 
 # %% [markdown]
 # Above each character is its byte in hexadecimal: 78 is 120, the length, and 20 is a space. Does
-# the world agree that this is a file? Ask the library that everybody loads weights with:
+# the official library accept these bytes as a file?
 
 # %%
 from safetensors.torch import load
@@ -358,8 +684,8 @@ print("read by the official library, number by number: ok")
 #
 # Write `load_tensor(file, name)`: the path of a .safetensors file and the name of a tensor go in, a
 # numpy array of float32 with the tensor's shape comes out. Types are F32 and BF16. Use `struct`,
-# `json` and `numpy`, nothing else. You will know it works when the checker says so, and when the
-# machine below, which gets its weights from your function, answers bit for bit as before.
+# `json` and `numpy`, nothing else. You will know it works when the checker says so and when the
+# machine below, which gets its weights from your function, gives the velocity from above.
 
 
 # %% tags=["exercise"]
@@ -368,8 +694,6 @@ def load_tensor(file, name):
 
 
 # %% jupyter={"source_hidden": true}
-from qwenimage_ref.course import answers, check
-
 load_tensor = answers.unless_solved(load_tensor, answers.EX_07_TENSOR)
 check.ex_07_tensor(load_tensor)
 
@@ -434,10 +758,10 @@ assert all(np.array_equal(load_tensor(file, name), state[name].numpy()) for name
 print(len(state), "tensors, number by number: ok")
 
 # %% [markdown]
-# ## A machine with one block of memory
+# ## One block in memory
 #
-# Now use it. Only *one* block exists. Before each floor its weights are read from disk over those
-# of the floor below.
+# Now use it. Only *one* block exists; before each step its weights are overwritten by those of the
+# next one, read from disk.
 
 # %%
 from qwenimage_ref.mmdit import Block
@@ -459,9 +783,9 @@ assert torch.equal(stream_by_hand(x, txt_states, sigma, grids), velocity)
 print("one block in memory, eight from disk, the same bits: ok")
 
 # %% [markdown]
-# The package does this with two refinements. It reads the next block ahead while this one computes.
-# And it reads ahead into the system's own cache, which gives way when somebody else needs the room:
-# the process itself holds one block and no more.
+# The package does this with two refinements. It reads the next block while this one computes, and
+# it reads ahead into the operating system's cache, which is released when memory is needed
+# elsewhere: the process itself holds one block and no more.
 
 # %%
 from qwenimage_ref.adapt import streaming
@@ -483,14 +807,16 @@ def float32_bytes(module):
 resident = float32_bytes(streamed) + float32_bytes(mmdit.transformer_blocks[0])
 share = resident / float32_bytes(mmdit)
 assert share < 0.15
-print(f"doors and one block of eight, {resident / 1e6:.1f} million bytes at a time: under 15 %: ok")
+print(
+    f"the rest and one block of eight, {resident / 1e6:.1f} million bytes at a time: under 15 %: ok"
+)
 
 # %% [markdown]
 # ## Both branches in one pass
 #
-# Guidance runs twice: once with the prompt, once with an empty one. From memory that costs nothing
-# but computing. From disk the *reading* is what takes time, and two runs would read everything
-# twice. So a streamed machine walks both branches through block 0, then both through block 1.
+# Guidance runs the transformer twice, with the prompt and with an empty one. From memory this costs
+# computing only. From disk, *reading* takes the time, and two runs would read everything twice. So
+# a streamed transformer computes both branches through block 0, then both through block 1.
 
 # %%
 show.source(streaming._Blocks.__iter__)
@@ -509,9 +835,9 @@ assert (together, len(reads) - together) == (8 * 32, 2 * 8 * 32)
 print(f"both together: {together} tensors read; one after the other: {len(reads) - together}")
 
 # %% [markdown]
-# ## Who holds the bytes
+# ## Where the bytes are
 #
-# For the pocket model we ask the headers of its files. For the official one no file is needed: on
+# For the pocket model we read the headers of its files. For the official one no file is needed: on
 # torch's *meta device* ([chapter 01](01_map_of_the_machine.ipynb)) tensors have shapes but no
 # numbers, and shapes times two bytes are sizes.
 
@@ -574,16 +900,17 @@ rows = [
 show.table(["in millions of bytes", *by_group], rows)
 
 # %% [markdown]
-# Two surprises. The modulations, which read one vector per picture, hold more than attention, which
-# reads every token: $6D$ outputs for each of two streams. And nearly a third of the download is a
-# language model. Its *token embeddings* and *vision tower* are in the files, yet of the first table
-# a prompt uses a few rows, of the second none, and the tower sees no picture here.
+# Two surprises. The modulations, which get one vector per picture, hold more than attention, which
+# gets every token: $6D$ outputs for each of two streams. And nearly a third of the download is a
+# language model. Its *token embeddings* and *vision tower* are in the files, yet a prompt uses a
+# few rows of the former, and text to image does not use the latter at all.
 #
 # ## Nine shards and an index
 #
-# A file of 40 GB is hard to handle, so the transformer is cut into **shards**: tensors in order of
-# registration, a new file before the one that would pass 5 GB. An *index* says which tensor lies
-# where. The package computes all that from shapes, and with it the exact size of each file:
+# A file of 40 GB is hard to handle, so the transformer is split into **shards**: tensors in order
+# of registration, a new file before the one that would pass 5 GB. An *index* lists which tensor is
+# in which shard. The package computes all that from shapes, and with it the exact size of each
+# file:
 
 # %%
 from qwenimage_ref.checkpoint.published_hashes import TRANSFORMER_2512
@@ -597,7 +924,7 @@ print(len(layout), "shards; bytes as published:", *(f"{size:,}" for size in comp
 
 # %% [markdown]
 # Where the official index file is on your machine, the next cell reads it. Where it is not, you see
-# what it said elsewhere.
+# the stored result.
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -607,11 +934,11 @@ index = "transformer/diffusion_pytorch_model.safetensors.index.json"
 
 def look_at_index(path):
     weight_map = json.loads(path.read_text())["weight_map"]
-    homes = {}
+    shards_of = {}
     for key, shard in weight_map.items():
-        homes.setdefault(".".join(key.split(".")[:2]), set()).add(shard)
+        shards_of.setdefault(".".join(key.split(".")[:2]), set()).add(shard)
     shards = len({*weight_map.values()})
-    cut = sum(len(its) > 1 for name, its in homes.items() if "blocks" in name)
+    cut = sum(len(its) > 1 for name, its in shards_of.items() if "blocks" in name)
     same = weight_map == {key: name for name, (_, places) in layout.items() for key in places}
     return {"tensors": len(weight_map), "shards": shards, "cut": cut, "as computed": same}
 
@@ -633,25 +960,23 @@ what = "the first bytes and the size of all nine shards are those computed here"
 stored_results.check(f"transformer/{next(iter(layout))}", what, first_bytes)
 
 # %% [markdown]
-# ## What a streamed machine costs
+# ## What streaming costs
 #
-# The formula is short: *everything that is not a block, plus one block*. For the official
-# transformer in bf16:
+# The memory is *everything that is not a block, plus one block*. For the official transformer in
+# bf16:
 
 # %%
 block_bytes = sum(size for key, size in sizes["transformer"].items() if "blocks.0." in key)
-doors = mmdit_bytes - 60 * block_bytes
-print(f"doors {doors / 1e9:.3f} GB + one block {block_bytes / 1e9:.3f} GB")
-print(
-    f"instead of {mmdit_bytes / 1e9:.1f} GB: {mmdit_bytes / (doors + block_bytes):.0f} times less"
-)
+rest = mmdit_bytes - 60 * block_bytes
+print(f"the rest {rest / 1e9:.3f} GB + one block {block_bytes / 1e9:.3f} GB")
+print(f"instead of {mmdit_bytes / 1e9:.1f} GB: {mmdit_bytes / (rest + block_bytes):.0f} times less")
 
 # %% [markdown]
-# Is that what a process really holds? `data/measurements/streaming.json` keeps measurements at
-# full width. When they were taken, a block was still *mapped* from its file, and the system counts
-# mapped memory apart: take away what Python and its libraries map anyway, and one block should be
-# left. Today the same bytes are read into memory of the process's own. And then everything at
-# once: a picture from random weights of the full size: transformer, text tower and VAE.
+# Is that what a process really holds? `data/measurements/streaming.json` has measurements at full
+# width. When they were taken, a block was *mapped* from its file, and the system counts mapped
+# memory separately: without what Python and its libraries map anyway, one block should be left.
+# (Today the same bytes are read into the process's own memory.) The last two lines are a picture
+# from random weights of the full size, with transformer, text encoder and VAE.
 
 # %%
 measured = json.loads(show.data_file("measurements/streaming.json").read_text())
@@ -665,19 +990,19 @@ print(f"all {whole['weights_gb']} GB: {whole['picture']}")
 print(f"peak {whole['peak_gb']:.2f} GB with Python and all, {whole['seconds']:.0f} s on two cores")
 
 # %% [markdown]
-# What you pay is time: each pass reads every block once, as fast as the disk can. A guided step
-# reads no more than a plain one, as the second assert says of the measured run.
+# The price is time: each pass reads every block once, as fast as the disk can. A guided step reads
+# no more than a plain one, as the second assert shows for the measured run.
 #
 # ## Estimate first
 #
 # Say a number before you open the fold.
 #
-# **1.** A disk reads 2 GB a second and keeps nothing. How long do 50 guided steps of the official
-# transformer take at least, if both branches ride on one pass?
+# **1.** A disk reads 2 GB a second and caches nothing. How long do 50 guided steps of the official
+# transformer take at least, if both branches share one pass?
 #
 # <details><summary>Answer</summary>
 #
-# 50 passes over 40.8 GB are 2,039 GB: 17 minutes. Without riding together: 34.
+# 50 passes over 40.8 GB are 2,039 GB: 17 minutes. With a pass for each branch, 34.
 #
 # </details>
 #
@@ -689,8 +1014,8 @@ print(f"peak {whole['peak_gb']:.2f} GB with Python and all, {whole['seconds']:.0
 #
 # </details>
 #
-# **3.** If all 60 blocks shared one set of modulation weights, how many of the 20.4 billion numbers
-# would go?
+# **3.** If all 60 blocks shared one set of modulation weights, how many of the 20.4 billion
+# parameters would go?
 #
 # <details><summary>Answer</summary>
 #
@@ -711,13 +1036,13 @@ print(f"{59 * modulation / 1e9:.1f} billion, {59 * 2 * modulation / mmdit_bytes:
 # ## What production code does differently
 #
 # * It keeps the whole transformer in the memory of a GPU, or on several, and streams only where
-#   there is no other way; diffusers calls it *offloading*, by model, by block or to disk.
+#   there is no other choice; diffusers calls it *offloading*, by model, by block or to disk.
 # * Offloading between a computer's memory and its GPU overlaps copying with computing, as our
-#   read-ahead does, only with another bus.
+#   read-ahead does with the disk.
 # * It stores weights in fewer bits, 8 or 4, which makes both reading and memory smaller. This costs
 #   accuracy, and bf16 is what such formats are compared with.
-# * It loads files with the safetensors library, which maps them as we do, in Rust.
-# * It may skip blocks whose answer hardly changed since the last step, a trick called caching.
+# * It loads files with the safetensors library, written in Rust, which maps them into memory.
+# * It may skip blocks whose output hardly changed since the last step, which is called caching.
 #
 # ## Try this
 #

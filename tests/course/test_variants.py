@@ -15,8 +15,10 @@ from qwenimage_ref.course.publish import build, editions, variants
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT = {  # exercises that have no second variant, and why
     "ex_02_dear": "a search, whose answers are checked and not stored",
+    "ex_03_layer": "the layer is the chapter itself; its four pieces have variants",
     "ex_06_heads": "a step of ex_06_block",
     "ex_06_block": "the block is the chapter itself; joint, residual and mask have variants",
+    "ex_07_mmdit": "the transformer is the chapter itself; its four pieces have variants",
     "ex_10_still": "which layers are still has one answer for this architecture",
     "ex_11_diagnose": "needs five other patients, painted with the bugs",
     "ex_23_released": "an exercise of four stars that is discussed, not examined",

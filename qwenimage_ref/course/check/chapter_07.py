@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from .common import exercise, need
+from .stack import ex_07_end, ex_07_mmdit  # noqa: F401
+from .stack_steps import ex_07_patchify, ex_07_time, ex_07_unpatchify  # noqa: F401
 
 # careful: in the order of their bytes, which is not that of the header
 SHAPES_07 = {"wide": ("F32", (3, 5)), "deep": ("BF16", (2, 7, 4)), "last": ("F32", (6,))}

@@ -1,0 +1,13 @@
+"""Multiplies by 1000 twice."""
+
+import torch
+import torch.nn.functional as F
+
+
+def answer(sigma, linear_1, linear_2):
+    angle = 1e6 * sigma[:, None] * 10000 ** -(torch.arange(128) / 128)
+    waves = torch.cat([angle.cos(), angle.sin()], dim=1)
+    return linear_2(F.silu(linear_1(waves)))
+
+
+HINT = "not the right vectors"

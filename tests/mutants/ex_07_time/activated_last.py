@@ -1,0 +1,13 @@
+"""One activation more."""
+
+import torch
+import torch.nn.functional as F
+
+
+def answer(sigma, linear_1, linear_2):
+    angle = 1000 * sigma[:, None] * 10000 ** -(torch.arange(128) / 128)
+    waves = torch.cat([angle.cos(), angle.sin()], dim=1)
+    return F.silu(linear_2(F.silu(linear_1(waves))))
+
+
+HINT = "behind the second layer"

@@ -1,0 +1,12 @@
+"""Two linear layers in a row."""
+
+import torch
+
+
+def answer(sigma, linear_1, linear_2):
+    angle = 1000 * sigma[:, None] * 10000 ** -(torch.arange(128) / 128)
+    waves = torch.cat([angle.cos(), angle.sin()], dim=1)
+    return linear_2(linear_1(waves))
+
+
+HINT = "no activation between"

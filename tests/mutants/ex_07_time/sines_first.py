@@ -1,0 +1,13 @@
+"""Sines before cosines."""
+
+import torch
+import torch.nn.functional as F
+
+
+def answer(sigma, linear_1, linear_2):
+    angle = 1000 * sigma[:, None] * 10000 ** -(torch.arange(128) / 128)
+    waves = torch.cat([angle.sin(), angle.cos()], dim=1)
+    return linear_2(F.silu(linear_1(waves)))
+
+
+HINT = "the sines come first"
