@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -13,12 +14,19 @@ from .stored_form import stored_form, stored_tensor
 from .write import save_file
 
 
-def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype=None) -> None:
+def save(
+    module: nn.Module,
+    folder,
+    stem: str = "diffusion_pytorch_model",
+    dtype=None,
+    read: Callable = stored_tensor,
+) -> None:
     """Write a module's stored form as official .safetensors, sharded with an index above 5 GB.
 
     All files take their names together once every one is written; files of an earlier save that
-    had other shards are removed then. transformers' models use the stem "model". Raises
-    CheckpointError where the folder cannot be written; what stood there before is then untouched.
+    had other shards are removed then. transformers' models use the stem "model". read: from module,
+    key and dtype to the tensor, where the module does not hold all of it. Raises CheckpointError
+    where the folder cannot be written; what stood there before is then untouched.
     """
     folder = Path(folder)
     shards = cut(module, SHARD_BYTES, dtype)
@@ -28,7 +36,7 @@ def save(module: nn.Module, folder, stem: str = "diffusion_pytorch_model", dtype
         with contextlib.ExitStack() as stack:
             partials = {name: stack.enter_context(partial_file(folder / name)) for name in names}
             for name, keys in zip(names, shards):
-                tensors = {key: stored_tensor(module, key, dtype) for key in keys}
+                tensors = {key: read(module, key, dtype) for key in keys}
                 save_file(tensors, partials[name], metadata={"format": "pt"})
             if len(shards) > 1:
                 name = f"{stem}.safetensors.index.json"

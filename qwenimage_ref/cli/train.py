@@ -5,7 +5,7 @@ import functools
 from pathlib import Path
 
 from ..repository import POCKET
-from . import train_control, train_data
+from . import train_control, train_data, train_results, train_sharded
 from .places import demand_folder
 from .train_modes import ADAPTER, MODES, Mode
 from .train_options import add_arguments, check, choices_of, recipe_of
@@ -64,6 +64,9 @@ def prepare(options) -> None:
 
 def run(mode: Mode, options) -> None:
     """Raises ValueError or OSError, one line, for whatever cannot be trained on or with."""
+    if getattr(options, "shard", False):
+        train_sharded.run(mode, options)
+        return
     whole = mode.whole or getattr(options, "whole", False)
     check(options, whole, mode.result[1])
 
@@ -99,7 +102,7 @@ def run(mode: Mode, options) -> None:
         if mode.column:
             train_control.write(finished.model, options.to, pipe.dtype)
         else:
-            _write(pipe, options.to, whole)
+            train_results.write(pipe.transformer, options.to, whole)
 
 
 def _pixels(pipe, options) -> int:
@@ -156,23 +159,6 @@ def _encoded(options, mode: Mode, pipe, rows, folder: Path, runs):
     for other in (options.transformer, options.preset_lora):
         origin += "" if other is None else f" {weights_id(other)}"
     return data, empty, origin
-
-
-def _write(pipe, to: Path, whole: bool) -> None:
-    """The trained adapter as a file, or the whole transformer as a folder; one line on stdout."""
-    from .. import checkpoint
-    from ..adapt import lora
-
-    network = pipe.transformer
-    if whole:
-        checkpoint.save(network, to)
-        network.config.to_json(to / "config.json")
-        print(f"{to}: {sum(p.numel() for p in network.parameters()):,} weights")
-        return
-    lora.save(network, to)
-    pairs = lora.adapters(network)[0].pairs
-    rank = max(pair.rank for pair in pairs.values())
-    print(f"{to}: {len(pairs)} layers, rank {rank}, {to.stat().st_size / 1e6:.1f} MB")
 
 
 def _painter(pipe, options, runs):

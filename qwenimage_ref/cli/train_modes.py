@@ -56,6 +56,7 @@ class Mode:
     whole: bool = False  # whether every weight is trained
     whole_option: bool = False  # whether an option decides that
     column: str | None = None  # what a control network reads, if one is trained
+    shared: bool = False  # whether several processes can train it together
     check: Callable = lambda options, recipe, choices: None  # raises ValueError, one line
 
     @property
@@ -193,14 +194,14 @@ MODES = {
             f"{PICTURES} Any sizes; they are shrunk and cropped to multiples of 16. Encoded "
             f"pictures and captions are kept in --runs and encoded once. {STOPS}",
             "rank and targets as DiffSynth and musubi, sigma as musubi's qwen_shift",
-            "pictures", "lora.Settings", ADAPTER | FLOW, _lora,
+            "pictures", "lora.Settings", ADAPTER | FLOW, _lora, shared=True,
         ),
         Mode(
             "full", "every weight, on pictures of yours",
             f"{PICTURES} Every weight of the transformer is trained, in float32: 20 bytes each. "
             f"{STOPS}",
             "lr as DiffSynth's full training, the rest as for `lora`",
-            "pictures", "lora.Flow", FLOW, _full, lr=1e-5, whole=True,
+            "pictures", "lora.Flow", FLOW, _full, lr=1e-5, whole=True, shared=True,
         ),
         Mode(
             "control", "a blockwise control network, from zero",

@@ -11,6 +11,7 @@ from .places import demand_file, demand_folder, demand_output
 from .train_data import add_data
 
 SMALLEST = 16 * 16  # pixels
+COMPUTE = {"bf16": "bfloat16", "fp32": "float32"}  # option: name in torch
 LARGEST_RATE = 0.1  # AdamW moves every weight by about so much a step
 
 
@@ -45,9 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser, mode) -> None:
         )  # fmt: skip
     add("--recompute", action="store_true", help="less memory, a third more time")
     add("--stream", action="store_true", help="the base stays on disk, a block at a time; bf16")
+    if mode.shared:
+        add_shared(add)
     add("--sample", metavar="PROMPT", help="paint this prompt on the way, into --runs")
     every = "steps between samples; default 100"
     add("--sample-every", type=int, default=100, metavar="N", help=every)
+
+
+def add_shared(add) -> None:
+    about = "under torchrun: the weights are divided among its processes; with --prepared"
+    add("--shard", action="store_true", help=about)
+    compute = "type of --shard's activations and gathered weights; sums are float32; default bf16"
+    add("--compute", choices=COMPUTE, default="bf16", help=compute)
 
 
 def _metavar(default) -> str:
@@ -90,6 +100,19 @@ def check(options, whole: bool, usual: str) -> None:
         raise ValueError("--sample must go without --prepared, which loads no text encoder")
     if whole and (options.stream or options.preset_lora):
         raise ValueError("--stream and --preset-lora must go with an adapter, not every weight")
+    if getattr(options, "shard", False):
+        _check_shared(options)
+
+
+def _check_shared(options) -> None:
+    """Raises ValueError for options that do not go with --shard."""
+    if not options.prepared:
+        raise ValueError(
+            "--shard must go with --prepared, so that no process loads an encoder; run "
+            "`qwenimage train prepare` first"
+        )
+    if options.stream or options.preset_lora:
+        raise ValueError("--shard must go without --stream and --preset-lora")
 
 
 def _demand_file(file: Path, usual: str) -> None:

@@ -119,10 +119,13 @@ class Run:
                         self.files.append_log(line | (self._measured(measure) if due else {}))
                         bar.set_postfix(loss=f"{line['loss']:.4f}")
                         lines = []
-                    if time.monotonic() - saved > save_seconds and self.step % together == 0:
+                    if self.step % together == 0 and self._due(saved, save_seconds):
                         self.save()
                         saved = time.monotonic()
             self.save()
+
+    def _due(self, saved: float, save_seconds: float) -> bool:
+        return time.monotonic() - saved > save_seconds
 
     def _measured(self, measure: Callable[[], dict]) -> dict:
         with self.averaged():
@@ -134,10 +137,10 @@ class Run:
         for optimiser, peak in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = self.recipe.lr_at(self.step, peak)
-        loss, numbers = _backward(
+        loss, numbers = self._backward(
             loss_at, range(self.step * accumulate, (self.step + 1) * accumulate)
         )
-        norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
+        norm = self._clip()
         if not torch.isfinite(norm):
             raise self._diverged("the gradient is", lr)
         for optimiser in self.optimisers:
@@ -148,6 +151,30 @@ class Run:
         torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], 1 - keep)
         self.step += 1
         return {"step": self.step, "loss": loss, "lr": lr, "grad_norm": norm.item()} | numbers
+
+    def _backward(self, loss_at: Callable[[int], Loss], batches: range) -> tuple[float, dict]:
+        """Gradients of the batches, averaged -> the mean of their losses, and of other numbers
+
+        A batch that is left out counts as one of loss and gradient zero.
+        """
+        loss, numbers = 0.0, {}
+        for number in batches:
+            result = loss_at(number)
+            share, more = result if isinstance(result, tuple) else (result, {})
+            if share is not None:
+                share = share / len(batches)
+                share.backward()
+                loss += share.item()
+            for key, value in more.items():
+                numbers.setdefault(key, []).append(value)
+        return loss, {key: sum(values) / len(values) for key, values in numbers.items()}
+
+    def _clip(self) -> torch.Tensor:
+        """Shorten a gradient that is too long -> () its norm before"""
+        return nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
+
+    def _finite(self) -> bool:
+        return all(torch.isfinite(weight).all() for weight in self.weights)
 
     def _diverged(self, what: str, lr: float) -> FloatingPointError:
         kept = "no state was saved" if self._saved is None else f"step {self._saved} is kept"
@@ -172,18 +199,25 @@ class Run:
 
         Raises FloatingPointError for weights that are not finite; the previous file stays, too.
         """
-        if not all(torch.isfinite(weight).all() for weight in self.weights):
+        if not self._finite():
             raise self._diverged("a weight is", self.recipe.lr_at(self.step))
+        self._write()
+        self._saved = self.step
+        self._state_seen = self.files.state_stamp()
+        self.files.write_csv()
+
+    def _write(self) -> None:
+        write_tensors(self.files, self.files.state, self._tensors(), self.terms)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """All that a state holds: the step; of each weight its average and moments"""
         tensors = {"step": torch.tensor(self.step)}
         for name, weight, average in zip(self.names, self.weights, self.average):
             tensors |= {f"weight.{name}": weight, f"average.{name}": average}
             for optimiser in self.optimisers:
                 for key, value in optimiser.state.get(weight, {}).items():
                     tensors[f"{key}.{name}"] = value
-        write_tensors(self.files, self.files.state, tensors, self.terms)
-        self._saved = self.step
-        self._state_seen = self.files.state_stamp()
-        self.files.write_csv()
+        return tensors
 
     def _demand_newest_state(self) -> None:
         """Another process may have trained between this run's construction and its lock."""
@@ -236,24 +270,6 @@ class Run:
                 keys = {moment: f"{moment}.{names[weight]}" for moment in MOMENTS[type(optimiser)]}
                 if tensors.keys() & keys.values():
                     yield optimiser, weight, keys
-
-
-def _backward(loss_at: Callable[[int], Loss], batches: range) -> tuple[float, dict]:
-    """Gradients of the batches, averaged -> the mean of their losses, and of their other numbers
-
-    A batch that is left out counts as one of loss and gradient zero.
-    """
-    loss, numbers = 0.0, {}
-    for number in batches:
-        result = loss_at(number)
-        share, more = result if isinstance(result, tuple) else (result, {})
-        if share is not None:
-            share = share / len(batches)
-            share.backward()
-            loss += share.item()
-        for key, value in more.items():
-            numbers.setdefault(key, []).append(value)
-    return loss, {key: sum(values) / len(values) for key, values in numbers.items()}
 
 
 def _summary(lines: list[dict]) -> dict:

@@ -113,6 +113,25 @@ class Batches:
         return [batches[i] for i in torch.randperm(len(batches), generator=rng).tolist()]
 
 
+@dataclass(frozen=True)
+class Share:
+    """The part of each batch that is this process'. Everything is drawn for the whole batch."""
+
+    rank: int = 0
+    size: int = 1  # processes
+
+    def rows(self, count: int) -> list[int]:
+        """Places in a batch of `count`; where none is left, the first, which then counts 0 times"""
+        return list(range(self.rank, count, self.size)) or [0]
+
+    def weight(self, count: int) -> float:
+        """What the mean over its rows counts, so that the processes' mean is the batch's"""
+        return len(range(self.rank, count, self.size)) * self.size / count
+
+
+ALL = Share()
+
+
 def padded(states: list[torch.Tensor]):
     """B text states, (T, Dt) each -> (B, T, Dt), (B, T): true where a token is real
 
@@ -178,10 +197,12 @@ def loss_of(
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Flow,
+    share: Share = ALL,
 ) -> Callable[[int], torch.Tensor]:
     """-> a function from the number of a batch to its loss, as Run.fit needs it
 
-    Raises ValueError for dropout where an example has regions.
+    share: the part of each batch of which that is the loss. Raises ValueError for dropout where an
+    example has regions.
     """
     demand_no_dropout(any(example.lengths for example in examples), settings.dropout)
     batches = Batches([example.group for example in examples], recipe.batch, recipe)
@@ -195,12 +216,15 @@ def loss_of(
         noise = torch.randn(data.shape, generator=rng).to(base)
         tokens = data.shape[2] * data.shape[3] // 4 // chosen[0].frames  # one frame counts
         sigma = draw_sigma(settings.sigma, len(chosen), rng, tokens, settings.shift)
-        own = [empty if example.empty is None else example.empty for example in chosen]
-        states = [own[i] if drop[i] else example.txt for i, example in enumerate(chosen)]
+        rows = share.rows(len(chosen))
+        mine = [chosen[i] for i in rows]
+        own = [empty if example.empty is None else example.empty for example in mine]
+        states = [own[n] if drop[i] else mine[n].txt for n, i in enumerate(rows)]
         txt, mask = padded(states)
         mask = None if mask is None else mask.to(base.device)
-        weight = loss_weight(settings.weighting, sigma).to(base.device)
-        inputs = data, noise, sigma.to(base.device), txt.to(base), mask
-        return flow_step(conditioned(mmdit, chosen), *inputs, weight=weight)
+        weight = loss_weight(settings.weighting, sigma).to(base.device)[rows]
+        inputs = data[rows], noise[rows], sigma[rows].to(base.device), txt.to(base), mask
+        loss = flow_step(conditioned(mmdit, mine), *inputs, weight=weight)
+        return loss * share.weight(len(chosen))
 
     return loss_at

@@ -46,12 +46,17 @@ def read_tensors(file: Path, remedy: str = ANEW) -> tuple[dict[str, torch.Tensor
 def read_state(file: Path, terms: dict[str, str]) -> dict[str, torch.Tensor]:
     """-> the tensors of a state. Raises RunError for a damaged file and for one of other terms."""
     tensors, stored = read_tensors(file)
+    demand_terms(file, stored, terms)
+    return tensors
+
+
+def demand_terms(file: Path, stored: dict[str, str], terms: dict[str, str]) -> None:
+    """Raises RunError for a state of another recipe, other settings or other data."""
     if stored != terms:
         raise RunError(
             f"{file} was trained by another recipe{_difference(stored, terms)}, or on other data; "
             "use another folder, or remove this one"
         )
-    return tensors
 
 
 def _difference(stored: dict[str, str], terms: dict[str, str]) -> str:

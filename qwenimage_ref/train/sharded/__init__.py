@@ -1,0 +1,1 @@
+"""Training over several processes, by PyTorch's own engine: each holds a share of every weight."""
