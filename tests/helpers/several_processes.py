@@ -1,5 +1,7 @@
 """A function in several processes that have met, as torchrun would start them."""
 
+import contextlib
+import io
 import multiprocessing
 import os
 import socket
@@ -7,6 +9,7 @@ import traceback
 
 # careful: a forked child must not use its parent's threads; `load` sees to that
 import qwenimage_ref.load  # noqa: F401
+from qwenimage_ref import cli
 from qwenimage_ref.train.sharded.processes import started
 
 
@@ -47,6 +50,28 @@ def call(size: int, function, *arguments) -> list:
     for process, _ in children:
         process.join()
     return results
+
+
+def command(size: int, *arguments: str) -> list[tuple[int, str, str]]:
+    """`qwenimage ARGUMENTS` -> [(status, stdout, stderr)], one of each process"""
+    fork, port = multiprocessing.get_context("fork"), free_port()
+    with fork.Pool(size) as pool:
+        started = [
+            pool.apply_async(_command, (environment(rank, size, port), arguments))
+            for rank in range(size)
+        ]
+        return [each.get(timeout=200) for each in started]
+
+
+def _command(variables, arguments) -> tuple[int, str, str]:
+    os.environ.update(variables)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = cli.main(list(arguments))
+        except SystemExit as ended:
+            status = ended.code
+    return status, out.getvalue(), err.getvalue()
 
 
 def _child(variables, pipe, function, arguments) -> None:

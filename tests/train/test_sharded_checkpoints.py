@@ -150,7 +150,7 @@ def of_another_model(processes, runs):
     network = MMDiT(dataclasses.replace(SMALL, num_layers=1))
     divide(network, processes, torch.float32)
     tensors = {f"weight.{n}": p.detach() for n, p in network.named_parameters()}
-    checkpoints.read(runs / "steps" / "000005", tensors)
+    checkpoints.read(runs / "steps" / "000005", tensors, processes)
 
 
 def test_a_checkpoint_of_another_model_is_refused_in_one_line(stopped):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed.checkpoint as dcp
+from safetensors import SafetensorError
 from torch.distributed.checkpoint import (
     CheckpointException,
     HuggingFaceStorageReader,
@@ -132,22 +133,28 @@ def read_index(checkpoint: Path) -> dict:
         raise damaged(checkpoint, _reason(error)) from None
 
 
-def read(checkpoint: Path, tensors: dict[str, torch.Tensor]) -> None:
+def read(checkpoint: Path, tensors: dict[str, torch.Tensor], processes: Processes) -> None:
     """Fill divided tensors, {key: tensor}, whatever number of processes has written them.
 
-    Raises RunError for a checkpoint of another network, and for a damaged one.
+    Raises RunError, in one process, for a checkpoint of another network and for a damaged one.
     """
+    with processes.together():
+        _demand_same(checkpoint, {key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    try:
+        dcp.load(tensors, storage_reader=HuggingFaceStorageReader(checkpoint))
+    except CheckpointException as error:  # in all processes, whichever failed
+        if not processes.leads:
+            raise SystemExit(2) from None
+        raise damaged(checkpoint, _reason(error)) from None
+
+
+def _demand_same(checkpoint: Path, shapes: dict[str, tuple]) -> None:
     try:
         stored = HuggingFaceStorageReader(checkpoint).read_metadata().state_dict_metadata
-        shapes = {key: tuple(each.size) for key, each in stored.items()}
-        if shapes != {key: tuple(tensor.shape) for key, tensor in tensors.items()}:
-            raise RunError(f"{checkpoint} is of another network; use another folder")
-        dcp.load(tensors, storage_reader=HuggingFaceStorageReader(checkpoint))
-    except RunError:
-        raise
-    # safetensors and torch have errors of their own for what is cut short
-    except Exception as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(checkpoint, _reason(error)) from None
+    if shapes != {key: tuple(each.size) for key, each in stored.items()}:
+        raise RunError(f"{checkpoint} is of another network; use another folder")
 
 
 def _reason(error: BaseException) -> str:

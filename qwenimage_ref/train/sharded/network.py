@@ -38,14 +38,14 @@ def divide(mmdit: MMDiT, processes: Processes, compute: torch.dtype) -> None:
 
 def demand_plain(weights: Weights, network: nn.Module) -> None:
     """Raises CheckpointError unless files hold every tensor of the network as plain numbers."""
-    form = stored_form(network)
-    for problem in [*other_keys(form, weights.places), *other_forms(form, weights.places)]:
-        raise CheckpointError(f"{weights.source}: {problem}")
     if type(weights) is not Weights:
         raise CheckpointError(
             f"{weights.source} must hold plain bfloat16, float16 or float32 numbers to be divided, "
             f"got {weights.layout}; give the official folder"
         )
+    form = stored_form(network)
+    for problem in [*other_keys(form, weights.places), *other_forms(form, weights.places)]:
+        raise CheckpointError(f"{weights.source}: {problem}")
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def fill_share(mmdit: MMDiT, weights: Weights, processes: Processes) -> None:
     """
     for name, parameter in mmdit.named_parameters():
         share = parameter.to_local()
-        rows = -(-parameter.shape[0] // processes.size)  # of all processes but the last ones
+        rows = -(-parameter.shape[0] // processes.size)  # rows of each process but the last ones
         first = min(processes.rank * rows, parameter.shape[0])
         share.copy_(_read_rows(weights.places[name], first, len(share)))
         if not is_finite(share):

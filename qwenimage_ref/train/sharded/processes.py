@@ -21,7 +21,7 @@ class Processes:
     rank: int
     size: int
     device: torch.device
-    mesh: DeviceMesh  # of one axis, along which weights are divided
+    mesh: DeviceMesh  # one axis, along which weights are divided
 
     @property
     def leads(self) -> bool:

@@ -74,7 +74,8 @@ class DividedRun(_Shared):
                 moments = {key: torch.zeros_like(weight) for key in ("exp_avg", "exp_avg_sq")}
                 optimiser.state[weight] = {"step": count.to(weight.device), **moments}
         like = {k: v for k, v in self._tensors().items() if k.partition(".")[0] != "step"}
-        checkpoints.read(file, {key: tensor.detach() for key, tensor in like.items()})
+        tensors = {key: tensor.detach() for key, tensor in like.items()}
+        checkpoints.read(file, tensors, self.processes)
 
 
 class AdapterRun(_Shared):
