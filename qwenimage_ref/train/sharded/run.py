@@ -146,8 +146,8 @@ def train_adapter(
 
 
 def _terms(examples: list[Encoded], settings: Flow, origin: str) -> dict:
-    shapes = [tuple(example.latents.shape) for example in examples]
-    return {"origin": json.dumps([origin, shapes]), "settings": asdict(settings)}
+    groups = [example.group for example in examples]
+    return {"origin": json.dumps([origin, groups]), "settings": asdict(settings)}
 
 
 def _fit(run: _Shared, mmdit: MMDiT, examples, empty, settings: Flow, fit: dict) -> Run:
