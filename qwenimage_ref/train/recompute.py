@@ -8,6 +8,7 @@ import functools
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ..config import MMDiTConfig
 from ..mmdit import MMDiT
 
 
@@ -37,28 +38,39 @@ UPCAST = 4 * 2 - 2
 MLP = 5 * 4
 
 
+def activation_bytes(
+    config: MMDiTConfig, itemsize: int, image_tokens: int, text_tokens: int
+) -> tuple[int, int]:
+    """Bytes of what is kept between the blocks, and of what is inside the one that runs backward
+
+    itemsize: bytes of a number. Tokens are counted over the batch; the estimate holds for more
+    image tokens than text tokens.
+    """
+    token = config.inner_dim * itemsize
+    stream = (image_tokens + text_tokens) * token
+    kept = INSIDE + (UPCAST if itemsize == 2 else 0)
+    return config.num_layers * stream, kept * stream + MLP * image_tokens * token
+
+
 def training_bytes(
     mmdit: MMDiT, image_tokens: int, text_tokens: int, adapter_parameters: int
 ) -> dict[str, int]:
     """Bytes that a step of LoRA training with recomputed blocks holds at once, by part.
 
-    Tokens are counted over the batch; the estimate holds for more image tokens than text tokens.
-    The base counts as it is stored, and a streamed one as a single block. The adapter is float32,
-    with two moments and an average. Each block's inputs are kept until it is recomputed, and the
-    adapter's gradients then take their place: the larger of both counts.
+    Tokens as for `activation_bytes`. The base counts as it is stored, and a streamed one as a
+    single block. The adapter is float32, with two moments and an average. Each block's inputs are
+    kept until it is recomputed, and the adapter's gradients then take their place: the larger of
+    both counts.
     """
-    config, base = mmdit.config, mmdit.proj_out.weight
-    blocks = mmdit.transformer_blocks
+    base, blocks = mmdit.proj_out.weight, mmdit.transformer_blocks
     weights = sum(p.nbytes for p in mmdit.parameters())
     if not isinstance(blocks, nn.ModuleList):  # in the type of computation, or smaller if packed
         one = blocks.blocks[0].parameters()
         weights += sum(p.numel() * min(p.itemsize, base.itemsize) for p in one)
-    token = config.inner_dim * base.itemsize
-    stream = (image_tokens + text_tokens) * token
-    kept = INSIDE + (UPCAST if base.itemsize == 2 else 0)
+    between, inside = activation_bytes(mmdit.config, base.itemsize, image_tokens, text_tokens)
     return {
         "base": weights,
         "adapter": 4 * 4 * adapter_parameters,
-        "between blocks": max(config.num_layers * stream, 4 * adapter_parameters),
-        "inside a block": kept * stream + MLP * image_tokens * token,
+        "between blocks": max(between, 4 * adapter_parameters),
+        "inside a block": inside,
     }
