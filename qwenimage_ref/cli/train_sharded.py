@@ -34,7 +34,7 @@ def _checked(mode, options, processes):
     from ..train.sharded.network import demand_plain
     from ..train.sharded.run import demand_divisible
 
-    check(options, mode.whole)
+    check(options, mode.whole, mode.result[1])
     recipe, choices = recipe_of(options), choices_of(options, mode.kind, mode.options)
     if not mode.whole:
         choices_of(options, Adapter, ADAPTER)

@@ -152,9 +152,10 @@ def _terms(examples: list[Encoded], settings: Flow, origin: str) -> dict:
 
 def _fit(run: _Shared, mmdit: MMDiT, examples, empty, settings: Flow, fit: dict) -> Run:
     processes = run.processes
-    demand_divisible(run.recipe, processes)
-    share = Share(processes.rank, processes.size)
-    loss_at = loss_of(mmdit, examples, empty, run.recipe, settings, share)
+    with processes.together():
+        demand_divisible(run.recipe, processes)
+        share = Share(processes.rank, processes.size)
+        loss_at = loss_of(mmdit, examples, empty, run.recipe, settings, share)
     quiet = fit.pop("quiet", False) or not processes.leads
     run.fit(loss_at, accumulate=settings.accumulate, quiet=quiet, **fit)
     return run
