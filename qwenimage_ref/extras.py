@@ -7,6 +7,7 @@ LIBRARIES = {  # names under which they are imported
     "control": ("skimage",),
     "parity": ("diffusers", "transformers", "peft"),
     "notebooks": ("jupyterlab", "ipywidgets", "matplotlib"),
+    "serve": ("gradio", "fastapi", "uvicorn"),
     "dev": ("jupytext", "nbclient", "nbformat"),
 }
 

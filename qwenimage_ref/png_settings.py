@@ -14,9 +14,9 @@ from PIL import Image, PngImagePlugin
 from .files import open_regular, parse_json
 
 KEYWORD = "qwenimage"
-VERSION = 1  # of the object's layout
+VERSION = 1  # layout of the object
 MOST_BYTES = 100_000_000  # largest PNG that is searched for settings
-PIECE, PIECES = 1 << 20, 64  # of a larger file, so many pieces of so many bytes are hashed
+PIECE, PIECES = 1 << 20, 64  # bytes and number of the pieces that stand for a larger file
 
 
 class SettingsError(ValueError):

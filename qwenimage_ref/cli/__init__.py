@@ -17,6 +17,7 @@ from . import layers as layers_command
 from . import paint as paint_command
 from . import parity
 from . import pocket as posters_command
+from . import serve as serve_command
 from . import train as train_command
 from .console import UsageError, discard_output, reason, say
 
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     layers_command.add_arguments(apart)
     guide = commands.add_parser("control-picture", help="edges or depth, for `paint --control`")
     control_picture_command.add_arguments(guide)
+    page = commands.add_parser("serve", help="a page in the browser that paints")
+    serve_command.add_arguments(page)
     _add_files(commands)
     validate = commands.add_parser("validate", help="compare every stage with diffusers'")
     parity.add_arguments(validate)

@@ -45,7 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Arguments of this command alone -> options. Raises UsageError."""
+    return loading.parse(add_arguments, arguments)
+
+
 def run(options) -> None:
+    make(options)
+
+
+def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
+    """-> the files that were written. load, progress: as in loading.py"""
     # checks of all arguments come before the imports, which take a second
     _check_arguments(options)
     adapters = [loading.adapter(text) for text in options.lora]
@@ -53,14 +63,15 @@ def run(options) -> None:
     # before the weights: what does not go together is refused at once
     _demand_layered_model(options)
     picture, mask = _read(options.picture), options.mask and _read(options.mask)
-    pipe = loading.load(options, adapters)
+    pipe = load(options, adapters)
     steps = options.steps or pipe.recommended.get("num_inference_steps", 50)
     if options.extract is None:
-        layers = _decompose(options, pipe, picture, steps)
+        layers = _decompose(options, pipe, picture, steps, progress)
         files = [f"layer_{number}.png" for number in range(1, len(layers) + 1)]
     else:
-        layers, files = [_extract(options, pipe, picture, mask, options.steps or 30)], ["layer.png"]
-    _write(options, layers, files)
+        layer = _extract(options, pipe, picture, mask, options.steps or 30, progress)
+        layers, files = [layer], ["layer.png"]
+    return _write(options, layers, files)
 
 
 def _check_arguments(options) -> None:
@@ -111,7 +122,7 @@ def _read(file: Path):
     return picture
 
 
-def _decompose(options, pipe, picture, steps: int) -> list:
+def _decompose(options, pipe, picture, steps: int, progress) -> list:
     from ..tasks.captions import caption
     from ..tasks.layers import decompose, encoded_copy
 
@@ -120,7 +131,7 @@ def _decompose(options, pipe, picture, steps: int) -> list:
         copy = encoded_copy(pipe, picture, options.resolution)
         prompt = caption(pipe, copy, options.caption == "en")
         say(f"note: the picture is described as: {prompt}")
-    with loading.progress(steps) as advance:
+    with progress(steps) as advance:
         return decompose(
             pipe,
             picture,
@@ -136,10 +147,10 @@ def _decompose(options, pipe, picture, steps: int) -> list:
         )
 
 
-def _extract(options, pipe, picture, mask, steps: int):
+def _extract(options, pipe, picture, mask, steps: int, progress):
     from ..tasks.layers import extract
 
-    with loading.progress(steps) as advance:
+    with progress(steps) as advance:
         return extract(
             pipe,
             picture,
@@ -154,7 +165,7 @@ def _extract(options, pipe, picture, mask, steps: int):
         )
 
 
-def _write(options, layers: list, names: list[str]) -> None:
+def _write(options, layers: list, names: list[str]) -> list[Path]:
     from ..files import whole_file
     from ..psd import save_psd
 
@@ -170,3 +181,4 @@ def _write(options, layers: list, names: list[str]) -> None:
     with contextlib.suppress(OSError, ValueError):
         listed = ", ".join(names)
         print(f"{options.to}: {width}x{height}, seed {options.seed}: {listed}", flush=True)
+    return [options.to / name for name in names]

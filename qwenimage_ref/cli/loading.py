@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from .console import UsageError, say
@@ -28,9 +29,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lora-partial", action="store_true", help=about)
 
 
+def parse(add_arguments: Callable, arguments: list[str]) -> argparse.Namespace:
+    """The arguments of one command, without its name -> its options. Raises UsageError."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(message)
+
+
 def load(options, adapters: list[tuple[str, float]]):
     """-> the pipeline with its single files and LoRAs"""
-    from ..adapt import lora
+    pipe = base(options)
+    attach(pipe, adapters, options.lora_partial)
+    return pipe
+
+
+def base(options):
+    """-> the pipeline with its single files"""
     from ..adapt.tiling import TiledVAE
     from ..pipeline import QwenImage
 
@@ -39,9 +58,23 @@ def load(options, adapters: list[tuple[str, float]]):
     pipe = QwenImage.from_pretrained(options.weights, **where, **files)
     if options.vae_tiling:
         pipe.vae = TiledVAE(pipe.vae)
-    for file, scale in adapters:
-        say(f"note: {lora.load(pipe.transformer, file, scale, options.lora_partial)}")
     return pipe
+
+
+def attach(pipe, adapters: list[tuple[str, float]], partial: bool) -> None:
+    """Attach LoRAs, each a file and its scale, and say what each one is."""
+    from ..adapt import lora
+
+    for file, scale in adapters:
+        say(f"note: {lora.load(pipe.transformer, file, scale, partial)}")
+
+
+def detach(pipe) -> None:
+    """Take all LoRAs off again; the weights are then as they were loaded."""
+    from ..adapt import lora
+
+    for adapter in list(lora.adapters(pipe.transformer)):
+        adapter.remove()
 
 
 def checked_device(name: str):

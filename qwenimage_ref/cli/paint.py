@@ -58,32 +58,27 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     paint_regions.add_arguments(add)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(message)
-
-
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Arguments of this command alone -> options. Raises UsageError."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    add_arguments(parser)
-    return parser.parse_args(arguments)
+    return loading.parse(add_arguments, arguments)
 
 
 def run(options) -> None:
+    make(options)
+
+
+def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
+    """-> the file that was written. load, progress: as in loading.py"""
     options = again.recalled(options, parse)
-    picture, prompt, steps = painted(options)
+    picture, prompt, steps = painted(options, load, progress)
     # notes come behind the painting, so that an error is a single line
     note_what_is_new(prompt, picture.size, options)
     write(picture, options, steps)
+    return [options.output]
 
 
-def painted(options, load=loading.load, progress=loading.progress):
-    """-> the picture, the prompt that was sent, and the steps of its schedule
-
-    load, progress: as in loading.py; a process that paints many pictures has its own. Raises
-    ValueError, one line.
-    """
+def painted(options, load, progress):
+    """-> the picture, the prompt that was sent, and the steps of its schedule"""
     # checks of all arguments come before the imports, which take a second
     if options.prompt is None:
         raise UsageError("the following arguments are required: prompt")

@@ -53,6 +53,7 @@ FLOORS = [  # one room a floor; a module imports from its own room and from thos
     {"evaluate"},
     {"parity"},
     {"course"},
+    {"serve"},
     {"cli"},
 ]
 NETWORKS = {"text_encoder", "vision", "vae", "mmdit"}
@@ -176,6 +177,7 @@ EXTRAS_OF_ROOM = {
     "course": ("notebooks", "dev", "docs"),
     "parity": ("parity",),
     "tasks": ("control",),
+    "serve": ("serve",),
 }
 
 
