@@ -13,6 +13,7 @@ from ..extras import demand_extra
 from ..repository import ROOT
 from . import control_picture as control_picture_command
 from . import evaluate as evaluate_command
+from . import export as export_command
 from . import layers as layers_command
 from . import paint as paint_command
 from . import parity
@@ -116,6 +117,9 @@ def _add_files(commands) -> None:
     check.add_argument("folder", metavar="FOLDER", help="or a hub id in the local cache")
     check.add_argument("--hash", action="store_true", help="read every byte and compare sha256")
     check.set_defaults(run=_verify)
+
+    export = commands.add_parser("export", help="weights as single files for ComfyUI")
+    export_command.add_arguments(export)
 
     about = "write a random checkpoint in the official layout"
     forge = commands.add_parser("forge", help=about, description=FORGE)

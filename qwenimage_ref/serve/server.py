@@ -10,6 +10,7 @@ from .history import History
 from .jobs import Queue
 
 MOST_BYTES = 32_000_000  # request; a photograph of 24 megapixels has about 12 million
+MOST_PORT = 65_535
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # whatever a browser is told by the page, it loads and sends nothing to another host
 POLICY = (
@@ -36,6 +37,8 @@ class PortError(OSError):
 def listening(host: str, port: int) -> socket.socket:
     """A socket that nobody else listens at. Raises PortError."""
     try:
+        if not 0 <= port <= MOST_PORT:  # careful: the system would take the number modulo 65,536
+            raise OverflowError(f"ports go from 0 to {MOST_PORT:,}")
         first = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         family, kind, protocol, _, address = first
         opened = socket.socket(family, kind, protocol)

@@ -60,12 +60,16 @@ def start(home: Path, *words: str) -> Served:
 
 
 def stop(served: Served) -> None:
+    """Interrupt the command; its workers and its folder of uploads go with it."""
+    workers = children(served.process.pid) if sys.platform == "linux" else []
     served.process.send_signal(signal.SIGINT)
     try:
         served.process.wait(speed.wall_seconds(20))
     except subprocess.TimeoutExpired:
         served.process.kill()
         raise
+    assert all(map(gone, workers))
+    assert not list(served.history.parent.glob("qwenimage-*"))
 
 
 def children(pid: int) -> list[int]:
