@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -191,10 +192,14 @@ def encode_captions(tokenizer: Tokenizer, prompts: list[str]):
 
 
 class Latents:
-    """Normalised latents of a lesson's posters, encoded chunk by chunk and kept in a folder."""
+    """Normalised latents of a lesson's posters, encoded chunk by chunk and kept in a folder.
 
-    def __init__(self, vae: VAE, lesson: Lesson, folder: Path):
+    picture: what is drawn for the scene of a number, with the poster's seed.
+    """
+
+    def __init__(self, vae: VAE, lesson: Lesson, folder: Path, picture: Callable = draw):
         self.vae, self.lesson, self.folder, self.chunks = vae, lesson, folder, {}
+        self.picture = picture
         folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, places) -> torch.Tensor:
@@ -206,11 +211,12 @@ class Latents:
             file = self.folder / f"{i:03d}.safetensors"
             if not file.exists():
                 numbers, few = range(i * CHUNK, (i + 1) * CHUNK), min(32, self.lesson.recipe.batch)
-                encoded = [
-                    latents
-                    for j in range(0, CHUNK, few)
-                    for latents in encode_posters(self.vae, self.lesson, numbers[j : j + few])
+                starts = range(0, CHUNK, few)
+                parts = [
+                    encode_posters(self.vae, self.lesson, numbers[j : j + few], self.picture)
+                    for j in starts
                 ]
+                encoded = torch.cat(parts)
                 kept = {f"{j}": z.bfloat16().contiguous() for j, z in enumerate(encoded)}
                 with whole_file(file) as partial:
                     save_file(kept, partial)
@@ -219,9 +225,9 @@ class Latents:
 
 
 @torch.no_grad()
-def encode_posters(vae: VAE, lesson: Lesson, numbers) -> torch.Tensor:
+def encode_posters(vae: VAE, lesson: Lesson, numbers, picture: Callable = draw) -> torch.Tensor:
     """Numbers of N posters of one size -> (N, 16, h, w) normalised latents"""
-    drawn = [draw(lesson.scene(number), lesson.first + number) for number in numbers]
+    drawn = [picture(lesson.scene(number), lesson.first + number) for number in numbers]
     img = as_input(drawn).to(next(vae.parameters()).device)
     return vae.normalize(vae.encode(img)[0]).cpu()
 

@@ -37,12 +37,7 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
             f"{', '.join(f'{width}x{height}' for width, height in SIZES)} pixels, "
             f"got {picture.shape} {picture.dtype}; resize it, or convert it to RGB"
         )
-    smooth = Image.fromarray(picture).filter(
-        ImageFilter.MedianFilter(3)
-    )  # calms noise, keeps edges
-    smooth = np.asarray(smooth).astype(np.float32)
-    paper = np.median(np.concatenate([smooth[:3], smooth[-3:]]).reshape(-1, 3), axis=0)
-    ink = np.float32((250, 250, 250) if paper.mean() < DARK else (20, 20, 20))
+    smooth, paper, ink = _papered(picture)
     shapes, text, blank = regions(smooth, paper, ink)
     shapes = [sharpened(mask, picture, smooth, paper) for mask in shapes]
     seen = [recognise(mask, smooth) for mask in shapes]
@@ -53,6 +48,20 @@ def read(picture: np.ndarray | Image.Image) -> Reading:
         layout = SEVERAL
     background = _background(smooth, paper, blank)
     return Reading(Scene(background, named, layout, word, size), tuple(seen))
+
+
+def _papered(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(H, W, 3) uint8 -> the same smooth in float32, the paper's colour, and that of the ink"""
+    calm = Image.fromarray(picture).filter(ImageFilter.MedianFilter(3))  # keeps edges
+    smooth = np.asarray(calm).astype(np.float32)
+    paper = np.median(np.concatenate([smooth[:3], smooth[-3:]]).reshape(-1, 3), axis=0)
+    return smooth, paper, np.float32((250, 250, 250) if paper.mean() < DARK else (20, 20, 20))
+
+
+def silhouette(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (H, W), true where a shape is, whatever it is; a word is none"""
+    shapes, _, _ = regions(*_papered(picture))
+    return np.any([np.zeros(picture.shape[:2], bool), *shapes], axis=0)
 
 
 def score(scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool | int | str]:
