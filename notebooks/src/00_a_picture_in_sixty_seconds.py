@@ -155,7 +155,8 @@ print("the machine reads:", show.describe(read(mine)))
 #   same sentence.
 # * `steps` is how many small moves lead from noise to picture.
 # * `guidance` is how strongly the prompt pulls. At 1 the model just paints; above 1 each step
-#   compares the prompt with an empty one and exaggerates the difference.
+#   compares the prompt with an empty one and exaggerates the difference. Chapter 08 shows when that
+#   decides.
 #
 # Move a slider with the mouse or the arrow keys, or type another prompt and press Enter.
 
@@ -212,11 +213,12 @@ print("8 steps end nearer to 20 steps than 2 steps do: ok")
 # `callback` watches a real run, and the numbers in the boxes are what it saw.
 
 # %%
-seen = []
+seen, film = [], []
 
 
 def watch(step, sigma, latents, velocity):
     seen.append((sigma, tuple(latents.shape), tuple(velocity.shape)))
+    film.append(latents - sigma * velocity)
 
 
 picture = pipe(home.prompt, " ", num_inference_steps=20, seed=0, callback=watch)[0]
@@ -249,15 +251,40 @@ assert len(ids) > text_states.shape[1] == len(ids) - pipe.tokenizer.prefix_lengt
 print("20 steps, each with latents and a velocity of (1, 16, 16, 16): ok")
 
 # %% [markdown]
+# ## The film of the twenty steps
+#
+# Where was it heading on the way? `sigma` is the share of noise in the latents, which falls from 1
+# to 0. Follow a velocity to its end at once, `latents - sigma * velocity`, and you are at the
+# picture that the model expects at that moment, its **clean estimate**. The `callback` kept all
+# twenty. Here they are, decoded, each under the `sigma` at which it was made; the last one is the
+# picture.
+
+# %%
+import torch
+
+frames = pipe.to_pictures(torch.cat(film))
+captions = [f"{number}: {sigma:.2f}" for number, (sigma, *_) in enumerate(seen, 1)]
+alt = (
+    "Twenty frames: a mottled red star and green square at sigma 1; they are clean from step 10 on"
+)
+show.grid(frames, captions, alt=alt, columns=7, scale=1)
+
+# %%
+to_go = [show.difference(frame, picture) for frame in frames]
+assert to_go[0] > to_go[4] > to_go[9] > to_go[19] and to_go[19] < 1
+far = ", ".join(f"{to_go[number]:.1f}" for number in (0, 4, 9, 14))
+print("steps 1, 5, 10, 15 are off the picture by", far, "/ 255; step 20 ends there: ok")
+
+# %% [markdown]
 # Fewer text states than ids? The prompt is put into a fixed template for the language model
 # (*"Describe the image by detailing the color, shape, …"*), and the states of the template's first
 # part are dropped after the forward pass. Chapters 02 and 03 are about this.
 #
 # ## The whole machine in fifteen lines
 #
-# `sigma` is the share of noise in the latents: it falls from 1 to 0. Here is the loop, written
-# out by hand from the same parts. `pack` cuts the latents into 64 *tokens*, little patches of
-# 2 × 2, because a transformer reads rows of tokens; `unpack` puts them back.
+# Here is the loop, written out by hand from the same parts. `pack` cuts the latents into 64
+# *tokens*, little patches of 2 × 2, because a transformer works on rows of tokens; `unpack` puts
+# them back.
 
 # %%
 from qwenimage_ref.sampler import guide, pack, sigmas, unpack

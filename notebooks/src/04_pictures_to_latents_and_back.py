@@ -21,7 +21,7 @@
 # | | |
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); convolutions |
-# | **You get** | the VAE, its shapes, its dead weights, and the scale of its latents |
+# | **You get** | the VAE, its shapes, its dead weights, its latents, and what noise does to them |
 # | **Minutes** | 35 to read, less than one to run |
 # | **Picture** | poster, reconstruction and difference; the 16 channels between them |
 # | **Number** | our 2-D rewrite equals the 3-D video VAE to 1e-5; 44,599,603 numbers are in use |
@@ -625,6 +625,63 @@ stored_results.check(
 )
 
 # %% [markdown]
+# ## Latents under noise
+#
+# What does the transformer do with latents? It leads noise back to them. How it does that is the
+# subject of [chapter 08](08_the_shifted_sampler.ipynb); three of its terms are needed before. Mix
+# the normalised latents of a poster, the *data*, with noise:
+#
+# $$x = (1 - \sigma)\,\text{data} + \sigma\,\text{noise}$$
+#
+# `sigma` runs from 0 at the data to 1 at the noise, along a **straight path**. Its direction,
+# noise − data, is the **velocity**. It is the same everywhere on the path, and a single step leads
+# back: $\text{data} = x - \sigma\cdot\text{velocity}$.
+#
+# From `x` alone, though, the poster cannot be known, because paths from several posters pass there.
+# A network that is trained with a squared error predicts the mean over all of them, the **mean
+# velocity**, and the same step then ends at the **clean estimate**, the mean of the posters that
+# are possible. If there were only our twelve, both could be computed. Each poster counts with the
+# density of the noise that its path needs, $e^{-|\text{noise}|^2/2}$:
+
+
+# %%
+data = z.flatten(1)  # (12, 4096)
+noise = torch.randn(4096, generator=torch.Generator().manual_seed(0))
+
+
+def mean_velocity(x, sigma):
+    needed = (x - (1 - sigma) * data) / sigma  # (12, 4096): the noise of each path through x
+    weight = (-needed.pow(2).sum(1) / 2).softmax(0)  # (12,)
+    return (weight[:, None] * (needed - data)).sum(0), weight
+
+
+# %%
+sigmas = (1, 0.98, 0.97, 0.96, 0.95, 0.5)
+noisy = [(1 - sigma) * data[2] + sigma * noise for sigma in sigmas]
+predicted = [mean_velocity(x, sigma) for x, sigma in zip(noisy, sigmas)]
+clean = [x - sigma * v for x, sigma, (v, _) in zip(noisy, sigmas, predicted)]
+both = torch.stack(noisy + clean).view(-1, 16, 16, 16)
+show.grid(
+    course.to_pictures(vae.decode(vae.denormalize(both))),
+    [f"x at {sigma}" for sigma in sigmas] + [f"estimate at {sigma}" for sigma in sigmas],
+    alt="Above, noise, in which a circle can be guessed at sigma 0.5 only; below, the clean "
+    "estimates: a blot where all twelve posters overlap, a fading ring, the circle from 0.95 on",
+    columns=6,
+    scale=1,
+)
+
+# %%
+share = [weight[2].item() for _, weight in predicted]
+assert torch.allclose(clean[0], data.mean(0), atol=1e-3)
+assert torch.allclose(clean[-1], data[2], atol=1e-3) and share == sorted(share)
+print("weight of the right poster:", ", ".join(f"{one:.2f}" for one in share))
+print("at sigma 1 the estimate is the mean of all twelve, at 0.5 it is the poster: ok")
+
+# %% [markdown]
+# Over 4,096 numbers, a twentieth of the data is enough to tell twelve posters apart. Among millions
+# of pictures the estimate remains a mean for longer; a prompt, which says what is possible, narrows
+# it from the first step on.
+#
 # ## Estimate first
 #
 # Say a number before you open the fold.

@@ -224,8 +224,8 @@ print("from the picture's first token to the text's, in rows and columns:", *gap
 #
 # ## What was read
 #
-# The prompt travels inside a fixed letter, the *template*. The language model reads all of it, then
-# the states of the first 34 tokens are dropped (chapters [02](02_tokens.ipynb) and
+# The prompt is put into a fixed template. The language model reads all of it, then the states of
+# the first 34 tokens are dropped (chapters [02](02_tokens.ipynb) and
 # [03](03_a_language_model_as_a_reader.ipynb)). Several prompts in a batch are filled up to one
 # length, the *padding*, and a mask marks which states are real.
 

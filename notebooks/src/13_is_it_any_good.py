@@ -233,10 +233,10 @@ for key, name in (("scene", "whole scene"), ("word", "word exactly right")):
 # %% [markdown]
 # ## Ask the same question twice
 #
-# Does guidance help? Compare 4 with 1. Both settings paint the *same captions* from the *same
-# noise*, so most captions say nothing: both right, or both wrong. Only those that split the pair
-# speak, and they are few and loud. Two independent evaluations would drown them in the luck of
-# which captions were drawn.
+# [Chapter 08](08_the_shifted_sampler.ipynb) shows when guidance helps. How certain is it that scale
+# 4 is better than 1? Both settings paint the *same captions* from the *same noise*, so most
+# captions say nothing: both right, or both wrong. Only those that split the pair count, and they
+# are few. Two independent evaluations would drown them in the luck of which captions were drawn.
 
 # %%
 from qwenimage_ref.evaluate.intervals import paired

@@ -418,9 +418,9 @@ assert numbers < whole / 4
 print(f"{numbers:,} numbers beside {whole:,}")
 
 # %% [markdown]
-# Guidance is worth a second look: the teacher had it and the student has not. Whatever guidance
-# does to a picture, the student has to put there by itself. So it saves on two sides: 20 steps
-# become 4, and two runs a step become one.
+# The teacher had guidance ([chapter 08](08_the_shifted_sampler.ipynb)) and the student has not:
+# whatever guidance does to a picture, the student has to put there by itself. So it saves on two
+# sides: 20 steps become 4, and two runs a step become one.
 #
 # Four captions, each from one noise. Above the teacher, then four unguided steps with the LoRA, and
 # below the same without it.
@@ -452,9 +452,9 @@ print("same noise, same end: with the LoRA all four end nearer to the teacher's 
 
 # %% [markdown]
 # Look at the corners. The teacher's squares have sharp ones, its stars long, bent tips; without
-# the LoRA corners are rounder, and stars small and neat. That is the hand of guidance: it
-# exaggerates. The LoRA has learned the exaggeration along with the rest, faults and all: see the
-# pale tip of the last star.
+# the LoRA corners are rounder, and stars small and neat. That is guidance, which exaggerates. The
+# LoRA has learned the exaggeration along with the rest, faults and all: see the pale tip of the
+# last star.
 #
 # Four pictures prove little. The record has 200:
 
@@ -598,8 +598,8 @@ assert guided[8] < 70 < 90 < min(plain[4], guided[16], guided[100])
 print("8 runs: under 70 % of scenes with guidance; 4 runs without it: over 90 %: ok")
 
 # %% [markdown]
-# Guidance with few steps is the worst way of all: a pull that would be balanced over twenty small
-# steps overshoots in two or four large ones. That, and the price of the second run, is why
+# Guidance with few steps is the worst choice of all: a pull that would be balanced over twenty
+# small steps overshoots in two or four large ones. That, and the price of the second run, is why
 # few-step models do without it.
 #
 # The record is a promise of somebody else's machine. So a live slice, the first 24 captions:

@@ -259,7 +259,9 @@ for name in ("sigma uniform", "usual start", "no QK-norm"):
 # * **Length kept under guidance** (`no norm rescale`). With these weights it is *better* to leave
 #   it out, by five points, and no training is involved: the same weights painted twice, so the test
 #   applies. It does not cover other weights.
-# * **Guidance**: with these weights, painting without it loses fifteen points.
+# * **Guidance**: with these weights, painting without it loses fifteen points. Weights that are
+#   trained for so short a time are sure of little, and then guidance decides most, as [chapter
+#   08](08_the_shifted_sampler.ipynb) shows.
 
 # %%
 rescale = variants["no norm rescale"]["against_baseline"]

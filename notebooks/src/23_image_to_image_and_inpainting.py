@@ -563,8 +563,8 @@ print("10 runs; a line of 5 pixels is missed at", lost, "of 8 places: ok")
 # * Feed the result back ten times at strength 0.3. What does the VAE do to it?
 # * Give `keep` fresh noise in each step instead of the same. Does it still end equal?
 #
-# **Capstone.** This page enters the loop of the pipeline in the middle: `make grade PART=pipeline`
-# compares your noise and your loop with the reference.
+# Capstone: this page enters the loop of the pipeline in the middle. If `make grade PART=pipeline`
+# says that yours is equal, 11 points, your files paint everything on it.
 #
 # Next: the [errata](90_errata.ipynb), or, with weights that were trained to take a picture in, the
 # edit models.

@@ -714,3 +714,6 @@ print("one claim near;", ", ".join(f"{name} {share:.1f} %" for name, share in sh
 # * How many GB would the transformer have with gated MLPs of the same width?
 # * With which `mu` formula does a 256 × 256 picture differ most? Put both into `sigmas` and paint.
 # * Look for a number in this page that is cited and not computed. Could it be computed?
+#
+# Capstone: nothing is left to write. When `make grade` gives all of the points, your files decide
+# every claim of this page as the package's do: let yours paint its pictures.

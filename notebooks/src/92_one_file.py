@@ -408,3 +408,6 @@ for name, count in counts.items():
 # * Add image to image: you need the VAE's encoder, about 25 lines.
 # * Translate the file to a language that you like. The tests in `tests/course` name the stage at
 #   which a port first differs.
+#
+# Capstone: `one_file.py` is the capstone's eight files in NumPy. Once `make grade` says that yours
+# are equal, compare the two, function by function.

@@ -214,6 +214,18 @@ AS_FUNCTIONS = {  # part: chapter, function of the course, file, and how the fil
     ),
     "sampler: Euler steps": ("08", "my_step", "sampler", "euler_step = _my_step"),
     "sampler: guidance": ("08", "my_guide", "sampler", "guide = _my_guide"),
+    "pipeline: states of prompts": (
+        *("09", "my_states", "pipeline"),
+        "QwenImage.encode_prompt = lambda self, prompts: _my_states(self, prompts)",
+    ),
+    "pipeline: a picture from end to end": (
+        *("09", "my_pixels", "pipeline"),
+        "def _to_pictures(self, latents):\n"
+        "    rows, cols = (side // 2 for side in latents.shape[2:])\n"
+        "    pixels = _my_pixels(self.vae, pack(latents), rows, cols)\n"
+        "    return [Image.fromarray(one) for one in (255 * pixels).round().byte().numpy()]\n"
+        "QwenImage.to_pictures = torch.no_grad()(_to_pictures)",
+    ),
 }
 
 

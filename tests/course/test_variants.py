@@ -19,6 +19,7 @@ WITHOUT = {  # exercises that have no second variant, and why
     "ex_06_heads": "a step of ex_06_block",
     "ex_06_block": "the block is the chapter itself; joint, residual and mask have variants",
     "ex_07_mmdit": "the transformer is the chapter itself; its four pieces have variants",
+    "ex_09_paint": "the pipeline is the chapter itself; its steps have variants",
     "ex_10_still": "which layers are still has one answer for this architecture",
     "ex_11_diagnose": "needs five other patients, painted with the bugs",
     "ex_23_released": "an exercise of four stars that is discussed, not examined",
