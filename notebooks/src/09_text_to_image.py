@@ -165,7 +165,8 @@ check.ex_09_noise(my_noise)
 #
 # <details><summary>A hint</summary>
 #
-# `torch.Generator().manual_seed(seed)` is a generator; `torch.randn` takes one.
+# `torch.Generator().manual_seed(seed)` is a generator; normal numbers are drawn from it if torch
+# gets it as `generator`.
 #
 # </details>
 #
