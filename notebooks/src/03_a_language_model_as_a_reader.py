@@ -118,7 +118,7 @@ print(f"places {star} and {background} hold equal vectors: ok")
 # learned weights $w$. This is an **RMSNorm** ([Zhang and
 # Sennrich](https://arxiv.org/abs/1910.07467), equation 4):
 #
-# $$y_i = w_i\, x_i \Big/ \sqrt{\tfrac{1}{D} \textstyle\sum_j x_j^2 + \epsilon}$$
+# $$y_i = \frac{w_i\, x_i}{\sqrt{\frac{1}{D} \sum_j x_j^2 + \epsilon}}$$
 
 # %%
 layer = tower.model.layers[0]
@@ -428,7 +428,7 @@ print("the weights of each token sum to 1, and none looks ahead: ok")
 # The MLP widens each state, and narrows it again. Two matrices widen it, `up` and `gate`, and what
 # the first one makes is multiplied, number by number, by a function of what the second one makes:
 #
-# $$\text{mlp}(y) = W_\text{down}\,\big(\text{silu}(W_\text{gate}\, y) \odot W_\text{up}\, y\big),
+# $$\text{mlp}(y) = W_\text{down}\,(\text{silu}(W_\text{gate}\, y) \odot W_\text{up}\, y),
 # \qquad \text{silu}(g) = g\,\sigma(g) = g\,/\,(1 + e^{-g})$$
 #
 # The function is near 0 where `g` is negative and near `g` where it is positive. The whole is known

@@ -278,8 +278,8 @@ print("img", tuple(img.shape), "  txt", tuple(txt.shape), "  temb", tuple(temb.s
 # modulated LayerNorm as in the blocks, but without a gate, and its linear layer of SiLU of `temb`
 # gives the *scale* first and the *shift* second (DiT, section 3.2):
 #
-# $$\text{velocity} = W_\text{out}\,\big(\text{norm}(\text{img})\,(1 + \text{scale}) +
-# \text{shift}\big)$$
+# $$\text{velocity} = W_\text{out}\,(\text{norm}(\text{img})\,(1 + \text{scale}) +
+# \text{shift})$$
 #
 # `proj_out` brings the width `D` back to 64.
 #
