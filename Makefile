@@ -87,6 +87,7 @@ train: setup ## train the pocket model (two to three hours; goes on where it sto
 	$(KEEP) $(BIN)/qwenimage train pocket --to data/pocket
 
 notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
+	$(BIN)/python -m qwenimage_ref.course.diagrams
 	$(BIN)/python -m qwenimage_ref.course.publish.build
 
 derived: setup ## make again all that depends on the weights: pictures, records, notebooks

@@ -22,7 +22,7 @@ from PIL import Image
 from sphinx.cmd.build import build_main
 
 from qwenimage_ref.course.publish import editions, launch, slides, syllabus
-from qwenimage_ref.course.publish.build import CHINESE
+from qwenimage_ref.course.publish.build import CHINESE, DRAWING
 from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
@@ -108,6 +108,8 @@ def adapt(chapter: Chapter, target: Path, pictures: Path, up: str = "../", top: 
         link = f'<a class="picture" href="{address}">{img(address, data, alt)}</a>'
         output.data = nbformat.from_dict({"text/html": link})
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = DRAWING.sub(lambda found: drawing(found, pictures, up), cell.source)
         cell.metadata["tags"] = [*cell.metadata.get("tags", ()), *marks(cell)]
     nbformat.write(notebook, target)
 
@@ -135,6 +137,17 @@ def img(address: str, data: bytes, alt: str) -> str:
     return (  # careful: without that class the theme darkens it at night, and the colours are wrong
         f'<img src="{address}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
         'class="dark-light" loading="lazy">'
+    )
+
+
+def drawing(found: re.Match, pictures: Path, up: str) -> str:
+    """A drawing in the text as a link to its file, whose colours follow those of the page."""
+    alt, name = " ".join(found[1].split()), found[2]
+    size = re.search(r'width="\d+" height="\d+" role', (pictures / name).read_text("utf-8"))[0]
+    return (
+        f'<a class="drawing" href="{up}_static/{name}"><img src="{up}_static/{name}" '
+        f'alt="{html.escape(alt)}" {size.removesuffix(" role")} class="dark-light" '
+        'loading="lazy"></a>'
     )
 
 
@@ -202,6 +215,8 @@ def student_edition(listed: list[Chapter], file: Path) -> None:
             notebook, _ = editions.edition("student", source, home)
             name = (home / chapter.path.name).relative_to(ROOT).as_posix()
             packed.writestr(name, nbformat.writes(notebook) + "\n")
+        for path in sorted((ROOT / "notebooks" / "figures").glob("*.svg")):
+            packed.write(path, (home / "figures" / path.name).relative_to(ROOT).as_posix())
 
 
 def beside_the_pages(listed: list[Chapter], built: Path, repository: str) -> None:
@@ -231,6 +246,7 @@ def build(target: Path, notebooks: Path = ROOT / "notebooks", repository: str = 
         static = source / "static"
         (source / "notebooks").mkdir(parents=True)
         shutil.copytree(HERE / "static", static)
+        shutil.copytree(ROOT / "notebooks" / "figures", static / "figures")
         shutil.copy(HERE / "conf.py", source)
         shutil.copy(ROOT / "data" / "pictures" / "showcase.png", static)
         for chapter in listed:

@@ -612,6 +612,21 @@ print(
 # * Some programs encode template and prompt apart, or cut by a fixed 34 whatever the template. Both
 #   work until they do not.
 #
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * Byte pair encoding for words: [Sennrich et al. 2015](https://arxiv.org/abs/1508.07909),
+#   section 3.2. On bytes, with a rule that keeps letters and digits apart: [GPT-2, Radford et al.
+#   2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf),
+#   section 2.2.
+# * This vocabulary: [Qwen2.5-VL, Bai et al. 2025](https://arxiv.org/abs/2502.13923), Table 1.
+# * SD3 cuts a prompt three times: into at most 77 tokens for each of two CLIP encoders and again
+#   for T5 ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 4).
+# * FLUX.1 cuts it twice, into at most 77 tokens for CLIP and 512 for T5
+#   ([util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py), *load_t5*
+#   and *load_clip*). Neither puts a system prompt around it.
+#
+# </details>
+#
 # ## Try this
 #
 # * Go through `ranks` once, in order, and join each pair wherever it stands. The tokens are the

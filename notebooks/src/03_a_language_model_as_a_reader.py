@@ -111,6 +111,10 @@ print(f"places {star} and {background} hold equal vectors: ok")
 # Attention moves information between tokens; the MLP works on each token separately. You will write
 # every piece of the two lines, and then the lines.
 #
+# ![Block diagram of the text encoder: embedding; in each layer a norm, grouped-query attention
+# and a sum, then a norm, a gated MLP and a sum; a last norm; the system prompt's states are cut
+# off](figures/text_layer.svg)
+#
 # ### The norm
 #
 # Every layer adds to the stream, so it grows. Attention and MLP therefore get a normalised copy:
@@ -1057,6 +1061,22 @@ print("4.2 times, 81 %, 1.5 times: ok")
 # * The keys and values of the prefix never change, so a busy server computes them once.
 # * It cuts the prompt at 512 tokens by default, 1,024 at most; here, too.
 # * In edit models, vectors of the vision tower take the places of some tokens.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The tower: [Qwen2.5-VL, Bai et al. 2025](https://arxiv.org/abs/2502.13923), section 2.1. Its
+#   use here: [Qwen-Image report](https://arxiv.org/abs/2508.02324), section 2.
+# * RMSNorm: [Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467). Grouped-query attention:
+#   [Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2. The gated MLP, SwiGLU:
+#   [Shazeer 2020](https://arxiv.org/abs/2002.05202), section 2.
+# * SD3 reads a prompt with three frozen encoders, CLIP-L, OpenCLIP bigG and T5-XXL ([Esser et al.
+#   2024](https://arxiv.org/abs/2403.03206), section 4): the states are the text stream, and a
+#   pooled vector of the CLIP models goes into the modulation beside the time.
+# * FLUX.1 takes the states of T5-XXL, 4,096 wide, and one pooled CLIP vector of 768
+#   ([util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py)). Qwen-Image
+#   has one encoder, a language model that also sees pictures, and no pooled vector.
+#
+# </details>
 #
 # ## Try this
 #

@@ -434,6 +434,9 @@ show.source(Tap)
 # ## From pixels to latents, level by level
 #
 # Watch a poster on its way. Three times the sides are halved; instead, channels become more.
+#
+# ![Block diagram of encoder and decoder side by side: convolutions and residual blocks, three
+# times half as large and back, attention at the coarsest level only](figures/vae.svg)
 
 # %%
 shapes = []
@@ -737,6 +740,22 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 #   from the cloud instead of taking its middle.
 # * Our upsampling convolves first and repeats pixels later, with weights added up: the same numbers
 #   from 16 products instead of 36.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The VAE: [Kingma and Welling 2013](https://arxiv.org/abs/1312.6114), section 3 and appendix B.
+#   Diffusion in its latents: [Rombach et al. 2021](https://arxiv.org/abs/2112.10752), section
+#   3.1.
+# * This architecture: [Wan, 2025](https://arxiv.org/abs/2503.20314), section on the VAE. What
+#   Qwen-Image changed: [report](https://arxiv.org/abs/2508.02324), section 2 and Table 2.
+# * SD3 went from 4 latent channels to 16 because reconstruction improves ([Esser et al.
+#   2024](https://arxiv.org/abs/2403.03206), section 5.2.1).
+# * FLUX.1 has 16 channels, too, on a still-image VAE, and one number for the shift and one for
+#   the scale of all latents, 0.1159 and 0.3611
+#   ([util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py)), where
+#   Qwen-Image has a mean and a deviation for each channel.
+#
+# </details>
 #
 # ## Try this
 #

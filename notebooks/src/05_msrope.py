@@ -428,6 +428,10 @@ print(
 # The text continues off its lower right corner, along the **diagonal**: the words stand at
 # (`start`, `start`), (`start` + 1, `start` + 1), and so on. Here are the pocket model's grid and a
 # prompt.
+#
+# ![A grid of 8 by 8 image tokens around row 0 and column 0, five text tokens on the diagonal
+# below its right corner, and bars that divide a head among frame, row and
+# column](figures/msrope.svg)
 
 # %%
 prompt = "a red star"
@@ -826,6 +830,22 @@ print("52, about 45,000 rows, no parameter: ok")
 #   be off by a tenth of a radian.
 # * Where several prompts are padded to one length, the padding gets positions, too. It lies at the
 #   end of the diagonal, so no real token moves.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * RoPE: [Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.2; several axes in one
+#   head: M-RoPE, [Qwen2-VL, Wang et al. 2024](https://arxiv.org/abs/2409.12191), section 2.1.
+#   MSRoPE: [Qwen-Image report](https://arxiv.org/abs/2508.02324), section 2.4.
+# * SD3 does not rotate: it adds a two-dimensional position embedding to the image tokens, cropped
+#   to the size of the picture ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), section
+#   5.3.2), and gives the text none.
+# * FLUX.1 rotates with the same three axes of 16, 56 and 56 numbers and the same base of 10,000.
+#   Rows and columns count from 0 in the upper left corner, and every text token has position (0,
+#   0, 0)
+#   ([sampling.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py),
+#   *prepare*).
+#
+# </details>
 #
 # ## Try this
 #

@@ -79,6 +79,10 @@ assert len(inputs) == transformer.config.num_layers
 # of chapter 05. A block returns a new `img` and a new `txt` of the same shapes, and the next block
 # takes them as its input.
 #
+# ![Block diagram of one block: image and text stream side by side, each modulated, joined in one
+# attention, gated and added, then an MLP each, modulated, gated and
+# added](figures/mmdit_block.svg)
+#
 # To check each step, a small block with random weights is more useful than a trained one: none of
 # its biases is zero and all its sizes differ, so no mistake can cancel out by accident.
 
@@ -486,6 +490,10 @@ txt_qkv = (
 # matter which stream a token comes from. The next cell computes the result for a single token and
 # head in plain Python: a logit for every token of both streams, divided by $\sqrt K$; the softmax,
 # which turns the logits into weights that add up to 1; and the weighted mean of the values.
+#
+# ![Block diagram of joint attention: projections, norms and rotations of each stream, text tokens
+# concatenated before image tokens, one softmax, and an output layer
+# each](figures/joint_attention.svg)
 
 # %%
 q, k, v = (torch.cat(pair, dim=1) for pair in zip(txt_qkv, img_qkv))  # (B, S, H, K)
@@ -1056,6 +1064,21 @@ print(f"{count:,} parameters, {modulation:,} of them modulation: ok")
 #   once, and a third of the weights would not be needed on the device.
 # * In float16, diffusers clips both streams to ±65,504 after each block as a precaution. In
 #   bfloat16, the released type, this is not needed.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The block: MMDiT, [SD3, Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 4 and
+#   its Figure 2. Modulation with gates that begin at zero: adaLN-Zero, [DiT, Peebles and Xie
+#   2022](https://arxiv.org/abs/2212.09748), section 3.2. Query and key norm: [Dehghani et al.
+#   2023](https://arxiv.org/abs/2302.05442), section 2.
+# * SD3's block is this one, with RMSNorm on queries and keys for training at high resolution
+#   (section 5.3.2), without rotations, and with a pooled text vector added to the time embedding.
+# * FLUX.1 has 19 such blocks of width 3,072 and 24 heads, and then 38 *single-stream* blocks, in
+#   which both kinds of token share all weights, and attention and MLP run side by side
+#   ([layers.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/modules/layers.py)).
+#   Qwen-Image has 60 blocks of two streams and no other.
+#
+# </details>
 #
 # ## Try this
 #

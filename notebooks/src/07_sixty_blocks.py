@@ -74,6 +74,9 @@ assert four == [f"{noisy[0, 0, y, x].item():.2f}" for y in (6, 7) for x in (10, 
 print("token in row 3, column 5, channel 0:", *four)
 
 # %% [markdown]
+# ![Latents as a grid of 4 by 4 in four colours, and four tokens of 64 numbers in the same
+# colours: each square of 2 by 2 becomes one token, and back](figures/packing.svg)
+#
 # ## Exercise: latents to tokens
 #
 # ★★☆☆☆ · 10 minutes
@@ -348,6 +351,10 @@ print("yours and the package's end, right behind the projections: ok")
 # Between the two ends there is one block after another. Their weights differ, their form does not,
 # and all receive the same `temb` and the same rotations of both streams. Each gets the two streams
 # that the block before it returned.
+#
+# ![Block diagram of the transformer: img_in, txt_norm, txt_in and the time embedding lead into a
+# stack of blocks; norm_out and proj_out turn the image stream into the
+# velocity](figures/mmdit_stack.svg)
 #
 # ## Exercise: the transformer
 #
@@ -1046,6 +1053,21 @@ print(f"{59 * modulation / 1e9:.1f} billion, {59 * 2 * modulation / mmdit_bytes:
 #   accuracy, and bf16 is what such formats are compared with.
 # * It loads files with the safetensors library, written in Rust, which maps them into memory.
 # * It may skip blocks whose output hardly changed since the last step, which is called caching.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * A stack of such blocks between linear layers, with a modulated norm at the end: [DiT, Peebles
+#   and Xie 2022](https://arxiv.org/abs/2212.09748), section 3.2. Sizes of the official stack:
+#   [Qwen-Image report](https://arxiv.org/abs/2508.02324), Table 1.
+# * The file format: [safetensors](https://huggingface.co/docs/safetensors), section *Format*.
+# * SD3: the width is 64 times the depth, as many heads as blocks, and depth 38 for the largest
+#   model of 8 billion parameters ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), sections
+#   4 and 5.3).
+# * FLUX.1: 19 blocks of two streams, then 38 of one, all 3,072 wide; each of the latter shares
+#   its weights between text and image
+#   ([util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py)).
+#
+# </details>
 #
 # ## Try this
 #

@@ -772,6 +772,10 @@ print(f"{100 * shorter:.0f} % of them have become shorter")
 # shorter one, and is lengthened. Length of what? Of each **token's** velocity, that is over its
 # channels, the last axis: 64 numbers there, two here. Each token is treated by itself.
 #
+# ![Block diagram of the loop: the transformer predicts with and without the prompt, guide
+# combines both, euler_step moves x to the next noise level and back to the
+# top](figures/sampler_loop.svg)
+#
 # ## Exercise: guidance
 #
 # ★★★☆☆ · 10 minutes
@@ -1101,6 +1105,26 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 # * Some programs leave the lengths as guidance made them. Their pictures differ from the official
 #   ones at the same scale.
 # * Solvers of higher order remember the last velocities and follow the bend.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * Straight paths and the mean velocity: [Lipman et al. 2022](https://arxiv.org/abs/2210.02747),
+#   section 3 (Theorems 1 and 2), and [Liu et al. 2022](https://arxiv.org/abs/2209.03003), section
+#   2. Heun's method for sampling: [Karras et al. 2022](https://arxiv.org/abs/2206.00364), section
+#   3.
+# * Guidance: [Ho and Salimans 2022](https://arxiv.org/abs/2207.12598), section 3. Rescaling after
+#   it, in another form: [Lin et al. 2023](https://arxiv.org/abs/2305.08891), section 3.4.
+# * SD3: the same path and velocity; the shift is $\sqrt{m/n}$ for a picture of $m$ pixels and a
+#   reference of $n$ ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 5.3.2).
+#   Guidance is not rescaled
+#   ([sd3_impls.py](https://github.com/Stability-AI/sd3-ref/blob/master/sd3_impls.py)).
+# * FLUX.1: the same $e^\mu$ as here, with $\mu$ from 0.5 at 256 tokens to 1.15 at 4,096, and no
+#   terminal stretch
+#   ([sampling.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py),
+#   *get_schedule*). FLUX.1 dev receives the guidance scale as an input, beside the time, so that
+#   one prediction a step is enough.
+#
+# </details>
 #
 # ## Try this
 #

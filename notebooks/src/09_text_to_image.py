@@ -732,6 +732,22 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 # * It rounds sides down to multiples of 16 where this package refuses.
 # * A wrapper rewrites short prompts into long ones before anything else happens.
 #
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * A text encoder, a denoiser in latents and a decoder in one pipeline: latent diffusion,
+#   [Rombach et al. 2021](https://arxiv.org/abs/2112.10752), section 3. Image to image: SDEdit,
+#   [Meng et al. 2021](https://arxiv.org/abs/2108.01073), section 3. The official settings:
+#   [Qwen-Image report](https://arxiv.org/abs/2508.02324).
+# * SD3 runs the same loop with three text encoders ([Esser et al.
+#   2024](https://arxiv.org/abs/2403.03206), section 4); T5 may be left out, at the price of
+#   spelling (there, *Flexible text encoders*).
+# * FLUX.1 packs its latents in the same 2 × 2 patches and runs the same Euler loop, with a single
+#   prediction a step
+#   ([sampling.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py),
+#   *denoise*).
+#
+# </details>
+#
 # ## Try this
 #
 # * Take the clean estimates of the prompt `" "` at scale 1. What is the mean poster?

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+DRAWINGS = sorted((ROOT / "notebooks" / "figures").glob("*.svg"))
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem[:2])
 
 if importlib.util.find_spec("sphinx") is None:
@@ -78,6 +79,26 @@ def test_the_notebook_is_a_page_with_its_pictures_and_words(site, pages, noteboo
     assert content.cells[0].source.splitlines()[0].removeprefix("# ") in page.words
     said = [output.text.splitlines()[-1] for output in outputs if output.output_type == "stream"]
     assert [line for line in said if line not in page.words] == []
+
+
+def test_a_drawing_stands_on_its_page_and_slide_and_leads_to_its_file(site, pages):
+    name = "06_one_mmdit_block.html"
+    for page, address in (
+        ("notebooks", "../_static/figures/mmdit_block.svg"),
+        ("slides", "../_static/figures/mmdit_block.svg"),
+    ):
+        shown = [found for tag, found in pages[site / page / name].tags if tag == "img"]
+        (drawing,) = [found for found in shown if found["src"] == address]
+        assert drawing["alt"].startswith("Block diagram of one block")
+        assert (site / page / address).resolve().is_file()
+
+
+def test_a_copy_for_colab_takes_its_drawings_from_the_repository(site):
+    text = (site / "colab" / "06_one_mmdit_block.ipynb").read_text(encoding="utf-8")
+    assert (
+        "(https://raw.githubusercontent.com/owner/name/HEAD/notebooks/figures/mmdit_block" in text
+    )
+    assert "](figures/" not in text
 
 
 def test_the_front_page_leads_to_every_chapter_by_its_picture(pages, site):
@@ -172,6 +193,9 @@ def test_the_student_edition_can_be_downloaded_and_holds_no_answer(site, pages):
     (address,) = [address for address in downloads if address.endswith(".zip")]
     with zipfile.ZipFile(site / address) as packed:
         held = {name: packed.read(name).decode("utf-8") for name in packed.namelist()}
+    drawings = {name for name in held if name.startswith("editions/student/figures/")}
+    assert {Path(name).name for name in drawings} == {path.name for path in DRAWINGS}
+    held = {name: text for name, text in held.items() if name not in drawings}
     assert sorted(held) == [f"editions/student/{notebook.name}" for notebook in NOTEBOOKS]
     for name, text in held.items():
         nbformat.validate(json.loads(text))

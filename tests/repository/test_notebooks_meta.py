@@ -144,7 +144,7 @@ def test_every_fold_is_closed_and_lets_markdown_in(source):
 
 @every_notebook
 def test_every_picture_in_the_text_is_here_and_described(source):
-    for alt, target in re.findall(r"!\[(.*?)\]\((.*?)\)", prose(built(source))):
+    for alt, target in re.findall(r"!\[([^\]]*)\]\((.*?)\)", prose(built(source))):
         assert len(alt) >= SHORTEST_ALT, target
         assert (source.parent.parent / target).is_file(), target
 

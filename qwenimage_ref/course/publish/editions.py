@@ -143,6 +143,8 @@ def write(kind: str, folder: Path, sources: list[Path] | None = None) -> list[Ex
         notebook, its_exercises = edition(kind, source, folder)
         files[source.with_suffix(".ipynb").name] = nbformat.writes(notebook) + "\n"
         exercises += its_exercises
+    for drawing in sorted((build.NOTEBOOKS / "figures").glob("*.svg")):
+        files[f"figures/{drawing.name}"] = drawing.read_text(encoding="utf-8")
     if kind == "teacher":
         files["README.md"] = overview(exercises)
     put(folder, files, f"make {kind}")

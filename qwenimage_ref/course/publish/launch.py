@@ -10,6 +10,8 @@ import re
 
 import nbformat
 
+from .build import DRAWING
+
 BRANCH = "gh-pages"
 INSTALL = """# Colab has this file alone: fetch the course and install it, in about two minutes.
 import sys
@@ -44,8 +46,15 @@ def buttons(repository: str, name: str) -> str:
 
 
 def for_colab(notebook: nbformat.NotebookNode, clone_from: str) -> nbformat.NotebookNode:
-    """A copy of a notebook whose first cell fetches and installs the course."""
+    """A copy of a notebook whose first cell fetches and installs the course.
+
+    Its drawings come from the repository, as a single file has no folder beside it.
+    """
     copied = copy.deepcopy(notebook)
+    raw = clone_from.replace("https://github.com", "https://raw.githubusercontent.com")
+    for cell in copied.cells:
+        if cell.cell_type == "markdown":
+            cell.source = DRAWING.sub(rf"![\1]({raw}/HEAD/notebooks/\2)", cell.source)
     cell = nbformat.v4.new_code_cell(INSTALL.format(address=clone_from), id="install")
     copied.cells.insert(0, cell)
     return copied

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from docutils.utils.math.latex2mathml import tex2mathml
 from markdown_it import MarkdownIt
 
+from .build import DRAWING
+
 LONGEST_CODE = 16  # lines that can still be read from the last row
 MOST_POINTS = 5  # list points on a slide with text alone
 BESIDE = 2  # points above code or a picture
+STATIC = "../_static"  # from a deck to the site's pictures
 FOLD = re.compile(r"<details><summary>.*?</summary>\s*(.*?)</details>", re.S)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*`$(\[])")
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$])\$(?!\s)([^$\n]+?)\$(?!\w)", re.S)
@@ -94,6 +97,9 @@ def _points_of(heading: str, body: str) -> list[str]:
 
 def _point(block: str, whole: bool) -> str:
     """Two sentences of a paragraph, one of each item of a list; tables and formulas as they are."""
+    if drawing := DRAWING.fullmatch(block.strip()):
+        alt = html.escape(" ".join(drawing[1].split()))
+        return f'<div class="picture"><img src="{STATIC}/{drawing[2]}" alt="{alt}"></div>'
     if whole or block.startswith(("|", "$$", "```")):
         return _html(block)
     block = re.sub(r"(?m)^\[\w+\]: \S+$", "", block).strip()  # addresses of links

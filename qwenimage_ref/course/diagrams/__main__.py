@@ -1,0 +1,32 @@
+"""Write every drawing to notebooks/figures, where the chapters show them."""
+
+from ...files import whole_file
+from ...repository import ROOT, in_a_clone
+from . import machine, pictures, positions, text_tower, transformer
+
+FIGURES = ROOT / "notebooks" / "figures"
+DRAWINGS = {
+    "text_to_image": machine.text_to_image,
+    "packing": machine.packing,
+    "text_layer": text_tower.text_layer,
+    "vision_tower": pictures.vision_tower,
+    "vae": pictures.vae,
+    "msrope": positions.token_layout,
+    "joint_attention": transformer.joint_attention,
+    "mmdit_block": transformer.block,
+    "mmdit_stack": transformer.stack,
+    "sampler_loop": machine.sampler_loop,
+    "edit_paths": machine.edit_paths,
+}
+
+
+@in_a_clone
+def main() -> None:
+    FIGURES.mkdir(exist_ok=True)
+    for name, draw in DRAWINGS.items():
+        with whole_file(FIGURES / f"{name}.svg") as partial:
+            partial.write_text(draw().svg(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

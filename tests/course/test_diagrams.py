@@ -1,0 +1,178 @@
+"""Drawings of the networks: nothing lies over anything else, and the files are what is drawn."""
+
+import functools
+import itertools
+import math
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+from PIL import ImageFont
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course.diagrams import __main__ as written
+from qwenimage_ref.course.diagrams.drawing import NAME, WIDTH
+from qwenimage_ref.course.diagrams.sizes import pocket
+from qwenimage_ref.course.show import pocket_folder
+from qwenimage_ref.sampler import pack
+from qwenimage_ref.vision import Vision
+
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+FACES = {NAME: "DejaVuSans-Bold.ttf"}  # wider than what browsers take, so what fits here fits there
+every_drawing = pytest.mark.parametrize("name", written.DRAWINGS)
+
+
+@functools.cache
+def font(size: int):
+    return ImageFont.truetype(str(FONTS / FACES.get(size, "DejaVuSans.ttf")), size)
+
+
+def length(label) -> float:
+    return font(label.size).getlength(label.words)
+
+
+def extent(label) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a label's letters."""
+    width = length(label)
+    left = label.x - {"start": 0, "middle": width / 2, "end": width}[label.anchor]
+    return left, label.y - 0.75 * label.size, left + width, label.y + 1
+
+
+def segments(drawing):
+    for points in drawing.wires:
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
+            yield min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
+def overlap(a, b) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def around(box) -> tuple[float, float, float, float]:
+    return box.left, box.top, box.right, box.bottom
+
+
+def inside(label, box) -> bool:
+    left, top, right, bottom = extent(label)
+    return box.left <= left and right <= box.right and box.top <= top and bottom <= box.bottom
+
+
+@every_drawing
+def test_words_fit_into_their_boxes_and_the_drawing(name):
+    for label in written.DRAWINGS[name]().labels:
+        left, _, right, _ = extent(label)
+        assert length(label) <= label.room, label.words
+        assert 4 <= left and right <= WIDTH - 4, label.words
+
+
+@every_drawing
+def test_no_words_lie_over_others_or_over_a_wire_or_the_edge_of_a_box(name):
+    drawing = written.DRAWINGS[name]()
+    for a, b in itertools.combinations(drawing.labels, 2):
+        assert not overlap(extent(a), extent(b)), (a.words, b.words)
+    for label in drawing.labels:
+        boxes = [box for box in drawing.boxes if overlap(extent(label), around(box))]
+        assert all(inside(label, box) for box in boxes), label.words
+        if not boxes:  # in a box, the box lies over the wire
+            crossed = [wire for wire in segments(drawing) if overlap(extent(label), wire)]
+            assert not crossed, (label.words, crossed)
+
+
+@every_drawing
+def test_no_box_lies_over_another(name):
+    for a, b in itertools.combinations(written.DRAWINGS[name]().boxes, 2):
+        assert not overlap(around(a), around(b)), (a, b)
+
+
+# ---- shapes on the wires are those of a forward pass of the pocket model
+
+SIZE = r"(?:\d )?\w+(?:/\d)?(?: [+-] \w+)?"
+SHAPE = re.compile(rf"\(({SIZE}(?:, {SIZE})+)\)")
+
+
+def drawn_shapes(drawing, **others) -> set[tuple]:
+    """The shapes in a drawing's labels in the pocket model's sizes, without the batch.
+
+    others: sizes of letters that the legend leaves open.
+    """
+    letters = others | {
+        letter: pocket
+        for names, (_, pocket) in drawing.sizes.items()
+        for letter in names.split(", ")
+        if pocket != ""
+    }
+    found = set()
+    for text in (match[1] for label in drawing.labels for match in SHAPE.finditer(label.words)):
+        code = re.sub(r"(\d) (\w)", r"\1 * \2", text).replace("/", "//").removeprefix("B, ")
+        found.add(eval(f"({code},)", {}, letters))
+    assert found
+    return found
+
+
+def seen_shapes(network, call) -> set[tuple]:
+    """The shapes that go into a network's modules and come out of them during a call."""
+    found = set()
+
+    def keep(_, given, answer):
+        for value in [*given, *(answer if isinstance(answer, tuple) else [answer])]:
+            if isinstance(value, torch.Tensor):
+                found.add(tuple(value.shape[1:]))
+
+    hooks = [module.register_forward_hook(keep) for module in network.modules()]
+    with torch.no_grad():
+        call()
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return QwenImage.from_pretrained(pocket_folder())
+
+
+def test_the_shapes_of_the_stack_are_those_of_a_forward_pass(pipe):
+    txt, noise = torch.zeros(1, 17, 192), pack(pipe.noise(1, 128, 128, seed=0))
+    seen = seen_shapes(
+        pipe.transformer, lambda: pipe.transformer(noise, txt, torch.ones(1), [(1, 8, 8)])
+    )
+    for name in ("mmdit_stack", "mmdit_block"):
+        assert drawn_shapes(written.DRAWINGS[name](), T=17) <= seen, name
+
+
+def test_the_shapes_of_the_vae_are_those_of_there_and_back(pipe):
+    vae = pipe.vae
+    seen = seen_shapes(vae, lambda: vae.decode(vae.encode(torch.zeros(1, 3, 128, 128))[0]))
+    assert drawn_shapes(written.DRAWINGS["vae"]()) <= seen
+
+
+def test_the_shapes_of_the_text_encoder_hold_as_many_numbers_as_those_of_a_forward_pass(pipe):
+    ids = torch.tensor([pipe.tokenizer.encode_prompt("a red star")])
+    seen = seen_shapes(pipe.text_encoder, lambda: pipe.text_encoder(ids))
+    drawn = drawn_shapes(written.DRAWINGS["text_layer"](), T=ids.shape[1])
+    states = {shape for shape in drawn if shape[0] == ids.shape[1] - 34}
+    assert states == {(ids.shape[1] - pipe.tokenizer.prefix_length, 192)}
+    # careful: heads are split between modules, so only the number of numbers can be compared
+    assert {*map(math.prod, drawn - states - {()})} <= {*map(math.prod, seen)}
+
+
+def test_the_shapes_of_the_vision_tower_are_those_of_a_forward_pass():
+    vision = Vision(pocket().vision)
+    patches = torch.zeros(64, 1176)
+    seen = seen_shapes(vision, lambda: vision(patches, [(1, 8, 8)]))
+    drawn = drawn_shapes(written.DRAWINGS["vision_tower"](), N=64)
+    assert {shape[1:] for shape in drawn} <= seen  # no batch: patches come first
+    assert {shape[0] for shape in drawn} == {64, 16}
+
+
+@every_drawing
+def test_the_file_is_what_is_drawn_now(name):
+    file = written.FIGURES / f"{name}.svg"
+    text = file.read_text(encoding="utf-8")
+    assert text == written.DRAWINGS[name]().svg(), "run python -m qwenimage_ref.course.diagrams"
+
+
+def test_there_is_no_file_that_nothing_draws():
+    assert {path.stem for path in written.FIGURES.iterdir()} == {*written.DRAWINGS}
