@@ -21,8 +21,8 @@ import nbformat
 from PIL import Image
 from sphinx.cmd.build import build_main
 
-from qwenimage_ref.course.publish import editions, launch, slides, syllabus
-from qwenimage_ref.course.publish.build import CHINESE, DRAWING
+from qwenimage_ref.course.publish import drawings, editions, launch, slides, syllabus
+from qwenimage_ref.course.publish.build import CHINESE
 from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
@@ -100,6 +100,7 @@ def adapt(chapter: Chapter, target: Path, pictures: Path, up: str = "../", top: 
     """
     notebook = nbformat.read(chapter.path, as_version=4)
     notebook.cells[0].source += f"\n\n{top}"
+    drawings.as_html(notebook, pictures, f"{up}_static")
     for i, output in enumerate(painted(notebook)):
         name = f"{chapter.number}_{i:02}.png"
         data, alt = chapter.pictures[i]
@@ -108,8 +109,6 @@ def adapt(chapter: Chapter, target: Path, pictures: Path, up: str = "../", top: 
         link = f'<a class="picture" href="{address}">{img(address, data, alt)}</a>'
         output.data = nbformat.from_dict({"text/html": link})
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = DRAWING.sub(lambda found: drawing(found, pictures, up), cell.source)
         cell.metadata["tags"] = [*cell.metadata.get("tags", ()), *marks(cell)]
     nbformat.write(notebook, target)
 
@@ -137,17 +136,6 @@ def img(address: str, data: bytes, alt: str) -> str:
     return (  # careful: without that class the theme darkens it at night, and the colours are wrong
         f'<img src="{address}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
         'class="dark-light" loading="lazy">'
-    )
-
-
-def drawing(found: re.Match, pictures: Path, up: str) -> str:
-    """A drawing in the text as a link to its file, whose colours follow those of the page."""
-    alt, name = " ".join(found[1].split()), found[2]
-    size = re.search(r'width="\d+" height="\d+" role', (pictures / name).read_text("utf-8"))[0]
-    return (
-        f'<a class="drawing" href="{up}_static/{name}"><img src="{up}_static/{name}" '
-        f'alt="{html.escape(alt)}" {size.removesuffix(" role")} class="dark-light" '
-        'loading="lazy"></a>'
     )
 
 
@@ -228,12 +216,13 @@ def beside_the_pages(listed: list[Chapter], built: Path, repository: str) -> Non
         def picture(i: int, chapter=chapter) -> str:
             return img(f"../_static/{chapter.number}_{i:02}.png", *chapter.pictures[i])
 
-        page = slides.deck(notebook, picture)
-        (built / "slides" / f"{chapter.path.stem}.html").write_text(page, encoding="utf-8")
         if repository:
             (built / "colab").mkdir(exist_ok=True)
             copied = launch.for_colab(notebook, launch.address(repository))
             nbformat.write(copied, built / "colab" / chapter.path.name)
+        drawings.as_html(notebook, built / "_static", "../_static")
+        page = slides.deck(notebook, picture)
+        (built / "slides" / f"{chapter.path.stem}.html").write_text(page, encoding="utf-8")
 
 
 def build(target: Path, notebooks: Path = ROOT / "notebooks", repository: str = "") -> None:

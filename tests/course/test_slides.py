@@ -76,3 +76,8 @@ def test_a_formula_is_mathml():
 def test_a_long_section_takes_several_slides():
     text = "## Part\n\n" + "\n\n".join(f"Paragraph {i}." for i in range(7))
     assert len(shown(deck(small("# 00 · Title\n\nWhat it is.", text)))) == 3
+
+
+def test_a_formula_may_ask_for_large_brackets():
+    plain, large = (slides.mathml(tex, True) for tex in ("x (y / z)", r"x \big(y \Big/ z\bigr)"))
+    assert plain == large

@@ -29,8 +29,6 @@ from ..show import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 CHINESE = "zh"  # folder of the twins in notebooks, and of their prose in notebooks/src
 CELL_SECONDS = 1200  # seconds that end a hang; the longest cell takes half a minute on two cores
-# a drawing in the text of a notebook: what it shows, and its file from the folder of the notebooks
-DRAWING = re.compile(r"!\[([^\]]*)\]\((?:\.\./)?(figures/\w+\.svg)\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # what never changes of the kernel: no version of Python
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -10,7 +10,7 @@ import re
 
 import nbformat
 
-from .build import DRAWING
+from . import drawings
 
 BRANCH = "gh-pages"
 INSTALL = """# Colab has this file alone: fetch the course and install it, in about two minutes.
@@ -52,9 +52,7 @@ def for_colab(notebook: nbformat.NotebookNode, clone_from: str) -> nbformat.Note
     """
     copied = copy.deepcopy(notebook)
     raw = clone_from.replace("https://github.com", "https://raw.githubusercontent.com")
-    for cell in copied.cells:
-        if cell.cell_type == "markdown":
-            cell.source = DRAWING.sub(rf"![\1]({raw}/HEAD/notebooks/\2)", cell.source)
+    drawings.moved(copied, f"{raw}/HEAD/notebooks")
     cell = nbformat.v4.new_code_cell(INSTALL.format(address=clone_from), id="install")
     copied.cells.insert(0, cell)
     return copied

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from docutils.utils.math.latex2mathml import tex2mathml
 from markdown_it import MarkdownIt
 
-from .build import DRAWING
-
 LONGEST_CODE = 16  # lines that can still be read from the last row
 MOST_POINTS = 5  # list points on a slide with text alone
 BESIDE = 2  # points above code or a picture
-STATIC = "../_static"  # from a deck to the site's pictures
+DRAWING = '<div class="picture">'  # how a drawing in the text begins, once it is HTML
 FOLD = re.compile(r"<details><summary>.*?</summary>\s*(.*?)</details>", re.S)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*`$(\[])")
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$])\$(?!\s)([^$\n]+?)\$(?!\w)", re.S)
@@ -91,15 +89,16 @@ def _points_of(heading: str, body: str) -> list[str]:
         ]
         return ["".join(pair) for pair in zip(questions, answers)]
     whole = heading.startswith("Exercise")
-    points = [_point(block, whole) for block in blocks if not block.startswith("<")]
+    points = [
+        _point(block, whole) for block in blocks if block.startswith(DRAWING) or block[:1] != "<"
+    ]
     return [point for point in points if point]
 
 
 def _point(block: str, whole: bool) -> str:
     """Two sentences of a paragraph, one of each item of a list; tables and formulas as they are."""
-    if drawing := DRAWING.fullmatch(block.strip()):
-        alt = html.escape(" ".join(drawing[1].split()))
-        return f'<div class="picture"><img src="{STATIC}/{drawing[2]}" alt="{alt}"></div>'
+    if block.startswith(DRAWING):
+        return block
     if whole or block.startswith(("|", "$$", "```")):
         return _html(block)
     block = re.sub(r"(?m)^\[\w+\]: \S+$", "", block).strip()  # addresses of links
@@ -110,7 +109,9 @@ def _point(block: str, whole: bool) -> str:
 
 def mathml(tex: str, as_block: bool) -> str:
     """A formula in LaTeX -> MathML. Raises docutils' MathError."""
-    return tex2mathml(tex.replace(r"\dots", r"\ldots"), as_block)  # the one name that it lacks
+    # docutils lacks one name, and the sizes of brackets, which MathML stretches by itself
+    tex = re.sub(r"\\[bB]igg?[lrm]?(?![a-zA-Z])", "", tex.replace(r"\dots", r"\ldots"))
+    return tex2mathml(tex, as_block)
 
 
 def _html(text: str) -> str:
