@@ -18,6 +18,7 @@ DRAWING = '<div class="picture">'  # how a drawing in the text begins, once it i
 FOLD = re.compile(r"<details><summary>.*?</summary>\s*(.*?)</details>", re.S)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*`$(\[])")
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$])\$(?!\s)([^$\n]+?)\$(?!\w)", re.S)
+SIZES = re.compile(r"\\(?:[bB]igg?[lrm]?|textstyle)(?![a-zA-Z])")
 _markdown = MarkdownIt("commonmark").enable("table")
 
 
@@ -109,8 +110,8 @@ def _point(block: str, whole: bool) -> str:
 
 def mathml(tex: str, as_block: bool) -> str:
     """A formula in LaTeX -> MathML. Raises docutils' MathError."""
-    # docutils lacks one name, and the sizes of brackets, which MathML stretches by itself
-    tex = re.sub(r"\\[bB]igg?[lrm]?(?![a-zA-Z])", "", tex.replace(r"\dots", r"\ldots"))
+    # docutils lacks one name, and sizes of brackets and sums, which MathML finds by itself
+    tex = SIZES.sub("", tex.replace(r"\dots", r"\ldots"))
     return tex2mathml(tex, as_block)
 
 
