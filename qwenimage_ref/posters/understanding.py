@@ -94,16 +94,20 @@ def _overlapping(seed, mixture: Mixture, rng: random.Random) -> Placed:
         # a ring in front would show the paper, not the shape behind it
         if scene.layout in ("left of", "above") and scene.shapes[1].name != "ring":
             break
-    placed = place(scene, f"{seed} {rng.random()}")
+    placed = moved_together(place(scene, f"{seed} {rng.random()}"), rng)
+    # the shape in front is as often on the left as on the right
+    return replace(placed, spots=placed.spots[:: rng.choice((1, -1))])
+
+
+def moved_together(placed: Placed, rng: random.Random) -> Placed:
+    """Two shapes so near that the second lies partly over the first"""
     (x, y, radius), (x2, y2, radius2) = placed.spots
     apart = max(abs(x2 - x), abs(y2 - y))
     share = rng.uniform(*OVERLAP) * (radius + radius2) / 2 / apart
-    ways = ((x, y, x2, y2), (x2, y2, x, y))
-    a, b, c, d = rng.choice(ways)
-    middle = (a + c) / 2, (b + d) / 2
-    first = (middle[0] + (a - c) * share / 2, middle[1] + (b - d) * share / 2, radius)
-    second = (middle[0] - (a - c) * share / 2, middle[1] - (b - d) * share / 2, radius2)
-    return replace(placed, spots=(first, second))
+    middle = np.array([x + x2, y + y2]) / 2
+    half = np.array([x2 - x, y2 - y]) * share / 2
+    spots = ((*(middle - half), radius), (*(middle + half), radius2))
+    return replace(placed, spots=spots)
 
 
 def coverage(poster: Placed, i: int) -> np.ndarray:
@@ -112,7 +116,12 @@ def coverage(poster: Placed, i: int) -> np.ndarray:
         poster, background="white", word="", spots=(poster.spots[i],),
         shapes=(Shape(poster.shapes[i].name, "black"),),
     )  # fmt: skip
-    gray = paint(alone).astype(np.float32)[..., 0]
+    return coverage_of(alone)
+
+
+def coverage_of(dark: Placed) -> np.ndarray:
+    """(H, W) from 0 to 1: how much of each pixel is covered by what is black on white"""
+    gray = paint(dark).astype(np.float32)[..., 0]
     return (gray.max() - gray) / np.ptp(gray)
 
 
