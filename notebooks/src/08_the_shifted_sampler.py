@@ -70,7 +70,7 @@ flow_on_a_plane.clouds(
 # %% [markdown]
 # Walk one line from data to noise while `sigma` grows from 0 to 1. You are carried
 # $\text{noise} - \text{data}$ in all, evenly. That is the **velocity**, and it is the same
-# everywhere on the line. Who knows it needs a single step, from anywhere, straight back:
+# everywhere on the line. If you know it, a single step from anywhere leads straight back:
 # $\text{data} = x - \sigma \cdot \text{velocity}$.
 
 # %%
@@ -82,7 +82,7 @@ print("one exact step from each of five levels ends at the data: ok")
 
 # %% [markdown]
 # One trap. Equation 1 of the Qwen-Image Technical Report runs time the other way: its $t$ is 1 at
-# the *data*, and its velocity is data − noise. The released weights, like this course, answer
+# the *data*, and its velocity is data − noise. The released weights, like this course, predict
 # noise − data. The two differ by $t = 1 - \sigma$ and a sign. Mix them up, and each step leads
 # away:
 
@@ -98,10 +98,9 @@ print("the report's line is ours; its velocity with our sign ends twice as far f
 # %% [markdown]
 # ## Many lines cross
 #
-# To paint, we start from noise, and nobody tells us the data. All we see is where we stand, `x`.
-# But many lines pass there, from many points of the star. Which one is ours? A network that is
-# trained with a squared error answers with the **mean** of what is possible, the conditional
-# expectation.
+# To paint, we start from noise, and the data is unknown. All we have is `x`, and many lines pass
+# there, from many points of the star. A network that is trained with a squared error predicts the
+# **mean** of what is possible, the conditional expectation.
 #
 # Here the mean can be computed. The line from a point of the data passes `x` if the noise was
 # $(x - (1 - \sigma)\,\text{data}) / \sigma$. Such noise comes with a known density, the bell
@@ -120,8 +119,8 @@ def mean_velocity_by_hand(x, sigma, data):
 
 
 # %% [markdown]
-# The package says the same for all points at once. A softmax is just this: weights
-# $e^{\dots}$, divided by their sum. (`copies` is for later.)
+# The package computes the same for all points at once. A softmax does just this: it divides weights
+# $e^{\dots}$ by their sum. (`copies` is for later.)
 
 # %%
 show.source(flow_on_a_plane.exact_velocity)
@@ -136,10 +135,10 @@ assert torch.allclose(x - 0.5 * one, data[:1].expand(600, 2), atol=1e-5)
 print("by loop and at once the same mean; for data of one point, one step ends there: ok")
 
 # %% [markdown]
-# Below, one `x` at three levels (black), the lines that pass there (blue, those that count
-# little left out), and the point to which the mean velocity leads (orange). That point,
+# Below, one `x` at three levels (black), the lines that pass there (blue; those of little weight
+# are left out), and the point to which the mean velocity leads (orange). That point,
 # $x - \sigma\cdot\text{velocity}$, is called the **clean estimate**. From deep noise it is the
-# middle of the star, where no data lies at all. The less noise, the surer it is.
+# middle of the star, where there is no data at all. The less noise, the closer it is to the data.
 
 # %%
 import matplotlib.pyplot as plt
@@ -167,10 +166,10 @@ print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
 # %% [markdown]
 # ## A field that you train
 #
-# For pictures nobody can sum over all the data. So a network learns the mean from examples: draw
-# data, noise and `sigma`, mix, and ask for `noise - data`. This is **flow matching**, the way in
-# which Qwen-Image was trained. Our network is small. It also gets a *label*, in place of a prompt:
-# 1 for star, 2 for ring, and 0 for *not said*, in three examples of ten.
+# For pictures, a sum over all the data is out of reach. So a network learns the mean from examples:
+# draw data, noise and `sigma`, mix, and let it predict `noise - data`. This is **flow matching**,
+# the method by which Qwen-Image was trained. Our network is small. It also gets a *label*, in place
+# of a prompt: 1 for star, 2 for ring, and 0 for *not said*, in three examples of ten.
 
 # %%
 show.source(flow_on_a_plane.Field.forward, flow_on_a_plane.batch)
@@ -294,7 +293,9 @@ fig, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
 for ax, last in zip(axes, (0, 11, 22, 32)):
     flow_on_a_plane.trails(ax, states[: last + 1], data)
     ax.set_title(f"after {last} steps, sigma {even[last].item():.2f}")
-show.figure(fig, alt="A gray cloud; orange particles leave it on blue ways and settle on a star")
+show.figure(
+    fig, alt="A gray cloud; orange particles leave it on blue trajectories and settle on a star"
+)
 
 # %%
 offs = [flow_on_a_plane.distance(states[i], data) for i in (0, 22, 32)]
@@ -304,11 +305,12 @@ assert torch.equal(again, states[-1])
 print("they end within 0.1 of the star, on average; the same seed, the same particles: ok")
 
 # %% [markdown]
-# Gray dots are where they began, blue lines the ways of some. Nothing is drawn at random on the
-# way. The noise at the start decides everything, and the seed decides the noise.
+# Gray dots mark where they began, and blue lines are the **trajectories** of some. After the start
+# nothing is random: the noise decides everything, and the seed decides the noise.
 #
-# The ways bend, though every line was straight: a mean of lines changes from place to place. A step
-# follows the arrow at its beginning and misses the bend. So more steps, less error. One step is
+# The trajectories bend, although every line was straight, because a mean of lines changes from
+# place to place. A step follows the arrow at its beginning and misses the bend. So more steps, less
+# error. One step is
 # the worst: from pure noise, the mean is the middle of the star for *every* particle.
 
 # %%
@@ -340,8 +342,8 @@ print("one step: all particles end near the middle: ok")
 # larger the picture. Why? A picture repeats itself: neighbouring pixels are nearly equal. Let
 # $n$ pixels repeat one point of the plane, each with noise of its own. In their mean the data is
 # what it was, but the noise has shrunk by $\sqrt{n}$. So at one `sigma` the large picture is far
-# *clearer*. What counts is the ratio of data to noise, $(1 - \sigma)/\sigma$. To be as lost as a
-# single pixel at $\sigma$, the large picture has to be at a higher level $\sigma'$:
+# *clearer*. What counts is the ratio of data to noise, $(1 - \sigma)/\sigma$. To be as uncertain
+# as a single pixel at $\sigma$, the large picture has to be at a higher level $\sigma'$:
 #
 # $$\sqrt{n}\,\frac{1 - \sigma'}{\sigma'} = \frac{1 - \sigma}{\sigma}
 # \qquad\Longrightarrow\qquad \sigma' = \frac{s}{s + (1/\sigma - 1)},\quad s = \sqrt{n}$$
@@ -456,7 +458,7 @@ check.ex_08_mu(my_mu)
 #
 # <details><summary>A hint</summary>
 #
-# A line through two points: begin at the first, add the slope times the way you went from it.
+# A line through two points: begin at the first, add the slope times the distance from it.
 #
 # </details>
 #
@@ -667,7 +669,7 @@ print("after half of the steps: even 0.50,", ", ".join(f"{level:.2f}" for level 
 # ## Two sliders
 #
 # Your field, with any number of steps and any shift (no stretch). The plane repeats nothing, so no
-# large shift helps here. With few steps you see it cost.
+# large shift helps here. With few steps you see what it costs.
 
 # %%
 sliders = flow_on_a_plane.FlowSliders(field)
@@ -679,7 +681,7 @@ sliders.shift.value = 5
 assert sliders.picture.value != at_home and "shift 5" in sliders.words.value
 sliders.shift.value = 1
 assert sliders.picture.value == at_home
-print("another shift, other ways; the same shift, the same picture: ok")
+print("another shift, other trajectories; the same shift, the same picture: ok")
 
 # %% [markdown]
 # The same in print: above, the steps at shift 1; below, the shifts at 8 steps.
@@ -964,8 +966,8 @@ print("with the label farther from the ring, with guidance of 4 farther still: o
 
 # %% [markdown]
 # Few strays are left, but so is less of the star: particles leave its sides where the ring crosses
-# them, for there they prove little. Without the rescaling they overshoot the upper tip. Guidance
-# does the same to pictures: clearer than life, and less varied.
+# them, because a place that both shapes share says little about a star. Without the rescaling they
+# overshoot the upper tip. Guidance does the same to pictures: clearer than life, and less varied.
 #
 # ## When guidance decides
 #
@@ -1012,13 +1014,10 @@ from qwenimage_ref.posters.read import read
 
 words = {scale: [read(one).scene.word for one in posters[crowded, scale]] for scale in (1, 4)}
 right = {scale: words[scale].count("OWVE") for scale in words}
-kept = [show.difference(*pair) for pair in zip(posters[plain, 1], posters[plain, 4])]
-assert right[4] >= right[1] + 2 and all(
-    show.describe(read(one)) == "red circle left of blue star on white"
-    for scale in (1, 4)
-    for one in posters[plain, scale]
-)
-print(f"the word is right in {right[1]} of 8 at scale 1 and in {right[4]} of 8 at scale 4")
+plain_reads = {show.describe(read(one)) for scale in (1, 4) for one in posters[plain, scale]}
+assert right[1] <= 5 and right[4] >= 6
+assert plain_reads == {"red circle left of blue star on white"}
+print("of 8 words, at most 5 are right at scale 1 and at least 6 at scale 4: ok")
 print("the plain prompt is right at both scales, for every seed: ok")
 
 # %% [markdown]
