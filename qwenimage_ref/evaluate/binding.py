@@ -1,0 +1,100 @@
+"""Does every shape get its own colour and place? Captions alone against regions.
+
+    python -m qwenimage_ref.evaluate.binding FILE     the LoRA of pocket.regional; resumes
+
+Held-out posters of two, three and four different shapes are painted from the prompt of the whole
+alone, and with a prompt for each box; then with the boxes moved, from the same noise. The answers
+are written to data/measurements/binding.json.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from ..adapt import lora
+from ..pipeline import QwenImage
+from ..posters.crowded import Crowded, crowded, judge, moved
+from ..provenance import write_record
+from ..repository import MEASUREMENTS, POCKET, in_a_clone
+from .intervals import interval
+from .survey import Progress, terms_of
+
+RECORD = MEASUREMENTS / "binding.json"
+FIRST_SEED = 90_000_000  # number of the first poster; no training has it
+COUNTS = (2, 3, 4)
+STEPS, GUIDANCE = 20, 4.0
+ALONE, REGIONS, MOVED = "caption alone", "regions", "regions, moved"
+
+
+def posters(count: int) -> list[Crowded]:
+    """Held-out posters, as many of each number of shapes"""
+    return [crowded(FIRST_SEED + i, COUNTS[i % len(COUNTS)]) for i in range(count)]
+
+
+def measure(pipe: QwenImage, asked: list[Crowded], regions: bool) -> list[dict]:
+    """-> what of each poster came out, painted with the regions or from the prompt alone"""
+    answers = []
+    for i, poster in enumerate(tqdm(asked, unit="picture")):
+        given = {"regions": poster.regions} if regions else {}
+        options = {"num_inference_steps": STEPS, "seed": i, "true_cfg_scale": GUIDANCE}
+        picture: Image.Image = pipe(poster.prompt, " ", **options, **given)[0]
+        answers.append(judge(poster, picture))
+    return answers
+
+
+def rows(answers: list[dict]) -> list[dict]:
+    """One row for each number of shapes, with shares and intervals
+
+    right: of the shapes, those that are there in their colour; bound: those in their own box; all:
+    of the posters, those with every shape right and none too many.
+    """
+    table = []
+    for count in COUNTS:
+        mine = [each for each in answers if each["of"] == count]
+        shapes = count * len(mine)
+        whole = sum(each["right"] == count and each["count"] for each in mine)
+        table.append(
+            {
+                "shapes": count,
+                "right": interval(sum(each["right"] for each in mine), shapes),
+                "bound": interval(sum(each["bound"] for each in mine), shapes),
+                "all": interval(whole, len(mine)),
+            }
+        )
+    return table
+
+
+@in_a_clone
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.binding")
+    parser.add_argument("lora", type=Path, metavar="FILE")
+    parser.add_argument("--count", type=int, default=180, metavar="N", help="posters")
+    parser.add_argument("--base", type=Path, default=POCKET, metavar="FOLDER")
+    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
+    options = parser.parse_args(arguments)
+    if options.count < len(COUNTS):
+        print(f"--count must be at least {len(COUNTS)}, got {options.count}", file=sys.stderr)
+        return 2
+    pipe = QwenImage.from_pretrained(options.base)
+    terms, asked = terms_of(pipe, options.count), posters(options.count)
+    progress = Progress(options.to, terms)
+    progress.measure(ALONE, measure, pipe, asked, False)
+    lora.load(pipe.transformer, options.lora)
+    progress.measure(REGIONS, measure, pipe, asked, True)
+    elsewhere = [moved(poster, i) for i, poster in enumerate(asked)]
+    progress.measure(MOVED, measure, pipe, elsewhere, True)
+    tables = {name: rows(progress.results[name]) for name in (ALONE, REGIONS, MOVED)}
+    write_record(terms | {"rows": tables, "answers": progress.results}, options.to)
+    progress.file.unlink()
+    for name, table in tables.items():
+        for row in table:
+            shares = (row[part]["share"] for part in ("right", "bound", "all"))
+            print(name, row["shapes"], *shares)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
