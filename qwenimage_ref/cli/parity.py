@@ -14,7 +14,7 @@ ABOUT = (
 )
 ABOUT_BENCH = (
     "Processor time of one thread, the median of five alternating runs; peak memory, each in a "
-    "fresh process; and the difference of the results. Takes twelve minutes. Prints a table and "
+    "fresh process; and the difference of the results. Takes half an hour. Prints a table and "
     "writes a JSON file. Exit status 1: a target is missed."
 )
 

@@ -44,7 +44,16 @@ def test_the_table_has_every_part(quick):
     ]
     memory = [f"VAE, decode {side}x{side}, float32, peak" for side in QUICK.sides]
     block = [f"MMDiT, one block, 24 + 7 tokens, {dtype}" for dtype in ("float32", "bfloat16")]
-    assert found[:-3] == [*vae, *memory, "VAE, float32, weights", *block]
+    edits = "edit step, 24 + 24 + 7 tokens, beside text's"
+    pictures = [
+        edits,
+        f"{edits}, 2511",
+        "rotations of an edit step, beside the step",
+        "vision tower, 2 blocks, 112x112, float32",
+        "blockwise step, beside a plain one and its products",
+        "InstantX's network, one block",
+    ]
+    assert found[:-3] == [*vae, *memory, "VAE, float32, weights", *block, *pictures]
     assert found[-3].startswith("tokenizer, ")
     assert found[-2:] == ["import of the pipeline", "import of the pipeline, memory after it"]
 

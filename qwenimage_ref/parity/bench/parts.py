@@ -18,7 +18,7 @@ import torch
 from transformers import AutoTokenizer
 
 from ...checkpoint import locate
-from ...config import MMDiTConfig, VAEConfig
+from ...config import MMDiTConfig, VAEConfig, VisionConfig
 from ...files import whole_file
 from ...mmdit import MMDiT
 from ...provenance import provenance
@@ -46,6 +46,8 @@ class Plan:
     calls: tuple[tuple[str, str], ...]  # (direction, type) of the calls whose memory is measured
     mmdit: MMDiTConfig  # with one block
     grid: tuple[int, int, int]  # image tokens: frames, rows, columns
+    vision: VisionConfig
+    read_side: int  # pixels of the vision tower's square picture
     text_tokens: int = 64
 
 
@@ -56,6 +58,9 @@ FULL = Plan(
     calls=tuple((d, t) for d in ("decode", "encode") for t in ("float32", "bfloat16")),
     mmdit=replace(MMDiTConfig.official(), num_layers=1),
     grid=(1, 16, 16),
+    # one block in four sees the whole picture; officially it is one in eight of 32
+    vision=replace(VisionConfig.official(), depth=4, fullatt_block_indexes=(3,)),
+    read_side=1008,  # a megapixel
 )
 QUICK = Plan(
     rounds=1,
@@ -66,6 +71,16 @@ QUICK = Plan(
         FULL.mmdit, num_attention_heads=2, attention_head_dim=32, axes_dims_rope=(8, 12, 12)
     ),
     grid=(1, 4, 6),
+    vision=replace(
+        FULL.vision,
+        depth=2,
+        hidden_size=64,
+        num_heads=2,
+        intermediate_size=96,
+        out_hidden_size=64,
+        fullatt_block_indexes=(1,),
+    ),
+    read_side=112,
     text_tokens=7,
 )
 
@@ -254,10 +269,12 @@ def memory_rows(plan: Plan) -> Iterator[Row]:
 @torch.no_grad()
 def bench(plan: Plan) -> list[Row]:
     """Measure everything in the plan and print each row of the table when it is done."""
+    from .pictures import PARTS  # careful: not at the top, it stands on this file
+
     torch.set_num_threads(1)
     print(HEAD.rstrip(), flush=True)
     rows = []
-    for part in (vae_rows, memory_rows, block_rows, tokenizer_rows, import_rows):
+    for part in (vae_rows, memory_rows, block_rows, *PARTS, tokenizer_rows, import_rows):
         for row in part(plan):
             rows.append(row)
             print(row, flush=True)

@@ -12,7 +12,7 @@ from ...checkpoint.model_folder import STEMS
 from ...files import CheckpointError, shorten
 from ..record import official_name
 
-UNUSED = ("visual.", "lm_head.")  # stored beside the language tower, not part of text to image
+UNUSED = ("visual.", "lm_head.")  # stored beside the language tower; the first on its own
 EMBEDDING = "model.embed_tokens.weight"
 
 
@@ -31,12 +31,13 @@ class Tensors:
             return {key: files[self.places[key].file].get_tensor(key) for key in keys}
 
     def fill(self, network: nn.Module, prefix: str = "") -> nn.Module:
-        """Load a network's tensors by official name, except for UNUSED ones. Returns the network.
+        """Load a network's tensors by official name. Returns the network.
 
-        prefix: the official name of the network inside the part, with a dot at the end.
+        prefix: the official name of the network inside the part, with a dot at the end; without
+        one, UNUSED tensors are left out.
         """
         name_of_key = {prefix + official_name(name): name for name in network.state_dict()}
-        keys = [key for key in name_of_key if not key.startswith(UNUSED)]
+        keys = [key for key in name_of_key if prefix or not key.startswith(UNUSED)]
         tensors = {}
         for key, tensor in self.stored(keys).items():
             # the embedding keeps its type and stays mapped: only the rows looked up are cast

@@ -13,10 +13,11 @@ from torch import nn
 from transformers import Qwen2_5_VLConfig
 
 from ...checkpoint import load_into
-from ...config import MMDiTConfig, TextEncoderConfig, VAEConfig
+from ...config import MMDiTConfig, TextEncoderConfig, VAEConfig, VisionConfig
 from ...mmdit import Block, MMDiT
 from ...text_encoder import Layer, TextEncoder
 from ...vae import VAE
+from ...vision import Vision
 from ..reference import (
     block_arguments,
     build_text_encoder,
@@ -137,6 +138,25 @@ def stack_pair(checkpoints: Checkpoints) -> Pair:
 def _our_block_arguments(*arguments) -> dict:
     names = ("img", "txt", "temb", "img_rotation", "txt_rotation", "mask", "times")
     return {name: given for name, given in zip(names, arguments) if given is not None}
+
+
+def vision_towers(checkpoints: Checkpoints) -> tuple[Callable, Callable]:
+    """Functions that load our vision tower, and the reference's: two do not fit side by side"""
+    tensors = checkpoints.tensors("text_encoder")
+
+    def ours() -> nn.Module:
+        with torch.device("meta"):
+            tower = Vision(VisionConfig.from_json(tensors[0].folder / "config.json"))
+        return tensors[0].fill(tower, "visual.")
+
+    def theirs() -> nn.Module:
+        config = Qwen2_5_VLConfig.from_pretrained(tensors[1].folder, local_files_only=True)
+        config.text_config.num_hidden_layers = 1
+        tower = build_text_encoder(config).model.visual
+        tower.rotary_pos_emb.to(checkpoints.device)
+        return tensors[1].fill(tower, "visual.")
+
+    return ours, theirs
 
 
 def their_whole_stack(checkpoints: Checkpoints) -> nn.Module:

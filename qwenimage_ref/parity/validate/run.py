@@ -2,8 +2,9 @@
 
 Both are built from the files a layer at a time, so 6 GB of memory suffice for the official model.
 Each stage starts from the reference's numbers, because rounding alone drives two free runs apart.
-Tensors that no picture depends on (the vision tower, lm_head, the convolutions over time and the
-taps that never meet a frame) are checked by `verify` only.
+The vision tower is compared where the model is given pictures, one tower in memory after the other.
+Tensors that no picture depends on (otherwise that tower, lm_head, the convolutions over time and
+the taps that never meet a frame) are checked by `verify` only.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import transformers
 from PIL import Image
 from tqdm import tqdm
 
-from ...checkpoint.model_folder import read_model_index
+from ...checkpoint.model_folder import picture_form, read_model_index
 from ...config import VAEConfig
 from ...pictures import to_input
 from ...posters.draw import Scene, Shape, caption, draw, sample_scene
@@ -34,6 +35,7 @@ from .stages import (
     tokenizer_stage,
     vae_stage,
     verify_stage,
+    vision_stage,
 )
 
 POSTER = Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of")
@@ -64,12 +66,14 @@ def validate(
         )
     recommended = read_model_index(checkpoints.ours).get("sample_size", SIDE)
     side = min(recommended, SIDE)
-    img, prompt = example or (poster(POSTER), caption(POSTER))
-    img = to_tensor(img, side, channels)
+    example, prompt = example or (poster(POSTER), caption(POSTER))
+    img = to_tensor(example, side, channels)
     published = yield from verify_stage(checkpoints, hash)
     prompts = [prompt, NEGATIVE]
     ids = yield from tokenizer_stage(checkpoints, prompts)
     states = yield from text_stage(checkpoints, ids)
+    if picture_form(checkpoints.ours) is not None:
+        yield from vision_stage(checkpoints, square(example, side))
     (ours, theirs), latents = yield from vae_stage(checkpoints, img)
     if official or published:
         scenes = [sample_scene(seed, word_share=0) for seed in range(OTHERS)]
@@ -91,16 +95,19 @@ def poster(scene: Scene) -> Image.Image:
 
 
 def to_tensor(picture: Image.Image, side: int, channels: int = 3) -> torch.Tensor:
-    """The central square of a picture, resized, as (1, channels, side, side) in [-1, 1]
+    """A picture's `square` as (1, channels, side, side) in [-1, 1]
 
     channels: 3, or 4 with its transparency.
     """
+    return to_input([square(picture, side, "RGB" if channels == 3 else "RGBA")])
+
+
+def square(picture: Image.Image, side: int, mode: str = "RGB") -> Image.Image:
+    """The central square of a picture, resized"""
     smaller = min(picture.size)
     left, top = ((length - smaller) // 2 for length in picture.size)
-    square = picture.convert("RGB" if channels == 3 else "RGBA").crop(
-        (left, top, left + smaller, top + smaller)
-    )
-    return to_input([square.resize((side, side), Image.Resampling.LANCZOS)])
+    cut = picture.convert(mode).crop((left, top, left + smaller, top + smaller))
+    return cut.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def run(folder: Path, record: Path, reference=None, dtype="float32", device="cpu", **more) -> bool:

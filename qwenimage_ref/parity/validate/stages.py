@@ -11,22 +11,26 @@ import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
 from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
+from PIL import Image
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
 from ...checkpoint.model_folder import picture_form
 from ...checkpoint.verify import verify
-from ...config import SchedulerConfig
+from ...config import SchedulerConfig, VisionConfig
 from ...files import CheckpointError, shorten
 from ...pipeline import QwenImage
 from ...repository import ROOT
 from ...sampler import euler_step, guide, model_time, pack, sigmas
 from ...tokenizer import T2I, Tokenizer
+from ...vision import preprocess
+from ..record import record, run_ours
+from ..reference import run
 from ..tolerances import within
-from ..trace import difference, trace
+from ..trace import compare, difference, trace
 from .checkpoints import Checkpoints
 from .layerwise import LayerwiseRun
-from .pairs import Pair, stack_pair, text_pair, their_whole_stack, vae_pair
+from .pairs import Pair, stack_pair, text_pair, their_whole_stack, vae_pair, vision_towers
 from .report import RowBuilder, largest, summary
 
 GOLDEN = ROOT / "tests" / "golden" / "tokens.json"
@@ -94,6 +98,28 @@ def text_stage(checkpoints: Checkpoints, prompts: list[list[int]]):
 
 
 # -- pictures -------------------------------------------------------------------------------------
+
+
+def vision_stage(checkpoints: Checkpoints, picture: Image.Image):
+    """A picture through both vision towers, of which one is in memory at a time"""
+    file = checkpoints.ours / "text_encoder" / "config.json"
+    patches, grid = preprocess(picture, VisionConfig.from_json(file))
+    inputs = {"patches": patches.to(checkpoints.device, checkpoints.dtype), "grids": [grid]}
+    builder = RowBuilder(
+        "vision", lambda module: checkpoints.differing("text_encoder", f"visual.{module}")
+    )
+    bound = within("vision", checkpoints.dtype)
+    recorded = []
+    for load, call in zip(vision_towers(checkpoints), (run_ours, run)):
+        network = load()
+        recorded.append(record(network, call, inputs))
+        network.to("meta")
+    traced = compare(*recorded, bound)
+    if checkpoints.dtype == torch.bfloat16:  # inside, bf16 is rounded elsewhere after each sum
+        traced = replace(traced, rows=traced.rows[-1:])
+    row = builder.worst(f"{grid[1]}x{grid[2]} patches, every module", [summary(traced)], bound)
+    # stored under this name
+    yield replace(row, parts_at=row.parts_at and f"visual.{row.parts_at}")
 
 
 def vae_stage(checkpoints: Checkpoints, img: torch.Tensor):
