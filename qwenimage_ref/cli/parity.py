@@ -114,7 +114,8 @@ def run_bench(options) -> int:
     if file:
         demand_output("--record", file, "bench.json")
 
-    from ..parity.bench.parts import FULL, QUICK, bench, record
+    from ..parity.bench.parts import FULL, QUICK
+    from ..parity.bench.run import bench, record
 
     rows = bench(QUICK if options.quick else FULL)
     if options.quick:

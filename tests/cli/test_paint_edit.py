@@ -2,10 +2,13 @@
 go together, before any weights are read."""
 
 import pytest
+import torch
 from helpers.editing import EDIT, EDIT_PLUS, INSTRUCTION, POCKET, edit_folder, picture
 from PIL import Image
+from safetensors.torch import save_file
 
 from qwenimage_ref import QwenImage, cli
+from qwenimage_ref.adapt import lora
 
 QUICK = ("--steps", "2", "--cfg", "1")
 
@@ -56,6 +59,24 @@ def test_lowres_fix_keeps_the_size_of_the_picture(folders, files, tmp_path, caps
         out = tmp_path / f"{name}.png"
         assert paint(folders["2509"], files, out, capsys, *words, *more)[0] == 0
     assert Image.open(out).tobytes() != Image.open(tmp_path / "usual.png").tobytes()
+
+
+def test_the_lora_of_lowres_fix_loads_whole_under_the_names_that_diffsynth_writes(
+    folders, files, tmp_path, capsys
+):
+    mmdit = QwenImage.from_pretrained(folders["edit"]).transformer
+    adapter = lora.inject(mmdit, lora.TARGETS["DiffSynth"], rank=32)
+    tensors = {}
+    for name, pair in adapter.pairs.items():
+        tensors[f"{name}.lora_A.default.weight"] = pair.lora_A.detach().clone()
+        tensors[f"{name}.lora_B.default.weight"] = torch.full_like(pair.lora_B, 0.01)
+    save_file(tensors, tmp_path / "model.safetensors")
+    words = ("--image", "@b", "--lowres-fix", "--lora", str(tmp_path / "model.safetensors"))
+    painted = tmp_path / "with.png", tmp_path / "without.png"
+    status, error = paint(folders["edit"], files, painted[0], capsys, *words)
+    assert status == 0 and f"DiffSynth, {len(adapter.pairs)} of " in error and "rank 32" in error
+    assert paint(folders["edit"], files, painted[1], capsys, *words[:3])[0] == 0
+    assert Image.open(painted[0]).tobytes() != Image.open(painted[1]).tobytes()
 
 
 @pytest.mark.parametrize(

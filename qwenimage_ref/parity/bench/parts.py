@@ -6,22 +6,18 @@ all of them exact in bf16, so that the float32 result is the exact value of the 
 """
 
 import copy
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
 
 from ...checkpoint import locate
 from ...config import MMDiTConfig, VAEConfig, VisionConfig
-from ...files import whole_file
 from ...mmdit import MMDiT
-from ...provenance import provenance
 from ...repository import POCKET, ROOT
 from ...tokenizer import Tokenizer
 from ...vae import VAE
@@ -261,36 +257,3 @@ def memory_rows(plan: Plan) -> Iterator[Row]:
         weights = ours["weights"] / 1e6, theirs["weights"] / 1e6
         if direction == plan.calls[0][0]:
             yield Row(f"VAE, {dtype}, weights", "MB", *weights)
-
-
-# -- the whole bench ------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def bench(plan: Plan) -> list[Row]:
-    """Measure everything in the plan and print each row of the table when it is done."""
-    from .pictures import PARTS  # careful: not at the top, it stands on this file
-
-    torch.set_num_threads(1)
-    print(HEAD.rstrip(), flush=True)
-    rows = []
-    for part in (vae_rows, memory_rows, block_rows, *PARTS, tokenizer_rows, import_rows):
-        for row in part(plan):
-            rows.append(row)
-            print(row, flush=True)
-    if not can_measure_memory():
-        print("memory was not measured, because this system has no /proc/self/clear_refs")
-    return rows
-
-
-def record(rows: list[Row], file: Path) -> None:
-    """Write the rows with the machine and versions."""
-    table = [asdict(row) | {"gain": row.gain, "missed": row.missed} for row in rows]
-    rounded = [{k: _short(value) for k, value in row.items()} for row in table]
-    result = {"rows": rounded} | provenance("diffusers", "transformers")
-    with whole_file(file) as unfinished:
-        unfinished.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-
-
-def _short(value):
-    return float(f"{value:.4g}") if isinstance(value, float) else value
