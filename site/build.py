@@ -27,6 +27,7 @@ from qwenimage_ref.course.publish.whole import folder_beside, replace_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+WIDE = 600  # pixels; on a phone a wider picture is scrolled, or its letters could not be read
 ONE_FILE = ROOT / "notebooks" / "one_file.py"
 PARTS = (  # of the course, by the first number that is no longer theirs
     (20, "The spine", "From the sentence to the picture, one part of the machine a chapter."),
@@ -133,9 +134,10 @@ def marks(cell) -> list[str]:
 def img(address: str, data: bytes, alt: str) -> str:
     """An <img> that takes its room before it is loaded."""
     width, height = Image.open(io.BytesIO(data)).size
+    wide = " wide" if width > WIDE else ""
     return (  # careful: without that class the theme darkens it at night, and the colours are wrong
         f'<img src="{address}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
-        'class="dark-light" loading="lazy">'
+        f'class="dark-light{wide}" loading="lazy">'
     )
 
 

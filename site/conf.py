@@ -31,6 +31,8 @@ html_theme_options = {
 }
 html_static_path = ["static"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
+html_context = {"default_mode": "auto"}  # without it the theme's script reports an invalid mode
 
 
 def mathml(visitor, node, as_block: bool) -> str:

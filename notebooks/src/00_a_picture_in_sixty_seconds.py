@@ -209,8 +209,12 @@ print("8 steps end nearer to 20 steps than 2 steps do: ok")
 #    it.
 # 5. `pipe.vae` turned the final latents into pixels.
 #
-# The drawing shows the same with the shapes of the arrays. It is not drawn from memory: a
-# `callback` watches a real run, and the numbers in the boxes are what it saw.
+# The drawing shows the same with the shapes of the arrays, of the official model and of this one.
+# A `callback` watches a real run below and confirms them; it gets latents and velocity unpacked.
+#
+# ![Block diagram: prompt, tokenizer and text encoder on the left, noise and pack on the right
+# lead into the loop of transformer and Euler step; then unpack, VAE and
+# pixels](figures/text_to_image.svg)
 
 # %%
 seen, film = [], []
@@ -224,25 +228,6 @@ def watch(step, sigma, latents, velocity):
 picture = pipe(home.prompt, " ", num_inference_steps=20, seed=0, callback=watch)[0]
 ids = pipe.tokenizer.encode_prompt(home.prompt)
 text_states, _ = pipe.encode_prompt([home.prompt])
-
-# %%
-from qwenimage_ref.course import flow_charts
-
-holds = {
-    "prompt": f"{len(home.prompt)} letters",
-    "tokenizer": f"{len(ids)} ids",
-    "text_encoder": f"text states\n{tuple(text_states.shape)}",
-    "noise": f"latents\n{seen[0][1]}",
-    "transformer": f"velocity\n{seen[0][2]}",
-    "vae": f"{picture.height} × {picture.width}\npixels",
-    "picture": "for you",
-}
-flow_charts.text_to_image(
-    holds,
-    loop=f"{len(seen)} steps",
-    alt="Prompt, tokenizer and text_encoder lead into the transformer, and so does the noise; "
-    "the transformer runs in a loop of 20 steps; then vae and picture.",
-)
 
 # %%
 assert len(seen) == 20

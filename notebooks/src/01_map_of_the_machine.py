@@ -116,33 +116,13 @@ show.table(
 )
 
 # %% [markdown]
-# The same as a drawing. Each box names what it hands on, with the official shape above and the
-# pocket's below. `velocity` is the transformer's answer: the direction from a picture to the noise,
-# and painting goes the other way.
-
-# %%
-from qwenimage_ref.course import flow_charts
-
-
-def both(what):
-    return f"{what}\n{big[what]}\n{small[what]}"
-
-
-holds = {
-    "prompt": "your words",
-    "tokenizer": both("ids"),
-    "text_encoder": both("text states"),
-    "noise": both("latents"),
-    "transformer": both("velocity"),
-    "vae": both("pixels"),
-    "picture": "1328 × 1328\n128 × 128",
-}
-flow_charts.text_to_image(
-    holds,
-    loop="50 steps (20)",
-    alt="Prompt, tokenizer, text_encoder and noise lead to the transformer, which runs in a loop, "
-    "then vae and picture. Each box holds two shapes: the official one above the pocket one.",
-)
+# The same as a drawing, with the sizes of the letters below. The latents are *packed*: each patch
+# of 2 × 2 becomes a token of 64 numbers, and the transformer sees tokens alone. `velocity` is its
+# answer: the direction from a picture to the noise, and painting goes the other way.
+#
+# ![Block diagram: prompt, tokenizer and text encoder on the left, noise and pack on the right
+# lead into the loop of transformer and Euler step; then unpack, VAE and
+# pixels](figures/text_to_image.svg)
 
 # %%
 I, T = big["velocity"][1], big["text states"][1]

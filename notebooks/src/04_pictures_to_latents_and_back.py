@@ -152,6 +152,7 @@ mixer.channel.value = 10
 assert mixer.picture.value != whole
 mixer.factor.value = 1
 assert mixer.picture.value == whole
+mixer.factor.value = 0  # without it again, so that another channel shows another picture
 print("without channel 10 another picture; times 1 the old one: ok")
 
 # %% [markdown]

@@ -759,8 +759,8 @@ stored_results.check(
 #
 # The `weights` of joint attention are shares: row by row, how much a token takes from every other
 # token. `attention_weights` gives them for a trained block. The map shows block 3 of the pocket
-# model, as the mean of its heads; dark means a large weight, and the pink lines separate text from
-# image.
+# model, as the mean of its heads. Dark means a large weight; the shade follows its square root, or
+# all but a few would look white. The pink lines separate text from image.
 
 # %%
 weights_at = {
@@ -770,10 +770,12 @@ weights_at = {
     ]
     for sigma in joint_attention.SIGMAS
 }
-T = text_states.shape[1]
+ids = pipe.tokenizer.encode_prompt(prompt)[pipe.tokenizer.prefix_length :]
+words = [pipe.tokenizer.decode([token]).strip() for token in ids]
+T = len(words)
 joint_attention.attention_map(
     weights_at[0.7][3],
-    T,
+    words,
     "block 3, sigma 0.7",
     alt="A square map in four parts. Text at text: a few dark columns. Image at image: diagonal "
     "lines, for tokens look at themselves and at their neighbours above and below",
@@ -808,7 +810,7 @@ print("some blocks look at the text more than its share, some less: ok")
 # text.
 
 # %%
-sliders = joint_attention.AttentionSliders(weights_at, T, block=3, sigma=0.7)
+sliders = joint_attention.AttentionSliders(weights_at, words, block=3, sigma=0.7)
 sliders
 
 # %%
@@ -853,8 +855,6 @@ print("over all blocks the image attends to the text more at high noise than at 
 # %%
 from qwenimage_ref.posters.read import read
 
-ids = pipe.tokenizer.encode_prompt(prompt)[pipe.tokenizer.prefix_length :]
-words = [pipe.tokenizer.decode([token]).strip() for token in ids]
 middles = 16 * torch.arange(8) + 8  # of patches, in pixels
 circle, star = (
     (middles[None] - region.x) ** 2 + (middles[:, None] - region.y) ** 2 < region.radius**2
@@ -915,6 +915,22 @@ print("each word is looked at 5 times as much by its own shape as by the other: 
 # two shapes within one block is the solid result. No loss term said which patches are to become
 # red; attention is the only path from the word to the patch, and training found it.
 #
+# Click a word, and choose a block:
+
+# %%
+n = found["red"][0]
+clicked = joint_attention.WordOverPicture(poster, weights_at[0.7], words, "red", n)
+clicked
+
+# %%
+on_red = clicked.picture.value
+clicked.word.value = "blue"
+assert clicked.picture.value != on_red and clicked.words.value.startswith(f"'blue' in block {n}: ")
+clicked.word.value = "red"
+assert clicked.picture.value == on_red
+print("another word, another map; and back: ok")
+
+# %% [markdown]
 # ## Padding
 #
 # Two prompts of different length can be processed together only if the shorter one is padded to the

@@ -83,8 +83,10 @@ print("at the end: backgrounds right, a good part of the colours, few whole scen
 # %%
 measure = record["compared"]
 print("compared by:", measure)
+shares = {name: row["rows"][measure] for name, row in variants.items()}
 charts.bars(
-    {name: row["rows"][measure] for name, row in variants.items()},
+    dict(sorted(shares.items(), key=lambda pair: -pair[1]["share"])),
+    top=60,
     alt="Bars of all variants with their intervals: most lie between a quarter and two fifths",
 )
 

@@ -60,12 +60,10 @@ print("wished:  ", wanted.prompt)
 # image to image in every library.
 #
 # The drawing has the whole page in it. Without the mask it is image to image, with it inpainting.
-
-# %%
-figures.loop_chart(
-    "A picture is encoded to clean latents, mixed with noise, and goes through a loop of steps; "
-    "after each step a mask decides what is painted and what is mixed again; then it is decoded."
-)
+#
+# ![Block diagram: a picture is encoded, mixed with noise, and goes through a loop of steps; after
+# each step a mask decides what is painted and what is mixed again; then it is
+# decoded](figures/painting_over.svg)
 
 # %% [markdown]
 # **The picture's latents** are a *sample* of the VAE's posterior, not its mean: from one seed, the

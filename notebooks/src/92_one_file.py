@@ -65,30 +65,15 @@ def compare(stage, ours, packages):
 # ## What is where
 #
 # The names in the boxes are functions of the file.
+#
+# ![Block diagram: encode and encode_prompt read the prompt, draw_noise and pack begin from a
+# seed; predict_velocity and a step of denoise form the loop; unpack and decode give the
+# pixels](figures/one_file.svg)
 
 # %%
-from qwenimage_ref.course import flow_charts
-
-functions = {
-    "prompt": "a str",
-    "tokenizer": "encode",
-    "text_encoder": "encode_prompt",
-    "noise": "draw_noise",
-    "transformer": "predict_velocity",
-    "vae": "decode",
-    "picture": "paint, png",
-}
-flow_charts.text_to_image(
-    functions,
-    "denoise",
-    "A block diagram: prompt, encode and encode_prompt lead to predict_velocity, and so does "
-    "draw_noise from below; the loop denoise runs predict_velocity again; then decode and png",
-)
-
-# %%
-names = {name for words in functions.values() for name in words.split(", ")} - {"a str"}
-assert all(callable(getattr(one_file, name)) for name in names | {"denoise"})
-print(len(names) + 1, "functions lead from the prompt to the picture")
+names = "encode encode_prompt draw_noise pack predict_velocity denoise unpack decode".split()
+assert all(callable(getattr(one_file, name)) for name in names)
+print(len(names), "functions lead from the prompt to the pixels")
 
 # %% [markdown]
 # The file has ten sections. The table counts their lines, blank ones included, and says in which

@@ -1,23 +1,27 @@
 """Charts of shares and distances: what was counted is drawn with its interval."""
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from .show import PALETTE, Shown, figure
 
 COLOURS = ("text", "image", "joint", "accent")  # colours of the series, in order
 
 
-def bars(rows: dict[str, dict], alt: str) -> Shown:
-    """Shares by name, top to bottom, each with a whisker over its 95 % interval, in per cent"""
+def bars(rows: dict[str, dict], alt: str, top: float = 100) -> Shown:
+    """Shares by name, top to bottom, each with a whisker over its 95 % interval, in per cent
+
+    top: per cent at the right edge.
+    """
     fig, ax = plt.subplots(figsize=(8, 0.3 * len(rows) + 0.8))
     for place, row in enumerate(rows.values()):
         low, share, high = (100 * row[key] for key in ("low", "share", "high"))
         ax.barh(place, share, color=PALETTE["light"], height=0.7)
         ax.plot([low, high], [place, place], color=PALETTE["ink"], marker="|", linewidth=1.5)
-        ax.text(101, place, f"{row['right']} of {row['of']}", va="center", fontsize=8)
+        ax.text(1.01 * top, place, f"{row['right']} of {row['of']}", va="center", fontsize=8)
     ax.set_yticks(range(len(rows)), [name.strip() for name in rows])
     ax.invert_yaxis()
-    ax.set(xlim=(0, 100), xlabel="right, in per cent, with 95 % interval")
+    ax.set(xlim=(0, top), xlabel="right, in per cent, with 95 % interval")
     _open_frame(ax)
     return figure(fig, alt)
 
@@ -58,6 +62,8 @@ def curves(panels: list[dict], alt: str) -> Shown:
             ax.set_xscale("log")
             ax.set_xticks(x, [f"{at:g}" for at in x])  # the default: few powers of ten
             ax.minorticks_off()
+        elif all(float(point[0]).is_integer() for row in panel["series"].values() for point in row):
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no step 2.5
         ax.set(xlabel=panel["x"], ylabel=panel["y"])
         ax.legend(frameon=False, fontsize=8)
         _open_frame(ax)

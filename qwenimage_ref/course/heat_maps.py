@@ -18,7 +18,8 @@ def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> S
 
     It may have "colour" (of the palette), "low" and "high" (white and black), "x" and "y" (words
     for the axes), "marks" [(row, col), ...] to circle, "cut" (the row and column before which lines
-    are drawn), "extent" and "aspect" as imshow has them.
+    are drawn), "names" (of the first rows and columns), "bar" (what the colours stand for, beside a
+    scale of them), "extent" and "aspect" as imshow has them.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -30,7 +31,7 @@ def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> S
         ax.axis("off")
     for ax, panel in zip(axes.flat, panels):
         values = np.asarray(panel["values"], dtype=float)
-        ax.imshow(
+        image = ax.imshow(
             values, cmap=shade(panel.get("colour", "image")), aspect=panel.get("aspect", "equal"),
             vmin=panel.get("low", 0), vmax=panel.get("high", values.max()),
             extent=panel.get("extent"), interpolation="nearest",
@@ -45,4 +46,10 @@ def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> S
         if "x" not in panel:
             ax.set(xticks=[], yticks=[])
         ax.tick_params(labelsize=8)
+        if "names" in panel:
+            places = range(len(panel["names"]))
+            ax.set_yticks(places, panel["names"], fontsize=6)
+            ax.set_xticks(places, panel["names"], fontsize=6, rotation=90)
+        if "bar" in panel:
+            fig.colorbar(image, ax=ax, label=panel["bar"], shrink=0.8).ax.tick_params(labelsize=8)
     return figure(fig, alt)

@@ -6,6 +6,8 @@ differs from run to run.
 
 import ipywidgets
 
+BUSY = "computing …"  # what a panel's words say meanwhile
+
 
 class Panel(ipywidgets.VBox):
     """Controls over outputs; `state(*values)` of a subclass says what the outputs hold.
@@ -31,10 +33,23 @@ class Panel(ipywidgets.VBox):
     def _update(self, _change=None) -> None:
         values = tuple(control.value for control in self._controls)
         if values not in self._states:
-            self._states[values] = self.state(*values)
+            self._states[values] = self._computed(values)
         for output, value in zip(self._outputs, self._states[values]):
             if value is not None:
                 output.value = value
+
+    def _computed(self, values: tuple) -> tuple:
+        """The state for values of the controls; while it is computed, the words say so."""
+        words = {
+            output: output.value for output in self._outputs if isinstance(output, ipywidgets.Label)
+        }
+        for output in words:
+            output.value = BUSY
+        try:
+            return self.state(*values)
+        finally:
+            for output, before in words.items():
+                output.value = before
 
     def __repr__(self) -> str:
         return self.summary

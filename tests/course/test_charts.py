@@ -13,6 +13,22 @@ def test_a_bar_is_as_long_as_its_share():
     assert painted(long, "light") == pytest.approx(3 * painted(short, "light"), rel=0.1)
 
 
+def test_a_bar_fills_more_of_an_axis_that_ends_early():
+    whole, half = (
+        charts.bars({"a": interval(2, 10)}, "one bar for a share", top) for top in (100, 50)
+    )
+    assert painted(half, "light") == pytest.approx(2 * painted(whole, "light"), rel=0.1)
+
+
+@pytest.mark.parametrize("places, whole", [((0, 1, 2, 3), True), ((0.5, 1, 1.5, 2), False)])
+def test_an_axis_of_whole_numbers_has_no_ticks_between_them(places, whole, monkeypatch):
+    ticks = []
+    monkeypatch.setattr(charts, "figure", lambda fig, alt: ticks.extend(fig.axes[0].get_xticks()))
+    series = {"a": [(place, 1.0) for place in places]}
+    charts.curves([{"series": series, "x": "step", "y": "value"}], "a level line")
+    assert all(float(tick).is_integer() for tick in ticks) is whole
+
+
 def test_bars_keep_their_order_from_the_top():
     shown = charts.bars({"all": interval(10, 10), "none": interval(0, 10)}, "two bars, one empty")
     rows = np.nonzero(where(shown, "light").any(1))[0]

@@ -6,18 +6,16 @@ import io
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
-from qwenimage_ref.course import answers, check, flow_charts, show, sliders
+from qwenimage_ref.course import answers, check, show, sliders
 from qwenimage_ref.course.publish import build, environment
 from qwenimage_ref.pocket import first_grid
 from qwenimage_ref.posters.draw import Scene, Shape, caption, draw
 from qwenimage_ref.posters.read import read
-from tests.helpers import pixels
 
 MUTANTS = sorted((Path(__file__).parents[1] / "mutants").glob("ex_*/*.py"))
 RED_CIRCLE = Scene("white", (Shape("circle", "red"),), "large")
@@ -206,35 +204,6 @@ def test_an_unreadable_picture_is_put_in_words():
 def test_data_that_is_missing_is_named():
     with pytest.raises(FileNotFoundError, match="data/nothing is missing"):
         show.data_file("nothing")
-
-
-def test_a_flow_drawing_has_its_boxes_in_their_places_and_colours_joined_by_arrows():
-    boxes = [
-        flow_charts.Box("", "", 0, role="text"),
-        flow_charts.Box(" ", "", 1, role="joint"),
-        flow_charts.Box("  ", "", 1, 1, role="image"),
-    ]
-    arrows, loop, alt = [("", " "), (" ", "  ")], (" ", ""), "a leads to b, and b to itself and c"
-    shown = flow_charts.flow(boxes, arrows, loop, alt)
-    middles = {
-        role: [axis.mean() for axis in np.nonzero(pixels.where(shown, role))]
-        for role in ("text", "joint", "image")
-    }
-    rows, columns = zip(*middles.values())
-    assert abs(rows[0] - rows[1]) < 5 and rows[2] > rows[1] + 100
-    assert abs(columns[1] - columns[2]) < 5 and columns[0] < columns[1] - 100
-    without = flow_charts.flow(boxes, [], loop, alt)
-    assert pixels.painted(shown, "ink") > 1.5 * pixels.painted(without, "ink")
-    assert shown.alt == alt and plt.get_fignums() == []
-
-
-def test_the_way_from_prompt_to_picture_needs_a_word_for_every_station():
-    holds = {name: "8" for name, *_ in flow_charts.STATIONS}
-    shown = flow_charts.text_to_image(holds, "20 steps", "from prompt to picture")
-    assert min(pixels.painted(shown, role) for role in ("text", "joint", "image", "noise")) > 100
-    holds.pop("vae")
-    with pytest.raises(KeyError, match="vae"):
-        flow_charts.text_to_image(holds, "20 steps", "from prompt to picture")
 
 
 def test_the_palette_is_told_apart_by_colour_blind_eyes():

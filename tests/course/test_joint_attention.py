@@ -1,5 +1,7 @@
 """Chapter 06's instruments: what a block is told, what its tokens look at, and how it is drawn."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -81,7 +83,7 @@ def test_a_moved_slider_shows_the_attention_of_another_block_or_level():
     weights = {
         sigma: [torch.eye(4).roll(n + int(10 * sigma), 0) for n in range(2)] for sigma in (0.9, 0.5)
     }
-    looking = joint_attention.AttentionSliders(weights, 1, block=0, sigma=0.9)
+    looking = joint_attention.AttentionSliders(weights, ["red"], block=0, sigma=0.9)
     before = looking.picture.value
     looking.block.value = 1
     assert looking.picture.value != before
@@ -93,7 +95,7 @@ def test_a_moved_slider_shows_the_attention_of_another_block_or_level():
 
 
 def test_where_no_widget_can_be_the_sliders_are_words():
-    looking = joint_attention.AttentionSliders({0.5: [torch.eye(3)]}, 1, block=0, sigma=0.5)
+    looking = joint_attention.AttentionSliders({0.5: [torch.eye(3)]}, ["red"], block=0, sigma=0.5)
     assert repr(looking).startswith("sliders for block and sigma over the attention map")
 
 
@@ -124,3 +126,19 @@ def test_a_modulation_written_out_passes(capsys):
 
     check.ex_06_modulation(residual)
     assert capsys.readouterr().out.startswith("right")
+
+
+def test_a_clicked_word_colours_the_patches_that_look_at_it():
+    weights = torch.full((6, 6), 0.1)
+    weights[2, 0] = weights[5, 1] = 0.5  # patch 0 looks at the first word, patch 3 at the second
+    poster = Image.new("RGB", (64, 64), "white")
+    panel = joint_attention.WordOverPicture(poster, [weights, weights.T], ["a", "b"], "a", 0)
+    first = np.asarray(Image.open(io.BytesIO(panel.picture.value)).convert("RGB"), int)
+    panel.word.value = "b"
+    second = np.asarray(Image.open(io.BytesIO(panel.picture.value)).convert("RGB"), int)
+    blue = 2  # orange has little blue
+    assert first[8, 8, blue] < 100 < first[56, 56, blue]
+    assert second[56, 56, blue] < 100 < second[8, 8, blue]
+    assert panel.words.value.startswith("'b' in block 0: 20.0% of a patch's attention in the mean")
+    panel.block.value = 1
+    assert "in block 1: 10.0%" in panel.words.value

@@ -3,7 +3,7 @@
 import ipywidgets
 import pytest
 
-from qwenimage_ref.course.panel import Panel, picture_box, slider
+from qwenimage_ref.course.panel import BUSY, Panel, picture_box, slider
 
 
 class Squares(Panel):
@@ -19,6 +19,7 @@ class Squares(Panel):
 
     def state(self, number):
         self.computed.append(number)
+        self.meanwhile = self.words.value
         return (None, "no square") if number == 3 else (str(number**2), "a square")
 
 
@@ -30,6 +31,20 @@ def test_a_panel_follows_its_controls():
     panel = Squares()
     panel.number.value = 1
     assert (panel.square.value, panel.words.value) == ("1", "a square")
+
+
+def test_the_words_say_that_a_state_is_computed_and_only_meanwhile():
+    panel = Squares()
+    panel.number.value = 1
+    assert panel.meanwhile == BUSY and panel.words.value == "a square"
+
+
+def test_a_state_that_cannot_be_computed_leaves_the_words():
+    panel = Squares()
+    panel.state = lambda number: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        panel.number.value = 1
+    assert panel.words.value == "a square"
 
 
 def test_a_state_is_computed_once():

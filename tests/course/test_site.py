@@ -1,6 +1,7 @@
 """The course as a static site: every page there, every link leading somewhere, nothing fetched."""
 
 import importlib.util
+import io
 import json
 import re
 import zipfile
@@ -10,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -137,6 +139,25 @@ def test_neither_do_stylesheets_and_inline_scripts_fetch(site):
     )
     files = [*site.rglob("*.css"), *site.rglob("*.html")]
     assert [f.name for f in files if fetch.search(f.read_text(encoding="utf-8"))] == []
+
+
+def test_a_wide_picture_is_scrolled_on_a_phone_and_a_narrow_one_is_not(builder):
+    def shown(width):
+        data = io.BytesIO()
+        Image.new("RGB", (width, 10)).save(data, "PNG")
+        return builder.img("a.png", data.getvalue(), "a level line")
+
+    assert 'class="dark-light wide"' in shown(601) and 'class="dark-light"' in shown(600)
+
+
+def test_every_chapter_can_copy_its_code_and_the_button_is_a_file_of_the_site(pages, site):
+    for notebook in NOTEBOOKS:
+        page = pages[site / "notebooks" / f"{notebook.stem}.html"]
+        scripts = [
+            found.get("src", "").split("?")[0] for tag, found in page.tags if tag == "script"
+        ]
+        assert "../_static/course.js" in scripts
+    assert (site / "_static" / "course.js").is_file()
 
 
 def test_no_page_needs_a_script_for_its_formulas_or_widgets(pages):

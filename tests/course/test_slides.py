@@ -81,3 +81,11 @@ def test_a_long_section_takes_several_slides():
 def test_a_formula_may_ask_for_large_brackets():
     plain, large = (slides.mathml(tex, True) for tex in ("x (y / z)", r"x \big(y \Big/ z\bigr)"))
     assert plain == large
+
+
+def test_a_drawing_has_a_slide_of_its_own():
+    drawing = f'{slides.DRAWING}<a><img alt="a block"></a></div>'
+    page = deck(small(f"# 00 · Title\n\nBefore it.\n\n{drawing}\n\nAfter it."))
+    with_it = [slide for slide in shown(page) if drawing in slide]
+    assert len(shown(page)) == 3 and len(with_it) == 1
+    assert "Before it" not in with_it[0] and "After it" not in with_it[0]

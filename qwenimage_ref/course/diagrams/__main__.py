@@ -7,6 +7,8 @@ from . import machine, pictures, positions, text_tower, transformer
 FIGURES = ROOT / "notebooks" / "figures"
 DRAWINGS = {
     "text_to_image": machine.text_to_image,
+    "one_file": machine.one_file,
+    "painting_over": machine.painting_over,
     "packing": machine.packing,
     "text_layer": text_tower.text_layer,
     "vision_tower": pictures.vision_tower,

@@ -6,20 +6,25 @@ from .sizes import rows
 LEFT, RIGHT = 100, 284  # middles of two columns
 
 
-def text_to_image() -> Drawing:
+NAMES = (  # of the boxes in text_to_image
+    "tokenizer", "text_encoder", "noise", "pack", "transformer", "euler_step", "unpack",
+    "vae.decode",
+)  # fmt: skip
+
+
+def text_to_image(names: tuple = NAMES) -> Drawing:
     """From a prompt and a seed to a picture, with every shape on the way"""
     drawing, left, right = Drawing("Text to image"), 92, 262
+    encode, read, draw, pack, predict, move, unpack, decode = names
     latents = "latents (B, 16, h, w)"
-    words = drawing.column(
-        left, 28, 136, [("tokenizer", "text", "ids (B, T + 34)"), ("text_encoder", "text", "")]
-    )
-    noise = drawing.column(right, 28, 136, [("noise", "noise", latents), ("pack", "noise", "")])
+    words = drawing.column(left, 28, 136, [(encode, "text", "ids (B, T + 34)"), (read, "text", "")])
+    noise = drawing.column(right, 28, 136, [(draw, "noise", latents), (pack, "noise", "")])
     for x, name, first in ((left, "prompt", words[0]), (right, "seed", noise[0])):
         drawing.write(x, 14, name)
         drawing.wire((x, 18), (x, first.top))
     drawing.frame(8, 138, 376, 322, "× steps")
-    network = drawing.box(left, 184, 136, "transformer\nMMDiT", "joint")
-    step = drawing.box(right, 250, 150, "euler_step\nsigma to sigma_next", "accent")
+    network = drawing.box(left, 184, 136, f"{predict}\nMMDiT", "joint")
+    step = drawing.box(right, 250, 150, f"{move}\nsigma to sigma_next", "accent")
     down, around, velocity = (left, words[1].bottom), (right, network.top + 16), (left, step.y)
     drawing.wire(down, (left, network.top), label="text states (B, T, Dt)", at=(left + 6, 130))
     drawing.wire(
@@ -32,14 +37,50 @@ def text_to_image() -> Drawing:
     )  # fmt: skip
     out, back = right + 30, 360
     drawing.wire((out, step.bottom), (out, 306), (back, 306), (back, 168), (right, 168))
-    end = drawing.column(
-        right, 350, 136, [("unpack", "image", latents), ("vae.decode", "image", "")]
-    )
+    end = drawing.column(right, 350, 136, [(unpack, "image", latents), (decode, "image", "")])
     drawing.wire((right - 30, step.bottom), (right - 30, end[0].top))
     drawing.write(right - 36, 340, "x at sigma 0", anchor="end")
     drawing.wire((right, end[1].bottom), (right, end[1].bottom + 24))
     drawing.write(right, end[1].bottom + 38, "pixels (B, 3, H, W)")
     drawing.legend(rows("I", "T", "Dt", "h, w", "H, W"))
+    return drawing
+
+
+def one_file() -> Drawing:
+    """The same, with the functions of notebooks/one_file.py in the boxes"""
+    return text_to_image((
+        "encode", "encode_prompt", "draw_noise", "pack", "predict_velocity", "denoise", "unpack",
+        "decode",
+    ))  # fmt: skip
+
+
+def painting_over() -> Drawing:
+    """Image to image, and inpainting with the mask: where a picture enters the loop"""
+    drawing = Drawing("Image to image and inpainting")
+    drawing.write(LEFT, 14, "picture (B, 3, H, W)")
+    drawing.write(RIGHT, 14, "seed")
+    encode = drawing.box(LEFT, 42, 150, "vae.encode\na sample, normalised", "image")
+    noise = drawing.box(RIGHT, 42, 150, "noise\n(B, 16, h, w)", "noise")
+    mix = drawing.box(
+        192, 136, 250, "mix at the first sigma\n(1 - sigma) clean + sigma noise", "joint"
+    )
+    for x, box, shape in ((LEFT, encode, "clean (B, 16, h, w)"), (RIGHT, noise, "")):
+        drawing.wire((x, 20), (x, box.top))
+        drawing.wire((x, box.bottom), (x, mix.top), label=shape)
+    drawing.frame(8, 206, 376, 392, "× steps left")
+    step = drawing.box(192, 244, 250, "step\ntransformer, guidance, Euler", "text")
+    blend = drawing.box(192, 318, 250, "blend\nmask: painted; elsewhere: mixed again", "joint")
+    drawing.wire((192, mix.bottom), (192, step.top))
+    drawing.write(198, 200, "x at sigma", anchor="start")
+    drawing.wire((192, step.bottom), (192, blend.top), label="x at sigma_next")
+    drawing.write(14, 300, "mask", anchor="start")
+    drawing.wire((28, 308), (28, blend.y), (blend.left, blend.y))
+    decode = drawing.box(192, 420, 150, "vae.decode", "image")
+    drawing.wire((192, blend.bottom), (192, decode.top), label="x at sigma 0", at=(198, 408))
+    drawing.wire((192, 376), (358, 376), (358, 228), (192, 228))
+    drawing.wire((192, decode.bottom), (192, decode.bottom + 24))
+    drawing.write(192, decode.bottom + 38, "pixels (B, 3, H, W)")
+    drawing.legend(rows("h, w", "H, W"))
     return drawing
 
 

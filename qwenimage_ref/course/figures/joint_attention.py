@@ -1,5 +1,7 @@
 """What the tokens of a block look at: the weights of joint attention, drawn."""
 
+import math
+
 import ipywidgets
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from ...mmdit import Block, modulate
 from ...rope import rotate
 from ..heat_maps import heat
 from ..panel import Panel, picture_box, slider
-from ..show import PALETTE, Shown
+from ..show import PALETTE, Shown, png
 
 SIGMAS = (0.9, 0.7, 0.5, 0.3)  # noise levels that the slider offers
 ACROSS = ("text looks at text", "text at image", "image at text", "image at image")
@@ -64,13 +66,17 @@ def quarters(weights: torch.Tensor, text_length: int) -> dict[str, float]:
     return dict(zip(ACROSS, shares))
 
 
-def attention_map(weights: torch.Tensor, text_length: int, title: str, alt: str) -> Shown:
-    """(S, S): rows ask, columns are looked at; square roots, or all but a few would be white"""
+def attention_map(weights: torch.Tensor, words: list[str], title: str, alt: str) -> Shown:
+    """(S, S): rows ask, columns are looked at; square roots, or all but a few would be white
+
+    words: the text tokens, which come first.
+    """
     panel = {
-        "values": weights.sqrt(), "title": title, "colour": "joint", "cut": text_length,
-        "x": "looked at: text, then image", "y": "looking: text, then image",
+        "values": weights.sqrt(), "title": title, "colour": "joint", "cut": len(words),
+        "x": "looked at: words, then patches", "y": "looking: words, then patches",
+        "names": words, "bar": "square root of the weight",
     }  # fmt: skip
-    return heat([panel], alt, side=4.2)
+    return heat([panel], alt, side=5.2)
 
 
 def overlay(picture: Image.Image, amounts: torch.Tensor) -> Image.Image:
@@ -89,17 +95,49 @@ class AttentionSliders(Panel):
 
     summary = "sliders for block and sigma over the attention map; run the notebook to move them"
 
-    def __init__(self, weights_at: dict, text_length: int, block: int, sigma: float):
-        """weights_at[sigma][block]: (S, S), the mean over the heads"""
-        self.weights_at, self.text_length = weights_at, text_length
+    def __init__(self, weights_at: dict, words: list[str], block: int, sigma: float):
+        """weights_at[sigma][block]: (S, S), the mean over the heads; words: the text tokens"""
+        self.weights_at, self.text = weights_at, words
         self.block = slider("block", tuple(range(len(weights_at[sigma]))), block)
         self.sigma = slider("sigma", tuple(weights_at), sigma)
-        self.picture, self.words = picture_box(480, None), ipywidgets.Label()
+        self.picture, self.words = picture_box(520, None), ipywidgets.Label()
         super().__init__([self.block, self.sigma], [self.picture, self.words])
 
     def state(self, block: int, sigma: float) -> tuple[bytes, str]:
         weights, title = self.weights_at[sigma][block], f"block {block}, sigma {sigma}"
         alt = f"the attention of {title}"
-        drawn = attention_map(weights, self.text_length, title, alt).data
-        shares = quarters(weights, self.text_length).items()
+        drawn = attention_map(weights, self.text, title, alt).data
+        shares = quarters(weights, len(self.text)).items()
         return drawn, f"{title}: {', '.join(f'{name} {x:.0%}' for name, x in shares)}"
+
+
+class WordOverPicture(Panel):
+    """A word to click and a block: how much each patch attends to the word, over the poster.
+
+    `picture.value` holds a PNG.
+    """
+
+    summary = "words to click and a slider for the block, over the poster; run the notebook first"
+
+    def __init__(self, poster: Image.Image, weights: list, words: list[str], word: str, block: int):
+        """weights[block]: (S, S), the mean over the heads; words: the text tokens, which come first
+
+        Patches are a square grid. Of a word that stands there twice, the first is shown.
+        """
+        self.poster, self.weights, self.text = poster, weights, words
+        self.word = ipywidgets.ToggleButtons(
+            options=[*filter(None, dict.fromkeys(words))], value=word
+        )
+        self.word.style.button_width = "auto"
+        self.block = slider("block", tuple(range(len(weights))), block)
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        super().__init__([self.word, self.block], [self.picture, self.words])
+
+    def state(self, word: str, block: int) -> tuple[bytes, str]:
+        amounts = self.weights[block][len(self.text) :, self.text.index(word)]
+        side = math.isqrt(len(amounts))
+        drawn = overlay(self.poster, amounts.view(side, side))
+        return png(drawn), (
+            f"{word!r} in block {block}: {amounts.mean():.1%} of a patch's attention in the mean, "
+            f"{amounts.max():.1%} at most"
+        )

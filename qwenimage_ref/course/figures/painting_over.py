@@ -6,8 +6,6 @@ from PIL import Image, ImageDraw
 from ...pictures import sheet
 from ...posters.read import read
 from ...tasks.inpaint import blurred, latent_mask
-from .. import flow_charts
-from ..flow_charts import Box
 from ..heat_maps import heat
 from ..panel import Panel, picture_box, slider
 from ..show import PALETTE, Shown, describe, png
@@ -29,24 +27,6 @@ def tinted(picture: Image.Image, mask: Image.Image) -> Image.Image:
     """The picture, and under the mask's white a veil of colour."""
     veil = Image.new("RGB", picture.size, PALETTE["accent"])
     return Image.composite(Image.blend(picture, veil, 0.45), picture, mask)
-
-
-def loop_chart(alt: str) -> Shown:
-    """How a picture enters the loop, and where it is put back after each step."""
-    boxes = [
-        Box("picture", "(1, 3, 128, 128)", 0, 1, "image"),
-        Box("clean", "vae.encode, sampled\n(1, 16, 16, 16)", 1, 1, "image"),
-        Box("mix", "(1 - sigma) clean\n+ sigma noise", 2, 1, "joint"),
-        Box("step", "transformer,\nguidance, Euler", 3, 1, "text"),
-        Box("blend", "mask: painted\nelse: mixed again", 4, 1, "joint"),
-        Box("vae.decode", "(1, 3, 128, 128)", 5, 1, "image"),
-        Box("noise", "(1, 16, 16, 16)", 2, 0, "noise"),
-        Box("mask", "(1, 1, 16, 16)", 4, 0, "accent"),
-    ]
-    order = ["picture", "clean", "mix", "step", "blend", "vae.decode"]
-    arrows = list(zip(order, order[1:]))
-    chart = [*arrows, ("noise", "mix"), ("mask", "blend")]
-    return flow_charts.flow(boxes, chart, ("step", "step and blend, for each level left"), alt)
 
 
 def masks(mask: Image.Image, size: int, sigma: float, alt: str) -> Shown:

@@ -70,9 +70,14 @@ def stream_sizes(panels: dict[str, dict[str, list[float]]], alt: str) -> Shown:
         for stream, (name, colour) in STREAMS.items():
             values = streams[stream]
             marker = "o" if len(values) < 20 else None
-            blocks = range(1, len(values) + 1)
-            ax.plot(blocks, values, color=PALETTE[colour], marker=marker, label=f"{name} stream")
-        ax.set(xlabel="after block", ylabel="rms of the stream", ylim=(0, None))
+            ax.plot(
+                range(len(values)),
+                values,
+                color=PALETTE[colour],
+                marker=marker,
+                label=f"{name} stream",
+            )
+        ax.set(xlabel="behind block", ylabel="rms of the stream", ylim=(0, None))
         ax.set_title(title, fontsize=10)
         ax.legend(frameon=False, loc="lower right")
         ax.spines[["top", "right"]].set_visible(False)

@@ -41,8 +41,9 @@ def deck(notebook, picture: Callable[[int], str]) -> str:
                 bodies.append(f'<div class="picture">{picture(pictures)}{twin}</div>')
                 pictures += 1
         for body in bodies:
-            shown += _text_slides(heading, points[:-BESIDE])
-            shown.append(_slide(heading, "\n".join([*points[-BESIDE:], body])))
+            beside = [] if _has_drawing(points[-BESIDE:]) else points[-BESIDE:]
+            shown += _text_slides(heading, points[: len(points) - len(beside)])
+            shown.append(_slide(heading, "\n".join([*beside, body])))
             points = []
     shown += _text_slides(heading, points)
     return PAGE.format(title=html.escape(title), slides="\n".join(shown))
@@ -76,8 +77,17 @@ def _last_line(cells: list) -> str:
 
 
 def _text_slides(heading: str, points: list[str]) -> list[str]:
-    slides = [points[i : i + MOST_POINTS] for i in range(0, len(points), MOST_POINTS)]
-    return [_slide(heading, "\n".join(some)) for some in slides]
+    """Points in slides of a few; a drawing has one of its own."""
+    slides = [[]]
+    for point in points:
+        if _has_drawing([point, *slides[-1][-1:]]) or len(slides[-1]) == MOST_POINTS:
+            slides.append([])
+        slides[-1].append(point)
+    return [_slide(heading, "\n".join(some)) for some in slides if some]
+
+
+def _has_drawing(points: list[str]) -> bool:
+    return any(point.startswith(DRAWING) for point in points)
 
 
 def _points_of(heading: str, body: str) -> list[str]:
@@ -151,6 +161,8 @@ section > div > * {{ margin: 0; }}
 .picture {{ flex: 1; min-height: 0; display: flex; flex-direction: column; align-items: center; }}
 .picture img {{ flex: 1; min-height: 0; width: auto; height: auto; max-width: 100%;
     object-fit: contain; }}
+.picture a {{ flex: 1; min-height: 0; max-width: 100%; }}
+.picture a img {{ height: 100%; }}
 pre, code {{ font-family: monospace; font-size: 0.9em; }}
 pre {{ padding: 2vmin; background: #f3f5f7; overflow-x: auto; }}
 table {{ border-collapse: collapse; align-self: flex-start; }}
