@@ -48,6 +48,7 @@ lab: setup ## open the course in JupyterLab
 
 # The files that take longest, two fifths of the whole time.
 SLOW := tests/course/test_browser.py tests/course/test_checkers_whole.py \
+    tests/serve/test_page_in_browser.py \
     $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
     11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
     13_is_it_any_good.ipynb)
@@ -57,7 +58,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 test: setup ## run the tests, and the notebooks against their stored outputs, without the slow ones
 	$(PYTEST) tests $(addprefix --ignore=,$(filter tests/%,$(SLOW))) $(filter-out $(SLOW),$(NOTEBOOKS))
 
-test-slow: setup ## run the seven files that take longest
+test-slow: setup ## run the eight files that take longest
 	$(PYTEST) $(wildcard $(SLOW))
 
 durations: setup ## run everything and record how long each file takes, which orders later runs

@@ -15,12 +15,12 @@ and from it, first what its weights can do, then what becomes of a job:
 A worker ends when its input ends, so that none is left behind by a server that was killed.
 """
 
+import bisect
 import itertools
 import json
 import subprocess
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class Job:
     task: str  # paint or layers
     arguments: list[str]  # what that command is given
     output: Path  # the file, or of layers the folder
+    arrival: int = 0  # place of its request among all that came
     state: str = WAITING
     step: int = 0
     steps: int = 0  # 0: not known yet
@@ -62,7 +63,7 @@ class Queue:
     """
 
     def __init__(self, commands: list[list[str]]):
-        self._waiting: deque[Job] = deque()
+        self._waiting: list[Job] = []
         self._changed = threading.Condition()
         self._numbers = itertools.count(1)
         self._closed = False
@@ -76,15 +77,15 @@ class Queue:
         for worker in self.workers:
             worker.thread.start()
 
-    def submit(self, task: str, arguments: list[str], output: Path) -> Job:
-        """Raises QueueError where too many are waiting."""
+    def submit(self, task: str, arguments: list[str], output: Path, arrival: int = 0) -> Job:
+        """A job behind all whose requests came before. Raises QueueError where too many wait."""
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
                 raise QueueError(
                     f"at most {MOST_WAITING} pictures can wait in the queue; try again later"
                 )
-            job = Job(next(self._numbers), task, arguments, output)
-            self._waiting.append(job)
+            job = Job(next(self._numbers), task, arguments, output, arrival)
+            bisect.insort(self._waiting, job, key=lambda each: each.arrival)
             self._changed.notify()
         return job
 
@@ -108,14 +109,14 @@ class Queue:
         """The next job, when there is one; None where the queue is closed"""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            return None if self._closed else self._waiting.popleft()
+            return None if self._closed else self._waiting.pop(0)
 
     def close(self) -> None:
         """End all workers; what waits or runs is cancelled."""
         with self._changed:
             self._closed = True
             while self._waiting:
-                self._waiting.popleft().end(CANCELLED)
+                self._waiting.pop().end(CANCELLED)
             self._changed.notify_all()
         for worker in self.workers:
             worker.close()

@@ -82,7 +82,7 @@ class Page:
             fields["random"] = gr.Checkbox(True, label="Randomize seed", elem_id="random")
         with gr.Accordion("More settings", open=False):
             if not layers:
-                fields["rewrite"] = gr.Checkbox(True, label="Rewrite the prompt", elem_id="rewrite")
+                fields["rewrite"] = gr.Checkbox(text, label="Rewrite the prompt", elem_id="rewrite")
             fields["negative"] = gr.Textbox(label="Negative prompt", lines=1)
             fields["cfg"] = gr.Slider(0, 10, value=4.0, step=0.1, label="Guidance, 1 is none")
             steps = self.abilities.get("num_inference_steps", 50)
@@ -102,7 +102,8 @@ class Page:
 
         async def paint(request: gr.Request, *values):
             wish = {"size": None} | dict(zip(names, values))
-            async for shown in self._follow(tab, wish, request.session_hash):
+            arrival = int(request.headers["x-arrival"])
+            async for shown in self._follow(tab, wish, request.session_hash, arrival):
                 yield shown
 
         button.click(
@@ -114,11 +115,11 @@ class Page:
             concurrency_limit=None,
         )
 
-    async def _follow(self, tab, wish: dict, session: str):
+    async def _follow(self, tab, wish: dict, session: str, arrival: int):
         """A wish -> what is shown of it until it ends: result, seed, Stop, history"""
         nothing = gr.skip()
         try:
-            job = await asyncio.to_thread(self._submitted, tab, wish)
+            job = await asyncio.to_thread(self._submitted, tab, wish, arrival)
         except (ValueError, OSError) as error:
             yield look.of_refusal(str(error)), nothing, nothing, nothing
             return
@@ -139,7 +140,7 @@ class Page:
         result = look.of_job(job, 0, wish)
         yield result, wish["seed"], gr.update(visible=False), self._newest()
 
-    def _submitted(self, tab, wish: dict) -> Job:
+    def _submitted(self, tab, wish: dict, arrival: int) -> Job:
         """Raises QueueError or ValueError, one line, for what cannot be asked for."""
         wish["seed"] = wishes.checked_seed(
             random.randrange(wishes.MOST_SEED + 1) if wish["random"] else wish["seed"]
@@ -148,7 +149,7 @@ class Page:
             raise QueueError("the prompt must say what to paint; write it above")
         arguments = tab.arguments(wish, self.history)
         output = self.history.new("" if tab.task == "layers" else ".png")
-        return self.queue.submit(tab.task, arguments, output)
+        return self.queue.submit(tab.task, arguments, output, arrival)
 
     def _stop(self, request: gr.Request) -> None:
         for job in list(self.running.get(request.session_hash, [])):

@@ -1,5 +1,6 @@
 """The page over HTTP: a port of this machine, limits on requests, and nothing from elsewhere."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ from .jobs import Queue
 
 MOST_BYTES = 32_000_000  # request; a photograph of 24 megapixels has about 12 million
 MOST_PORT = 65_535
+ARRIVAL = b"x-arrival"  # header that numbers the requests for pictures, in the order they came
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # whatever a browser is told by the page, it loads and sends nothing to another host
 POLICY = (
@@ -58,6 +60,7 @@ class Limits:
 
     def __init__(self, app, hosts: tuple[str, ...] | None):
         self.app, self.hosts = app, hosts  # hosts: the names by which the page may be called
+        self.arrivals = itertools.count(1)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
@@ -70,6 +73,9 @@ class Limits:
         name = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]")
         if self.hosts and name not in self.hosts:
             return await _refuse(send, 421, "this page must be called by its own address")
+        # careful: gradio reads requests in threads, and the first may be read last
+        kept = [pair for pair in scope["headers"] if pair[0] != ARRIVAL]
+        scope = scope | {"headers": [*kept, (ARRIVAL, str(next(self.arrivals)).encode())]}
         counted, started = _Counted(receive), False
 
         async def answer(message):

@@ -40,8 +40,8 @@ def of(abilities: dict, offers: dict) -> list[Tab]:
     if offers["lora"]:  # regions mean nothing to weights that have not learned them
         sizes = wishes.sizes_of(abilities)
         first.append(Tab("regions", "Regions", "Paint", lambda: _regions(sizes), _in_regions))
-    if offers["control"]:
-        nets = offers["control"]
+    nets = offers["control"] + ([wishes.IN_CONTEXT] if offers["lora"] else [])
+    if nets:
         first.append(Tab("control", "Control", "Paint", lambda: _control(nets), _controlled))
     return first
 

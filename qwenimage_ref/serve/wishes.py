@@ -18,6 +18,7 @@ OFFICIAL_SIZES = {
     "1:1": (1328, 1328), "16:9": (1664, 928), "9:16": (928, 1664), "4:3": (1472, 1104),
     "3:4": (1104, 1472), "3:2": (1584, 1056), "2:3": (1056, 1584),
 }  # fmt: skip
+IN_CONTEXT = "in context, by its LoRA"  # in place of a control network
 REGION_COLOURS = {"red": "#e63946", "green": "#2a9d8f", "blue": "#3a5fcd"}
 
 
@@ -90,10 +91,12 @@ def in_regions(wish: dict, history: History) -> list[str]:
 
 
 def controlled(wish: dict, history: History) -> list[str]:
-    """A picture of edges, depth or poses, and the network that reads it"""
+    """A picture of edges, depth or poses, and what reads it: a network, or the model itself"""
     (file,) = wish["pictures"]
     if not file or not wish["net"]:
         raise QueueError("a control picture must be given; put one into the frame")
+    if wish["net"] == IN_CONTEXT:
+        return [f"--context={_kept(file, history)}"]
     numbers = ",".join(str(float(wish[name])) for name in ("scale", "start", "end"))
     return [f"--control={wish['net']}={_kept(file, history)}@{numbers}"]
 

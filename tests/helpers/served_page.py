@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import speed
 from qwenimage_ref.repository import ROOT
+from qwenimage_ref.serve.measure import children, processor_seconds
 
 # every name that is looked up and every address that is called, by any of the processes
 AUDIT = """
@@ -31,6 +33,7 @@ class Served:
     history: Path
     calls: Path  # a file of all that its processes called
     process: subprocess.Popen
+    first_page: float = 0.0  # processor seconds of the server up to its first page
 
 
 @contextlib.contextmanager
@@ -39,6 +42,9 @@ def page(home: Path, *words: str):
     (home / "sitecustomize.py").write_text(AUDIT)
     served = start(home, "--port", "0", *words)
     try:
+        urllib.request.urlopen(served.address, timeout=speed.wall_seconds(60)).close()
+        if sys.platform == "linux":
+            served.first_page = processor_seconds(served.process.pid)
         yield served
     finally:
         stop(served)
@@ -70,11 +76,6 @@ def stop(served: Served) -> None:
         raise
     assert all(map(gone, workers))
     assert not list(served.history.parent.glob("qwenimage-*"))
-
-
-def children(pid: int) -> list[int]:
-    """The processes that one started, where the system lists them."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def gone(pid: int) -> bool:

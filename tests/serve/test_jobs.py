@@ -63,6 +63,14 @@ def test_jobs_are_painted_in_the_order_in_which_they_were_asked_for(queue, tmp_p
     assert all_jobs[3].files == [tmp_path / "3"] and all_jobs[3].notes == ["painted"]
 
 
+def test_a_request_that_came_first_goes_first_however_long_it_was_read(queue, tmp_path):
+    running = queue.submit("paint", [WAIT], tmp_path, arrival=1)
+    wait_for(lambda: running.state == jobs.RUNNING)
+    third, second = (queue.submit("paint", ["pass"], tmp_path, arrival=n) for n in (3, 2))
+    assert [queue.place(job) for job in (second, third)] == [1, 2]
+    queue.cancel(running)
+
+
 def test_two_workers_share_the_jobs(tmp_path):
     queue = Queue([[sys.executable, "-c", WORKER]] * 2)
     queue.abilities()

@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import http.client
-import json
-import os
 import re
 import sys
 import urllib.error
@@ -13,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import speed
-from helpers.served_page import children, gone, page, start
+from helpers.served_page import gone, page, start
 from PIL import Image
 
 from qwenimage_ref import cli
 from qwenimage_ref.png_settings import read_settings
+from qwenimage_ref.serve.client import Client, name_in
+from qwenimage_ref.serve.measure import children, processor_seconds, resident
 from qwenimage_ref.serve.server import MOST_BYTES, PortError, listening
 
 pytest.importorskip("gradio")
 PROMPT = "a red circle left of a blue star on a white background"
-# prompt, size, seed, random, rewrite, negative, guidance, steps, lightning
-FIELDS = [PROMPT, "128x128", 0, False, False, "", 4, 2, False]
 
 
 @pytest.fixture(scope="module")
@@ -32,47 +30,15 @@ def served(tmp_path_factory):
         yield running
 
 
-def asked(served, *, api="paint", wait=120.0, **changes) -> list:
-    """One request, as the page's own script makes it -> the last event's result, seed, ..."""
-    names = "prompt size seed random rewrite negative cfg steps lightning".split()
-    values = [changes.get(name, value) for name, value in zip(names, FIELDS)]
-    session = changes.get("session", os.urandom(6).hex())
-    config = get(served, "config")
-    index = next(d["id"] for d in json.loads(config)["dependencies"] if d["api_name"] == api)
-    body = {"data": values, "fn_index": index, "session_hash": session}
-    post(served, "gradio_api/queue/join", json.dumps(body).encode())
-    url = f"{served.address}gradio_api/queue/data?session_hash={session}"
-    latest: list = []
-    with urllib.request.urlopen(url, timeout=speed.wall_seconds(wait)) as events:
-        for line in events:
-            event = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}
-            if event.get("msg") == "process_completed":
-                output = event["output"]
-                return output["data"] if "data" in output else [output["error"]]
-    return latest
+@pytest.fixture(scope="module")
+def visitor(served):
+    return Client(served.address, speed.wall_seconds(120))
 
 
-def get(served, path: str, **headers) -> str:
-    request = urllib.request.Request(f"{served.address}{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=speed.wall_seconds(60)) as answer:
-        return answer.read().decode()
-
-
-def post(served, path: str, body: bytes, kind="application/json") -> tuple[int, str]:
-    request = urllib.request.Request(f"{served.address}{path}", body, {"Content-Type": kind})
-    try:
-        with urllib.request.urlopen(request, timeout=speed.wall_seconds(60)) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def name_in(result: str) -> str:
-    return re.search(r'src="pictures/([^"]+)"', result)[1]
-
-
-def test_a_picture_of_the_page_is_that_of_the_command_and_is_painted_again(served, tmp_path):
-    file = served.history / name_in(asked(served, seed=5)[0])
+def test_a_picture_of_the_page_is_that_of_the_command_and_is_painted_again(
+    visitor, served, tmp_path
+):
+    file = served.history / name_in(visitor.ask(steps=2, seed=5)[0])
     plain, again = tmp_path / "plain.png", tmp_path / "again.png"
     command = ["paint", PROMPT, "--seed", "5", "--steps", "2", "-o", str(plain)]
     assert cli.main([*command, "--size", "128x128"]) == 0
@@ -81,26 +47,33 @@ def test_a_picture_of_the_page_is_that_of_the_command_and_is_painted_again(serve
     assert np.array_equal(pictures[0], pictures[1]) and np.array_equal(pictures[0], pictures[2])
 
 
-def test_requests_are_answered_in_order_and_memory_stays_flat(served):
+def test_requests_are_answered_in_order_and_memory_stays_flat(visitor, served):
     (worker,) = children(served.process.pid)
 
-    def resident(pid: int) -> int:
-        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
-
-    asked(served)  # what is loaded once is loaded
+    visitor.ask(steps=2)  # what is loaded once is loaded
     before = resident(worker), resident(served.process.pid)
+    sessions = [visitor.join(steps=2, seed=100 + n) for n in range(8)]
     with concurrent.futures.ThreadPoolExecutor(8) as people:
-        wishes = [people.submit(asked, served, seed=100 + n) for n in range(8)]
-        results = [wish.result() for wish in wishes]
-    assert [result[1] for result in results] == [100 + n for n in range(8)]
-    assert len({name_in(result[0]) for result in results}) == 8
+        shown = list(people.map(visitor.wait, sessions))
+    files = [served.history / name_in(each[0]) for each in shown]
+    assert [read_settings(file)["options"]["seed"] for file in files] == list(range(100, 108))
+    assert sorted(files, key=lambda file: file.stat().st_mtime_ns) == files
     after = resident(worker), resident(served.process.pid)
-    assert [b - a < 40_000 for a, b in zip(before, after)] == [True, True], (before, after)
+    assert [b - a < 40 for a, b in zip(before, after)] == [True, True], (before, after)
 
 
-def test_what_a_visitor_wrote_is_shown_as_text(served):
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is looked up in /proc")
+def test_the_first_page_takes_five_seconds_and_a_picture_one_more_than_without_it(visitor, served):
+    # processor seconds: beside other tests the clock on the wall measures those too
+    assert served.first_page <= speed.cpu_seconds(5)
+    before = processor_seconds(served.process.pid)
+    visitor.ask()
+    assert processor_seconds(served.process.pid) - before <= speed.cpu_seconds(1)
+
+
+def test_what_a_visitor_wrote_is_shown_as_text(visitor, served):
     text = '<img src=x onerror="alert(1)"> a red circle'
-    result, _, _, history = asked(served, prompt=text)
+    result, _, _, history = visitor.ask(steps=2, prompt=text)
     for shown in (result, history):
         assert "&lt;img src=x onerror=&quot;" in shown and "<img src=x" not in shown
     assert read_settings(served.history / name_in(result))["options"]["prompt"] == text
@@ -114,14 +87,14 @@ def test_what_a_visitor_wrote_is_shown_as_text(served):
         ({"prompt": "x" * 10_001}, "at most 10,000 characters"),
     ],
 )
-def test_a_wish_that_cannot_be_followed_is_one_line(served, changes, line):
-    result = asked(served, **changes)[0]
+def test_a_wish_that_cannot_be_followed_is_one_line(visitor, changes, line):
+    result = visitor.ask(steps=2, **changes)[0]
     assert line in result and "<img" not in result
 
 
 @pytest.mark.parametrize("size, line", [("100x100", "not a choice|not in the list|must be")])
-def test_a_size_that_is_not_offered_is_refused(served, size, line):
-    assert re.search(line, str(asked(served, size=size)[0]))
+def test_a_size_that_is_not_offered_is_refused(visitor, size, line):
+    assert re.search(line, str(visitor.ask(steps=2, size=size)[0]))
 
 
 def test_a_request_of_100_mb_is_answered_in_one_line(served):
@@ -147,16 +120,16 @@ def limit() -> bytes:
     return b"a request must be at most 32 MB; shrink the picture\n"
 
 
-def test_a_page_elsewhere_cannot_call_this_one_by_another_name(served):
+def test_a_page_elsewhere_cannot_call_this_one_by_another_name(visitor):
     with pytest.raises(urllib.error.HTTPError, match="421"):
-        get(served, "", Host="elsewhere.example")
+        visitor.get("", Host="elsewhere.example")
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "pictures/../../etc/hostname", "../log"])
-def test_no_other_file_of_this_machine_is_served(served, path):
+def test_no_other_file_of_this_machine_is_served(visitor, path):
     for prefix in ("gradio_api/file=", "pictures/"):
         with pytest.raises(urllib.error.HTTPError, match="40[34]"):
-            get(served, prefix + urllib.request.quote(path, safe=""))
+            visitor.get(prefix + urllib.request.quote(path, safe=""))
 
 
 def test_the_browser_is_told_to_call_no_other_host(served):
@@ -166,8 +139,8 @@ def test_the_browser_is_told_to_call_no_other_host(served):
     assert "default-src 'self'" in policy and sources == set()
 
 
-def test_no_process_of_the_page_calls_another_host(served):
-    asked(served)
+def test_no_process_of_the_page_calls_another_host(visitor, served):
+    visitor.ask(steps=2)
     called = served.calls.read_text().splitlines() if served.calls.exists() else []
     assert [call for call in called if "127.0.0.1" not in call and "localhost" not in call] == []
 

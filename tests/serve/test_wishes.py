@@ -110,7 +110,10 @@ def test_each_colour_is_a_region_of_its_own(history):
 def test_a_control_picture_goes_to_its_network(history, picture):
     numbers = {"net": "canny", "scale": 0.5, "start": 0, "end": 0.75}
     wish = dict(WISH, picture=picture, **numbers)
-    (control,) = paint.parse(tab("control", control=["canny"]).arguments(wish, history)).control
+    offered = tab("control", control=["canny"], lora=["x"])
+    (control,) = paint.parse(offered.arguments(dict(wish), history)).control
+    in_context = paint.parse(offered.arguments(wish | {"net": wishes.IN_CONTEXT}, history))
+    assert in_context.context.is_file() and not in_context.control
     assert control.startswith("canny=") and control.endswith("@0.5,0.0,0.75")
 
 
