@@ -106,18 +106,29 @@ def forge(
     folder, configs = Path(folder).expanduser().resolve(), configs or Configs()
     if folder.is_relative_to(ROOT):
         raise CheckpointError(f"{folder} lies in the repository; choose a folder outside it")
+    numbers = asdict(configs)
+    if configs.pipeline == TEXT_TO_IMAGE:
+        del numbers["pipeline"]  # marks of earlier versions do not have it
+    numbers = {"seed": seed, "configs": numbers}
+    return written_whole(
+        folder, numbers, lambda: _write(folder, configs, seed, tokenizer, progress)
+    )
+
+
+def written_whole(folder: Path, numbers: dict, write: Callable[[], int]) -> int:
+    """What `write` returns, in a folder that is marked as forged from these numbers
+
+    Raises CheckpointError where the folder is not ours to write, or the disk fails.
+    """
     try:
-        numbers = asdict(configs)
-        if configs.pipeline == TEXT_TO_IMAGE:
-            del numbers["pipeline"]  # marks of earlier versions do not have it
-        _claim(folder, {"seed": seed, "configs": numbers})
+        _claim(folder, numbers)
     except OSError as error:
         raise CheckpointError(
             f"a checkpoint must go into a folder that can be written to, got {folder} "
             f"({error.strerror}); choose another"
         ) from None
     try:
-        return _write(folder, configs, seed, tokenizer, progress)
+        return write()
     except OSError as error:
         raise CheckpointError(
             f"cannot write to {folder}: {error.strerror or error}; finished files are "
@@ -138,14 +149,7 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
         (folder / part).mkdir(parents=True, exist_ok=True)
         for partial in (folder / part).glob(".*.safetensors.*"):
             partial.unlink()  # remains of a forge that was killed
-    missing = [shard for shard in shards if not shard.is_there()]
-    total, needed = (sum(shard.size for shard in some) for some in (shards, missing))
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise CheckpointError(
-            f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
-            "choose another folder, or forge fewer blocks"
-        )
+    missing = missing_shards(folder, shards)
     for name in ("tokenizer", *(["processor"] if configs.pipeline != TEXT_TO_IMAGE else [])):
         # careful: contents alone; files that are read-only could not be written again
         shutil.copytree(tokenizer, folder / name, copy_function=shutil.copyfile, dirs_exist_ok=True)
@@ -155,6 +159,24 @@ def _write(folder: Path, configs: Configs, seed: int, tokenizer: Path, progress)
             with whole_file(folder / part / f"{STEMS[part]}.safetensors.index.json") as partial:
                 limit = _shard_bytes(part, configs)
                 partial.write_bytes(index_json(network, limit, STEMS[part], DTYPE))
+    return forge_shards(shards, missing, seed, progress)
+
+
+def missing_shards(folder: Path, shards: list[Shard]) -> list[Shard]:
+    """Those that are not there yet. Raises CheckpointError where the disk is too small for them."""
+    missing = [shard for shard in shards if not shard.is_there()]
+    needed, free = sum(shard.size for shard in missing), shutil.disk_usage(folder).free
+    if needed > free:
+        raise CheckpointError(
+            f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; "
+            "choose another folder, or forge fewer blocks"
+        )
+    return missing
+
+
+def forge_shards(shards: list[Shard], missing: list[Shard], seed: int, progress) -> int:
+    """Write the missing ones -> their bytes"""
+    total, needed = (sum(shard.size for shard in some) for some in (shards, missing))
     done = total - needed
     progress(done, total)
     for shard in missing:
@@ -229,7 +251,8 @@ def piece(key: str, number: int, count: int, seed: int) -> np.ndarray:
     """The numbers of the tensor `key` from number * PIECE on: (count,) bf16, seen as uint16."""
     if key.endswith("bias"):
         return np.zeros(count, np.uint16)
-    if key.endswith("gamma") or "norm" in key.split(".")[-2] or key.split(".")[-2] == "ln_q":
+    layer = key.split(".")[-2]
+    if key.endswith("gamma") or "norm" in layer or "rms" in layer or layer == "ln_q":
         return np.full(count, ONE, np.uint16)
     generator = np.random.SFC64([seed, zlib.crc32(key.encode()), number])
     bits = generator.random_raw(-(-count // 4)).view(np.uint16)[:count]

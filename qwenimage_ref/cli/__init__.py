@@ -1,6 +1,7 @@
 """The `qwenimage` command. A wrong input is one line on stderr and exit status 2."""
 
 import argparse
+import functools
 import io
 import os
 import sys
@@ -126,7 +127,8 @@ def _add_files(commands) -> None:
     forge.add_argument("folder", type=Path, metavar="FOLDER", help="outside the repository")
     forge.add_argument("--blocks", type=int, metavar="N", help="only the first N; default all 60")
     models = ("qwen-image", "edit", "edit-2509", "edit-2511", "layered")
-    about = "whose configs are written; default qwen-image"
+    models += ("canny", "depth", "inpaint", "union", "inpainting")
+    about = "whose configs are written; the last five are control networks; default qwen-image"
     forge.add_argument("--model", choices=models, default=models[0], help=about)
     forge.set_defaults(run=_forge)
 
@@ -168,20 +170,25 @@ def _verify(options) -> int:
 def _forge(options) -> None:
     from tqdm import tqdm
 
+    from ..adapt.control_forge import NETWORKS, forge_control
     from ..checkpoint import locate
     from ..checkpoint.forge import POCKET_TOKENIZER, first_blocks, forge
 
-    configs = first_blocks(options.blocks, options.model)
-    tokenizer = locate.find("tokenizer")
-    if tokenizer is None:
-        say("note: the official tokenizer is not on this machine; it gets the pocket model's")
+    if options.model in NETWORKS:
+        mmdit = first_blocks(options.blocks).transformer
+        write = functools.partial(forge_control, options.folder, options.model, mmdit)
+    else:
+        configs, tokenizer = first_blocks(options.blocks, options.model), locate.find("tokenizer")
+        if tokenizer is None:
+            say("note: the official tokenizer is not on this machine; it gets the pocket model's")
+        write = functools.partial(forge, options.folder, configs, tokenizer or POCKET_TOKENIZER)
     with tqdm(desc="forging", unit="B", unit_scale=True, delay=0.1) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        written = forge(options.folder, configs, tokenizer or POCKET_TOKENIZER, progress=show)
+        written = write(progress=show)
     result = f"{written / 1e9:.1f} GB written" if written else "it was finished already"
     print(f"{options.folder}: {result}")
 
