@@ -59,7 +59,7 @@ def load(folder_or_hub_id, dtype, device: torch.device, streamed: bool, files: d
     demand_right_form(folder, form, stated if marked is None else marked)
     for part, network in networks.items():
         put_weights(network, opened[part], dtype, device, streamed)
-        network.to(device).eval().requires_grad_(False)
+        network.eval().requires_grad_(False)
     vae = TiledVAE(networks["vae"], always=False)
     parts = networks["text_encoder"], networks["transformer"], vae
     return tokenizer, *parts, scheduler, recommended, networks.get("vision"), form

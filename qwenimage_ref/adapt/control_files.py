@@ -59,7 +59,7 @@ def load(
         network = _empty(kind, places, mmdit.config, path)
     weights = Weights(name_of(path), places)
     (stream if streamed else fill)(network, weights, dtype, device)
-    return network.to(device).eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
 def recognise(source: str | Path) -> tuple[Path, str, dict[str, Place]]:

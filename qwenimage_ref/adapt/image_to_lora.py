@@ -185,7 +185,7 @@ def load(source: str | Path, mmdit: MMDiT, dtype=None, device="cpu") -> ImageToL
     with torch.device("meta"):
         network = ImageToLoRA(config)
     fill(network, Weights(name_of(path), places), dtype, device)
-    return network.to(device).eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
 def _config(path: Path, shapes: dict, mmdit) -> ImageToLoRAConfig:
