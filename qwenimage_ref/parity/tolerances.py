@@ -51,6 +51,9 @@ TOLERANCES = {
         1e-6,
         "the transformer's blocks with a linear layer behind each: 0 measured, last bits elsewhere",
     ),
+    "controlnet bf16": Tolerance(
+        3e-2, "bit for bit on one machine; six blocks of bf16 are at most 0.015 off, two twice"
+    ),
     "text_encoder": Tolerance(1e-6, "same operations; 0 measured, last bits elsewhere"),
     "vae": Tolerance(
         1e-5, "a 2-D convolution beside a 3-D one with two zero frames: other kernels, other sums"

@@ -4,7 +4,8 @@ Both are built from the files a layer at a time, so 6 GB of memory suffice for t
 Each stage starts from the reference's numbers, because rounding alone drives two free runs apart.
 The vision tower is compared where the model is given pictures, one tower in memory after the other.
 Tensors that no picture depends on (otherwise that tower, lm_head, the convolutions over time and
-the taps that never meet a frame) are checked by `verify` only.
+the taps that never meet a frame) are checked by `verify` only. A folder may also hold InstantX's
+control network alone (control.py).
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from ...posters.draw import Scene, Shape, caption, draw, sample_scene
 from ..tolerances import within
 from . import report
 from .checkpoints import Checkpoints
+from .control import control_rows, is_control
 from .public_numbers import colour_gate, published_fit, velocity_gate
 from .report import Row
 from .stages import (
@@ -120,7 +122,8 @@ def run(folder: Path, record: Path, reference=None, dtype="float32", device="cpu
     )
     rows = []
     tqdm.write(report.HEAD)
-    for row in validate(checkpoints, **more):
+    stages = control_rows(checkpoints) if is_control(folder) else validate(checkpoints, **more)
+    for row in stages:
         rows.append(row)
         tqdm.write(str(row))
     other = reference.name if reference else "the same files"
