@@ -409,9 +409,8 @@ print("each clean estimate lies nearer to the end than its noisy latents: ok")
 
 # %% [markdown]
 # From pure noise, the estimate is a mean over everything the prompt allows. This prompt allows
-# little, so its mean is nearly a picture, with soft and doubtful edges. What must be where is
-# settled in the first steps, contours later, and the last steps change little that you could see.
-# A curve says it better:
+# little, so its mean is nearly a picture, with soft edges. The layout is settled in the first
+# steps, contours later, and the last steps change little that is visible. As a curve:
 
 # %%
 from qwenimage_ref.course import charts
@@ -463,8 +462,8 @@ assert len(calls) == steps
 print(len(calls), "passes without guidance, and not", 2 * steps)
 
 # %% [markdown]
-# The negative prompt is no list of forbidden words. It is simply the other end of the arrow: the
-# answer to move away from. Ask for *a large star* and no more, and move away from nothing in
+# The negative prompt is not a list of forbidden words. It is the other end of the arrow, the
+# prediction to move away from. Ask for *a large star* and no more, and move away from nothing in
 # particular; then away from *a large blue star on a white background*.
 
 # %%
@@ -472,7 +471,7 @@ away = "a large blue star on a white background"
 groups = [pipe(["a large star"] * 4, negative, seed=[0, 1, 2, 3], num_inference_steps=10)
           for negative in (" ", away)]  # fmt: skip
 stars = groups[0] + groups[1]
-captions = [f'negative "{n}"' for n in (" ", "… blue star on a white …") for _ in range(4)]
+captions = [f'away from "{n}"' for n in (" ", away) for _ in range(4)]
 show.grid(stars, captions, alt="Red stars on mint; below them yellow ones on gray", scale=1)
 
 # %%
@@ -482,13 +481,13 @@ assert min(map(show.difference, *groups)) > 20
 print("away from blue on white: another background, and it is not white: ok")
 
 # %% [markdown]
-# Away from blue turned out yellow, and away from white gray. The arrow goes on past the prompt's
-# own answer, and so past any poster of the training. The blurred tips are the price.
+# Away from blue turned out to be yellow, and away from white gray. The arrow goes on past the
+# prompt's own prediction, and so past every poster of the training set; hence the blurred tips.
 #
 # ## Seeds
 #
-# The seed is all that is random. A list of seeds gives each picture of a batch its own noise, the
-# very noise that it would have alone.
+# Only the seed is random. A list of seeds gives each picture of a batch its own noise, the same
+# that it would have alone.
 
 # %%
 seeds = [0, 1, 2, 3]
@@ -514,8 +513,8 @@ assert (together - torch.cat(alone)).abs().max() < 1e-3
 print("two prompts of different lengths, in one batch and each alone: within a thousandth")
 
 # %% [markdown]
-# Any size will do whose sides are multiples of 16: 8 for the VAE, 2 for the patches. Whether it
-# comes out *well* is another matter. This model was trained on 128 × 128 only:
+# Any size is possible whose sides are multiples of 16: 8 for the VAE times 2 for the patches.
+# Whether the picture is any good is another question. This model was trained on 128 × 128 only:
 
 # %%
 wishes = [(96, 96), (128, 128), (192, 192)]
@@ -607,7 +606,8 @@ check.ex_09_img2img(image_to_image)
 # </details>
 
 # %% [markdown]
-# A drawn poster, a red circle and a blue star, is painted over with another wish. Move the slider:
+# A drawn poster, a red circle and a blue star, is painted over with another prompt. Move the
+# slider:
 
 # %%
 from qwenimage_ref.course.figures.image_to_image import STRENGTHS, StrengthSlider
