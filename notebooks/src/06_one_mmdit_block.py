@@ -32,7 +32,8 @@
 # ## What goes into a block
 #
 # The next cells take a poster, add some noise, and record what every block receives when the pocket
-# model processes it. `sigma` is the noise level: 0 is the clean poster and 1 is pure noise.
+# model processes it. `sigma` is the position on the path of [chapter
+# 04](04_pictures_to_latents_and_back.ipynb): 0 is the clean poster and 1 is pure noise.
 
 # %%
 import torch

@@ -461,7 +461,8 @@ show.source(MMDiT.many, MMDiT.embed, MMDiT.velocity, FinalNorm.forward)
 #
 # What does each block add? Leave early, after 0, 1, 2, … blocks, straight through the end. A
 # velocity gives a picture: noisy latents minus `sigma` times the velocity are the *clean estimate*,
-# the clean latents that this velocity implies ([chapter 08](08_the_shifted_sampler.ipynb)).
+# the clean latents that this velocity implies ([chapter
+# 04](04_pictures_to_latents_and_back.ipynb)).
 
 # %%
 img, txt, shared = mmdit.embed(x, txt_states, sigma, grids)
