@@ -37,11 +37,14 @@ class Client:
         """
         return self.wait(self.join(**changes))
 
-    def join(self, **changes) -> str:
-        """Ask for a picture -> the session in which it is painted"""
+    def join(self, tab: str = "paint", more: tuple = (), **changes) -> str:
+        """Ask for a picture -> the session in which it is painted
+
+        more: the values of what another tab has besides.
+        """
         session = os.urandom(8).hex()
-        values = list((SETTINGS | changes).values())
-        wish = {"data": values, "fn_index": self.functions["paint"], "session_hash": session}
+        values = [*(SETTINGS | changes).values(), *more]
+        wish = {"data": values, "fn_index": self.functions[tab], "session_hash": session}
         connection = self._connection()
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/gradio_api/queue/join", json.dumps(wish), headers)

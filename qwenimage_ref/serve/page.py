@@ -9,7 +9,7 @@ import random
 
 import gradio as gr
 
-from . import look, tabs, wishes
+from . import look, tabs, uploads, wishes
 from .history import History
 from .jobs import Job, Queue, QueueError
 
@@ -37,6 +37,7 @@ class Page:
             self._build()
             blocks.load(self._newest, outputs=self.shown, api_visibility="private", queue=False)
         blocks.queue(default_concurrency_limit=None, api_open=False)
+        uploads.guard(blocks)
         self.blocks = blocks
 
     def _build(self) -> None:

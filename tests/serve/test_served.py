@@ -16,6 +16,7 @@ from PIL import Image
 
 from qwenimage_ref import cli
 from qwenimage_ref.png_settings import read_settings
+from qwenimage_ref.repository import POCKET
 from qwenimage_ref.serve.client import Client, name_in
 from qwenimage_ref.serve.measure import children, processor_seconds, resident
 from qwenimage_ref.serve.server import MOST_BYTES, PortError, listening
@@ -137,6 +138,16 @@ def test_the_browser_is_told_to_call_no_other_host(served):
         policy = answer.headers["Content-Security-Policy"]
     sources = {word for word in policy.replace(";", " ").split() if "." in word or "*" in word}
     assert "default-src 'self'" in policy and sources == set()
+
+
+@pytest.mark.parametrize("place", ["http://example.com/x.png", str(POCKET / "config.json"), 3])
+def test_a_visitor_cannot_name_a_file_that_was_not_uploaded(visitor, served, place):
+    picture = {"path": place, "url": place, "meta": {"_type": "gradio.FileData"}}
+    shown = visitor.wait(visitor.join("image", (picture, 0.5)))
+    assert shown == [
+        "a picture must be uploaded to this page; addresses and other files are not read"
+    ]
+    assert not served.calls.exists() or "example.com" not in served.calls.read_text()
 
 
 def test_no_process_of_the_page_calls_another_host(visitor, served):
