@@ -64,6 +64,19 @@ print(tuple(img.shape), f"from {img.min():.2f} to {img.max():.2f}")
 # `decode` had to cope with any point in it: `mean` is the middle of the cloud, `logvar` the
 # logarithm of its squared width. It made the latents smooth: a small change means a small change in
 # the picture. We take the middle.
+#
+# The loss of such a training run is the distance between picture and reconstruction, plus a small
+# share of the Kullback-Leibler divergence of each cloud from the standard normal distribution
+# ([Kingma and Welling](https://arxiv.org/abs/1312.6114), appendix B). That part keeps the clouds
+# from shrinking to points that lie far apart:
+#
+# $$\text{KL} = \frac{1}{2} \sum_i \left(\text{mean}_i^2 + e^{\text{logvar}_i}
+# - \text{logvar}_i - 1\right)$$
+#
+# Qwen-Image kept the encoder of Wan and trained the decoder alone, on the reconstruction and on a
+# *perceptual* loss, a distance between the features that another network finds in both pictures.
+# An adversarial loss was dropped, as it no longer helped at this quality
+# ([report](https://arxiv.org/abs/2508.02324), section 2).
 
 # %%
 mean, logvar = vae.encode(img)

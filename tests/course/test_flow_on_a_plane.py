@@ -151,3 +151,16 @@ def test_the_words_say_the_distance_that_the_particles_have(field):
 def test_where_no_widget_can_be_the_sliders_are_words(field):
     bundle = flow_on_a_plane.FlowSliders(field)._repr_mimebundle_()
     assert bundle["text/plain"].startswith("sliders for steps and shift")
+
+
+def test_arrows_lead_to_the_only_point_of_the_data(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(flow_on_a_plane, "figure", lambda fig, alt: drawn.extend(fig.axes))
+    flow_on_a_plane.arrows((0.5, 0.2), torch.zeros(1, 2), "arrows to one point")
+    for ax in drawn:
+        (quiver,) = [c for c in ax.collections if hasattr(c, "U")]
+        places = torch.tensor(quiver.XY)
+        ahead = torch.stack([torch.tensor(quiver.U), torch.tensor(quiver.V)], dim=1)
+        off = places.norm(dim=1) > 0.1
+        cosine = torch.nn.functional.cosine_similarity(-places[off], ahead[off].to(places), dim=1)
+        assert cosine.min() > 0.99

@@ -143,6 +143,21 @@ def clouds(panels: list[tuple], alt: str, columns: int = 5) -> Shown:
     return figure(fig, alt)
 
 
+def arrows(sigmas, data, alt: str) -> Shown:
+    """The field of the mean velocity at some levels, against it: where a step leads"""
+    fig, axes = plt.subplots(
+        1, len(sigmas), figsize=(3.2 * len(sigmas), 3.4), layout="constrained", squeeze=False
+    )
+    side = torch.linspace(-2.4, 2.4, 15)
+    places = torch.cartesian_prod(side, side)
+    for ax, sigma in zip(axes[0], sigmas):
+        scatter(ax, data, "joint", size=1)
+        towards = -exact_velocity(places, sigma, data)
+        ax.quiver(*places.T, *towards.T, color=PALETTE["text"], angles="xy", width=0.004)
+        ax.set_title(f"sigma {sigma:g}")
+    return figure(fig, alt)
+
+
 def trails(ax, states: list[torch.Tensor], shape) -> None:
     """Ways of the first eighty particles, where all of them began and ended, over the shape"""
     ways = torch.stack(states)[:, :80]
