@@ -17,13 +17,17 @@ class LiveMemory(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         before = {id for id, _ in _storages((args, kwargs))}
-        for id, storage in _storages(result):
+        for id, storage in self.storages(result):
             if id not in before | self._alive:
                 self._alive.add(id)
                 self._now += storage.nbytes()
                 weakref.finalize(storage, self._freed, id, storage.nbytes())
         self.peak = max(self.peak, self._now)
         return result
+
+    def storages(self, result) -> list:
+        """Those of a result that count, [(id, storage), ...]"""
+        return _storages(result)
 
     def _freed(self, id: int, size: int) -> None:
         self._alive.discard(id)

@@ -26,9 +26,11 @@ from ..reference import copy_weights, random_weights, reference_mmdit, reference
 from ..tolerances import within
 from ..trace import difference
 from .fresh_process import can_measure_memory, measure_call, measure_import
+from .sharded import pictures_a_second
 
 FASTER = {"decode": 3.2, "encode": 3.0}  # smallest speed-up over diffusers' VAE
 SMALLER = 2.0  # smallest ratio of peak memory, theirs over ours, of a call of the VAE
+TWICE = 1.6  # smallest speed-up by a second process on a second core
 BLOCK = 1 / 1.05  # smallest speed-up of a block, which consists of the same matrix products
 
 
@@ -45,6 +47,7 @@ class Plan:
     vision: VisionConfig
     read_side: int  # pixels of the vision tower's square picture
     text_tokens: int = 64
+    processes: tuple[int, ...] = ()  # how many train the pocket model, the fewest first
 
 
 FULL = Plan(
@@ -57,6 +60,7 @@ FULL = Plan(
     # one block in four sees the whole picture; officially it is one in eight of 32
     vision=replace(VisionConfig.official(), depth=4, fullatt_block_indexes=(3,)),
     read_side=1008,  # a megapixel
+    processes=(1, 2),
 )
 QUICK = Plan(
     rounds=1,
@@ -257,3 +261,10 @@ def memory_rows(plan: Plan) -> Iterator[Row]:
         weights = ours["weights"] / 1e6, theirs["weights"] / 1e6
         if direction == plan.calls[0][0]:
             yield Row(f"VAE, {dtype}, weights", "MB", *weights)
+
+
+def process_rows(plan: Plan) -> Iterator[Row]:
+    """Full training of the pocket model; "reference" is the smaller number of processes."""
+    rates = [pictures_a_second(processes) for processes in plan.processes]
+    for fewer, more in zip(rates, rates[1:]):
+        yield Row("training, two processes beside one", "pictures/s", more, fewer, TWICE)

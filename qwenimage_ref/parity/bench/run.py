@@ -16,6 +16,7 @@ from .parts import (
     block_rows,
     import_rows,
     memory_rows,
+    process_rows,
     tokenizer_rows,
     vae_rows,
 )
@@ -31,6 +32,7 @@ PARTS = (
     controlnet_rows,
     tokenizer_rows,
     import_rows,
+    process_rows,
 )
 
 
