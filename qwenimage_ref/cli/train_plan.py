@@ -4,7 +4,7 @@ import argparse
 
 from .console import UsageError
 
-TEXT_TOKENS = 256  # of a long caption
+TEXT_TOKENS = 256  # a long caption
 RATE = 400.0  # TFLOP/s: 40 % of the 989 on an H100's data sheet, which large matrices reach
 LINK = 50.0  # GB/s: one network adapter of 400 Gbit/s a GPU; NVLink is nine times as fast
 

@@ -57,6 +57,13 @@ def test_the_table_has_every_part(quick):
     assert found[-2:] == ["import of the pipeline", "import of the pipeline, memory after it"]
 
 
+@pytest.mark.parametrize(("two", "missed"), [(3.2, 0), (3.1, 1)])
+def test_a_second_process_must_bring_more_than_half_of_a_first(two, missed, monkeypatch):
+    monkeypatch.setattr(parts, "pictures_a_second", {1: 2.0, 2: two}.get)
+    (row,) = parts.process_rows(parts.FULL)
+    assert row.gain == pytest.approx(two / 2) and len(row.missed) == missed
+
+
 def test_every_figure_is_a_positive_number(quick):
     figures = [row[side] for row in quick[2]["rows"] for side in ("ours", "reference", "gain")]
     assert all(math.isfinite(figure) and figure > 0 for figure in figures)

@@ -63,6 +63,12 @@ def test_a_run_of_two_processes_goes_on_with_another_number(size, stopped, weigh
     assert names(stopped) == ["000010"]
 
 
+def test_a_finished_run_has_nothing_left_to_do(stopped, weights):
+    several_processes.call(2, until, weights, stopped, 5)
+    assert several_processes.call(1, until, weights, stopped, 5) == [1.0]
+    assert names(stopped) == ["000005"]
+
+
 def test_a_checkpoint_has_a_file_of_each_process_and_no_pickle(stopped):
     files = sorted(path.name for path in (stopped / "steps" / "000005").iterdir())
     assert [name.split("-model")[0] for name in files] == [

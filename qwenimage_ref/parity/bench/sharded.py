@@ -32,7 +32,7 @@ from ..reference import random_weights
 FILE = MEASUREMENTS / "sharded.json"
 SIDE, TEXT_TOKENS = 32, 64  # 1,024 image tokens
 BATCH, STEPS, FIRST = 16, 12, 4  # pictures a step; steps; those that warm up
-POCKET_LATENTS = (16, 16, 16)  # of 128x128 pixels
+POCKET_LATENTS = (16, 16, 16)  # 128x128 pixels
 RATE = 1e-6
 
 

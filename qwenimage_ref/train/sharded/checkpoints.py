@@ -83,6 +83,8 @@ def write(folder: StepsFolder, step: int, tensors: dict, counts: dict, terms: di
     Raises RunError, in the leader, where the files cannot be written.
     """
     leads, partial = folder.processes.leads, folder.path / "unfinished" / f"{step:06}"
+    if folder.processes.leaders((folder.steps / partial.name / INDEX).is_file()):
+        return  # a run that is continued at its end has nothing new
     try:
         with folder.processes.together():
             if leads:
