@@ -488,6 +488,25 @@ assert right > 3 * left
 print("one strength everywhere is image to image; along the ramp, change grows: ok")
 
 # %% [markdown]
+# ## The other path: models that edit
+#
+# Image to image keeps a picture by starting near it. Qwen-Image's edit models start from pure noise
+# and *see* the picture, on two paths. The text encoder reads a small copy of it beside the prompt,
+# through its vision tower: what is in it. And its clean latents stand behind the noisy ones in the
+# transformer's sequence: every detail. (The first edit model gives both paths the same copy.)
+#
+# ![Block diagram: a picture is resized twice; the small copy passes the vision tower and the text
+# encoder, the large one the VAE and is concatenated behind the target; both enter the
+# transformer](figures/edit_paths.svg)
+#
+# <details><summary>The vision tower, drawn</summary>
+#
+# ![Block diagram of the vision tower: patches are embedded and put in the order of windows;
+# blocks of attention and a gated MLP follow; a merger makes one token of four
+# patches](figures/vision_tower.svg)
+#
+# </details>
+#
 # ## Where this comes from
 #
 # * SDEdit, *image to image*: [Meng et al. 2022](https://arxiv.org/abs/2108.01073), section 3. There

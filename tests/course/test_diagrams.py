@@ -15,6 +15,7 @@ from qwenimage_ref import QwenImage
 from qwenimage_ref.course.diagrams import __main__ as written
 from qwenimage_ref.course.diagrams.drawing import NAME, WIDTH
 from qwenimage_ref.course.diagrams.sizes import pocket
+from qwenimage_ref.course.publish import build
 from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.sampler import pack
 from qwenimage_ref.vision import Vision
@@ -176,3 +177,8 @@ def test_the_file_is_what_is_drawn_now(name):
 
 def test_there_is_no_file_that_nothing_draws():
     assert {path.stem for path in written.FIGURES.iterdir()} == {*written.DRAWINGS}
+
+
+def test_every_drawing_is_shown_in_a_chapter():
+    sources = "".join(path.read_text(encoding="utf-8") for path in build.sources())
+    assert {*re.findall(r"\(figures/(\w+)\.svg\)", sources)} == {*written.DRAWINGS}
