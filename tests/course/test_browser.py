@@ -98,6 +98,7 @@ def lab(tmp_path_factory):
     course.mkdir()
     for file in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(file, course)  # Lab saves what it has run
+    shutil.copytree(ROOT / "notebooks" / "figures", course / "figures")
     for name, content in SETTINGS.items():
         file = home / "settings" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
