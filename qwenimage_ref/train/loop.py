@@ -17,6 +17,7 @@ from .state import damaged, demand_like, read_state, write_tensors
 __all__ = ["Recipe", "Run"]
 
 LOG_EVERY = 50  # steps
+EXPLODED = 1e4  # a loss from which no run comes back; untrained networks have about 2
 # what a batch gives: its loss, None to leave it out, and with it, if at all, numbers for the log
 Loss = torch.Tensor | tuple[torch.Tensor | None, dict[str, float]]
 MOMENTS = {  # what each optimiser keeps of a parameter
@@ -95,7 +96,8 @@ class Run:
         averaged into one step; `loss_at` is then given their numbers, which run on from step to
         step. together: so many steps share what is drawn with the weights before them, and no state
         is saved among them. Raises RunError where another process trains in the folder, and
-        FloatingPointError, before it does harm, for a gradient or a weight that is not finite.
+        FloatingPointError, before it does harm, for a gradient or a weight that is not finite, and
+        for a loss above 10,000.
         """
         until = self.recipe.steps if until is None else until
         if until % together:
@@ -142,7 +144,9 @@ class Run:
         )
         norm = self._clip()
         if not torch.isfinite(norm):
-            raise self._diverged("the gradient is", lr)
+            raise self._diverged("the gradient is not finite", lr)
+        if abs(loss) > EXPLODED:
+            raise self._diverged(f"the loss is {loss:.3g}", lr)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -179,8 +183,7 @@ class Run:
     def _diverged(self, what: str, lr: float) -> FloatingPointError:
         kept = "no state was saved" if self._saved is None else f"step {self._saved} is kept"
         return FloatingPointError(
-            f"step {self.step}: {what} not finite; lower the rate {lr} "
-            f"({kept} in {self.files.path})"
+            f"step {self.step}: {what}; lower the rate {lr} ({kept} in {self.files.path})"
         )
 
     def averaged(self):
@@ -200,7 +203,7 @@ class Run:
         Raises FloatingPointError for weights that are not finite; the previous file stays, too.
         """
         if not self._finite():
-            raise self._diverged("a weight is", self.recipe.lr_at(self.step))
+            raise self._diverged("a weight is not finite", self.recipe.lr_at(self.step))
         self._write()
         self._saved = self.step
         self._state_seen = self.files.state_stamp()

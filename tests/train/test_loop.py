@@ -283,6 +283,16 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_does_harm(tmp_pat
     assert_same_run(run, good)
 
 
+def test_a_loss_that_explodes_stops_the_run_though_it_is_finite(tmp_path):
+    run, loss_at = small_run(tmp_path / "stopped")
+    with pytest.raises(FloatingPointError, match=r"step 3: the loss is \S+; lower the rate 0.01"):
+        run.fit(lambda step: loss_at(step) + (10_001 if step == 3 else 0))
+    good, loss_at = small_run(tmp_path / "good")
+    good.fit(loss_at, until=3)
+    assert_same_run(run, good)
+    run.fit(lambda step: loss_at(step) + 9_000, until=4)  # still far above any that is trained on
+
+
 def test_a_run_that_diverges_says_which_state_is_kept_and_keeps_it(tmp_path):
     run, loss_at = small_run(tmp_path)
     run.fit(loss_at, until=2)
