@@ -55,7 +55,7 @@ STYLE = ImageToLoRAConfig(compress_dim=64, residual_length=0)
 
 
 class Bottleneck(nn.Module):
-    """(in_dim,) -> (out_dim,) through compress_dim numbers, to which a residual is added"""
+    """Two linear maps, through compress_dim numbers to which a residual is added"""
 
     def __init__(self, in_dim: int, compress_dim: int, out_dim: int):
         super().__init__()
@@ -83,7 +83,7 @@ class LayerWriter(nn.Module):
 
 
 class Residual(nn.Module):
-    """(L, residual_dim) -> (compress_dim,): each state is made short, then all are read at once"""
+    """States (L, residual_dim) -> (compress_dim,): each made short, then all read at once"""
 
     def __init__(self, config: ImageToLoRAConfig):
         super().__init__()

@@ -174,7 +174,7 @@ class Run:
         return loss, {key: sum(values) / len(values) for key, values in numbers.items()}
 
     def _clip(self) -> torch.Tensor:
-        """Shorten a gradient that is too long -> () its norm before"""
+        """Shorten a gradient that is too long; returns its norm before."""
         return nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
 
     def _finite(self) -> bool:
