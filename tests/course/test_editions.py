@@ -113,6 +113,7 @@ def test_every_link_of_an_edition_leads_somewhere(source):
 
 
 ROOTS = {path.with_suffix(".ipynb").name: path for path in SOURCES}  # editions are not built here
+ROOTS |= {f"figures/{path.name}": path for path in (build.NOTEBOOKS / "figures").glob("*.svg")}
 
 
 @every_notebook
