@@ -83,7 +83,7 @@ class LayerWriter(nn.Module):
 
 
 class Residual(nn.Module):
-    """States (L, residual_dim) -> (compress_dim,): each made short, then all read at once"""
+    """Text-tower states to compress_dim numbers: each is made short, then all are read at once"""
 
     def __init__(self, config: ImageToLoRAConfig):
         super().__init__()
