@@ -31,8 +31,8 @@ GROUPS = (
      "attn.to_add_out": (1, 1)},
     {"txt_mlp.net.2": (4, 1), "txt_mod.1": (1, 6)},
 )  # fmt: skip
-RESIDUAL_SCALE = 0.05  # of the text tower's states, before they are projected
-FIRST_SCALE = 0.3  # of the layers towards A, in a new network
+RESIDUAL_SCALE = 0.05  # factor of the text tower's states, before they are projected
+FIRST_SCALE = 0.3  # factor of the layers towards A, in a new network
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class ImageToLoRAConfig:
 
     num_layers: int = 60  # blocks of the MMDiT
     inner_dim: int = 3072  # D of the MMDiT
-    in_dim: int = 1536 + 4096  # of the picture's vector: SigLIP2's beside DINOv3's
-    compress_dim: int = 128  # of the bottleneck
+    in_dim: int = 1536 + 4096  # length of the picture's vector: SigLIP2's beside DINOv3's
+    compress_dim: int = 128  # width of the bottleneck
     rank: int = 4
     residual_length: int = 64 + 7  # states of the text tower: image tokens, then text; 0: not used
     residual_dim: int = 3584

@@ -25,11 +25,11 @@ from .survey import Progress, survey_command, terms_of
 
 RECORD = MEASUREMENTS / "best_of.json"
 POOL = 16  # pictures of each caption
-NUMBERS = (1, 2, 4, 8, 16)  # of pictures that a judge chooses from
+NUMBERS = (1, 2, 4, 8, 16)  # pictures that a judge chooses from
 STEPS, GUIDANCE = 6, 4.0
 NOISES = (0.1, 0.3)  # standard deviations on the reader's marks, which lie between 0 and 1
 QUESTIONS = ("background", "count", "shapes", "colours", "layout")
-SEEN = ("count", "shapes", "colours")  # by the judge that never looks at words
+SEEN = ("count", "shapes", "colours")  # questions of the judge that never looks at words
 SEED = 5_000  # first seed of a caption's noises
 
 

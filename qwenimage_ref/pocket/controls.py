@@ -39,7 +39,7 @@ from .train import CAPTION_DROPOUT, SIGMA_SHIFT, Latents
 RECIPE = Recipe(steps=800, batch=32, lr=1e-3, decay_from=0.3, ema=0.99)
 LESSON = Phase(RECIPE, 5_000_000, posters=16_384, mixture=Mixture(sizes=(SQUARE,), words=0.6))
 COPIED = 2  # blocks of the MMDiT in the union network, a quarter of them; officially 5 of 60
-RANK = 16  # of the LoRA in context; officially 64
+RANK = 16  # rank of the LoRA in context; officially 64
 
 
 def edges_of(scene: Scene, seed: int) -> np.ndarray:

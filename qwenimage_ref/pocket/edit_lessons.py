@@ -139,7 +139,7 @@ class Batch:
     ids: torch.Tensor  # (B, T)
     mask: torch.Tensor  # (B, T), true where a token is real
     places: torch.Tensor  # (3, B, T)
-    patches: torch.Tensor | None  # of all pictures, or None where the prompts show none
+    patches: torch.Tensor | None  # patches of all pictures, or None where the prompts show none
     patch_grids: list[tuple[int, int, int]]
     data: torch.Tensor  # (B, 16, h, w)
     conditions: list[torch.Tensor]  # (B, 16, h', w'), the first pictures', the second ones', ...

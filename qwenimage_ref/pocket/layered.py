@@ -71,8 +71,8 @@ LESSON = LayeredLesson()
 @torch.no_grad()
 def with_alpha(vae: VAE) -> VAE:
     """A VAE of four channels that encodes opaque pictures as this one, and decodes them opaque"""
-    made = VAE(dataclasses.replace(vae.config, input_channels=4))
-    old, new = vae.state_dict(), made.state_dict()
+    wide = VAE(dataclasses.replace(vae.config, input_channels=4))
+    old, new = vae.state_dict(), wide.state_dict()
     for name, tensor in old.items():
         wider = new[name]
         if wider.shape == tensor.shape:
@@ -82,8 +82,8 @@ def with_alpha(vae: VAE) -> VAE:
         wider[tuple(slice(size) for size in tensor.shape)] = tensor
         if wider.ndim == 1:  # the bias of the last convolution: alpha 1 everywhere
             wider[-1] = 1.0
-    made.load_state_dict(new)
-    return made
+    wide.load_state_dict(new)
+    return wide
 
 
 def train_vae(vae: VAE, folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
@@ -122,14 +122,14 @@ def rgba_error(painted: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
 
 def with_frames(mmdit: MMDiT) -> MMDiT:
     """The painter as a layered model's transformer, with a zero for what it has more"""
-    made = MMDiT(
+    framed = MMDiT(
         dataclasses.replace(mmdit.config, use_layer3d_rope=True, use_additional_t_cond=True)
     )
     state = mmdit.state_dict()
-    made.load_state_dict(
-        {k: state.get(k, torch.zeros_like(v)) for k, v in made.state_dict().items()}
+    framed.load_state_dict(
+        {k: state.get(k, torch.zeros_like(v)) for k, v in framed.state_dict().items()}
     )
-    return made
+    return framed
 
 
 class Latents:

@@ -118,5 +118,5 @@ def _same_colour(pixels: np.ndarray, ink: tuple) -> bool:
     known = {str(rgb): rgb for _, rgb in every.values()} | {str(rgb): rgb for rgb in INKS.values()}
     if not len(pixels):
         return False
-    found = nearest(pixels.mean(axis=0), known)
-    return found is not None and known[found] == tuple(int(x) for x in ink)
+    name = nearest(pixels.mean(axis=0), known)
+    return name is not None and known[name] == tuple(int(x) for x in ink)

@@ -13,7 +13,10 @@ from ..extras import demand_extra
 from ..pictures import input_picture
 
 SIGMA = 1.4  # pixels: the blur before edges are looked for
-THRESHOLDS = (0.1, 0.2)  # of a gradient: lines begin above the second, and go on above the first
+THRESHOLDS = (
+    0.1,
+    0.2,
+)  # levels of a gradient: lines begin above the second, and go on above the first
 FARTHEST = 32  # grey level of the lowest layer; the topmost one is white
 
 

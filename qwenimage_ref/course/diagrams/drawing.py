@@ -11,7 +11,7 @@ from ..show import PALETTE
 
 WIDTH = 384  # pixels, of every drawing
 NAME, SMALL = 13, 11  # sizes of letters, in pixels: names of boxes, and everything else
-LINE = 15  # from one line of letters to the next
+LINE = 15  # distance from one line of letters to the next
 HEAD = 7  # length of an arrow's head
 ROLES = ("text", "image", "joint", "noise", "accent")
 STYLE = f"""
@@ -77,7 +77,7 @@ class Drawing:
         self.labels: list[Label] = []
         self.boxes: list[Box] = []
         self.wires: list[list[tuple[float, float]]] = []
-        self.sizes: dict[str, tuple] = {}  # of the legend's letters: official, pocket
+        self.sizes: dict[str, tuple] = {}  # columns of the legend's letters: official, pocket
 
     def box(self, x, top, width, lines: str, role: str = "joint") -> Box:
         """A box around its lines; the first line is its name."""

@@ -6,7 +6,7 @@ from .sizes import rows
 LEFT, RIGHT = 100, 284  # middles of two columns
 
 
-NAMES = (  # of the boxes in text_to_image
+NAMES = (  # places of the boxes in text_to_image
     "tokenizer", "text_encoder", "noise", "pack", "transformer", "euler_step", "unpack",
     "vae.decode",
 )  # fmt: skip

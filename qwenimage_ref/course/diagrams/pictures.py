@@ -59,23 +59,7 @@ def vision_tower() -> Drawing:
         gap=28,
     )  # fmt: skip
     drawing.wire((MIDDLE, 20), (MIDDLE, embed.top))
-    top = order.bottom + 44
-    first, attention = drawing.column(
-        MIDDLE, top, 246,
-        [("norm1\nRMSNorm", "text", ""),
-         ("attn, F heads\nin its window; in R blocks, everywhere", "joint", "")],
-        gap=20,
-    )  # fmt: skip
-    drawing.wire((MIDDLE, order.bottom), (MIDDLE, first.top), label="(N, E)", at=(198, top - 30))
-    plus = _sum(drawing, attention, top - 10)
-    second, mlp = drawing.column(
-        MIDDLE, plus.bottom + 26, 246,
-        [("norm2\nRMSNorm", "text", ""), ("mlp\ndown(SiLU(gate) × up)", "text", "")],
-        gap=20,
-    )  # fmt: skip
-    drawing.wire((MIDDLE, plus.bottom), (MIDDLE, second.top))
-    end = _sum(drawing, mlp, plus.bottom + 12)
-    drawing.frame(8, top - 24, 376, end.bottom + 14, "× L")
+    end = _vision_block(drawing, order)
     merger, back = drawing.column(
         MIDDLE, end.bottom + 40, 200,
         [("merger\n2 × 2 patches, two Linear", "text", "(N/4, Dt)"),
@@ -96,6 +80,28 @@ def vision_tower() -> Drawing:
         R=("of them see the whole", lambda sizes: len(sizes.vision.fullatt_block_indexes)),
     ))  # fmt: skip
     return drawing
+
+
+def _vision_block(drawing, order):
+    """Draw a block of the tower below the box `order`; returns the sum that it ends in."""
+    top = order.bottom + 44
+    first, attention = drawing.column(
+        MIDDLE, top, 246,
+        [("norm1\nRMSNorm", "text", ""),
+         ("attn, F heads\nin its window; in R blocks, everywhere", "joint", "")],
+        gap=20,
+    )  # fmt: skip
+    drawing.wire((MIDDLE, order.bottom), (MIDDLE, first.top), label="(N, E)", at=(198, top - 30))
+    plus = _sum(drawing, attention, top - 10)
+    second, mlp = drawing.column(
+        MIDDLE, plus.bottom + 26, 246,
+        [("norm2\nRMSNorm", "text", ""), ("mlp\ndown(SiLU(gate) × up)", "text", "")],
+        gap=20,
+    )  # fmt: skip
+    drawing.wire((MIDDLE, plus.bottom), (MIDDLE, second.top))
+    end = _sum(drawing, mlp, plus.bottom + 12)
+    drawing.frame(8, top - 24, 376, end.bottom + 14, "× L")
+    return end
 
 
 def _sum(drawing, last, skipped):

@@ -22,8 +22,8 @@ def as_html(notebook: nbformat.NotebookNode, static: Path, up: str) -> None:
     static: that folder, `up` from the page. Light or dark follows the page.
     """
 
-    def link(found: re.Match) -> str:
-        alt, name = html.escape(" ".join(found[1].split())), found[2]
+    def link(match: re.Match) -> str:
+        alt, name = html.escape(" ".join(match[1].split())), match[2]
         size = SIZE.findall((static / name).read_text(encoding="utf-8"))[0]
         return (
             f'<div class="picture"><a class="drawing" href="{up}/{name}"><img src="{up}/{name}" '

@@ -20,7 +20,7 @@ from ..trace import difference
 from .parts import Plan, Row, alternate, compare, noise, pairs_of
 
 EDIT = 1 / 1.02  # smallest speed-up of an edit step over one of the same length without pictures
-CONTROL = 1 / 1.05  # of a blockwise step over a plain one and the products of its network
+CONTROL = 1 / 1.05  # ratio of a blockwise step to a plain one with the products of its network
 EQUAL = 1.0
 
 
@@ -33,7 +33,7 @@ def edit_rows(plan: Plan) -> Iterator[Row]:
     yield Row(f"edit {what}", "s", *_seconds(calls, plan), EDIT)
     timed = _network(plan, zero_cond_t=True)
     calls = [partial(timed, *_inputs(plan, both)), calls[1]]
-    yield Row(f"2511 {what}", "s", *_seconds(calls, plan))  # its clean tokens have another time
+    yield Row(f"2511 {what}", "s", *_seconds(calls, plan))  # clean tokens have another time there
     # what would be saved at each step if places were turned into rotations once a picture
     calls = [partial(mmdit.rotations, both, plan.text_tokens), calls[1]]
     yield Row("edit step, rotations beside the whole", "s", *_seconds(calls, plan))
