@@ -1,6 +1,7 @@
 """Folders of pictures with captions: what is read, at which size, and how the rest is named."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -241,6 +242,18 @@ def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
     bar_of_words = capsys.readouterr().err
     assert "encoding: 100%" in bar_of_words and "3/3" in bar_of_words
     assert "picture" in bar_of_words
+
+
+def test_pictures_that_are_encoded_at_once_show_no_bar(tmp_path, monkeypatch, capsys):
+    tensors = {"latents": torch.ones(16, 2, 2), "txt": torch.ones(2, 3)}
+    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "_encode", lambda *_: tensors)
+    # the bar's clock stands still, however slow the machine is
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    picture(tmp_path, "a.png")
+    example = dataset.Example(tmp_path / "a.png", "a")
+    dataset.encode(TEXT_ALONE, [example], dataset.RunFolder(tmp_path / "runs"), 256)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_picture_is_encoded_in_the_type_of_the_model(tmp_path, monkeypatch):
