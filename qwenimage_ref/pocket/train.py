@@ -211,12 +211,12 @@ class Latents:
             file = self.folder / f"{i:03d}.safetensors"
             if not file.exists():
                 numbers, few = range(i * CHUNK, (i + 1) * CHUNK), min(32, self.lesson.recipe.batch)
-                starts = range(0, CHUNK, few)
-                parts = [
-                    encode_posters(self.vae, self.lesson, numbers[j : j + few], self.picture)
-                    for j in starts
+                parts = (numbers[j : j + few] for j in range(0, CHUNK, few))
+                encoded = [
+                    latents
+                    for part in parts
+                    for latents in encode_posters(self.vae, self.lesson, part, self.picture)
                 ]
-                encoded = torch.cat(parts)
                 kept = {f"{j}": z.bfloat16().contiguous() for j, z in enumerate(encoded)}
                 with whole_file(file) as partial:
                     save_file(kept, partial)

@@ -18,12 +18,13 @@ from pathlib import Path
 from ..pipeline import QwenImage
 from ..png_settings import read_settings
 from ..provenance import write_record
-from ..repository import MEASUREMENTS, POCKET
+from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from .client import SETTINGS, Client, name_in
 
 REPEATS = 5  # pictures of which the median counts
 
 
+@in_a_clone
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--requests", type=int, default=50)

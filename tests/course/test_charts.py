@@ -1,5 +1,6 @@
 """Charts show what they are given, in the course's colours."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -26,6 +27,7 @@ def test_an_axis_of_whole_numbers_has_no_ticks_between_them(places, whole, monke
     monkeypatch.setattr(charts, "figure", lambda fig, alt: ticks.extend(fig.axes[0].get_xticks()))
     series = {"a": [(place, 1.0) for place in places]}
     charts.curves([{"series": series, "x": "step", "y": "value"}], "a level line")
+    plt.close("all")
     assert all(float(tick).is_integer() for tick in ticks) is whole
 
 

@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -157,6 +158,7 @@ def test_arrows_lead_to_the_only_point_of_the_data(monkeypatch):
     drawn = []
     monkeypatch.setattr(flow_on_a_plane, "figure", lambda fig, alt: drawn.extend(fig.axes))
     flow_on_a_plane.arrows((0.5, 0.2), torch.zeros(1, 2), "arrows to one point")
+    plt.close("all")
     for ax in drawn:
         (quiver,) = [c for c in ax.collections if hasattr(c, "U")]
         places = torch.tensor(quiver.XY)

@@ -66,7 +66,10 @@ def test_winner_and_loser_must_be_of_one_size(tmp_path):
 
 
 def test_an_empty_folder_is_refused_with_what_it_must_hold(tmp_path):
-    wanted = "must hold metadata.jsonl or metadata.csv with the columns prompt, winner, loser"
+    wanted = (
+        "must hold metadata.jsonl or metadata.json or metadata.csv with the columns "
+        "prompt, winner, loser"
+    )
     with pytest.raises(DataError, match=f"{wanted}, got neither"):
         read_table(tmp_path, COMPARISONS)
     (tmp_path / "metadata.jsonl").write_text("")
