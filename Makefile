@@ -48,17 +48,19 @@ lab: setup ## open the course in JupyterLab
 
 # The files that take longest, two fifths of the whole time.
 SLOW := tests/course/test_browser.py tests/course/test_checkers_whole.py \
-    tests/serve/test_page_in_browser.py \
+    tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
+    tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
     $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
     11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
-    13_is_it_any_good.ipynb)
+    13_is_it_any_good.ipynb 21_precision.ipynb 23_image_to_image_and_inpainting.ipynb \
+    36_work_split_over_processes.ipynb)
 # A notebook's cells share a kernel, so loadfile keeps each file on one of the two workers.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
     --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
 test: setup ## run the tests, and the notebooks against their stored outputs, without the slow ones
 	$(PYTEST) tests $(addprefix --ignore=,$(filter tests/%,$(SLOW))) $(filter-out $(SLOW),$(NOTEBOOKS))
 
-test-slow: setup ## run the eight files that take longest
+test-slow: setup ## run the fourteen files that take longest
 	$(PYTEST) $(wildcard $(SLOW))
 
 durations: setup ## run everything and record how long each file takes, which orders later runs
