@@ -79,7 +79,8 @@ TESTS = {
     "formats/gguf_container.py": "formats/test_gguf*.py",
     "formats/single_file.py": "formats/test_single_file*.py",
     "train/captions.py": "train/test_captions.py train/test_dataset.py",
-    "train/dataset.py": "train/test_dataset.py train/test_pictures.py train/test_train_lora.py",
+    "train/dataset.py": "train/test_dataset.py train/test_columns.py train/test_conditioning.py "
+    "train/test_pictures.py train/test_train_lora.py",
     "train/flow.py": "train/test_flow.py train/test_train_lora.py",
     "train/loop.py": "train/test_loop.py train/test_state.py",
 }

@@ -279,3 +279,26 @@ def test_latents_are_the_normalised_mean_of_the_posterior(tmp_path, monkeypatch)
     assert torch.equal(dataset._encode(vae_that_returns(mean), example, 256)["latents"], -mean[0])
     with pytest.raises(FloatingPointError, match="a.png: its latents hold NaN"):
         dataset._encode(vae_that_returns(mean * torch.nan), example, 256)
+
+
+# -- examples of one batch
+
+
+def test_examples_of_a_batch_have_sizes_pictures_regions_and_controls_in_common():
+    latents, txt = torch.ones(16, 4, 6), torch.ones(5, 8)
+    img, seen = torch.ones(6, 64), torch.ones(1, 6, dtype=torch.bool)
+    plain = dataset.Encoded(latents, txt)
+    assert plain.group == (16, 4, 6) == dataset.Encoded(latents, torch.ones(9, 8)).group
+    pictured = dataset.Encoded(latents, txt, img=img, grids=[[1, 2, 3]])
+    assert pictured.group == (16, 4, 6, ((1, 2, 3),), 1, (), 0)
+    assert pictured.group == dataset.Encoded(latents, txt[:2], img=img, grids=[[1, 2, 3]]).group
+    regional = dataset.Encoded(latents, txt, seen=seen, lengths=[2])
+    assert regional.group == (16, 4, 6, (), 1, (2, 5), 0)
+    controlled = dataset.Encoded(latents, txt, control=torch.ones(17, 4, 6))
+    assert controlled.group == (16, 4, 6, (), 1, (), 17)
+
+
+def test_kept_whole_numbers_come_back_as_numbers_and_tensors_as_tensors():
+    assert dataset._value(torch.tensor([[1, 2, 3]])) == [[1, 2, 3]]
+    assert dataset._value(torch.tensor(4)) == 4
+    assert isinstance(dataset._value(torch.ones(2)), torch.Tensor)

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,13 @@ def test_without_measurements_a_line_holds_the_training_numbers_alone(tmp_path):
     assert [set(line) for line in logged(tmp_path)] == [
         {"step", "loss", "lr", "grad_norm", "seconds"}
     ]
+
+
+def test_a_line_says_how_many_seconds_the_run_has_taken(tmp_path):
+    run, loss_at = small_run(tmp_path)
+    began = time.monotonic()
+    run.fit(loss_at)
+    assert 0 <= logged(tmp_path)[-1]["seconds"] <= time.monotonic() - began
 
 
 # -- what a run does at each step -----------------------------------------------------------------
