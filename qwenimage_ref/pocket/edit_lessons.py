@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
-from ..checkpoint.write import save_file
 from ..conditions import PAD, edit_ids, places_in_text
-from ..files import whole_file
 from ..pictures import to_input
 from ..pipeline import QwenImage
 from ..posters.edits import edit, edit_of_several
@@ -22,6 +19,7 @@ from ..tasks.edit import encoded_copies, read_copies
 from ..train.flow import sample_sigma
 from ..train.loop import Recipe
 from ..vision import preprocess
+from .kept import Chunks
 from .train import CAPTION_DROPOUT, SIGMA_SHIFT
 
 EDIT, EDIT_PLUS = "QwenImageEditPipeline", "QwenImageEditPlusPipeline"
@@ -89,29 +87,21 @@ class Latents:
     """Normalised latents of the wanted posters and of the pictures, kept in a folder by chunks"""
 
     def __init__(self, pipe: QwenImage, lesson: EditLesson, folder: Path):
-        self.pipe, self.lesson, self.folder = pipe, lesson, folder
-        self.chunks: dict[int, dict[str, torch.Tensor]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self.pipe, self.lesson, self.chunks = pipe, lesson, Chunks(folder, self._chunk)
 
     def __getitem__(self, number: int) -> list[torch.Tensor]:
         """Number of an example -> latents (16, h, w): the wanted poster's, then each picture's"""
         place = number % (self.lesson.batches * self.lesson.recipe.batch)
-        chunk = self._chunk(place // CHUNK)
+        chunk = self.chunks[place // CHUNK]
         names = [f"{place % CHUNK} {i}" for i in range(4)]
         return [chunk[name].float() for name in names if name in chunk]
 
     def _chunk(self, i: int) -> dict[str, torch.Tensor]:
-        if i not in self.chunks:
-            file = self.folder / f"{i:03d}.safetensors"
-            if not file.exists():
-                kept = {}
-                for j in range(CHUNK):
-                    for n, latents in enumerate(self._encoded(i * CHUNK + j)):
-                        kept[f"{j} {n}"] = latents.bfloat16().contiguous()
-                with whole_file(file) as partial:
-                    save_file(kept, partial)
-            self.chunks[i] = load_file(file)
-        return self.chunks[i]
+        return {
+            f"{j} {n}": latents.bfloat16().contiguous()
+            for j in range(CHUNK)
+            for n, latents in enumerate(self._encoded(i * CHUNK + j))
+        }
 
     @torch.no_grad()
     def _encoded(self, number: int) -> list[torch.Tensor]:

@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoint import save
 from ..checkpoint.config_files import Configs, write_json, write_small_files
 from ..checkpoint.model_folder import RECOMMENDED, StoredTextEncoder
-from ..checkpoint.write import save_file
 from ..config import SchedulerConfig
-from ..files import whole_file
 from ..mmdit import MMDiT
 from ..pictures import to_input
 from ..pipeline import QwenImage
@@ -35,6 +32,7 @@ from ..train.state import digest
 from ..vae import VAE
 from ..vision import Vision
 from .assemble import POCKET_VISION
+from .kept import Chunks
 from .train import CAPTION_DROPOUT, CROP, SIGMA_SHIFT, window
 
 LAYERED = "QwenImageLayeredPipeline"
@@ -136,24 +134,15 @@ class Latents:
     """Normalised latents of a lesson's posters and their layers, kept in a folder by chunks"""
 
     def __init__(self, vae: VAE, lesson: LayeredLesson, folder: Path):
-        self.vae, self.lesson, self.folder = vae, lesson, folder
-        self.chunks: dict[int, dict[str, torch.Tensor]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self.vae, self.lesson, self.chunks = vae, lesson, Chunks(folder, self._chunk)
 
     def __getitem__(self, number: int) -> torch.Tensor:
         """Number of a poster -> (1 + layers, 16, h, w): the whole, then the layers"""
         place = number % self.lesson.posters
-        return self._chunk(place // CHUNK)[f"{place % CHUNK}"].float()
+        return self.chunks[place // CHUNK][f"{place % CHUNK}"].float()
 
     def _chunk(self, i: int) -> dict[str, torch.Tensor]:
-        if i not in self.chunks:
-            file = self.folder / f"{i:03d}.safetensors"
-            if not file.exists():
-                kept = {f"{j}": self._encoded(i * CHUNK + j) for j in range(CHUNK)}
-                with whole_file(file) as partial:
-                    save_file(kept, partial)
-            self.chunks[i] = load_file(file)
-        return self.chunks[i]
+        return {f"{j}": self._encoded(i * CHUNK + j) for j in range(CHUNK)}
 
     @torch.no_grad()
     def _encoded(self, number: int) -> torch.Tensor:

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checkpoint.write import save_file
 from ..config import MMDiTConfig, TextEncoderConfig, VAEConfig
-from ..files import whole_file
 from ..mmdit import MMDiT, Modulation
 from ..pictures import psnr, to_input
 from ..posters.draw import draw
@@ -23,6 +20,7 @@ from ..train.flow import flow_step, sample_sigma
 from ..train.loop import Recipe, Run
 from ..train.state import digest
 from ..vae import VAE
+from .kept import Chunks
 from .lessons import FIRST, LESSONS, Lesson, World
 
 # --- VAE
@@ -198,30 +196,22 @@ class Latents:
     """
 
     def __init__(self, vae: VAE, lesson: Lesson, folder: Path, picture: Callable = draw):
-        self.vae, self.lesson, self.folder, self.chunks = vae, lesson, folder, {}
-        self.picture = picture
-        folder.mkdir(parents=True, exist_ok=True)
+        self.vae, self.lesson, self.picture = vae, lesson, picture
+        self.chunks = Chunks(folder, self._chunk)
 
     def __getitem__(self, places) -> torch.Tensor:
         """Places of B of the lesson's posters, all of one size -> (B, 16, h, w)"""
-        return torch.stack([self._chunk(n // CHUNK)[f"{n % CHUNK}"] for n in places]).float()
+        return torch.stack([self.chunks[n // CHUNK][f"{n % CHUNK}"] for n in places]).float()
 
     def _chunk(self, i: int) -> dict[str, torch.Tensor]:
-        if i not in self.chunks:
-            file = self.folder / f"{i:03d}.safetensors"
-            if not file.exists():
-                numbers, few = range(i * CHUNK, (i + 1) * CHUNK), min(32, self.lesson.recipe.batch)
-                parts = (numbers[j : j + few] for j in range(0, CHUNK, few))
-                encoded = [
-                    latents
-                    for part in parts
-                    for latents in encode_posters(self.vae, self.lesson, part, self.picture)
-                ]
-                kept = {f"{j}": z.bfloat16().contiguous() for j, z in enumerate(encoded)}
-                with whole_file(file) as partial:
-                    save_file(kept, partial)
-            self.chunks[i] = load_file(file)
-        return self.chunks[i]
+        numbers, few = range(i * CHUNK, (i + 1) * CHUNK), min(32, self.lesson.recipe.batch)
+        parts = (numbers[j : j + few] for j in range(0, CHUNK, few))
+        encoded = (
+            latents
+            for part in parts
+            for latents in encode_posters(self.vae, self.lesson, part, self.picture)
+        )
+        return {f"{j}": latents.bfloat16().contiguous() for j, latents in enumerate(encoded)}
 
 
 @torch.no_grad()
