@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 from pathlib import Path
 
 from ..repository import POCKET
@@ -108,6 +109,10 @@ def run(mode: Mode, options) -> None:
 
 
 def _pixels(pipe, options) -> int:
+    from .paint import size_of
+
+    if getattr(options, "size", None) is not None:
+        return math.prod(size_of(options.size))
     side = pipe.recommended.get("sample_size", 1024)
     largest = getattr(options, "max_pixels", None)
     return side * side if largest is None else largest

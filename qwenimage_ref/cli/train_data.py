@@ -18,13 +18,17 @@ TABLES = {  # kind of data: what its folder holds
 }
 
 WITH_PICTURES = ("pictures", "pairs")  # kinds whose examples may have condition pictures
+WITHOUT_PICTURES = ("prompts", "matched")  # kinds that need none; "matched" may have real ones
 
 
 def add_data(parser: argparse.ArgumentParser, kind: str) -> None:
     add = parser.add_argument
-    if kind == "prompts":
+    if kind in WITHOUT_PICTURES:
         add("--prompts", type=Path, required=True, metavar="FILE", help="a text file, one a line")
         add("--size", metavar="WxH", help="of what is painted; default: what the weights recommend")
+        if kind == "matched":
+            about = f"{TABLES['pictures']}, for --adversarial; of the size that is painted"
+            add("--real", type=Path, metavar="FOLDER", help=about)
         return
     if kind == "pairs":
         for name in ("unwanted", "wanted"):
@@ -55,6 +59,9 @@ def read(options, kind: str, column: str | None = None):
         return None
     if kind == "prompts":
         return tables.read_prompts(options.prompts)
+    if kind == "matched":
+        real = [] if options.real is None else read_folder(options.real)[0]
+        return tables.read_prompts(options.prompts), real
     if kind == "pairs":
         return [read_folder(folder)[0] for folder in (options.unwanted, options.wanted)]
     if kind == "pictures":
@@ -85,6 +92,11 @@ def encode(pipe, rows: list, kind: str, runs, pixels: int, weights: str):
     if kind == "prompts":
         encoded, empty = prompts.encode_prompts(pipe, rows, runs, weights)
         return encoded, empty, " ".join(rows)
+    if kind == "matched":
+        texts, real = rows
+        encoded, empty = prompts.encode_prompts(pipe, texts, runs, weights)
+        pictures, _ = dataset.encode(pipe, real, runs, pixels, weights)
+        return (encoded, pictures), empty, " ".join([*texts, *(each.caption for each in real)])
     if kind == "pairs":
         encoded = [dataset.encode(pipe, each, runs, pixels, weights)[0] for each in rows]
         captions = " ".join(example.caption for each in rows for example in each)

@@ -45,7 +45,7 @@ class Mode:
     help: str
     about: str
     source: str  # where the defaults come from
-    data: str  # pictures, comparisons, taught, prompts or pairs
+    data: str  # pictures, comparisons, taught, prompts, matched or pairs
     choices: str  # module and name of the dataclass of its choices
     options: dict[str, tuple[str, str]]
     train: Callable  # pipe, data, empty, recipe, choices, folder, origin, options, **fit -> Run
@@ -126,8 +126,18 @@ def _imitate(pipe, data, empty, recipe, choices, folder, origin, options, **fit)
 def _dmd2(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
     from ..train.dmd2 import train
 
-    shape = _shape(pipe, options)
-    return train(pipe.transformer, data, empty, shape, recipe, choices, folder, origin, **fit)
+    (prompts, real), shape = data, _shape(pipe, options)
+    return train(
+        pipe.transformer, prompts, empty, shape, recipe, choices, folder, origin, real=real, **fit
+    )
+
+
+def _check_dmd2(options, recipe, choices) -> None:
+    if (choices.adversarial > 0) != (options.real is not None):
+        raise ValueError(
+            f"--adversarial must be above 0 with --real FOLDER, and 0 without, got "
+            f"{choices.adversarial:g}; give both or neither"
+        )
 
 
 def _grpo(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
@@ -258,14 +268,17 @@ MODES = {
         ),
         Mode(
             "dmd2", "few steps: pictures distributed as the teacher's",
-            "DMD2 (arXiv 2405.14867) without its adversarial term. The teacher is the base, "
-            f"guided; student and fake are an adapter each, and the student is written. {STOPS}",
-            "every as the paper; guidance the pipeline's",
-            "prompts", "dmd2.Matching",
+            "DMD2 (arXiv 2405.14867). The teacher is the base, guided; student and fake are an "
+            "adapter each, and the student is written. With --real and --adversarial a judge "
+            f"learns to tell real pictures from the student's, which has it as a loss. {STOPS}",
+            "every as the paper, whose weight of the adversarial term is 0.003 or 0.005; guidance "
+            "the pipeline's",
+            "matched", "dmd2.Matching",
             ADAPTER | STUDENT | TEACHER | {
                 "every": ("--every", "of so many steps the student takes one, the fake the rest"),
+                "adversarial": ("--adversarial", "weight of the judge's loss; goes with --real"),
             },
-            _dmd2, batch_counts="prompts per batch",
+            _dmd2, batch_counts="prompts per batch", check=_check_dmd2,
         ),
         Mode(
             "differential", "a LoRA of what two sets of pictures differ in",

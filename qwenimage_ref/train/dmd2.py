@@ -10,7 +10,9 @@ fake, of the student's. Their difference is the gradient:
 
 The fake learns the student's pictures by flow matching, in four of five steps, so that it keeps up.
 All three are one network: the teacher with no adapter, guided; the student and the fake with one
-each. The adversarial term of the paper (arXiv 2405.14867) is left out.
+each. With real pictures there is an adversarial term besides (adversary.py).
+
+Source: arXiv 2405.14867.
 """
 
 import json
@@ -23,6 +25,8 @@ from torch import nn
 
 from ..adapt import lora
 from ..sampler import pack, unpack
+from .adversary import Judge, RealPictures, Watched, fooling_loss, judge_loss
+from .dataset import Encoded
 from .distill import FewSteps, rollout
 from .flow import flow_step, guided_velocity
 from .loop import Recipe, Run
@@ -40,9 +44,11 @@ class Matching(FewSteps, Adapter):
     steps: int = 1
     guidance: float = 4.0  # the teacher's
     every: int = 5  # cycle of steps: the student takes the last, the fake the others
+    adversarial: float = 0.0  # weight of the adversarial term, which needs real pictures
 
     def __post_init__(self):
         super().__post_init__()
+        demand(self, ("adversarial",), lambda value: 0 <= value < math.inf, "finite and at least 0")
         demand(self, ("every",), lambda value: value >= 2, "at least 2")
         demand(self, ("guidance",), math.isfinite, "finite")
 
@@ -57,6 +63,11 @@ def matching_loss(picture, fake, teacher):
     return (picture - target).pow(2).mean() / 2
 
 
+def with_slope(loss, picture, slope):
+    """(), (B, I, D), (B, I, D) -> (): that loss, whose gradient by the picture is `slope`"""
+    return loss + ((picture - picture.detach()) * slope).sum()
+
+
 class Players:
     """From the number of a batch to its loss: the student's every few steps, else the fake's."""
 
@@ -67,20 +78,32 @@ class Players:
         fake: lora.LoRA,
         prompts: Prompts,
         settings: Matching,
+        judge: Judge | None = None,
+        real: RealPictures | None = None,
     ):
         self.mmdit, self.student, self.fake = mmdit, student, fake
         self.prompts, self.settings, self.grid = prompts, settings, prompts.grid
+        self.judge, self.real, self.watched = judge, real, Watched(mmdit)
         self.levels = settings.levels(self.grid[1] * self.grid[2])
 
     def __call__(self, number: int) -> tuple[torch.Tensor, dict]:
         noise, txt, mask = self.prompts.batch(number)
         rng = self.prompts.recipe.generator(number, "compared")
-        sigma = LEAST + (LARGEST - LEAST) * torch.rand(len(noise), generator=rng)
-        sigma, e = sigma.to(noise.device), torch.randn(noise.shape, generator=rng).to(noise)
+        sigma, e = self._noised(noise, rng)
         step = number // self.settings.accumulate
         if step % self.settings.every == self.settings.every - 1:
             return self.student_loss(noise, txt, mask, sigma, e)
-        return self.fake_loss(noise, txt, mask, sigma, e)
+        loss, numbers = self.fake_loss(noise, txt, mask, sigma, e)
+        if self.judge is None:
+            return loss, numbers
+        judged = judge_loss(self._judged_real(number, rng), self.judge(self.watched.tokens))
+        return loss + self.settings.adversarial * judged, numbers | {"judge_loss": judged.item()}
+
+    @staticmethod
+    def _noised(like, rng: torch.Generator):
+        """Noise levels at which pictures are compared, (B,), and noise of their shape"""
+        sigma = LEAST + (LARGEST - LEAST) * torch.rand(len(like), generator=rng)
+        return sigma.to(like.device), torch.randn(like.shape, generator=rng).to(like)
 
     # careful: each leaves the adapters as its backward pass needs them where blocks run again
 
@@ -91,27 +114,51 @@ class Players:
     def student_loss(self, noise, txt, mask, sigma, e) -> tuple[torch.Tensor, dict]:
         self.act(student=True)
         picture = rollout(self.mmdit, noise, txt, self.levels, mask).float()
+        given = picture.detach().requires_grad_(self.judge is not None)
         level = sigma.view(-1, 1, 1)
-        x = ((1 - level) * picture.detach() + level * pack(e)).to(noise.dtype)
-        with torch.no_grad(), self.student.off():
+        x = ((1 - level) * given + level * pack(e)).to(noise.dtype)
+        self.act(student=False)
+        with torch.set_grad_enabled(self.judge is not None):
+            fake = self.watched(x, txt, sigma, [self.grid], mask)
+            # careful: now, while a block that runs again is the fake's; the student's come later
+            fooling, slope = self._fooling(given)
+        with torch.no_grad(), self.fake.off():
             teacher = guided_velocity(
                 self.mmdit, x, txt, mask, self.prompts.empty, sigma, self.grid,
                 self.settings.guidance,
             )  # fmt: skip
-            self.fake.scale = 1.0
-            fake = self.mmdit(x, txt, sigma, [self.grid], mask)
-            self.fake.scale = 0.0
-        expected = (x.float() - level * velocity.float() for velocity in (fake, teacher))
+        self.act(student=True)
+        expected = ((x.float() - level * v.float()).detach() for v in (fake, teacher))
         loss = matching_loss(picture, *expected)
-        return loss, {"student_loss": loss.item()}
+        numbers = {"student_loss": loss.item()}
+        if self.judge is None:
+            return loss, numbers
+        numbers["fooling_loss"] = fooling.item()
+        return loss + self.settings.adversarial * with_slope(fooling, picture, slope), numbers
+
+    def _fooling(self, given):
+        """-> the judge's loss of the fake's latest call, and its gradient by the picture `given`"""
+        if self.judge is None:
+            return None, None
+        loss = fooling_loss(self.judge(self.watched.tokens))
+        return loss.detach(), torch.autograd.grad(loss, given)[0]
 
     def fake_loss(self, noise, txt, mask, sigma, e) -> tuple[torch.Tensor, dict]:
         self.act(student=True)
         with torch.no_grad():
             picture = rollout(self.mmdit, noise, txt, self.levels, mask).to(noise.dtype)
         self.act(student=False)
-        loss = flow_step(self.mmdit, unpack(picture, *self.grid[1:]), e, sigma, txt, mask)
+        loss = flow_step(self.watched, unpack(picture, *self.grid[1:]), e, sigma, txt, mask)
         return loss, {"fake_loss": loss.item()}
+
+    def _judged_real(self, number: int, rng: torch.Generator):
+        """The judge's logits of a batch of real pictures under noise, (B,)"""
+        latents, txt, mask = self.real.batch(number)
+        sigma, e = self._noised(latents, rng)
+        level = sigma.view(-1, 1, 1, 1).to(latents.dtype)
+        watched = Watched(self.mmdit)
+        watched(pack((1 - level) * latents + level * e), txt, sigma, [self.grid], mask)
+        return self.judge(watched.tokens)
 
 
 def train(
@@ -124,20 +171,28 @@ def train(
     folder: str | Path | RunFolder,
     origin: str = "",
     measure=None,
+    real: list[Encoded] = (),
     **fit,
 ) -> Run:
     """Train two new adapters by DMD2 -> the finished run, whose model["student"] is the result
 
-    The student is left on and the fake taken off. shape: (C, h, w) of the latents.
+    The student is left on and the fake taken off. shape: (C, h, w) of the latents. real: pictures
+    for the adversarial term, used where its weight is above 0; raises ValueError where it is and
+    there are none.
     """
+    like = mmdit.proj_out.weight
+    judged = settings.adversarial > 0
+    pictures = RealPictures(list(real), shape, recipe, like) if judged else None
     patterns, size = lora.TARGETS[settings.targets], (settings.rank, settings.alpha)
     student = lora.inject(mmdit, patterns, *size, recipe.seed)
     fake = lora.inject(mmdit, patterns, *size, recipe.seed + 1)
-    drawn = Prompts(prompts, empty, shape, recipe, mmdit.proj_out.weight)
-    players = Players(mmdit, student, fake, drawn, settings)
-    both = nn.ModuleDict({"student": student, "fake": fake})
-    terms = {"origin": json.dumps([origin, shape]), "settings": asdict(settings)}
-    run = Run(both, recipe, folder, **terms)
+    trained = {"student": student, "fake": fake}
+    if judged:
+        trained["judge"] = Judge(mmdit.config.inner_dim, recipe.seed).to(like.device)
+    drawn = Prompts(prompts, empty, shape, recipe, like)
+    players = Players(mmdit, student, fake, drawn, settings, trained.get("judge"), pictures)
+    terms = {"origin": json.dumps([origin, shape, len(real)]), "settings": asdict(settings)}
+    run = Run(nn.ModuleDict(trained), recipe, folder, **terms)
 
     def measured() -> dict:
         players.act(student=True)

@@ -217,6 +217,31 @@ def test_groups_of_equal_rewards_are_noted_and_the_run_ends_well(data, capsys, m
     assert line["equal_groups"] == 1.0
 
 
+def test_a_judge_of_real_pictures_is_trained_beside_student_and_fake(data, capsys):
+    real = ("--real", str(data / "pictures"), "--adversarial", "0.01")
+    assert command(data, "dmd2", *real) == 0, capsys.readouterr().err
+    line = json.loads((data / "runs" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"fake_loss", "judge_loss", "student_loss", "fooling_loss"} <= line.keys()
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (("--adversarial", "0.01"), "--adversarial must be above 0 with --real FOLDER, and"),
+        (("--real", "pictures"), "--adversarial must be above 0 with --real FOLDER, and"),
+        (("--adversarial", "-1", "--real", "pictures"), "must be finite and at least 0, got -1.0"),
+        (("--adversarial", "1", "--real", "pictures", "--size", "64x64"),
+         "real must be pictures whose latents are (16, 8, 8)"),
+        (("--adversarial", "1", "--real", "empty"), "empty "),
+    ],
+)  # fmt: skip
+def test_real_pictures_and_their_weight_go_together(data, options, complaint, capsys, monkeypatch):
+    monkeypatch.chdir(data)
+    Image.new("RGB", (96, 48)).save(data / "pictures" / "0.png")
+    assert command(data, "dmd2", *options) == 2
+    assert complaint in refused(capsys)
+
+
 def test_a_prompt_that_names_no_shape_cannot_be_judged_by_the_reader(data, capsys):
     (data / "prompts.txt").write_text("a cat\n")
     assert command(data, "grpo", "--reward", "posters") == 2
