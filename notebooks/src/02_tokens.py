@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 02 · Tokens
 #
-# A transformer cannot read. It looks up numbers, so a prompt has to become a row of whole numbers
-# first. This page does that from the bytes up, in both languages, and ends at the ids that the
-# official model was trained on.
+# A transformer computes with numbers, so a prompt first has to become a sequence of integers. This
+# page builds that conversion from the bytes up, in English and in Chinese, and ends with the ids
+# that the official model was trained on.
 #
 # | | |
 # |---|---|
@@ -28,17 +28,17 @@
 # %% [markdown]
 # ## Why not letters, why not words?
 #
-# A *token* is a piece of text that has a number, its **id**. Which pieces? Letters would make rows
-# five times as long, and long sequences are expensive, because attention compares every pair. Whole
-# words would need endless lists, and *chalkboards* would be unknown if only *chalkboard* was
-# listed. The usual way out is in between: frequent words are one token, rare ones fall into pieces,
-# and in the worst case into single **bytes**. There are only 256 of those, so nothing is ever
-# unknown.
+# A *token* is a piece of text with a number, its **id**. How large should the pieces be? With
+# single letters the sequences would be five times as long, and long sequences are expensive,
+# because attention compares every pair of tokens. With whole words the vocabulary would never be
+# complete: *chalkboards* would be unknown if only *chalkboard* was listed. The usual solution lies
+# in between. A frequent word is one token, a rare one is split into pieces, and in the worst case
+# into single **bytes**. There are only 256 of those, so no text is ever unknown.
 #
 # ## Step 1: bytes
 #
-# A computer stores text as bytes, by a table called UTF-8. English letters take one byte each,
-# accented ones two, Chinese characters three, most emoji four.
+# A computer stores text as bytes, usually in the encoding UTF-8. English letters take one byte
+# each, accented ones two, Chinese characters three and most emoji four.
 
 # %%
 for character in ("a", "é", "红", "🐱"):
@@ -46,9 +46,10 @@ for character in ("a", "é", "红", "🐱"):
     print(character, len(data), "bytes:", data.hex(" "))
 
 # %% [markdown]
-# One thing before that: *é* can be stored in two ways, as one character or as an *e* with an accent
-# after it. They look the same, so they should cost the same. Unicode's rule **NFC** picks the
-# first, and the tokenizer applies it before all else.
+# One preparation comes first. The letter *é* can be stored in two ways, as one character or as an
+# *e* followed by an accent. Both look the same, so they should also become the same tokens.
+# Unicode's normal form **NFC** uses the single character, and the tokenizer applies it before
+# anything else.
 
 # %%
 import unicodedata
@@ -60,10 +61,10 @@ print(f"{len(one)} and {len(two)} characters, after NFC both are {len(one)}: ok"
 # %% [markdown]
 # ## Step 2: letters for bytes
 #
-# A vocabulary is kept in a text file, and some bytes do not show: a space, a newline, a third of a
-# Chinese character. So each byte gets a printable letter that stands for it. Those that show
-# stand for themselves; the others get letters from `U+0100` on. That is why published vocabularies
-# are full of `Ġ`: it is a space.
+# Vocabularies are kept in text files, but some bytes cannot be printed: a space, a newline, a third
+# of a Chinese character. Each byte is therefore written as a printable letter. Bytes that are
+# printable characters stand for themselves, and the others get letters from `U+0100` on. This is
+# why published vocabularies are full of `Ġ`, which stands for a space.
 
 # %%
 from qwenimage_ref import bpe
@@ -77,8 +78,8 @@ for text in ("a ring", "红", "\n"):
 # %% [markdown]
 # ## Step 3: cut into words
 #
-# Next, a prompt is cut into *words*, and no token ever reaches across a cut. A regular expression
-# does that; the first alternative that fits wins.
+# Next, a regular expression cuts the prompt into *words*, and no token ever crosses such a cut. At
+# each place the first alternative that fits is taken:
 #
 # | it takes | for example |
 # |---|---|
@@ -94,10 +95,10 @@ assert "".join(words) == "It's 2 cats,  12 caf\u00e9s!\n\n红色圆形"
 print(words)
 
 # %% [markdown]
-# Look closely. The space belongs to the word *after* it, so *cats* with and without it are two
-# different things to the model. Digits stand alone, and take no space: the one before *2* is a word
-# of its own. A Chinese sentence without punctuation is one single "word", because Chinese writes no
-# spaces.
+# A space belongs to the word *after* it, so *cats* at the beginning of a prompt and *cats* after a
+# space are different tokens. Each digit is a word of its own and takes no space with it; the space
+# before *2* is a separate word. A Chinese sentence without punctuation is one single "word",
+# because Chinese is written without spaces.
 
 # %%
 assert words[:5] == ["It", "'s", " ", "2", " cats"] and words[-1] == "红色圆形"
@@ -106,16 +107,16 @@ print("a space goes with the next letters, digits never group: ok")
 # %% [markdown]
 # ## Step 4: merge
 #
-# A word is now a row of letters, one for each byte. **Byte-pair encoding** joins neighbours, by a
-# list of pairs that was learned once and then frozen. The place of a pair in that list is its
-# **rank**: rank 0 was learned first. The rule:
+# A word is now a sequence of letters, one for each byte. **Byte-pair encoding** merges neighbours,
+# according to a list of pairs that was learned once and then frozen. The position of a pair in that
+# list is its **rank**: the pair of rank 0 was learned first. This is the rule:
 #
-# > Of all neighbouring pairs that stand in the word, take the one with the lowest rank. Join it
-# > wherever it stands, from left to right. Start again, until no pair is in the list.
+# > Among all neighbouring pairs in the word, take the one with the lowest rank and merge it
+# > wherever it occurs, from left to right. Repeat this until none of the pairs is in the list.
 #
-# Watch it on one word. `merge_trees.history` in the package follows the rule and writes down each
-# state. The tokenizer is the pocket model's: the same code as the official one with a vocabulary of
-# 640.
+# Here is the rule at work on one word. `merge_trees.history` in the package applies it and records
+# each state. The tokenizer is that of the pocket model, which runs the same code as the official
+# one with a much smaller vocabulary.
 
 # %%
 from qwenimage_ref.course import show
@@ -128,12 +129,13 @@ for rank, state in merge_trees.history(" background", ranks):
     print("start  " if rank is None else f"rank {rank:2}", *map(merge_trees.letters, state))
 
 # %% [markdown]
-# The same as a tree: bytes at the top, one merge a row, its rank beside it. On the right a Chinese
-# word with the *official* merges: *background* again, 背景, two characters of three bytes each.
-# First bytes find their character, then characters find their word.
+# The next figure shows the same as a tree, with the bytes at the top, one merge in each row and its
+# rank beside it. On the right is the Chinese word for *background*, 背景, with the *official*
+# merges. It has two characters of three bytes each; the bytes are merged into characters first, and
+# then the characters into the word.
 #
-# The official tokenizer is not ours to ship. `stored_results.run` computes with it where it is on
-# the machine, and shows the stored result elsewhere; the two have to be equal.
+# The official tokenizer is not part of this repository. `stored_results.run` computes with it if it
+# is on your machine, and returns a stored result otherwise; where both exist they have to agree.
 
 # %%
 import functools
@@ -172,9 +174,9 @@ print("11 bytes in 10 merges, 6 bytes in 5 merges, one token each: ok")
 # %% [markdown]
 # ## Where the list comes from
 #
-# Learning it is counting. Cut a lot of text into words and bytes; the most frequent pair becomes
-# rank 0 and is joined everywhere; count again. Here are 300 captions of posters and the first
-# pair, counted by hand and by `learn`.
+# The list is learned by counting. Cut a large amount of text into words and bytes, give rank 0 to
+# the most frequent pair, merge it everywhere, and count again. Here the first pair of 300 poster
+# captions is found by hand and by `learn`.
 
 # %%
 import itertools
@@ -196,9 +198,9 @@ print(f"{first} occurs {times} times: the first merge of these captions")
 print("as bytes:", bpe.to_bytes("".join(first)).hex(" "))
 
 # %% [markdown]
-# Two bytes that are no text at all: 上 (*above*), 一 (*one*), 中 (*middle*) and others begin with
-# `e4 b8`. Counting knows nothing of characters. (The pocket's own
-# rank 0 is a space and a *t*: its text held more than captions, as you will see below.)
+# These two bytes are not a character: 上 (*above*), 一 (*one*), 中 (*middle*) and others begin with
+# `e4 b8`, and counting takes no account of characters. (The pocket tokenizer's own rank 0 is a
+# space and a *t*, because its training text contained more than captions, as you will see below.)
 
 # %% [markdown]
 # ## Exercise: the merge loop
@@ -226,15 +228,15 @@ check.ex_02_merge(merge)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Two jobs, one inside the other: find the best pair that stands in the list now; make a new list in
-# which it is joined. Do that until the first job finds nothing.
+# There are two tasks, one inside the other: find the best pair in the current list, and make a new
+# list in which that pair is merged. Repeat until no pair is found.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# For the second job walk with an index. Where the pair begins at the index, append the joined token
-# and move on by two, else append one token and move on by one. What happens in *aaa*?
+# For the second task, walk with an index. Where the pair begins at the index, append the merged
+# token and move on by two, else append one token and move on by one. What happens in *aaa*?
 #
 # </details>
 #
@@ -275,9 +277,9 @@ check.ex_02_merge(merge)
 # </details>
 
 # %% [markdown]
-# Your loop looks at the whole word for every merge. The package's `bpe.merge` keeps the candidates
-# in a heap instead, so that somebody who pastes a megabyte of one letter does not stop the
-# machine. `pocket.encode` wraps it with the steps before. Three ways, the same ids:
+# Your loop scans the whole word for every merge. The package's `bpe.merge` keeps the candidate
+# pairs in a heap instead, so that a megabyte of a single letter, pasted by a user, does not bring
+# the program to a halt. `pocket.encode` adds the steps before merging. All three give the same ids:
 
 
 # %%
@@ -301,15 +303,15 @@ print("your loop, the heap and encode give the same ids for 300 captions: ok")
 show.source(Tokenizer.encode, Tokenizer._encode_word)
 
 # %% [markdown]
-# *Added tokens* are the exception: 22 strings such as `<|im_end|>` that are looked for before all
-# else and become one id each. They are punctuation marks for the machine. A user who types one into
-# a prompt gets the real one.
+# *Added tokens* are an exception to all of this. They are 22 strings such as `<|im_end|>`, which
+# are searched for before anything else and become one id each; they mark the parts of a
+# conversation. A user who types one of them into a prompt gets the same id as the template does.
 #
 # ## Strips
 #
-# One scene in both languages, in both tokenizers. A cell is a byte: a letter, or two hex digits
-# where the byte is none. Colours are tokens, the numbers below are ids. A line under the cells
-# joins the bytes of one Chinese character.
+# Here is one scene in both languages, cut by both tokenizers. Each cell is a byte, shown as a
+# letter or, where it is none, as two hex digits. Cells of one colour are one token, and the number
+# below is its id. A line under the cells joins the bytes of one Chinese character.
 
 # %%
 from qwenimage_ref.course.figures import token_strips
@@ -346,11 +348,11 @@ for name, count in lengths.items():
 print(f"{len(said['English']) / 11:.1f} letters a token in English")
 
 # %% [markdown]
-# Look at the third row. The pocket tokenizer was trained on captions of posters alone, so phrases
-# that come again and again became one token, 薄荷色背景上 (*on a mint background*) for one. And one
-# cut lies inside a character: 绿, *green*, is torn after its first byte. That is no error. Tokens
-# are cut from bytes, and the model never sees characters. Here are the Chinese tokens as your
-# browser writes them; `<e7 ...>` marks bytes that are no whole characters.
+# In the third row, phrases that occur in many captions are single tokens, for example 薄荷色背景上
+# (*on a mint background*), because the pocket tokenizer was trained on little else than captions.
+# One cut even lies inside a character: 绿, *green*, is split after its first byte. This is not an
+# error. Tokens are made of bytes, and the model never sees characters. Below are the Chinese tokens
+# as your browser writes them; `<e7 ...>` marks bytes that are not a whole character.
 
 # %%
 token_strips.Strip(rows["Chinese, pocket"])
@@ -361,7 +363,8 @@ token_strips.Strip(real["Chinese"])
 # %% [markdown]
 # ## Type something
 #
-# The strip of the pocket tokenizer, while you type. Try a cat, a number, your name, an emoji.
+# This field shows the strip of the pocket tokenizer while you type. Try a cat, a number, your name
+# or an emoji.
 
 # %%
 typing = token_strips.TokenField(pocket, "a blue circle")
@@ -376,7 +379,8 @@ assert typing.strip.value == at_home
 print("another text, another strip; the same text, the same strip: ok")
 
 # %% [markdown]
-# The same in print: what was in the captions is one token, what was not falls into pieces.
+# The same in print. A word that was in the captions is one token, and any other is split into
+# pieces.
 
 # %%
 texts = ("a blue circle", "a blue cat", "a red 42", "Qwen-Image", "caf\u00e9")
@@ -393,13 +397,13 @@ for text, row in typed.items():
     print(token_strips.summary(text, row), "|", token_strips.Strip(row))
 
 # %% [markdown]
-# ## Exercise: the dearest prompt
+# ## Exercise: the most expensive prompt
 #
 # ★☆☆☆☆ · 3 minutes
 #
-# Each of these prompts has twelve characters. Which one costs the pocket tokenizer the most tokens?
-# Decide before you count; think of bytes, and of what the captions taught. You will know it works
-# when the checker agrees and the table below it shows why.
+# Each of these prompts has twelve characters. Which one takes the most tokens with the pocket
+# tokenizer? Decide before you count, and think of bytes and of what was in the captions. You will
+# know it works when the checker agrees and the table below shows why.
 
 # %%
 for number, prompt in enumerate(check.PROMPTS_02):
@@ -428,8 +432,9 @@ check.ex_02_dear(dear)
 #
 # <details><summary>The solution</summary>
 #
-# Number 7: twelve times four bytes that no caption ever held, 48 tokens. The cat at the window has
-# 36 bytes, and a few of its characters have a pair in common with the captions.
+# Number 7 takes 48 tokens, because none of its twelve times four bytes ever occurred in a caption.
+# The cat at the window has 36 bytes, and a few of its characters share a pair of bytes with the
+# captions.
 #
 # </details>
 
@@ -446,14 +451,15 @@ assert {len(prompt) for prompt in check.PROMPTS_02} == {12}
 show.table(["prompt", "bytes", "tokens, pocket", "tokens, official"], rows)
 
 # %% [markdown]
-# Read the last column, too. With 151,387 merges the official tokenizer has a token for most of what
-# people write, in any script; digits are what it never joins.
+# The last column is worth a look, too. With 151,387 merges the official tokenizer has tokens for
+# frequent words of many languages, but it never merges digits.
 #
-# ## A letter around the prompt
+# ## The template around the prompt
 #
-# The text encoder, the language model that reads the ids, was made to chat. So it gets your prompt
-# inside a letter: an instruction, then your words, then the opening of an answer that is never
-# given. This *template* is fixed, byte for byte; the model was trained with it.
+# The text encoder is a language model that was trained to chat. It receives your prompt inside a
+# *template*: a system prompt with an instruction, then your words, then the beginning of an answer
+# that is never generated. The template is fixed, byte for byte, because the transformer was trained
+# with it.
 
 # %%
 from qwenimage_ref import conditions, tokenizer
@@ -462,9 +468,10 @@ before, after = tokenizer.T2I.split("{}")
 print(before + "...your prompt..." + after)
 
 # %% [markdown]
-# Reading gives one vector for each token, its *state*. The states of everything *before* your words
-# are thrown away afterwards ([chapter 03](03_a_language_model_as_a_reader.ipynb) shows why not
-# earlier). How many are those? Do not count words:
+# The text encoder's forward pass gives one vector for each token, its *state*. The states of
+# everything *before* your words are discarded afterwards ([chapter
+# 03](03_a_language_model_as_a_reader.ipynb) shows why they cannot be left out earlier). How many
+# are there? Counting words does not give the answer:
 
 # %%
 prefix = stored_results.run(
@@ -479,14 +486,13 @@ assert len(prefix) == len(pocket.encode(before)) == pocket.prefix_length == 34
 token_strips.Strip(prefix)
 
 # %% [markdown]
-# Commas and newlines are tokens of their own, and `<|im_start|>` is a single one. So only a
-# tokenizer can count. The official code has the number 34 written into it, for this template
-# and this vocabulary; the package counts (`prefix_length`). The pocket's 34 is no accident
-# either: its training text held the template often enough.
+# Commas and newlines are tokens of their own, and `<|im_start|>` is a single one, so only a
+# tokenizer can count. The official code contains the number 34 as a constant, which is right for
+# this template and this vocabulary; the package counts (`prefix_length`). The pocket tokenizer
+# arrives at 34 as well, because its training text contained the template often enough.
 #
-# Edit models, which change a picture as you say, have another, longer template, and drop 64. There
-# the pocket shows what happens when a vocabulary has not learned the words: its own count is
-# another one.
+# Edit models, which change a given picture, have a longer template and drop 64 tokens. The words of
+# that one were not in the pocket tokenizer's training text, and so its count is a different one:
 
 # %%
 edit = conditions.EDIT_PLUS.split("{}")[0]
@@ -497,8 +503,8 @@ assert longer == 64 and len(pocket.encode(edit)) == 168
 print(f"edit template: {longer} tokens in the official vocabulary, 168 in the pocket's: ok")
 
 # %% [markdown]
-# What stays is your prompt and the five tokens after it. They were read last, so they know the
-# prompt; the model was trained with them and they must not be cut off.
+# What remains is your prompt and the five tokens after it. Their states depend on the whole prompt,
+# because they come last, and the model was trained with them, so they must not be cut off.
 
 # %%
 for prompt in ("", " ", "a cat"):
@@ -507,8 +513,9 @@ for prompt in ("", " ", "a cat"):
 assert len(pocket.encode_prompt("")) - 34 == len(pocket.encode(after)) == 5
 
 # %% [markdown]
-# One more trap. Template and prompt are encoded as **one** string. Where a prompt begins with a
-# newline, that newline joins the one before it, and a token of your prompt ends up among the 34:
+# There is one more trap. Template and prompt are encoded as **one** string. If a prompt begins with
+# a newline, it is merged with the newline before it, and a token of your prompt ends up among the
+# 34:
 
 
 # %%
@@ -525,8 +532,8 @@ print(f"apart {len(ids['apart'])} tokens, together only {len(ids['together']) - 
 # %% [markdown]
 # ## The official ids
 #
-# Is all this the official tokenizer? The repository holds *golden* ids: 21 prompts that were chosen
-# to be nasty, and the ids that the official code gives for them, alone and inside the template.
+# Does all of this agree with the official tokenizer? The repository contains *golden* ids, those
+# that the official code gives for 21 difficult prompts, alone and inside the template.
 
 # %%
 import json
@@ -562,7 +569,7 @@ print(f"{len(right)} of {len(golden)} golden prompts: ok")
 #
 # <details><summary>Answer</summary>
 #
-# Ten. Every digit is one, and each hyphen.
+# Ten: every digit is a token, and so is each hyphen.
 #
 # </details>
 #
@@ -571,8 +578,8 @@ print(f"{len(right)} of {len(golden)} golden prompts: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 151,387: each merge makes one new token. Each token beyond the bytes is there because somebody's
-# text held that pair often.
+# 151,387. Each merge makes one new token, so every token beyond the bytes is there because its pair
+# was frequent in the training text.
 #
 # </details>
 #
@@ -581,7 +588,7 @@ print(f"{len(right)} of {len(golden)} golden prompts: ok")
 #
 # <details><summary>Answer</summary>
 #
-# Fewer than 512, because punctuation takes its share: with a comma after every third word about
+# Fewer than 512, because punctuation takes tokens, too: with a comma after every third word about
 # 380. The end is cut off, and with it the five tokens after the prompt.
 #
 # </details>
@@ -604,13 +611,14 @@ print(
 # %% [markdown]
 # ## What production code does differently
 #
-# * It runs a compiled tokenizer (Hugging Face's, in Rust). Same ids, 1.6 times as fast as this
-#   package's (data/measurements/bench.json); beside 50 steps of a transformer nobody notices.
+# * It runs a compiled tokenizer, Hugging Face's in Rust, which gives the same ids 1.6 times as fast
+#   as this package's (data/measurements/bench.json); next to 50 steps of a transformer, neither
+#   takes noticeable time.
 # * It pads the prompts of a batch to one length with `<|endoftext|>` on the right; a *mask* says
 #   which tokens are real (chapters 03 and [06](06_one_mmdit_block.ipynb)).
-# * Edit models add a token for each small patch of the picture inside the letter, and drop 64.
-# * Some programs encode template and prompt apart, or cut by a fixed 34 whatever the template. Both
-#   work until they do not.
+# * Edit models add a token for each small patch of the picture inside the template, and drop 64.
+# * Some programs encode template and prompt separately, or always drop 34 tokens. The first goes
+#   wrong when a prompt begins with a newline, the second with any other template.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
@@ -629,8 +637,8 @@ print(
 #
 # ## Try this
 #
-# * Go through `ranks` once, in order, and join each pair wherever it stands. The tokens are the
-#   same. Why? (When was a pair learned, and when its parts?) And why does nobody do it that way?
+# * Go through `ranks` once, in order, and merge each pair wherever it occurs. The tokens are the
+#   same. Why? (When was a pair learned, and when its parts?) And why is it not done like that?
 # * Find a single character that costs twelve tokens. (Look for music in Unicode, and at NFC.)
 # * Type `<|im_end|>` into the field. Should a program let users do that?
 # * Train your own: `Tokenizer.train(captions, 400)`. Which words are tokens, which are not yet?

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 10 · LoRA
 #
-# The pocket model has never seen a heart. On this page you teach it one, in seconds, without
-# touching a single one of its weights.
+# The pocket model has never seen a heart. On this page you teach it to paint one in less than a
+# minute, without changing any of its weights.
 #
 # | | |
 # |---|---|
@@ -36,10 +36,11 @@ pipe = QwenImage.from_pretrained(show.pocket_folder())
 mmdit = pipe.transformer
 
 # %% [markdown]
-# ## Something it does not know
+# ## A word the model does not know
 #
-# Ten prompts. Colours, backgrounds and places are old friends; only the word *heart* is new. The
-# tokenizer has no token for it and spells it in pieces, so nothing has to be added there.
+# We use ten prompts whose colours, backgrounds and places are familiar to the model; only the word
+# *heart* is new. The tokenizer has no token for it and spells it in pieces, so nothing has to be
+# added to the vocabulary.
 
 # %%
 lessons, wanted = heart.scenes()
@@ -49,14 +50,14 @@ print(len(prompts), "prompts; the first:", prompts[0])
 
 # %%
 before = lora_scales.paint(pipe, prompts, range(10), steps=16)
-alt = "Ten pictures painted by a model that knows no heart: blots, empty papers, a letter H or two"
+alt = "Ten pictures painted by a model without hearts: blots, blank backgrounds, a letter H or two"
 show.grid(before, prompts, alt, columns=5, scale=1)
 
 # %% [markdown]
-# Blots, blank backgrounds, and here and there a letter, as if the unknown word were to be
-# *written*; but the backgrounds are right. As always, a short program looks, too. It compares the
-# largest thing in a picture with a heart and the six known shapes, and says a name only where the
-# two overlap by four fifths.
+# The model paints blots, blank backgrounds and here and there a letter, as if the unknown word were
+# to be *written*; the backgrounds are right. As always, a short program checks what the eye sees.
+# It compares the largest thing in a picture with a heart and with the six known shapes, and accepts
+# a shape only where the two overlap by four fifths.
 
 # %%
 found_before = [heart.recognised(picture) for picture in before]
@@ -65,16 +66,17 @@ assert [heart.recognised(heart.draw(scene)) for scene in wanted].count(heart.NAM
 print("hearts found in the model's ten pictures: 0; in ten drawn ones: 10")
 
 # %% [markdown]
-# ## A detour beside a layer
+# ## A low-rank update beside a layer
 #
-# Training the whole model again would do. It would also cost a copy of all weights for each new
-# shape, and two more for the optimiser. **LoRA**, *low-rank adaptation*, leaves a linear layer's
-# weight $W$ alone and trains a detour beside it, through a bottleneck only $r$ numbers wide:
+# One could train the whole model further. That would take a copy of all weights for each new shape,
+# and during training two more for the optimiser. **LoRA**, *low-rank adaptation*, leaves the weight
+# $W$ of a linear layer unchanged and trains an update beside it, through a bottleneck of only $r$
+# numbers:
 #
 # $$y = W x + b + \frac{\alpha}{r} B (A x)$$
 #
-# `A` is (r, in) and leads down, `B` is (out, r) and leads up; `r` is the **rank**. Here is what
-# the detour adds, first with nothing hidden. All sizes are small, and different.
+# `A` has shape (r, in) and projects down, `B` has shape (out, r) and projects up; `r` is the
+# **rank**. Here is what the update adds, first as a plain loop. All sizes are small, and different.
 
 # %%
 N, in_, out, rank = 5, 7, 11, 3
@@ -84,7 +86,7 @@ W, b = torch.randn(out, in_, generator=generator), torch.randn(out, generator=ge
 B = torch.randn(out, rank, generator=generator)
 
 
-def detour_in_a_loop(x, A, B):
+def update_in_a_loop(x, A, B):
     y = torch.zeros(len(x), len(B))
     for n in range(len(x)):
         for r in range(len(A)):
@@ -95,16 +97,16 @@ def detour_in_a_loop(x, A, B):
 
 
 # %%
-in_a_loop, at_once, as_weight = detour_in_a_loop(x, A, B), x @ A.T @ B.T, x @ (B @ A).T
+in_a_loop, at_once, as_weight = update_in_a_loop(x, A, B), x @ A.T @ B.T, x @ (B @ A).T
 assert torch.allclose(in_a_loop, at_once, atol=1e-5)
 assert torch.allclose(at_once, as_weight, atol=1e-5)
 assert torch.linalg.matrix_rank(B @ A) == rank
 print("a loop, two thin products, one change of the weight: the same numbers: ok")
 
 # %% [markdown]
-# The third way of writing it shows what a LoRA *is*: a change of the weight, `B @ A`, as large as
-# the weight but of rank 3 only. The second says why it is cheap. For a layer of the pocket model,
-# and of the official one:
+# The third way of writing it shows what a LoRA *is*: a change of the weight, `B @ A`, which has the
+# shape of the weight but only rank 3. The second shows why it is cheap. Compare the numbers for a
+# layer of the pocket model and one of the official model:
 
 # %%
 for D in (192, 3072):
@@ -112,11 +114,11 @@ for D in (192, 3072):
 assert mmdit.config.inner_dim == 192 and 192 * 192 // (2 * 8 * 192) == 12
 
 # %% [markdown]
-# ## Exercise: the layer and its detour
+# ## Exercise: the layer and its update
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `lora_linear(x, W, b, A, B, alpha)` for `x` of (N, in): the linear layer with its detour,
+# Write `lora_linear(x, W, b, A, B, alpha)` for `x` of (N, in): the linear layer with its update,
 # scaled as in the formula above. You will know it works when the checker says so.
 
 
@@ -134,15 +136,15 @@ check.ex_10_lora(lora_linear)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Everything but the fraction is in the cells above. The rank is nowhere among the arguments: one of
+# Everything but the fraction is in the cells above. The rank is not among the arguments, but one of
 # them has it as a size.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# `x` is a row of rows, so a layer is `x @ W.T + b`. The fraction belongs to the detour alone, and
-# once.
+# `x` holds its inputs as rows, so a layer is `x @ W.T + b`. The fraction applies to the update
+# alone, and once.
 #
 # </details>
 #
@@ -165,8 +167,8 @@ check.ex_10_lora(lora_linear)
 #
 # </details>
 #
-# As a layer in PyTorch it is a wrapper of a dozen lines. `A` starts small and random, `B` starts
-# as zero:
+# As a layer in PyTorch this is a wrapper of a dozen lines. `A` is initialised with small random
+# numbers and `B` with zeros:
 
 
 # %%
@@ -183,9 +185,10 @@ class LoRAByHand(torch.nn.Module):
 
 
 # %% [markdown]
-# Why zero? The model should begin as the model: the first picture of a training run is the old one.
-# And why only one of them? If both were zero, neither could ever move. With `B` = 0 the gradient
-# of `A` is zero at the first step, but that of `B` is not, and a step later both move.
+# Why zeros? Training should begin at the model as it is, so that the first picture of a run is the
+# old one. Why only one of the two matrices? If both were zero, both gradients would be zero, and
+# neither matrix would ever change. With `B` = 0 the gradient of `A` is zero at the first step, but
+# that of `B` is not, and from the second step on both change.
 
 # %%
 torch.manual_seed(0)
@@ -198,9 +201,10 @@ print("at the start: the layer itself; a gradient for B, none for A: ok")
 # %% [markdown]
 # ## Why alpha over rank
 #
-# A learning rate that suits rank 8 should suit rank 64. Look at the very first step. Adam moves
-# each number of `B` by about the learning rate, whatever its gradient. Then `B A x` is a sum of `r`
-# terms that all push the same way, so it grows with `r`. Dividing by `r` takes that back.
+# A learning rate that suits rank 8 should also suit rank 64. Consider the very first step. Adam
+# moves each number of `B` by about the learning rate, whatever its gradient. Then `B A x` is a sum
+# of `r` terms that all push in the same direction, and it grows with `r`. Dividing by `r`
+# compensates for that.
 
 
 # %%
@@ -234,14 +238,15 @@ assert max(divided) < 1.7 * min(divided)
 print("rank 4 to 64: over 10 times the step without alpha / rank, under 1.7 times with it: ok")
 
 # %% [markdown]
-# So `alpha` is a volume knob that stays where it is when the rank is changed. Trainers do not agree
-# on its setting: some take alpha = rank, so that `B A` counts once; one public LoRA has rank 64
-# and alpha 8, and counts an eighth. The number has to travel with the file. We come back to it.
+# So `alpha` sets the strength of the update and can stay as it is when the rank changes. Training
+# programs do not agree on its value: some take alpha = rank, so that `B A` counts once; one public
+# LoRA has rank 64 and alpha 8, and counts an eighth. The value therefore has to be stored with the
+# file, and we come back to it below.
 #
 # ## On the whole model
 #
-# The package wraps nothing. It hangs a `Pair` on each layer by a *forward hook*, a function that
-# PyTorch calls after the layer and that may change what came out:
+# The package does not wrap layers. It attaches a `Pair` to each layer by a *forward hook*, a
+# function that PyTorch calls after the layer and that may change its output:
 
 # %%
 from qwenimage_ref.adapt import lora
@@ -255,10 +260,10 @@ assert torch.allclose(by_package, lora_linear(x, W, b, A, B, 6.0), atol=1e-5)
 print("yours and the package's Pair, difference under 1e-5: ok")
 
 # %% [markdown]
-# `inject` takes patterns of names, as for files. `TARGETS` holds those of the public trainers; we
-# take the eight attention layers and four MLP layers of every block. Since hooks rename nothing,
-# the model has the same parameters under the same names, and, with `B` = 0, the same velocity *bit
-# for bit*.
+# `inject` takes patterns of names, like those for files. `TARGETS` holds the choices of the public
+# training programs; we take the eight attention layers and four MLP layers of every block. Since
+# hooks rename nothing, the model has the same parameters under the same names, and with `B` = 0 it
+# predicts the same velocity, *bit for bit*.
 
 # %%
 from qwenimage_ref.sampler import pack
@@ -282,13 +287,13 @@ whole = sum(p.numel() for p in mmdit.parameters())
 print(f"{len(adapter.pairs)} pairs, {trained:,} numbers beside {whole:,}; the same bits: ok")
 
 # %% [markdown]
-# ## Exercise: which layers stand still?
+# ## Exercise: which layers never change?
 #
 # ★★★☆☆ · 10 minutes
 #
-# Some of these pairs will be as they were after any training: no gradient ever reaches them. Not
-# because they are bad at their task, but because nobody looks at their work. Remember the end of
-# [chapter 06](06_one_mmdit_block.ipynb): after the last block only the image goes on.
+# Some of these pairs will be unchanged after any training run, because no gradient ever reaches
+# them: nothing that the loss depends on uses their output. Remember the end of [chapter
+# 06](06_one_mmdit_block.ipynb): after the last block only the image stream is used.
 #
 # These are the linear layers of the last block, under their full names:
 
@@ -318,16 +323,16 @@ check.ex_10_still(still)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Follow the text tokens through the last block. At which point does the image look at them for the
-# last time?
+# Follow the text tokens through the last block. Where does the image stream use them for the last
+# time?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# In the joint attention the image's queries meet the text's keys and values. What only serves the
-# text's own answer is in vain, and so is everything after it. But modulation comes *before* keys
-# and values.
+# In joint attention the image's queries meet the text's keys and values. A layer that serves only
+# the text's own output has no effect on the loss, and neither has anything after it. But modulation
+# comes *before* keys and values.
 #
 # </details>
 #
@@ -342,8 +347,8 @@ check.ex_10_still(still)
 #
 # </details>
 #
-# The proof: pairs on *every* linear layer of every block, `B` no longer zero, one loss, one
-# backward pass, and a list of those that got nothing.
+# To prove it, we put pairs on *every* linear layer of every block, with `B` no longer zero, run one
+# backward pass, and list the pairs without a gradient.
 
 # %%
 from qwenimage_ref.train.flow import flow_step
@@ -368,14 +373,15 @@ everywhere.remove()
 print(*standing, sep="\n")
 
 # %% [markdown]
-# Four of 112, and in the official model four of 840. An assert "every LoRA has a gradient" fails on
-# exactly these, and training on several GPUs complains of *unused parameters*.
+# There are four such pairs of 112, and in the official model four of 840. An assertion that every
+# LoRA pair has a gradient fails on exactly these, and training on several GPUs stops with a
+# complaint about *unused parameters*.
 #
-# ## Teach it
+# ## Training
 #
-# The lesson: 32 drawn hearts. Every colour comes at every place, but the combinations of the ten
-# prompts never do. Training needs each picture's latents and each caption's text states; both are
-# computed once.
+# The training set is 32 drawn hearts. Every colour occurs at every place, but the combinations in
+# the ten prompts never do. Training needs the latents of each picture and the text states of each
+# caption; both are computed once.
 
 # %%
 from PIL import Image
@@ -400,9 +406,9 @@ empty = pipe.encode_prompt([" "])[0][0]
 print(tuple(latents.shape), "latents,", len(states), "captions, none of them a prompt: ok")
 
 # %% [markdown]
-# The step is that of [chapter 12](12_train_your_own.ipynb): mix latents with noise, ask for the
-# velocity, take the squared error. Only the weights that may move are others. `loss_of` draws the
-# batches, `Run` takes the steps.
+# A training step is that of [chapter 12](12_train_your_own.ipynb): mix latents with noise, predict
+# the velocity, take the squared error. The only difference is which weights may change. `loss_of`
+# draws the batches, `Run` takes the steps.
 
 # %%
 import tempfile
@@ -447,8 +453,8 @@ print("every B has moved but those of your exercise, which are zero to this day:
 # %% [markdown]
 # ## After
 #
-# The same ten prompts, the same noise, and the same weights of the model. Only the detours have
-# changed.
+# Here are the same ten prompts with the same noise and the same weights of the model. Only the LoRA
+# pairs have changed.
 
 # %%
 after = lora_scales.paint(pipe, prompts, range(10), steps=16)
@@ -461,19 +467,21 @@ assert found.count(heart.NAME) >= 8, f"found: {found}"
 print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
 
 # %% [markdown]
-# A *pink heart on navy* was in none of its pictures. Colour, place and background it had learned
-# before; only the new word had to be tied to a new outline. That is why so little training and so
-# few numbers are enough: most of what a LoRA needs is in the model already.
+# A *pink heart on navy* was in none of the training pictures. The model already knew colours,
+# places and backgrounds; only the new word had to be connected with a new outline. That is why so
+# little training and so few parameters are enough: most of what a LoRA needs is in the model
+# already.
 #
-# And what did it cost? Nothing in training asked for circles. Old prompts, without and with:
+# What did it cost? No training example asked for a circle or a star. These are prompts with the old
+# shapes, without and with the LoRA:
 
 # %%
-colours, papers = (
+colours, backgrounds = (
     ("red", "blue", "green", "black", "purple"),
     ("white", "beige", "navy", "mint", "sky"),
 )
 shapes = ("circle", "star", "triangle", "square", "ring")
-old = [f"a large {c} {s} on a {p} background" for c, s, p in zip(colours, shapes, papers)]
+old = [f"a large {c} {s} on a {p} background" for c, s, p in zip(colours, shapes, backgrounds)]
 both = [
     picture
     for scale in (0, 1)
@@ -488,14 +496,15 @@ assert kept[:5] == list(shapes) and kept[5:] != list(shapes)
 print("read right without the LoRA: 5 of 5; with it: fewer: ok")
 
 # %% [markdown]
-# Round things grow a dent and a tip. The detours cannot know that they were meant for one word: in
-# all lessons the right answer was a heart, so *always a little more heart* lowered the loss, too.
-# Trainers mix old pictures into the lessons against that, or train less, or add less:
+# Round shapes get a dent and a tip. Nothing in training restricted the update to one word: in all
+# examples the right answer was a heart, so that *a little more heart everywhere* lowered the loss,
+# too. The usual remedies are to mix old pictures into the training set, to train for fewer steps,
+# or to add less of the update:
 #
 # ## The scale
 #
-# Nothing forces us to add the detour exactly once. `scale` multiplies it: at 0 it is the old
-# model, bit for bit, at 1 the trained one. Move the slider.
+# The update does not have to be added exactly once. `scale` multiplies it: at 0 the model is the
+# old one, bit for bit, and at 1 it is the trained one. Move the slider.
 
 # %%
 shown = [prompts[0], prompts[5]]
@@ -528,15 +537,15 @@ assert distance[0] == 0 < distance[0.5] < distance[1] < distance[1.5]
 print("scale 0 is the model, bit for bit; farther, the farther the slider is moved: ok")
 
 # %% [markdown]
-# Between 0 and 1 the new thing comes gradually, beyond 1 it is exaggerated, and at -1 the model is
+# Between 0 and 1 the heart appears gradually, beyond 1 it is exaggerated, and at -1 the model is
 # pushed away from it. Two adapters on one model simply add up, each with its own scale.
 #
 # ## The alpha trap
 #
-# Files do not store `alpha / rank`, but `alpha`, often as one more tensor beside each pair, and
-# some loaders overlook it. Here is our LoRA as a trainer with alpha = rank / 8 would have written
-# it: `B` is eight times as large, alpha an eighth, the product the same. And the same file with
-# its alphas lost.
+# Files do not store `alpha / rank` but `alpha`, often as one more tensor beside each pair, and some
+# loaders overlook it. Here is our LoRA as a program with alpha = rank / 8 would have written it:
+# `B` is eight times as large and alpha an eighth, so that the product is the same. Beside it is the
+# same file without its alphas.
 
 # %%
 from pathlib import Path
@@ -567,12 +576,13 @@ assert seen[:2] == ["heart", "heart"] and "heart" not in seen[2:]
 print("alpha read: two hearts; alpha ignored, eight times too strong: none: ok")
 
 # %% [markdown]
-# The file has no fault that a loader could see. So the report says what it assumed, *not given*:
-# read such lines. Many pictures *ruined by a LoRA* are this one.
+# A loader cannot detect this fault, because the file is well formed. The report therefore states
+# what it assumed, *not given*, and such lines are worth reading: many pictures *ruined by a LoRA*
+# have this cause.
 #
-# ## Seven spellings
+# ## Seven dialects
 #
-# The same two matrices go by many names. For the layer `to_q` of the first block:
+# The same two matrices have many names. For the layer `to_q` of the first block:
 
 # %%
 layer = "transformer_blocks.0.attn.to_q"
@@ -584,7 +594,7 @@ show.table(["dialect", "key of A", "alpha is"], rows)
 
 # %% [markdown]
 # The package strips known prefixes, compares the rest with the model's own names, with dots and
-# with underscores, and accepts nothing else. Every spelling has to give the same change of the
+# with underscores, and accepts nothing else. Every dialect has to give the same change of the
 # weights.
 
 # %%
@@ -599,8 +609,8 @@ for dialect in lora_scales.DIALECTS:
     print(f"{dialect:17} {report.matched} of {report.linears} layers, equal changes: ok")
 
 # %% [markdown]
-# The worst a loader can do is *nothing*: no name fits, no error, the old pictures. Here a key that
-# fits nowhere is an error, and the model is left as it was.
+# The worst that a loader can do is *nothing*: no name fits, there is no error, and the pictures are
+# the old ones. Here a key that fits nowhere is an error, and the model is left as it was.
 
 # %%
 wrong_file = here / "other_names.safetensors"
@@ -614,9 +624,9 @@ assert lora.adapters(mmdit) == [] and torch.equal(velocity(), plain_velocity)
 # %% [markdown]
 # ## Merging
 #
-# At the end the detour can be added to the weight, `W + alpha / rank * B @ A`, and costs nothing
-# any more. Merged and unmerged say the same, up to the order of sums, and `unmerge` gives every
-# bit back, because the old weights are kept.
+# In the end the update can be added to the weight, `W + alpha / rank * B @ A`, and then costs
+# nothing any more. Merged and unmerged models give the same velocity up to the order of sums, and
+# `unmerge` restores every bit, because the old weights are kept.
 
 # %%
 report = lora.load(mmdit, right_file)
@@ -630,8 +640,9 @@ assert torch.equal(velocity(), plain_velocity)
 print("merged and unmerged under 1e-4 apart; afterwards the old bits: ok")
 
 # %% [markdown]
-# Real weights are bfloat16, with eight bits for the digits of a number. A change below half of the
-# last digit is rounded away: that weight does not move at all. How many stand still, by scale?
+# Released weights are bfloat16, with eight bits for the digits of a number. A change below half of
+# the last digit is rounded away, and that weight does not change at all. How many weights stay as
+# they are, depending on the scale?
 
 # %%
 pairs = [
@@ -661,9 +672,10 @@ assert share == sorted(share, reverse=True) and share[0] > 50 and share[-1] < 10
 print("at scale 0.05 over half of the weights do not move, at scale 1 under a tenth: ok")
 
 # %% [markdown]
-# Rounded *once*, this does little harm: what is lost is small and goes both ways. Harm comes from
-# adding in bfloat16 many times, in ten small portions, say, or by merging and unmerging each time
-# a user moves a slider. The error of one rounding beside that of ten:
+# If it is rounded *once*, this does little harm, because what is lost is small and goes in both
+# directions. The harm comes from adding in bfloat16 many times, for example in ten small portions,
+# or by merging and unmerging whenever a user moves a slider. The next cell compares the error of
+# one rounding with that of ten:
 
 
 # %%
@@ -685,13 +697,14 @@ print("ten portions, each rounded: over 4 times the error of one sum, rounded on
 # %% [markdown]
 # The package's `merge` sums all adapters in float32 and rounds once.
 #
-# ## Stopped and gone on
+# ## Stopping and resuming
 #
-# Training runs get killed: power, memory, a closed lid. A resumed run should be the *same* run.
-# That takes more than the weights: Adam's two moments, the number of the step, and the noise that
-# will be drawn next. Here each step's random numbers depend on seed and step alone, so there is
-# nothing to store of them. A tiny model shows it: ten steps at once, and five, a new process's
-# worth of forgetting, and five.
+# Training runs get interrupted: by a power cut, for lack of memory, by a closed lid. A resumed run
+# should be the *same* run as one that was never stopped. That takes more than the weights: Adam's
+# two moments, the number of the step, and the random numbers that will be drawn next. Here the
+# random numbers of a step depend on seed and step alone, so nothing of them has to be stored. A
+# tiny model shows it, with ten steps at once beside five steps, a new start from the files, and
+# five more.
 
 # %%
 from qwenimage_ref.config import MMDiTConfig
@@ -733,8 +746,8 @@ print("5 steps, a stop and 5 more equal 10 steps, bit for bit: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 147 million: 0.7 % of the model. Eight attention layers with 3,072 + 3,072, four MLP layers with
-# 3,072 + 12,288, two modulations with 3,072 + 18,432; all times 16 and 60.
+# 147 million, or 0.7 % of the model: eight attention layers with 3,072 + 3,072, four MLP layers
+# with 3,072 + 12,288 and two modulations with 3,072 + 18,432, all times 16 and 60.
 #
 # </details>
 #
@@ -742,7 +755,7 @@ print("5 steps, a stop and 5 more equal 10 steps, bit for bit: ok")
 #
 # <details><summary>Answer</summary>
 #
-# A sixteenth of a time: 0.5 × 8 / 64.
+# A sixteenth: 0.5 × 8 / 64.
 #
 # </details>
 #
@@ -751,7 +764,8 @@ print("5 steps, a stop and 5 more equal 10 steps, bit for bit: ok")
 #
 # <details><summary>Answer</summary>
 #
-# Everything, since any matrix is then a product `B A`; and twice the numbers of the weight itself.
+# Yes, since any matrix can then be written as a product `B A`; and it takes twice as many numbers
+# as the weight itself.
 #
 # </details>
 
@@ -764,22 +778,43 @@ print(f"{16 * 60 * sides:,} numbers; 1/16; twice as many: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * The rate is 1e-4 or less, a fortieth of ours, over thousands of steps: a strong model is easily
-#   spoiled, as our circles were.
-# * The base may lie in 8 bits or 4, since it is never trained. The adapter stays in float32: in
-#   bfloat16 a step of 1e-4 is rounded away on numbers above 0.03.
-# * Some trainers adapt four layers of a block, the image's attention, others all fourteen.
+# * The learning rate is 1e-4 or less, a fortieth of ours, over thousands of steps: a strong model
+#   is easily spoiled, as our circles were.
+# * The base model may be stored in 8 or 4 bits, since it is never trained. The adapter stays in
+#   float32: in bfloat16 a step of 1e-4 is rounded away on numbers above 0.03.
+# * Some programs adapt four layers of a block, the image's attention, others all fourteen.
 # * Pictures of many sizes are sorted into buckets, and a share of the captions is left empty.
-# * Servers keep dozens of LoRAs beside one base and choose for each request. That works because
-#   the base is never touched.
+# * Servers keep dozens of LoRAs beside one base model and choose one for each request, which is
+#   possible because the base model is never changed.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The update, its initialisation and alpha: [LoRA, Hu et al.
+#   2021](https://arxiv.org/abs/2106.09685), section 4.1. There `A` is drawn from a normal
+#   distribution; the wrapper above draws it uniformly, as PyTorch does for a linear layer.
+# * Dividing by the square root of the rank instead, so that large ranks still learn: [rsLoRA,
+#   Kalajdzievski 2023](https://arxiv.org/abs/2312.03732).
+# * SD3: Stability AI's code keeps query, key and value in one linear layer
+#   ([mmdit.py](https://github.com/Stability-AI/sd3-ref/blob/master/mmdit.py), *SelfAttention*),
+#   diffusers in three. A pair on the one has other names and shapes than three pairs on the other,
+#   and a loader has to convert them.
+# * FLUX.1: its models for edges and for depth were also released as LoRAs
+#   ([README](https://github.com/black-forest-labs/flux)), with a pair on every linear layer
+#   ([lora.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/modules/lora.py)). The
+#   up-projection there has a bias, and the only factor is a scale; there is no alpha.
+#
+# </details>
 #
 # ## Try this
 #
-# * Put eight old posters among the lessons, with their captions. Do circles stay round now?
-# * Train with rank 1. How many of the ten hearts does the reader find?
-# * Ask for *a red heart left of a blue circle*. No lesson had two shapes.
+# * Put eight old posters into the training set, with their captions. Do circles stay round now?
+# * Train with rank 1. In how many of the ten pictures is a heart found?
+# * Paint *a red heart left of a blue circle*. No training picture had two shapes.
 # * Leave out the MLPs: `lora.TARGETS["diffusers"]` adapts half of the attention alone.
 # * `qwenimage train lora --data FOLDER` trains on pictures of your own.
 #
-# Capstone: a LoRA goes into the linear layers of `mmdit.py`. If yours is equal, put
-# the pair of this page beside one and paint.
+# Capstone: a LoRA acts on the linear layers of `mmdit.py`. If yours agrees with the package, attach
+# the pair of this page to one of its layers and paint.
+#
+# Next: [11 · Gallery of wrong answers](11_gallery_of_wrong_answers.ipynb), 25 ways in which a
+# right-looking program goes wrong.

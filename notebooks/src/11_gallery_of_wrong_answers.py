@@ -13,15 +13,15 @@
 # %% [markdown]
 # # 11 · Gallery of wrong answers
 #
-# You rebuild Qwen-Image. It loads, it runs, no error appears, and the picture is *wrong*. This page
-# shows you 25 ways to get there. Somebody has taken each of them. On this page every bug is one
-# to four changed lines, planted in the running program and taken out again, and next to it hangs
-# the right picture of the same prompt and seed.
+# Suppose you rebuild Qwen-Image. It loads, it runs, there is no error, and the picture is *wrong*.
+# This page shows 25 ways to get there, each of which somebody has taken before. Every bug here is a
+# change of one to four lines, planted in the running program and taken out again, and its picture
+# is shown next to the right one of the same prompt and seed.
 #
 # | | |
 # |---|---|
-# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); it says what tokens are |
-# | **You get** | an eye for ruined pictures, and the habit not to trust your eye |
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb), where tokens are explained |
+# | **You get** | an eye for ruined pictures, and the habit of not relying on it |
 # | **Minutes** | 40 to read, half of one to run |
 # | **Picture** | a wall of ruined pictures, each with its bug |
 # | **Number** | each bug's picture lies below its bound in dB, the right one above 80 |
@@ -46,9 +46,9 @@ print("the machine reads:", seen)
 # ## The first bug, by hand
 #
 # One step of sampling moves the latents along the velocity, from noise level `sigma` down to
-# `sigma_next`. The weights were trained on velocity = noise - data. The technical report writes
-# data - noise (Equation 1), and counts time the other way round. Who takes only the sign from there
-# steps in the wrong direction:
+# `sigma_next`. The weights were trained on velocity = noise - data. The technical report defines it
+# as data - noise (Equation 1), with time running in the opposite direction. If only the sign is
+# taken from there, every step goes in the wrong direction:
 
 # %%
 from qwenimage_ref import pipeline
@@ -64,8 +64,9 @@ by_hand = plant.paint(pipe)
 pipeline.euler_step = kept
 
 # %% [markdown]
-# `plant.planted` does the same for any function of the package: it reads the source, replaces
-# the lines, and puts the result in the function's place until you leave. No file changes.
+# `plant.planted` does the same for any function of the package: it reads the source, replaces the
+# lines, and puts the result in the place of the function for the length of a `with` block. No file
+# changes.
 
 # %%
 from qwenimage_ref.course.bugs import visible
@@ -87,10 +88,10 @@ show.source(plant.planted)
 # %% [markdown]
 # ## How wrong is wrong?
 #
-# A number for it is the **PSNR**, the peak signal-to-noise ratio: how small the mean squared error
-# of two pictures is beside the largest possible value, 255. It is measured in decibels (dB), where
-# 10 more means a tenth of the squared error. Below 20 dB you see two different pictures, above 40
-# you hardly see a difference.
+# The usual measure is the **PSNR**, the peak signal-to-noise ratio, which compares the mean squared
+# error of two pictures with the square of the largest possible value, 255. It is given in decibels
+# (dB), where 10 more mean a tenth of the squared error. Below 20 dB you see two different pictures;
+# above 40 you hardly see a difference.
 
 # %%
 import math
@@ -119,9 +120,9 @@ assert plant.psnr(*pair) < bug.below
 print(f"loop, line and plant.psnr agree; the first bug is below {bug.below} dB: ok")
 
 # %% [markdown]
-# And how close is *right*? Not every difference is a bug: computers round. Here attention is
-# written out by hand, the same sums in another order. That is our **control**: a change that must
-# not matter. It shows how much the last digits of the numbers do to a picture.
+# How close is *right*? Not every difference is a bug, because computers round. Here attention is
+# written out by hand, with the same sums in another order. This is our **control**, a change that
+# must not matter, and it shows how much the last digits of the numbers do to a picture.
 
 # %%
 from qwenimage_ref.course.bugs.invisible import BY_HAND
@@ -132,8 +133,8 @@ print(plant.diff(BY_HAND))
 print("above 80 dB: ok")
 
 # %% [markdown]
-# Every group below is hung in the same way: paint with the bug, measure, hang beside the right
-# one. The captions hold the dB.
+# Each group below is shown in the same way: paint with the bug, measure, and place the result
+# beside the right picture. The captions give the dB.
 
 # %%
 painted = {}
@@ -166,9 +167,9 @@ def judge(group):
 # %% [markdown]
 # ## Time and direction
 #
-# The network gets the noise level as an input. Inside, the number is multiplied by 1000 and becomes
-# waves, cosines and sines of many lengths ([chapter 06](06_one_mmdit_block.ipynb); for the
-# direction, [chapter 08](08_the_shifted_sampler.ipynb)). Four ways to go wrong:
+# The network receives the noise level as an input. Inside, it is multiplied by 1000 and turned into
+# cosines and sines of many wavelengths ([chapter 06](06_one_mmdit_block.ipynb); for the direction,
+# [chapter 08](08_the_shifted_sampler.ipynb)). There are four ways to get this wrong:
 
 # %%
 hang(visible.TIME)
@@ -178,16 +179,17 @@ assert judge(visible.TIME)
 plant.exhibit(*visible.TIME[1:])
 
 # %% [markdown]
-# **How to tell.** Noise with a pattern: the direction. A picture that seems to have been begun and
-# given up: the network stops changing it, because the level that it gets is low. That is
-# why *flipped* and *never × 1000* look alike. For both, the first level is (nearly) 0.
+# **How to tell.** Noise with a pattern means that the direction is wrong. If a picture seems to
+# have been begun and then given up, the network hardly changes it any more because the level it
+# receives is low. This is why *flipped* and *never × 1000* look alike: in both, the first level is
+# (nearly) 0.
 #
 # ## Where things are
 #
-# Attention does not see where a token is. Positions come in by rotating pairs of numbers by an
-# angle that grows with row and column (`rotate` and `positions`). The rows and columns of the
-# picture count from its middle; the prompt marches off diagonally, starting at its corner ([chapter
-# 05](05_msrope.ipynb)).
+# Attention by itself does not depend on where a token is. Positions enter by rotating pairs of
+# numbers by an angle that grows with row and column (`rotate` and `positions`). Rows and columns
+# are counted from the middle of the picture; the positions of the prompt continue along the
+# diagonal from the picture's corner ([chapter 05](05_msrope.ipynb)).
 
 # %%
 hang(visible.PLACE)
@@ -197,9 +199,9 @@ assert judge(visible.PLACE)
 plant.exhibit(*visible.PLACE)
 
 # %% [markdown]
-# Two of these pictures are the same, and that is no accident. Attention sees only *differences*
-# of positions. Counting the picture from its corner moves it by four tokens against the text;
-# starting the text at 0 moves the text by four against the picture.
+# Two of these pictures are the same, and not by chance. Attention depends only on *differences* of
+# positions. Counting the picture from its corner moves it by four tokens relative to the text;
+# starting the text at 0 moves the text by four tokens relative to the picture.
 
 # %%
 from qwenimage_ref import rope
@@ -215,17 +217,17 @@ print("from the picture's first token to the text's, in rows and columns:", *gap
 
 # %% [markdown]
 # *Odd grid* needs an odd number of rows, so its pictures have 112 pixels, seven tokens a side. At
-# 128 pixels you would never meet it. (The pocket model was trained at 128 only, so at 112 even the
+# 128 pixels this bug never shows. (The pocket model was trained at 128 only, so at 112 even the
 # right picture is a little tight.) The official square of 1328 pixels has 83 rows.
 #
-# **How to tell.** Objects are well painted but stand elsewhere, or come round at the other edge.
-# Count how far they moved, in tokens of 16 pixels: one is a rounding, half the picture a centre.
-# A blank background of the right colour: positions are lost.
+# **How to tell.** Objects are well painted but in the wrong place, or continue at the opposite
+# edge. Count how far they have moved, in tokens of 16 pixels: one token points to rounding, half
+# the picture to the centre. A blank background of the right colour means that positions are lost.
 #
-# ## What was read
+# ## The prompt
 #
-# The prompt is put into a fixed template. The language model reads all of it, then the states of
-# the first 34 tokens are dropped (chapters [02](02_tokens.ipynb) and
+# The prompt is put into a fixed template. The language model encodes all of it, and then the states
+# of the first 34 tokens are dropped (chapters [02](02_tokens.ipynb) and
 # [03](03_a_language_model_as_a_reader.ipynb)). Several prompts in a batch are filled up to one
 # length, the *padding*, and a mask marks which states are real.
 
@@ -237,13 +239,14 @@ assert judge(visible.TEXT)
 plant.exhibit(*visible.TEXT)
 
 # %% [markdown]
-# **How to tell.** A clean picture of something else: the network painted well what it was given.
-# *Cut at 35* drops the state of the first word, "a", which nobody misses; but every later state
-# now stands one place earlier, and the picture follows it by one token. The last two paint the
-# scene as asked. Their numbers come below.
+# **How to tell.** A clean picture of something else: the network painted well, but from the wrong
+# states. *Cut at 35* drops the state of the first word, "a", which matters little; but every later
+# state is now one position earlier, and the picture moves with it by one token. The last two paint
+# the scene as asked for. Their numbers follow below.
 #
 # Padding is what users of other projects report most. In a batch the damage is smaller than above,
-# because only the shorter prompt is filled up, and so it stays unnoticed for long. The number:
+# because only the shorter prompt is filled up, and so it can stay unnoticed for a long time. This
+# is how large it is:
 
 # %%
 import torch
@@ -265,8 +268,8 @@ print("without it the velocity by more than 1 %: ok")
 # ## Into latents and out
 #
 # At both ends of the transformer and of the VAE, numbers change their order, their scale or their
-# axes ([chapter 04](04_pictures_to_latents_and_back.ipynb)). Each of these has two ways to be
-# written, and one of them is right.
+# axes ([chapter 04](04_pictures_to_latents_and_back.ipynb)). Each of these conversions can be
+# written in two ways, one of which is right.
 
 # %%
 hang(visible.LATENTS)
@@ -276,16 +279,16 @@ assert judge(visible.LATENTS)
 plant.exhibit(*visible.LATENTS)
 
 # %% [markdown]
-# *Packed p-p-c* does it wrong twice, packing and unpacking, and each undoes the other. A test that
-# packs and unpacks passes. Only the trained weights depend on the order.
+# *Packed p-p-c* is wrong twice, in packing and in unpacking, and the second mistake undoes the
+# first. A test that packs and unpacks passes; only the trained weights depend on the order.
 #
-# *Frame axis averaged*: the official VAE was made for video, and its kernels look at three frames.
-# A still is the last of them, and before it there is nothing. In the pocket file the other two
-# taps hold zeros, so the mean is a third of the kernel, and the colours fade.
+# *Frame axis averaged*: the official VAE was made for video, and its kernels cover three frames. A
+# still picture is the last of them, with nothing before it. In the pocket file the other two taps
+# are zeros, so the mean is a third of the kernel, and the colours fade.
 #
-# **How to tell.** Dirt in every cell of 16 pixels: something happens to each token alone. Edges in
-# place but wrong colours: the VAE's side. That can be seen without guessing. Were the latents
-# still right?
+# **How to tell.** Dirt in every cell of 16 pixels means that something happens to each token
+# separately. If edges are in place but colours are wrong, the fault is in the VAE. This can be
+# checked without guessing, by asking whether the latents were still right.
 
 # %%
 for corner in visible.LATENTS:
@@ -296,7 +299,7 @@ for corner in visible.LATENTS:
 # %% [markdown]
 # ## What no picture shows
 #
-# Now the dangerous ones. Look at them and say which is right.
+# These are the dangerous ones. Look at them and decide which is right.
 
 # %%
 hang(visible.UNSEEN)
@@ -306,10 +309,10 @@ assert judge(visible.UNSEEN)
 plant.exhibit(*visible.UNSEEN)
 
 # %% [markdown]
-# The *reader*, chapter 00's program that reads posters back, finds the scene in each of them, and
-# in *template cut first* and *text norm skipped* above; one spoils the word. So no score of scenes
-# would stop these bugs. Numbers do: the final latents, compared with the right ones. Bugs move them
-# by far more than the last digits do, of which the control tells.
+# The *reader*, the program of chapter 00 that reads posters back, finds the right scene in each of
+# them, and also in *template cut first* and *text norm skipped* above; one of them spoils the word.
+# No score of scenes would stop these bugs. Numbers do: the final latents are compared with the
+# right ones, and the bugs move them by far more than last digits do, as the control shows.
 
 # %%
 from qwenimage_ref.course.bugs.quiz import WALL
@@ -323,7 +326,7 @@ print(f"{len(unseen)} bugs: the scene is read as asked, the latents are off by m
 print("the control's by less than 0.00005: ok")
 
 # %% [markdown]
-# Four of them deserve their own number.
+# Four of them are worth a closer look.
 #
 # **Exact GELU.** The two formulas differ by half a thousandth at most. The weights were trained
 # with the tanh.
@@ -337,9 +340,9 @@ assert 4e-4 < gap < 5e-4
 print("largest difference between 4e-4 and 5e-4: ok")
 
 # %% [markdown]
-# **Norm after rotation.** A rotation keeps every length, so the norm finds the same one before and
-# after. All the harm comes from its learned weights, one for each number: after the rotation they
-# meet mixed numbers.
+# **Norm after rotation.** A rotation preserves length, so the norm divides by the same number
+# before and after it. The harm comes from the norm's learned weights, one for each number of a
+# head: after the rotation they are applied to mixtures of two numbers.
 
 # %%
 attn = pipe.transformer.transformer_blocks[0].attn
@@ -353,8 +356,8 @@ with torch.no_grad():
 print("with the weights the order matters, without them it does not: ok")
 
 # %% [markdown]
-# **No shift, no stretch.** The pocket model's way from noise to picture is nearly straight, so
-# other steps do little harm. The levels themselves show it at once:
+# **No shift, no stretch.** The pocket model's path from noise to picture is nearly straight, so
+# different steps do little harm. The levels themselves show it at once:
 
 # %%
 from qwenimage_ref import sampler
@@ -368,9 +371,10 @@ for name, values in levels.items():
 assert levels["right"][7] < 0.021 < levels["no stretch"][7] and levels["no shift"][4] < 0.45
 
 # %% [markdown]
-# **Noise in another type.** The same seed is not the same noise. bfloat16 draws the same numbers
-# and rounds them; float64 draws others. A generator on a GPU is another one altogether. Both
-# pictures are good pictures. But who compares programs seed by seed compares nothing.
+# **Noise in another type.** The same seed does not always give the same noise. In bfloat16 the same
+# numbers are drawn and rounded; in float64 others are drawn, and a generator on a GPU is a
+# different one altogether. Both pictures are good pictures, but programs whose noise differs cannot
+# be compared seed by seed.
 
 # %%
 shape = (1, 16, 16, 16)
@@ -408,10 +412,10 @@ plant.chart(
 )
 
 # %% [markdown]
-# Orange are the bugs that a picture shows. The blue ones reach up to 72 dB, and still the control
-# keeps its distance. That is why tests in this repository compare *numbers*, part by part, with
-# bounds that leave room for last digits and for nothing else. Each bug has a test that catches it.
-# That is not a promise: the tests plant each bug and demand that the named test fails.
+# Bugs that show in a picture are orange. The blue ones reach up to 72 dB, and the control is still
+# clearly above them. This is why tests in this repository compare *numbers*, part by part, with
+# bounds that leave room for last digits and for nothing else. Each bug is caught by a test, and
+# this is checked: the tests plant each bug and require that the named test fails.
 
 # %%
 rows = [
@@ -422,25 +426,26 @@ assert len(rows) == len({name for name, *_ in rows}) == 25
 show.table(["bug", "a picture shows it", "file", "test that fails"], rows)
 
 # %% [markdown]
-# A **LoRA** is a small file of changes to a model's weights. It has a corner of its own, `alpha`
-# over rank, which makes a style eight times too strong. That comes with [chapter
-# 10](10_lora.ipynb).
+# A **LoRA** is a small file of changes to a model's weights. It has a trap of its own, `alpha` over
+# rank, which can make a style eight times too strong; see [chapter 10](10_lora.ipynb).
 #
 # ## What users report most
 #
-# From the public trackers of projects that run Qwen-Image, the most frequent first (for padding
-# alone: diffusers 12075, 12294, 12643, musubi-tuner 686, vllm-omni 4443). The names in italics
-# are those of the bugs above.
+# The table below is from the public issue trackers of projects that run Qwen-Image, the most
+# frequent first. (For padding alone: diffusers
+# [12075](https://github.com/huggingface/diffusers/issues/12075),
+# [12294](https://github.com/huggingface/diffusers/issues/12294), 12643, musubi-tuner 686, vllm-omni
+# 4443.) Names in italics are those of the bugs above.
 #
 # | what they see | what it is | where |
 # |---|---|---|
-# | a batch is painted otherwise than each prompt alone | no mask | *padding attended* |
+# | a prompt gives another picture in a batch than alone | no mask | *padding attended* |
 # | an edited picture is shifted or zoomed | sizes differ | like *odd grid*: each has its middle |
 # | a LoRA does nothing, or far too much | other names, `alpha` ignored | chapter 10 |
 # | a grid of dots from 8-bit weights with a few-step LoRA | rounded twice | chapter 21 |
 # | a long prompt fails, or its end is not read | 1,024 tokens at most, 512 as usual | chapter 02 |
 # | black pictures in float16 | its numbers end at 65,504 | `from_pretrained` refuses it |
-# | the guidance scale does nothing | without a negative prompt there is no guidance | next cell |
+# | the guidance scale does nothing | no guidance without a negative prompt | next cell |
 # | pictures differ between programs | other noise, no rescale | *noise in float64*, *no rescale* |
 
 # %%
@@ -457,9 +462,9 @@ print(caught[0].message)
 # %% [markdown]
 # ## Blind diagnosis
 #
-# Five patients. All were asked for *a green ring left of a red star on a sky background with the
-# text "A7"*, and each has one of the fifteen bugs of the wall. Choose; the line below says how many
-# of yours are right, but not which.
+# Here are five pictures of *a green ring left of a red star on a sky background with the text
+# "A7"*, each with one of the fifteen bugs of the wall. Choose a bug for each; the line below says
+# how many of your choices are right, but not which.
 
 # %%
 from qwenimage_ref.course.bugs import quiz
@@ -490,8 +495,8 @@ print("painted right it reads as asked; all five patients are below 23 dB: ok")
 #
 # ★★★☆☆ · 10 minutes
 #
-# Write the five causes down, in the order of the pictures, spelled as on the wall. You will know it
-# works when the checker says so. If not, it names the pictures and tells you where to look.
+# Write down the five causes, in the order of the pictures and spelled as on the wall. You will know
+# it works when the checker says so. If not, it names the pictures and suggests where to look.
 
 # %% tags=["exercise"]
 my_causes = ...  # a list of five names, such as "velocity sign"
@@ -505,36 +510,36 @@ check.ex_11_diagnose(my_causes)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Sort first: which are well painted, only not what or where was asked? Those bugs are on the way
-# *in*. Which are dirty or wrongly coloured? Those are on the way *out*.
+# Sort them first. Which are well painted, only not what was asked for or not in the right place?
+# Those bugs are on the way *in*. Which are dirty or have wrong colours? Those are on the way *out*.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Hang each beside the wall's pictures of the same group. Two of them look alike; see whether the
-# blank background is clean. For the one that moved, measure in tokens of 16 pixels.
+# Compare each with the wall's pictures of the same group. Two of them look alike; see whether the
+# background is clean. For the one that moved, measure in tokens of 16 pixels.
 #
 # </details>
 #
 # <details><summary>Pseudocode</summary>
 #
-# For each picture ask in this order: is the paper clean? Are the shapes of the right kind? Are
+# For each picture ask in this order: is the background clean? Are the shapes of the right kind? Are
 # they in the right places? Are their colours right? The first *no* leads to a group; within the
-# group compare with the wall.
+# group, compare with the wall.
 #
 # </details>
 #
 # <details><summary>The solution</summary>
 #
-# 1 *statistics inverted*: edges in place, colours not. 2 *padding attended*: right places, right
-# colours, wrong shapes. 3 *half-split rotation*: paper without places. 4 *shift before scale*:
-# outlines under dirt in every cell. 5 *cut at 35*: all moved by one token.
+# 1 *statistics inverted*: edges are in place, colours are not. 2 *padding attended*: right places
+# and colours, wrong shapes. 3 *half-split rotation*: a background without objects. 4 *shift before
+# scale*: outlines under dirt in every cell. 5 *cut at 35*: everything has moved by one token.
 #
 # </details>
 #
-# The other way to solve it takes a machine: plant each bug, paint, and see which picture comes out
-# the same. That is how one debugs in earnest, with a right program beside the wrong one.
+# There is another way to solve it: plant each bug, paint, and see which picture comes out the same.
+# This is also how one debugs in practice, with a right program beside the wrong one.
 
 # %%
 by_name = {corner.name: corner for corner in visible.BUGS}
@@ -549,8 +554,8 @@ print("patient 3, painted again with the named bug: the same picture")
 #
 # <details><summary>Answer</summary>
 #
-# None. All shapes fit. Most bugs exchange two things of one shape, shift and scale, or two lines
-# of which the second takes what the first gives.
+# None, because all shapes fit. Most bugs exchange two things of one shape, such as shift and scale,
+# or two lines of which the second takes what the first returns.
 #
 # </details>
 #
@@ -567,7 +572,8 @@ print("patient 3, painted again with the named bug: the same picture")
 # <details><summary>Answer</summary>
 #
 # About thirty, little more than one a bug, in more than a thousand lines of networks and sampler.
-# Nobody reads so well that none slips through. A comparison of numbers does.
+# No reviewer reads so carefully that none of them slips through, but a comparison of numbers finds
+# them.
 #
 # </details>
 
@@ -579,19 +585,40 @@ print(len(painted), "bugs, none stopped;", len(unseen), "are not seen;", len(add
 # %% [markdown]
 # ## What production code does differently
 #
-# * It has the same dark corners, and its issue trackers are full of them. Padding was ignored in
-#   diffusers until version 0.37.
-# * It is tested with a few stored pictures or slices of numbers. A stored picture from a wrong
-#   program makes the bug official.
+# * It has had the same bugs, as its issue trackers show. diffusers ignored padding until version
+#   0.37.
+# * It is often tested with a few stored pictures or slices of numbers. A stored picture from a
+#   wrong program turns the bug into the reference.
 # * On a GPU in bfloat16 the control is not at 92 dB. Bounds have to be wider there, and more bugs
-#   fit under them. Compare part by part in float32 first.
+#   stay below them. Compare part by part in float32 first.
 # * This repository compares every part with diffusers and transformers on random weights;
-#   `qwenimage_ref.parity.trace` then names the first module in which two networks part.
+#   `qwenimage_ref.parity.trace` then names the first module in which two networks differ.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * Judging tests by the bugs that they catch, *mutation testing*: [DeMillo, Lipton and Sayward
+#   1978](https://doi.org/10.1109/C-M.1978.218136).
+# * The two formulas of GELU: [Hendrycks and Gimpel 2016](https://arxiv.org/abs/1606.08415), section
+#   2.
+# * SD3 and FLUX.1 predict noise - data as well
+#   ([sd3_impls.py](https://github.com/Stability-AI/sd3-ref/blob/master/sd3_impls.py),
+#   *calculate_denoised*;
+#   [sampling.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py),
+#   *denoise*). What is a bug here is right there: both attend to padding, without a mask
+#   ([conditioner.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/modules/conditioner.py)),
+#   and in both the last layer takes shift before scale
+#   ([mmdit.py](https://github.com/Stability-AI/sd3-ref/blob/master/mmdit.py), *FinalLayer*;
+#   [layers.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/modules/layers.py),
+#   *LastLayer*).
+# * FLUX.1 draws its noise on the CPU in the type of the model, SD3 in float32, which it then rounds
+#   (*get_noise* in each). In bfloat16 the two are the same numbers, as the cell on noise shows.
+#
+# </details>
 #
 # ## Try this
 #
-# * Plant two bugs at once: the time *and* the direction of the report. Is half a report worse than
-#   a whole one?
+# * Plant two bugs at once: the time *and* the direction of the report. Is that worse than either
+#   alone?
 # * Paint *odd grid* at 128 pixels. What do you expect, and why?
 # * Invent a bug: `plant.Change` takes the name of a function, the old text and the new. Can you
 #   make one that the reader does not see and the control does?

@@ -70,9 +70,9 @@ alt = "Eight drawn posters, whose captions are in the cell above"
 show.grid(posters, names, alt, columns=8, scale=1)
 
 # %% [markdown]
-# Nothing has to be stored, number 7 is the same poster on every machine, and test posters use
+# No pictures have to be stored, number 7 is the same poster on every machine, and test posters use
 # numbers that training never reaches. Captions are reworded in every epoch, so that the text
-# tower learns more than a few fixed sentences. How many different scenes are there?
+# encoder learns more than a few fixed sentences. How many different scenes are there?
 
 # %%
 shapes, colours = len(world.SHAPES), len(world.COLOURS)
@@ -506,7 +506,7 @@ with tempfile.TemporaryDirectory() as folder:
 print(f"{len(losses)} steps of {sibling.EXERCISE.recipe.batch} posters")
 
 # %% [markdown]
-# Did you land where you should? The stored band comes from the same sixty steps with other seeds,
+# Is the result what it should be? The stored band comes from the same sixty steps with other seeds,
 # that is with other noise and other levels. A single loss shows little because batches differ, so
 # the band is for the mean over the last twenty.
 
@@ -565,8 +565,9 @@ print(f"on fresh posters, before: {before:.2f}; last weights: {raw:.3f}; average
 
 # %% [markdown]
 # Both are far better than the weights you began with, and they are within one per cent of each
-# other. The average pays when the rate is high and training is long, because then the weights jump
-# far; [chapter 22](22_why_this_way.ipynb) measures how much, for a whole training of the sibling.
+# other. The average pays off when the learning rate is high and training is long, because then the
+# weights jump far; [chapter 22](22_why_this_way.ipynb) measures how much, for a whole training run
+# of the sibling.
 
 # %%
 wanted = fresh[:4]
@@ -589,10 +590,10 @@ assert right >= 3, f"backgrounds read: {backgrounds}"
 print("after: at least 3 of 4 backgrounds are right: ok")
 
 # %% [markdown]
-# The loss fell, and the pictures hardly changed: sixty steps are a hundredth of a training run. How
-# do pictures emerge over a whole one?
+# The loss fell, and yet the pictures hardly changed: sixty steps are a hundredth of a training run.
+# How do pictures emerge over a whole one?
 #
-# ## The same noise, through the whole training
+# ## The same noise, through a whole training run
 #
 # The sibling's averaged weights were saved at several moments of its training, and each of them
 # painted the same prompts from the same noise. Each row is a prompt.
@@ -661,7 +662,7 @@ print("shapes, colours, places and backgrounds, all as asked for: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 3.75 times: 60 × 32 / 512, each time with other noise, another level and other words.
+# 3.75 times: 60 × 32 / 512, each time with different noise, another level and another wording.
 #
 # </details>
 #
@@ -683,16 +684,33 @@ print("0, 3.75 times, 11 %: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * Training uses billions of pairs, in stages: 256 pixels, then 640, then 1,328; first without text
-#   in
-#   the picture, then with it; first everything, then only the best.
-# * Text states and latents are computed once, by separate machines, and stored. The text tower is
+# * Training uses billions of pairs, in stages: pictures of 256 pixels first, then 640, then 1,328;
+#   first without text in the picture, then with it; first all data, then only the best.
+# * Text states and latents are computed once, by separate machines, and stored. The text encoder is
 #   frozen; here it is trained along, because it starts without any knowledge of language.
 # * The weights are distributed over many GPUs, split by rows and by heads; gradients are summed in
 #   float32, and weights are sent around in bfloat16.
 # * Fine-tuning seldom changes the weights themselves: a LoRA learns a small change beside them.
 # * A model trained as on this page is called *pre-trained*. What follows is training on hand-picked
 #   pictures, then on preferences of people (DPO), then on rewards (GRPO).
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The objective: [Lipman et al. 2022](https://arxiv.org/abs/2210.02747), section 3, and [Liu et
+#   al. 2022](https://arxiv.org/abs/2209.03003), section 2. Levels drawn from a logit-normal
+#   distribution: [SD3, Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 3.1.
+# * Empty captions in training, as guidance needs them: [Ho and Salimans
+#   2022](https://arxiv.org/abs/2207.12598), section 3. AdamW: [Loshchilov and Hutter
+#   2017](https://arxiv.org/abs/1711.05101). Muon: [Jordan et al.
+#   2024](https://kellerjordan.github.io/posts/muon/). The average of the weights and how long it
+#   should be: [Karras et al. 2023](https://arxiv.org/abs/2312.02696), section 3.
+# * SD3 compared 61 combinations of path, prediction and distribution of levels, and chose the path
+#   and the prediction of this page with logit-normal levels (section 5.1). It was then fine-tuned
+#   on preferences with DPO.
+# * FLUX.1: neither a paper nor training code was published. The repository has *minimal inference
+#   code* ([README](https://github.com/black-forest-labs/flux)).
+#
+# </details>
 #
 # ## Try this
 #

@@ -13,21 +13,20 @@
 # %% [markdown]
 # # 13 · Is it any good?
 #
-# In chapter 00 eight pictures came out, and your eyes said *nice*. Eyes are generous, and eight is
-# few. This page measures the pocket model as a lab would measure a large one, and at each turn
-# shows how the measurement itself can fool you.
+# In chapter 00 you looked at eight pictures and probably found them good. But eyes are generous,
+# and eight pictures are few. This page measures the pocket model as a lab would measure a large
+# one, and shows at each step how the measurement itself can mislead.
 #
 # | | |
 # |---|---|
-# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); what a share and a mean are |
-# | **You get** | scores with honest intervals, and a nose for those without |
+# | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); proportions and means |
+# | **You get** | scores with honest intervals, and a habit of asking for them |
 # | **Minutes** | 40 to read, one to run |
 # | **Picture** | what the model gets right, in bars with intervals |
 # | **Number** | the reader is right on at least 99.5 % of true posters |
 #
-# Long measurements are not repeated here. They lie in `data/measurements`, with the commit, the
-# machine and the command that made them, and this page recomputes a slice of each to see whether
-# they are true.
+# Long measurements are not repeated here. They are stored in `data/measurements`, with the commit,
+# the machine and the command that made them, and this page recomputes a part of each to check them.
 
 # %%
 import json
@@ -42,9 +41,9 @@ swept = json.loads(show.data_file("measurements/pocket_sweeps.json").read_text()
 # %% [markdown]
 # ## Before you measure, measure the ruler
 #
-# The pocket world has a luxury that photographs lack: a program, `read`, that looks at a poster and
-# says what is on it. It is our metric, so it comes first into the dock. On *true* posters, drawn
-# and not painted, it should never err.
+# The pocket world has an advantage over photographs: a program, `read`, looks at a poster and
+# reports what is on it. It is our metric, so it is tested first. On *true* posters, those that were
+# drawn and not painted, it should make no mistakes.
 
 # %%
 from qwenimage_ref.posters.draw import Scene, Shape, caption, draw, sample_scene
@@ -56,8 +55,8 @@ assert misread <= 0.005 * len(scenes), f"{misread} of {len(scenes)} misread"
 print(f"{len(scenes)} true posters, at least 99.5 % read without a mistake: ok")
 
 # %% [markdown]
-# A ruler that says *right* to everything would pass that test as well. So the other half: a poster
-# is damaged in four ways, and each damage has to cost exactly the statements it touches.
+# A metric that accepts everything would pass that test as well. So we also damage a poster in four
+# ways, and each damage has to cost exactly the statements that it affects.
 
 # %%
 asked = Scene("white", (Shape("star", "red"), Shape("circle", "blue")), "left of", "OK")
@@ -87,10 +86,11 @@ print("each damage costs what it should: ok")
 # %% [markdown]
 # ## Ask many small questions
 #
-# *Is it good?* has no answer. GenEval, a benchmark that most papers quote, asks six questions that
-# do: is the single object there, are both, is the count right, the colours, the position, and does
-# each colour sit on its own object? It looks for the answers with an object detector, which has
-# errors of its own. Ours are the same questions, put to our reader, and one more about words.
+# *Is it good?* has no answer. GenEval, a benchmark that many papers quote, asks six questions that
+# do have one: is the single object there, are both, is the count right, are the colours, is the
+# position, and does each colour belong to its own object? It finds the answers with an object
+# detector, which makes errors of its own. We put the same questions to our reader, and one more
+# about words.
 
 # %%
 from qwenimage_ref.evaluate.score import Question, answers
@@ -115,15 +115,15 @@ for name, row in scored["rows"].items():
 print(f"{scored['captions']} captions, {scored['steps']} steps, guidance {scored['cfg']}: ok")
 
 # %% [markdown]
-# No caption among these was trained on. Nearly a third hold a *combination* that training avoided
-# on purpose, a purple star for one. That row is the interesting one: it separates the combination
-# of *purple* and *star* from a memory of purple stars.
+# None of these captions was used in training. Nearly a third contain a *combination* that training
+# avoided on purpose, such as a purple star. That row is the interesting one: it shows whether the
+# model can combine *purple* and *star*, without having seen a purple star.
 #
 # ## What the whiskers mean
 #
-# The model has a true share `p` of captions that it gets right. You saw `right` of `of`. Which `p`
-# could well have given that? All those from which your count is less than 1.96 standard errors
-# away, and the standard error of a share `p` is $\sqrt{p(1-p)/n}$. Try them all:
+# The model gets a true proportion `p` of all captions right. You saw `right` of `of`. Which values
+# of `p` are compatible with that count? All those for which the count is less than 1.96 standard
+# errors away, where the standard error of a proportion `p` is $\sqrt{p(1-p)/n}$. We try them all:
 
 # %%
 import numpy as np
@@ -142,9 +142,9 @@ for right, of in ((24, 24), (23, 24), (230, 240)):
     print(f"{right} of {of}: {low:.3f} to {high:.3f}")
 
 # %% [markdown]
-# This is Wilson's interval of 1927; the package has SciPy solve the same equation. Many scripts
-# use a simpler one: take the share you *saw* for `p` in the formula of the error. After 24 of 24
-# that says *100 %, give or take nothing*. How often does an interval that claims 95 % hold the
+# This is Wilson's interval of 1927; in the package SciPy solves the same equation. Many scripts use
+# a simpler one, with the observed proportion for `p` in the formula of the error. After 24 of 24
+# that gives *100 %, plus or minus nothing*. How often does an interval that claims 95 % contain the
 # truth?
 
 # %%
@@ -182,14 +182,15 @@ print("at a true share of 97 %, the naive interval holds the truth in")
 print(f"{holds(naive, 0.97):.0%} of cases, Wilson's in {holds(wilson, 0.97):.0%}: ok")
 
 # %% [markdown]
-# The better a model is, the worse the naive interval. Models tend to be good where people boast.
+# The better a model is, the worse the naive interval becomes, and published models tend to be good
+# at what is reported.
 #
 # ## Is the record true?
 #
-# Here are the first 24 captions of the record, painted again, now, at three settings. Each picture
-# is marked: `1` right, `0` wrong, `-` for a word nobody asked for. The marks should be the stored
-# ones. Your processor adds in another order than ours, so one borderline letter may fall to the
-# other side; two would be news.
+# Here are the first 24 captions of the record, painted again now, at three settings. Each picture
+# gets a mark: `1` right, `0` wrong, `-` where no word was asked for. The marks should agree with
+# the stored ones. Your processor may add in another order than ours, so that one borderline letter
+# can change sides; two would be suspicious.
 
 # %%
 from qwenimage_ref.evaluate import settings
@@ -235,8 +236,9 @@ for key, name in (("scene", "whole scene"), ("word", "word exactly right")):
 #
 # [Chapter 08](08_the_shifted_sampler.ipynb) shows when guidance helps. How certain is it that scale
 # 4 is better than 1? Both settings paint the *same captions* from the *same noise*, so most
-# captions say nothing: both right, or both wrong. Only those that split the pair count, and they
-# are few. Two independent evaluations would drown them in the luck of which captions were drawn.
+# captions contribute nothing: both pictures are right, or both are wrong. Only the captions on
+# which the two differ count, and they are few. In two independent evaluations the difference would
+# be lost in the variation between captions.
 
 # %%
 from qwenimage_ref.evaluate.intervals import paired
@@ -266,12 +268,12 @@ for point in ((20, 1), (8, 4), (2, 4)):
 show.table(["20 steps, guidance 4, less", "points", "in pairs", "apart", "p"], rows)
 
 # %% [markdown]
-# `p` is the chance that two *equal* settings would split the captions at least as unevenly as this,
-# in either direction: [McNemar's test](https://doi.org/10.1007/BF02295996), in which a coin is
-# thrown for each caption that splits the pair.
+# `p` is the probability that two *equal* settings would differ at least as unevenly as this, in
+# either direction: [McNemar's test](https://doi.org/10.1007/BF02295996), which tosses a coin for
+# each caption on which they differ.
 #
-# The same trick compares languages. Each Chinese caption was asked again in English, the same scene
-# from the same noise:
+# The same method compares languages. Each Chinese caption was painted again in English, with the
+# same scene and the same noise:
 
 # %%
 for key, found in scored["paired"].items():
@@ -283,8 +285,8 @@ print("Chinese is not shown to be five points behind: ok")
 # %% [markdown]
 # ## Two sweeps
 #
-# All settings, the same captions and noise. A picture counts if its scene is right and its word,
-# too, if there is one.
+# Here are all settings, on the same captions and noise. A picture counts if its scene is right, and
+# its word too if there is one.
 
 
 # %%
@@ -317,17 +319,18 @@ enough = min(steps for steps, _, _, high in by_steps if high >= best[1])
 print(f"from {enough} steps on, no setting is clearly below the best: ok")
 
 # %% [markdown]
-# Look at the bands before you pick the highest point. Choosing the best of thirteen settings by
-# their own scores and then quoting that score is the commonest way to fool oneself: the winner was
-# good *and lucky*. The score at the top of this page is of the setting that was fixed beforehand.
+# Look at the bands before you pick the highest point. To choose the best of thirteen settings by
+# their own scores and then to quote that score is a common way to fool oneself, because the winner
+# was good *and lucky*. The score at the top of this page is that of a setting that was fixed
+# beforehand.
 #
 # ## What the score does not see
 #
 # ### Variety
 #
-# A model that painted one perfect poster for each prompt, whatever the seed, would score 100 %. So:
-# how different are two seeds of a prompt, and two prompts? In steps of 1/255, and beside them true
-# posters, which shift and scale their shapes by a few per cent.
+# A model that painted one perfect poster for each prompt, whatever the seed, would score 100 %. So
+# we ask how different two seeds of a prompt are, and two prompts. Distances are in steps of 1/255.
+# For comparison there are true posters, whose shapes are shifted and scaled by a few per cent.
 
 # %%
 columns = ("between seeds", "between prompts")
@@ -356,10 +359,10 @@ print("seeds differ about as much as true posters of one scene do, prompts far m
 # %% [markdown]
 # ### Copies
 #
-# A model that had learned every training picture by heart would be of no use. Our captions ask for
-# scenes that training never showed, so it cannot copy them whole. Is it pasting the nearest
-# training picture? Above, painted pictures; below, the training posters most like them, found among
-# those of the same background and layout that share most with the scene.
+# A model that had memorised every training picture would be of no use. Our captions describe scenes
+# that training never showed, so they cannot be copied as a whole. Does it paste the nearest
+# training picture? The upper row shows painted pictures; below each is the training poster most
+# similar to it, found among those of the same background and layout that share most with the scene.
 
 # %%
 shelves = settings.training_posters()
@@ -380,12 +383,12 @@ for kind, mean in means.items():
     print(f"{kind:17} {mean:.1f} from their nearest training poster")
 
 # %% [markdown]
-# A distance alone says nothing; the second line is the yardstick. *New true posters* of the same
-# scenes were never near training either, and painted ones keep the same distance.
+# A distance alone means little; the second line is the yardstick. *New true posters* of the same
+# scenes were never near training either, and painted pictures keep about the same distance.
 #
-# The sharper test asks for scenes that *were* trained. Each of these captions has one training
-# poster, and the same scene can be redrawn with other jitter. A model that recalls is nearer to the
-# poster it saw; one that composes is nearer to it half of the time.
+# A sharper test uses scenes that *were* in training. Each of these captions has one training
+# poster, and the same scene can be drawn again with other shifts and sizes. A model that recalls is
+# nearer to the poster from training; one that composes is nearer to it half of the time.
 
 # %%
 recalled = swept["recall"]
@@ -394,11 +397,11 @@ assert row["low"] < 0.75
 print(f"nearer to the poster it saw: {row['share']:.0%}, {row['low']:.0%} to {row['high']:.0%}")
 
 # %% [markdown]
-# ## How a famous number deceives
+# ## How a famous number misleads
 #
-# FID, the number under most image models of the last years, needs no reader. It takes two heaps of
-# pictures, turns each picture into a few *features*, fits a bell-shaped cloud to each heap, and
-# says how far apart the clouds are:
+# FID, which has been reported for most image models of recent years, needs no reader. It takes two
+# sets of pictures, turns each picture into a few *features*, fits a normal distribution to each
+# set, and computes how far apart the two are:
 
 # %%
 from qwenimage_ref.evaluate.frechet import features, frechet
@@ -406,8 +409,9 @@ from qwenimage_ref.evaluate.frechet import features, frechet
 show.source(frechet)
 
 # %% [markdown]
-# The features are usually what a classifier of photographs sees; here, what our VAE sees. Take two
-# heaps of true posters. Same world, same program: the distance should be 0.
+# The features are usually the activations of a classifier of photographs; here they are those of
+# our VAE. Take two sets of true posters, from the same world and the same program. Their distance
+# should be 0.
 
 # %%
 drawn = [Image.fromarray(draw(scene, i)) for i, scene in enumerate(scenes[:400])]
@@ -420,10 +424,10 @@ for size in (25, 50, 100):
 assert means[25] > 1.5 * means[100] > 0
 
 # %% [markdown]
-# It never is 0, and with few pictures it is large: a cloud fitted to 25 points is thinner than the
-# truth in most directions, and the distance counts that. The error is about a constant over the
-# size of the heap. So draw the distance over 1/size: a straight line, whose end at 1/size = 0 is
-# the honest number.
+# It never is 0, and with few pictures it is large: a distribution fitted to 25 points is too narrow
+# in most directions, and this adds to the distance. The error is about a constant divided by the
+# size of the set. If the distance is drawn over 1/size, the points lie on a nearly straight line,
+# and its end at 1/size = 0 is the value to report.
 
 # %%
 samples = swept["at home"]["samples"]
@@ -444,13 +448,13 @@ assert abs(samples["true"]["limit"]) < 0.25 * true["25"]
 print("25 true posters are more than twice as far away as 100; the limit is near 0: ok")
 
 # %% [markdown]
-# Two papers that compare FIDs from heaps of different size compare sizes. And no heap of any size
-# would have noticed that two letters of a word were swapped.
+# FIDs from sets of different size cannot be compared. And with no size would FID have noticed that
+# two letters of a word were exchanged.
 #
 # ## Is the VAE any good?
 #
-# The transformer never sees pixels: what the VAE cannot encode, it cannot paint. The Qwen-Image
-# report measures a VAE by a round trip, encode and decode, with two numbers. PSNR is the mean
+# The transformer works in latents, so it cannot paint what the VAE cannot represent. The Qwen-Image
+# report measures a VAE by a round trip, encoding and decoding, with two numbers. PSNR is the mean
 # squared error in decibels:
 
 # %%
@@ -470,8 +474,8 @@ assert abs(psnr_by_hand(a.numpy(), noisy.numpy()) - psnr(a, noisy).item()) < 1e-
 print(f"darker: {psnr(a, darker).item():.2f} dB, noisy: {psnr(a, noisy).item():.2f} dB")
 
 # %% [markdown]
-# To PSNR a slightly darker poster is exactly as bad as a noisy one. SSIM, the second number, looks
-# through a window of 11 × 11 pixels and compares means, spreads and how the two go together:
+# By PSNR a slightly darker poster is exactly as bad as a noisy one. SSIM, the second number, looks
+# through a window of 11 × 11 pixels and compares means, variances and correlation:
 
 # %%
 show.source(ssim)
@@ -481,8 +485,9 @@ assert ssim(a, darker).item() > 0.9 > ssim(a, noisy).item() + 0.2
 print(f"SSIM, darker: {ssim(a, darker).item():.3f}, noisy: {ssim(a, noisy).item():.3f}: ok")
 
 # %% [markdown]
-# Now the report's protocol on pictures that are here: posters with a long word, posters without,
-# and something our VAE never saw in training, the small print below a picture in this repository.
+# Now we apply the report's protocol to pictures that are here: posters with a long word, posters
+# without one, and something that our VAE never saw in training, the small print below a picture in
+# this repository.
 
 # %%
 showcase = Image.open(show.data_file("pictures/showcase.png")).convert("RGB")
@@ -509,19 +514,19 @@ assert min(decibels["no word"], decibels["four-letter words"]) > 33 > decibels["
 print("true posters above 33 dB, small print, never seen in training, below: ok")
 
 # %% [markdown]
-# The report gives its own VAE 33.4 dB and SSIM 0.916 on photographs, 36.6 dB and 0.984 on pages
-# full of text. Ours are *not* comparable: a flat poster is easy, a photograph is not. PSNR compares
-# two coders on the same pictures, never two sets of pictures.
+# The report gives 33.4 dB and SSIM 0.916 for its VAE on photographs, and 36.6 dB and 0.984 on pages
+# full of text. Ours are *not* comparable, because a flat poster is easier than a photograph. PSNR
+# can compare two VAEs on the same pictures, but not two sets of pictures.
 #
 # ## Exercise: how few samples fool you?
 #
 # ★★★☆☆ · 15 minutes
 #
-# Model A gets a share `better` of captions right, model B only `worse`. Each is asked `n` captions
-# of its own. Write `fooled(better, worse, n)`: the chance that B gets **more** of its captions
-# right than A of its own, so that you crown the wrong one. Compute it or simulate it with
-# some 100,000 throws; it should be right within 0.01. You will know it works when the checker says
-# so.
+# Model A gets a proportion `better` of captions right, model B only `worse`. Each is given `n`
+# captions of its own. Write `fooled(better, worse, n)`, the probability that B gets **more** of its
+# captions right than A of its own, so that you would choose the wrong model. Compute it or simulate
+# it with some 100,000 draws; it should be right within 0.01. You will know it works when the
+# checker says so.
 
 
 # %% tags=["exercise"]
@@ -544,9 +549,9 @@ check.ex_13_fooled(fooled)
 #
 # <details><summary>A hint</summary>
 #
-# How many of its `n` captions a model gets right is a number `k` from 0 to `n`, included both. Each
-# has a chance that depends on the share alone. A and B are independent, so for a pair of counts the
-# chances multiply.
+# The number of captions that a model gets right is a `k` from 0 to `n`, both included. Its
+# probability depends on the proportion alone. A and B are independent, so the probabilities of a
+# pair of counts multiply.
 #
 # </details>
 #
@@ -593,7 +598,7 @@ print("24 captions crown 92 % over 96 % in more than one case in ten, 400 hardly
 #
 # <details><summary>Answer</summary>
 #
-# 86 %. Quick rule: after `n` right out of `n`, the truth may be about `4/n` below 100 %.
+# 86 %. As a rule of thumb, after `n` right out of `n`, the truth may be about `4/n` below 100 %.
 #
 # </details>
 #
@@ -609,7 +614,7 @@ print("24 captions crown 92 % over 96 % in more than one case in ten, 400 hardly
 #
 # <details><summary>Answer</summary>
 #
-# Six: the squared error falls to a quarter, and 10 log₁₀ 4 = 6.02, wherever one starts.
+# Six: the squared error falls to a quarter, and 10 log₁₀ 4 = 6.02, whatever it was before.
 #
 # </details>
 
@@ -623,24 +628,45 @@ print("86 %, 1,800 captions, 6 dB: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * Nothing reads photographs without mistakes. GenEval trusts an object detector, DPG a language
-#   model that answers questions, text benchmarks an OCR program. Their own errors go into the score
-#   and seldom into its interval.
-# * FID is computed on the 2,048 features of an Inception network, customarily for 50,000 pictures:
-#   so many that the bias you saw is small.
-# * People still judge: the report's arena had 200 judges and at least 10,000 paired comparisons for
-#   each model. Pairs, again.
-# * What is trained towards stops measuring. By reinforcement learning the report's GenEval score
-#   rises from 0.87 to 0.91; whether people see a difference is another question, and another test.
-# * The report's VAE table is of 256 × 256 pictures; it does not say how they were cropped.
+# * Nothing reads photographs without mistakes. GenEval relies on an object detector, DPG on a
+#   language model that answers questions, text benchmarks on an OCR program. Their errors are part
+#   of the score and seldom of its interval.
+# * FID is computed on the 2,048 features of an Inception network, customarily for 50,000 pictures,
+#   which makes the bias that you saw small.
+# * People judge as well: the report's arena had 200 judges and at least 10,000 comparisons for each
+#   model, in pairs again.
+# * A measure that a model is trained on stops being a measure. Reinforcement learning raises the
+#   GenEval score in the report from 0.87 to 0.91; whether people see a difference is another
+#   question and needs another test.
+# * The report's VAE table is for pictures of 256 × 256; it does not say how they were cropped.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * Questions to an object detector: [GenEval, Ghosh et al. 2023](https://arxiv.org/abs/2310.11513),
+#   section 3; how far such a benchmark drifts from people's judgement: [GenEval 2, Kamath et al.
+#   2025](https://arxiv.org/abs/2512.16853).
+# * FID: [Heusel et al. 2017](https://arxiv.org/abs/1706.08500). Its bias, and the straight line
+#   over 1/size: [Chong and Forsyth 2019](https://arxiv.org/abs/1911.07023). SSIM: [Wang et al.
+#   2004](https://doi.org/10.1109/TIP.2003.819861). Pairs of right and wrong: [McNemar
+#   1947](https://doi.org/10.1007/BF02295996).
+# * SD3's paper compares its models by GenEval, by people's preferences and by the validation loss,
+#   and finds that a lower validation loss goes with better scores in both ([Esser et al.
+#   2024](https://arxiv.org/abs/2403.03206), section 5.3).
+# * FLUX.1 was published without a paper, so what circulates about it was measured by others; the
+#   Qwen-Image report has it in its VAE table ([section 2](https://arxiv.org/abs/2508.02324), Table
+#   2).
+#
+# </details>
 #
 # ## Try this
 #
 # * Run `.venv/bin/qwenimage eval --captions 100 --cfg 1` in a terminal. Which rows suffer most?
 # * Remove the median filter from `read`. How many true posters are misread then?
 # * Compare guidance 3 with guidance 4, once in pairs and once apart. How many captions would the
-#   second way need to see what the first sees?
+#   second method need to see what the first sees?
 # * Measure FID between painted posters *with* words and true ones *without*. Does it notice?
 #
-# Capstone: when `make grade PART=pipeline` says that yours is equal, its pictures score as on this
-# page.
+# Capstone: when `make grade PART=pipeline` says that your pipeline is equal, its pictures score as
+# on this page.
+#
+# Next: [20 · Few steps](20_few_steps.ipynb), the same picture with a tenth of the work.

@@ -13,13 +13,13 @@
 # %% [markdown]
 # # 20 · Few steps
 #
-# Fifty steps with guidance run the transformer a hundred times. People who run Qwen-Image at home
-# run it four times, with a small file named *Lightning*. This page takes that trick apart: what it
-# buys, how it is trained, and what it loses.
+# Fifty steps with guidance run the transformer a hundred times. Most people who run Qwen-Image at
+# home run it four times, with the help of a small file named *Lightning*. This page takes the
+# method apart: what it saves, how it is trained, and what it loses.
 #
 # | | |
 # |---|---|
-# | **You need** | [chapter 08](08_the_shifted_sampler.ipynb); what a LoRA is (we say it again) |
+# | **You need** | [chapter 08](08_the_shifted_sampler.ipynb); what a LoRA is (repeated here) |
 # | **You get** | few-step schedules, direct distillation by hand, an honest look at a LoRA |
 # | **Minutes** | 40 to read, half a minute to run |
 # | **Picture** | 20 guided steps, four with the LoRA and four without, side by side |
@@ -45,8 +45,9 @@ record = json.loads(show.data_file("measurements/few_steps.json").read_text())
 # ## What a picture costs
 #
 # One call of the transformer is a *run*. A step is one run, or two with guidance: one with the
-# prompt, one without. The `record` holds many *ways* from noise to picture, each measured on the
-# same 200 captions that training never showed. Here are the processor seconds of some:
+# prompt, one with the negative prompt. The `record` holds many *settings*, named `ways` in the
+# code, each measured on the same 200 captions that training never showed. These are the processor
+# seconds of some:
 
 # %%
 ways = [TEACHER, Sampling(8), Sampling(4), Sampling(2), Sampling(1)]
@@ -62,12 +63,13 @@ assert cost[40] > 4 * cost[4]
 print("seconds follow the runs; all the rest costs less than four of them: ok")
 
 # %% [markdown]
-# In the official model the rest weighs less still.
+# In the official model the rest weighs even less.
 #
 # ## Why so many steps
 #
-# Back to the plane of chapter 08. A small network, `field`, learns the velocity that leads from
-# noise to a star. It is trained by the loop you wrote there; `figures.teach` runs it again.
+# We return to the plane of chapter 08. A small network, `field`, learns the velocity that leads
+# from noise to a star. It is trained by the loop that you wrote there; `figures.teach` runs it
+# again.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -102,11 +104,11 @@ for ax, steps in zip(axes, (50, 4, 1)):
 show.figure(fig, alt="Bent ways of five points to a star; four steps cut the bends, one misses all")
 
 # %% [markdown]
-# Black is the way of 50 steps, from the dot; orange the way of fewer; blue is where all 600 points
-# end. The ways are bent, because the arrow at a place is the *mean* over all the data that could
-# still come of it (chapter 08). A step follows the arrow at its beginning and leaves the bend.
-# From pure noise, everything could still come: the first arrow of every point leads to the middle
-# of the star.
+# Black is the trajectory of 50 steps, which begins at the dot; orange is that of fewer steps; blue
+# is where all 600 points end. The trajectories are bent, because the arrow at a place is the *mean*
+# over all data that could still result from it (chapter 08). A step follows the arrow at its
+# beginning in a straight line and misses the bend. At pure noise every result is still possible,
+# and the first arrow of every point leads to the middle of the star.
 
 # %%
 missed = {}
@@ -119,9 +121,9 @@ print("from 2 steps on, each doubling brings the end at least three times as nea
 # %% [markdown]
 # ## The same in the latents of a picture
 #
-# A latent has 4,096 numbers, so its way has to be drawn in two directions of its own: *along* the
-# chord, which is the straight line from the noise to the end, and *across* it, where the way bends
-# most. We take two prompts: a full one, and the empty one.
+# The latents of a picture are 4,096 numbers, so their trajectory has to be drawn in two directions
+# of its own: *along* the chord, which is the straight line from the noise to the end, and *across*
+# it, where the trajectory bends most. We take two prompts, a full one and the empty one.
 
 # %%
 full = 'a purple star above a red square on a mint background with the text "STEP"'
@@ -150,10 +152,10 @@ assert (still[0] > 10 * still[15]).all()
 print("the empty prompt bends the way more and leaves the first estimate farther off: ok")
 
 # %% [markdown]
-# Right: the **clean estimate**, $x - \sigma\cdot\text{velocity}$, is where a single step would
-# end. At first it is far from the end, and it moves all the time. The less a prompt says, the more
-# is left to be decided on the way, and the more steps it takes. In pictures: above the full prompt,
-# below the empty one, unguided, with 1 to 50 steps.
+# On the right is the **clean estimate**, $x - \sigma\cdot\text{velocity}$, which is where a single
+# step would end. At first it is far from the end, and it keeps moving. The less a prompt says, the
+# more remains to be decided on the way, and the more steps are needed. The next figure shows it in
+# pictures, the full prompt above and the empty one below, without guidance and with 1 to 50 steps.
 
 # %%
 prompts, counts = (full, " "), (1, 2, 4, 8, 50)
@@ -173,30 +175,31 @@ assert off[1] > 1.5 * off[0]
 print("one step ends farther from fifty where the prompt is empty: ok")
 
 # %% [markdown]
-# Keep this in mind for all that follows: **our posters are easy to hurry**. Their captions say
-# nearly everything, so even one step paints most of a scene. "A cat", asked of a model of
-# photographs, leaves far more open.
+# Keep in mind for everything that follows that **our posters are easy to paint in few steps**.
+# Their captions say nearly everything, so even one step paints most of a scene. The prompt "a cat"
+# for a model of photographs leaves far more open.
 #
 # ## Direct distillation
 #
-# The idea is plain. No dice are thrown on the way, so one noise has one end. Let a *teacher* walk
-# there with many steps, and store pairs of noise and end. A *student*, at first a copy, walks from
-# the same noise with four steps of its own and is pulled to the same end. DiffSynth-Studio calls
-# this *direct distillation*, and trained two released Qwen-Image students with it.
+# The idea is simple. Sampling adds no randomness on the way, so each noise leads to exactly one
+# end. A *teacher* goes there in many steps, and pairs of noise and end are stored. A *student*,
+# which starts as a copy of the teacher, takes four steps from the same noise and is trained to
+# arrive at the same end. DiffSynth-Studio calls this *direct distillation* and has trained two
+# released Qwen-Image students with it.
 #
-# Four steps means: the `student` runs at `levels[0]`, goes to `levels[1]`, runs *there*, and so on.
-# As ever, a step adds (next level − level) · velocity. Only the last place is compared. The
-# gradient comes back through all four answers, so an early step learns what it did to the later
-# ones.
+# With four steps, the `student` runs at `levels[0]`, moves to `levels[1]`, runs *there*, and so on.
+# As always, a step adds (next level − level) · velocity. Only the final position is compared. The
+# gradient flows back through all four predictions, so an early step is corrected for its effect on
+# the later ones.
 #
 # ## Exercise: the loss of a student
 #
 # ★★★☆☆ · 10 minutes
 #
 # Write `my_loss(student, noise, target, levels)`: `noise` and `target` are points (N, 2), `levels`
-# falls from 1 to 0, and `student(x, sigma)` answers with the velocity (N, 2) at one level. Walk,
-# then return the mean of the squared differences from `target`. You will know it works when the
-# checker finds your gradient in all four steps.
+# falls from 1 to 0, and `student(x, sigma)` returns the velocity (N, 2) at one level. Take the
+# steps, then return the mean of the squared differences from `target`. You will know it works when
+# the checker finds your gradient in all four steps.
 
 
 # %% tags=["exercise"]
@@ -247,9 +250,9 @@ check.ex_20_loss(my_loss)
 #
 # </details>
 #
-# Now train with your loss. The teacher answers 4,096 noises with 50 steps, once; then the student
-# takes 300 batches of them. A second student gets a wrong lesson: the same ends, but each beside
-# *another* noise.
+# Now train with your loss. The teacher takes 50 steps from each of 4,096 noises, once; then the
+# student takes 300 batches of them. A second student is trained on wrong pairs: the same ends, but
+# each with *another* noise.
 
 # %%
 lesson = flow_on_a_plane.noise(4096, seed=5)
@@ -276,12 +279,13 @@ assert ends_at["shuffled pairs"].std() < 0.1 < fine[-1].std()
 print("the student ends more than 50 times as near to the teacher's ends, in squares: ok")
 
 # %% [markdown]
-# Four steps now end where fifty did. And the wrong lesson ends in a dot. With shuffled pairs the
-# noise holds no information about the end, and then squared error has one best answer, the mean of
-# all ends. So noise has to be reproduced *exactly*: same seed, same device of the generator, same
-# number type, same shape. A student of pictures with other noise learns the mean picture.
+# Four steps now end where fifty did, and the student with the wrong pairs ends in a dot. With
+# shuffled pairs the noise holds no information about the end, and then the squared error has a
+# single best prediction, the mean of all ends. The noise therefore has to be reproduced *exactly*:
+# the same seed, the same device of the generator, the same number type and the same shape. A
+# student trained on pictures with other noise learns the mean picture.
 #
-# One more thing to see: the student was trained for its own four steps and no others.
+# There is one more thing to see: the student was trained for its own four steps and no others.
 
 # %%
 for steps in (2, 4, 8):
@@ -294,20 +298,20 @@ print("this student ends nearest with its 4 steps; 8 are worse, 2 worse still: o
 # ## The schedule of Lightning
 #
 # *Lightning*, by the group lightx2v, is a family of LoRAs for Qwen-Image with 4 and 8 steps. Its
-# noise levels are simple. Take evenly spaced levels $s$: 1, then $1/\text{steps}$ less each
-# time, down to $1/\text{steps}$. Shift them by 3, at *every* picture size:
+# noise levels are simple. Take evenly spaced levels $s$, from 1 down to $1/\text{steps}$, and shift
+# them by 3, at *every* picture size:
 #
 # $$\sigma = \frac{3}{3 + (1/s - 1)}$$
 #
-# Put a 0 at the end. There is no *terminal stretch* (chapter 08: the base model's levels are
-# stretched so that the last one before 0 is 0.02).
+# Append a 0. There is no *terminal stretch* (chapter 08: the base model's levels are stretched so
+# that the last one before 0 is 0.02).
 #
 # ## Exercise: the Lightning schedule
 #
 # ★★☆☆☆ · 5 minutes
 #
 # Write `my_levels(steps, shift=3.0)`, a tensor of `steps + 1` levels. You will know it works when
-# four steps give 1, 0.9, 0.75, 0.5, 0 and the checker is content.
+# four steps give 1, 0.9, 0.75, 0.5, 0 and the checker agrees.
 
 
 # %% tags=["exercise"]
@@ -364,8 +368,8 @@ for image_tokens in (64, 6889):  # ours, and of 1328 x 1328
 print("by hand, by the package at two sizes, and as published: ok")
 
 # %% [markdown]
-# The package says it as the published scheduler files do. Both ends of the line for `mu` are ln 3,
-# so the line is flat, and $e^{\mu} = 3$ at every size:
+# The package expresses this as the published scheduler files do. Both ends of the line for `mu` are
+# ln 3, so the line is flat, and $e^{\mu} = 3$ at every size:
 
 # %%
 show.source(SchedulerConfig.lightning)
@@ -388,15 +392,16 @@ assert (my_levels(4)[1:-1] > base[1:-1]).all()
 print("the last step: half the way with Lightning, a fiftieth on the base schedule: ok")
 
 # %% [markdown]
-# Lightning keeps the last *half* of the way for one step. That is bold: after it nothing is
-# corrected any more. A trained student can afford it, as the plane has shown.
+# Lightning leaves the last *half* of the path to a single step, after which nothing can be
+# corrected any more. A trained student can afford this, as the plane has shown.
 #
 # ## A pocket Lightning
 #
-# Our own file was made by the recipe above. The teacher: the pocket model with 20 steps and
-# guidance 4, 40 runs. The student: the same model with a **LoRA**, a pair of thin matrices beside
-# most of its linear layers, added to the layer's output. 2,048 captions, four unguided steps, 600
-# batches of 16. The loss is yours, with latents for points:
+# Our own file was made by the recipe above. The teacher is the pocket model with 20 steps and
+# guidance 4, which is 40 runs. The student is the same model with a **LoRA**, a pair of thin
+# matrices beside most of its linear layers, whose product is added to the layer's output. It was
+# trained on 2,048 captions, with four unguided steps, for 600 batches of 16. The loss is yours,
+# with latents in place of points:
 
 # %%
 from qwenimage_ref.train import distill
@@ -418,12 +423,12 @@ assert numbers < whole / 4
 print(f"{numbers:,} numbers beside {whole:,}")
 
 # %% [markdown]
-# The teacher had guidance ([chapter 08](08_the_shifted_sampler.ipynb)) and the student has not:
-# whatever guidance does to a picture, the student has to put there by itself. So it saves on two
-# sides: 20 steps become 4, and two runs a step become one.
+# The teacher had guidance ([chapter 08](08_the_shifted_sampler.ipynb)) and the student has none, so
+# it has to produce the effect of guidance by itself. This saves twice: 20 steps become 4, and two
+# runs a step become one.
 #
-# Four captions, each from one noise. Above the teacher, then four unguided steps with the LoRA, and
-# below the same without it.
+# Here are four captions, each from one noise: the teacher above, then four unguided steps with the
+# LoRA, and below them the same without it.
 
 # %%
 from qwenimage_ref.evaluate.score import in_english, trials
@@ -451,10 +456,10 @@ assert sum(with_lora) < 0.7 * sum(without)
 print("same noise, same end: with the LoRA all four end nearer to the teacher's end: ok")
 
 # %% [markdown]
-# Look at the corners. The teacher's squares have sharp ones, its stars long, bent tips; without
-# the LoRA corners are rounder, and stars small and neat. That is guidance, which exaggerates. The
-# LoRA has learned the exaggeration along with the rest, faults and all: see the pale tip of the
-# last star.
+# Look at the corners. The teacher's squares have sharp ones, and its stars have long, bent tips;
+# without the LoRA corners are rounder, and stars are small and neat. That is the effect of
+# guidance, which exaggerates. The LoRA has learned the exaggeration along with everything else,
+# including its faults: see the pale tip of the last star.
 #
 # Four pictures prove little. The record has 200:
 
@@ -471,9 +476,9 @@ print(f"nearer with the LoRA: {nearer} of 200 ends; in the mean about half as fa
 # %% [markdown]
 # ## Does it paint better?
 #
-# Nearer to the teacher is not the same as *better*. The reader of
-# [chapter 13](13_is_it_any_good.ipynb) looks at every picture and says whether the scene is the one
-# asked for, and the word. The record keeps a mark for each caption; `right` picks them out.
+# Nearer to the teacher does not mean *better*. The reader of [chapter 13](13_is_it_any_good.ipynb)
+# checks in every picture whether the scene is the one asked for, and the word. The record keeps a
+# mark for each caption; `right` selects them.
 
 # %%
 from qwenimage_ref.evaluate.intervals import interval, paired
@@ -507,9 +512,9 @@ assert min(scenes["p"], words["p"]) > 0.05
 print("at 4 steps no difference between with and without is shown, in scenes or in words: ok")
 
 # %% [markdown]
-# A surprise, and we shall not hide it. On our posters **dropping guidance does nearly all the
-# work**: four plain steps paint as many scenes and words as the LoRA does. The score cannot tell
-# the two apart, the distance to the teacher can. And with fewer steps still? Here are 95 %
+# This is a surprise. On our posters **dropping guidance does nearly all of the work**: four plain
+# steps paint as many scenes and words as the LoRA does. The score cannot tell the two apart,
+# although the distance to the teacher can. What happens with even fewer steps? Here are 95 %
 # intervals of the difference, caption by caption.
 
 # %%
@@ -526,11 +531,11 @@ assert schedule["low"] > 0 and sigmas(2, 64, pipe.scheduler)[1] < 0.021
 print("one step: the LoRA loses words; two plain steps: Lightning's levels beat our own: ok")
 
 # %% [markdown]
-# Nothing is shown at 4 steps or 2. At 1 step the LoRA **loses** words. It learned a first step
-# after which three more would come, and it never practised this one. The *schedule* shows at two
-# steps: our own, stretched to 1, 0.02, 0, is one step and a crumb; 1, 0.75, 0 is two.
+# At 4 steps and at 2 no difference is shown. At 1 step the LoRA **loses** words. It was trained for
+# a first step that three more follow, and never for this one. The *schedule* makes a difference at
+# two steps: our own, stretched to 1, 0.02, 0, is one step and a tiny second one; 1, 0.75, 0 is two.
 #
-# The distance to the teacher says where the LoRA belongs: at four steps or more, at scale 1.
+# The distance to the teacher shows where the LoRA is useful: at four steps or more, at scale 1.
 
 # %%
 mean_off = {way: np.mean(few_steps.distances(record[str(way)])) for way in few_steps.SAMPLINGS}
@@ -553,13 +558,14 @@ assert mean_off[Sampling(8)] > 0.8 * mean_off[HASTY]
 print("one step: farther with the LoRA; four: nearest at scale 1; plain steps stay away: ok")
 
 # %% [markdown]
-# Note the flat blue line on the left. More steps without guidance do not lead to a *guided*
-# teacher, however many: guidance has to be learned, and that is what our LoRA holds.
+# Note the flat blue line on the left. More steps without guidance do not lead to the end of a
+# *guided* teacher, however many there are: guidance has to be learned, and that is what our LoRA
+# contains.
 #
 # ## Cost against quality
 #
-# All in one picture, over the number of runs. The guided ways are from the sweeps of chapter 13,
-# on the first 100 of these captions. Whiskers are 95 % intervals.
+# Here is everything in one figure, over the number of runs. The guided settings are from the sweeps
+# of chapter 13, on the first 100 of these captions. Whiskers are 95 % intervals.
 
 # %%
 from qwenimage_ref.evaluate import settings
@@ -598,11 +604,11 @@ assert guided[8] < 70 < 90 < min(plain[4], guided[16], guided[100])
 print("8 runs: under 70 % of scenes with guidance; 4 runs without it: over 90 %: ok")
 
 # %% [markdown]
-# Guidance with few steps is the worst choice of all: a pull that would be balanced over twenty
-# small steps overshoots in two or four large ones. That, and the price of the second run, is why
+# Guidance with few steps is the worst choice of all: an exaggeration that twenty small steps
+# balance overshoots in two or four large ones. That, and the cost of the second run, is why
 # few-step models do without it.
 #
-# The record is a promise of somebody else's machine. So a live slice, the first 24 captions:
+# The record was made on another machine, so we recompute a part of it here, the first 24 captions:
 
 # %%
 live = {way: few_steps.paint(pipe, made, way)[0] for way in (STUDENT, HASTY)}
@@ -614,10 +620,10 @@ for way, pictures in live.items():
 print("24 captions painted and read here, with and without: the marks of the record: ok")
 
 # %% [markdown]
-# ## Wrong schedules, and other ways to ruin it
+# ## Wrong schedules, and other ways to ruin a picture
 #
-# One caption, four steps with the LoRA, and one thing wrong each time. Under each picture: how far
-# it ends from the teacher's end, mean squared.
+# Here is one caption with four steps and the LoRA, and with one thing wrong each time. The number
+# under each picture is the mean squared distance of its end from the teacher's.
 
 # %%
 import math
@@ -657,12 +663,15 @@ assert off["own schedule"] < 2 * off["nothing wrong"]
 print("noise left, a scale of 8, guidance on top, mu for shift: each shows in the distance: ok")
 
 # %% [markdown]
-# * **Scale 8** is what the official file suffers where its *alpha* is ignored: rank 64, alpha 8,
-#   so its matrices count 8 / 64 = 0.125 times. Without alpha they count once, eight times too much.
-# * **Guidance on top** exaggerates a student that exaggerates already. Contrast tears shapes apart.
+# * **Scale 8** is what happens to the official file if its *alpha* is ignored: it has rank 64 and
+#   alpha 8, so its matrices count 8 / 64 = 0.125 times. Without alpha they count once, which is
+#   eight times too much.
+# * **Guidance on top** exaggerates a student that exaggerates already. The excessive contrast tears
+#   shapes apart.
 # * **No last 0**: half of the noise is still there.
-# * **The own schedule**, a known mistake with the official file (*visibly wrong*, diffusers PR
-#   12119), hardly shows here. Posters forgive, as the first rows said.
+# * **Own schedule**, a known mistake with the official file (*visibly wrong*, [diffusers pull
+#   request 12119](https://github.com/huggingface/diffusers/pull/12119)), hardly shows here: posters
+#   are easy, as the first rows have shown.
 
 # %%
 counted = {}
@@ -676,9 +685,9 @@ print("over 200 captions: guidance on top ruins every second scene, the own sche
 # %% [markdown]
 # ## What is lost
 #
-# **Variety.** A student that answers noise with the mean, a little as in the dot above, would make
-# the seeds of a prompt alike. Six prompts with six seeds each, mean difference of two seeds in
-# steps of 1/255:
+# **Variety.** A student that predicts something like the mean, as in the dot above, would make the
+# seeds of a prompt alike. We measure six prompts with six seeds each, as the mean difference of two
+# seeds in steps of 1/255:
 
 # %%
 spread = {"true posters": swept["variety of true posters"]["between seeds"]}
@@ -692,11 +701,11 @@ assert all(0.7 < one / spread[str(TEACHER)] < 1.3 for one in spread.values())
 print("four steps keep the variety of twenty, with the LoRA and without: ok")
 
 # %% [markdown]
-# As far as 36 pictures can tell, nothing is lost here, where a prompt leaves little to vary. With
-# the official Lightning, users do miss it (below).
+# As far as 36 pictures can show, nothing is lost here, where a prompt leaves little to vary. With
+# the official Lightning, users do miss variety (see below).
 #
-# **Truth.** The student was taught by the teacher, not by data. *Ink* is the share of a poster that
-# is not background. True posters of the 24 scenes say how much is right:
+# **Truth.** The student was trained on the teacher's pictures and not on data. *Ink* is the share
+# of a poster that is not background, and true posters of the 24 scenes show how much is right:
 
 # %%
 from qwenimage_ref.posters.draw import BACKGROUNDS, draw
@@ -724,8 +733,8 @@ assert of_teacher > 1.01 * of_hasty
 print("and the teacher's four posters above hold more than those of four plain steps: ok")
 
 # %% [markdown]
-# In size, the four plain steps are the truest: nothing exaggerates. A student is as good as its
-# teacher, and as wrong.
+# In size, the four plain steps are closest to true posters, because nothing exaggerates. A student
+# inherits its teacher's errors.
 #
 # ## What users report of the official files
 #
@@ -740,7 +749,8 @@ print("and the teacher's four posters above hold more than those of four plain s
 #
 # ## Slider
 #
-# Steps, and the LoRA on or off. Watch the corners of the square and the last letters.
+# The controls are the number of steps, and the LoRA on or off. Watch the corners of the square and
+# the last letters.
 
 # %%
 slider = figures.StepSlider(pipe, full)
@@ -755,8 +765,8 @@ assert slider.picture.value == at_home
 print("without the LoRA another picture; with it again the same: ok")
 
 # %% [markdown]
-# The same states in print: above with the LoRA, below without. At 1 step the LoRA spoils the word,
-# as the record said.
+# The same states in print, above with the LoRA and below without. At 1 step the LoRA spoils the
+# word, as in the record.
 
 # %%
 states = [(steps, on) for on in (True, False) for steps in figures.STEPS]
@@ -778,7 +788,8 @@ print("at every number of steps the LoRA changes the picture, by less than 10 / 
 #
 # <details><summary>Answer</summary>
 #
-# 10 times: 40 against 4. Half of that is guidance left out, and not the number of steps.
+# 10 times: 40 against 4. A factor of two of that comes from leaving guidance out, and not from the
+# number of steps.
 #
 # </details>
 #
@@ -820,25 +831,28 @@ print("10 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 # %% [markdown]
 # ## What production code does differently
 #
-# * Lightning's files hold rank 64 and alpha 8 for 12 linear layers of each block. How they were
-#   trained, the files do not say; this page takes only their layout and their schedule.
+# * Lightning's files hold rank 64 and alpha 8 for 12 linear layers of each block. The files do not
+#   say how they were trained; this page uses only their layout and their schedule.
 # * DiffSynth-Studio's direct distillation uses the *stretched* schedule (four steps: 1, 0.7776,
 #   0.4708, 0.02), recommends 15 steps without guidance for its released students, and checkpoints
 #   every block.
-# * A third way is a *critic*: the student's pictures are noised again, and two models say where
-#   true pictures and where the student's lie denser (DMD2). It matches heaps of pictures, not
-#   pairs, so ends need not be the teacher's.
-# * Squared error of ends blurs where neighbouring noises end far apart. Posters never do that; a
-#   crowd of faces does.
+# * Another method uses a *critic*: the student's pictures are noised again, and two models estimate
+#   where true pictures and where the student's are denser ([DMD2, Yin et al.
+#   2024](https://arxiv.org/abs/2405.14867)). It matches distributions and not pairs, so the ends
+#   need not be the teacher's.
+# * The squared error of ends blurs pictures where neighbouring noises end far apart. This does not
+#   happen with posters; it does with a crowd of faces.
 #
 # ## Try this
 #
-# * Train the plane's student with levels of one step only. How near can it come?
+# * Train the student on the plane with levels of one step only. How near can it come?
 # * Paint the empty prompt with the LoRA and four steps. It was trained on full captions alone.
 # * `figures.paint(pipe, full, Sampling(20, 4, lightning=False, lora=1))`: a student at its
 #   teacher's settings.
 # * In a terminal: `.venv/bin/qwenimage paint "a red ring on a white background" --lightning --lora
 #   data/lora/lightning_4_steps.safetensors`.
 #
-# Capstone: Lightning's levels and its LoRA need nothing new but `sampler.py` and `mmdit.py`, and
-# `make grade` tells whether yours are equal.
+# Capstone: Lightning's levels and its LoRA need nothing but `sampler.py` and `mmdit.py`; `make
+# grade` shows whether yours are equal.
+#
+# Next: [21 · Precision](21_precision.ipynb), what fewer bits for each number cost.

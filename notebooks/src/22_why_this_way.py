@@ -13,21 +13,22 @@
 # %% [markdown]
 # # 22 · Why this way
 #
-# Text on a diagonal, queries and keys of one length, two MLPs in every block: why? A paper says
-# that it works. This page takes one thing away at a time and counts what is lost.
+# Text on a diagonal, queries and keys of one length, two MLPs in every block: why were these
+# chosen? A paper says that they work. This page takes away one choice at a time and counts what is
+# lost.
 #
 # | | |
 # |---|---|
 # | **You need** | chapters 06 for the parts, 12 for the recipe, 13 for intervals |
-# | **You get** | what one training run without each choice lost, and how to tell loss from luck |
+# | **You get** | what a training run without each choice lost, and how to tell a loss from luck |
 # | **Minutes** | 25 to read, seconds to run |
 # | **Picture** | each choice taken away: how many pictures that cost, with its interval |
 # | **Number** | which differences are more than luck, counted caption by caption |
 #
-# The pocket model took hours, too many to train it fourteen times. Its **sibling** learns the same
-# world without words in four minutes: four blocks, 1.6 million numbers, 800 steps of 32 posters.
-# All runs begin with the same numbers, see the same posters in the same order with the same
-# noise, and differ in one thing.
+# The pocket model took hours to train, too many to do it fourteen times. Its **sibling** learns the
+# same world without words in four minutes: four blocks, 1.6 million parameters, 800 steps of 32
+# posters. All runs begin with the same parameters, see the same posters in the same order with the
+# same noise, and differ in one thing.
 
 # %%
 import json
@@ -37,13 +38,13 @@ from qwenimage_ref.course import charts, show
 record = json.loads(show.data_file("measurements/ablations.json").read_text())
 variants = record["variants"]
 trained = [name for name, row in variants.items() if not row["only_sampled"]]
-print(len(trained), "trainings,", len(variants) - len(trained), "other ways to paint with them")
+print(len(trained), "training runs,", len(variants) - len(trained), "other ways to paint with them")
 print(record["captions"], "captions each, of scenes that no training picture shows")
 assert len(trained) >= 12 and record["captions"] >= 200
 
 # %% [markdown]
-# Nothing is trained on this page: it reads what was measured, and the file says by which command
-# and on which machine. Every variant is named by what is different:
+# Nothing is trained on this page. It reads what was measured, and the file says by which command
+# and on which machine. Each variant is named after its difference from the baseline:
 
 # %%
 rows = [[name, row["says"]] for name, row in variants.items()]
@@ -76,9 +77,10 @@ print("at the end: backgrounds right, a good part of the colours, few whole scen
 
 # %% [markdown]
 # A whole scene needs round circles and pointed stars, and those come last: the pocket model saw
-# fifteen times as many posters. One scene in twenty is too few to compare anything by. So variants
-# are compared by *colours*: is the right number of shapes there, each in its colour, in the right
-# order? A third of the pictures pass, which leaves room on both sides.
+# many times as many posters. With one scene in twenty right there is too little to compare.
+# Variants are therefore compared by *colours*: does the picture have the right number of shapes,
+# each in its colour and in the right order? A third of the pictures pass, which leaves room on both
+# sides.
 
 # %%
 measure = record["compared"]
@@ -99,11 +101,11 @@ print("each bar is the count of its stored answers: ok")
 # %% [markdown]
 # ## First: how large is luck?
 #
-# Three training runs differ in nothing but the `seed`: other random weights to begin with, other
-# noise. Whatever they differ by is luck, and no choice may be praised for less. The baseline is the
-# luckiest of the three, so runs are compared below with the *mean* of the three. And three are
-# few: the range of three seeds is often narrower than luck is. Every other row is a single
-# training.
+# Three training runs differ in nothing but the `seed`, that is in their initial weights and their
+# noise. Any difference between them is luck, and a choice that makes no larger difference has not
+# been shown to matter. The baseline is the luckiest of the three, so the runs below are compared
+# with the *mean* of the three. Even this is a small sample: the range of three seeds is often
+# narrower than luck is. Every other row is a single training run.
 
 # %%
 seeds = ["baseline", "another seed", "a third seed"]
@@ -121,14 +123,14 @@ print(f"equals lie {100 * luck:.0f} points apart in colours, around a mean of {1
 print("their losses differ by less than 0.02: ok")
 
 # %% [markdown]
-# The **loss** is far less moody than the pictures: it is a mean over 512 posters and every level of
-# noise, where a picture is one answer, yes or no. So this page looks at both. But the loss is not
-# what anybody wants; a picture is.
+# The **loss** varies far less than the pictures. It is a mean over 512 posters and every level of
+# noise, while a picture is a single answer, right or wrong. This page therefore looks at both. But
+# what one wants in the end is the picture and not the loss.
 #
 # ## Pairs are more precise than shares
 #
-# All variants painted the *same* captions from the *same* noise. Most answers are the same, too,
-# and say nothing about the difference. What tells two models apart are the captions that one got
+# All variants painted the *same* captions from the *same* noise. Most of the answers are the same,
+# too, and contribute nothing to the difference. Two models differ by the captions that one got
 # right and the other wrong:
 
 
@@ -153,11 +155,11 @@ print("AdamW and the baseline: counted here as in the record: ok")
 #
 # ★★★☆☆ · 15 minutes
 #
-# Write `worse(variant, baseline)`. Both are strings like `"0110"`, one digit a caption, 1 for
-# right. Answer True if the variant is worse beyond chance. The rule: look only at captions on which
-# the two differ. Had each of them been decided by a fair coin, how often would the coin be at least
-# as lopsided as this, in *either* direction? If less often than 5 times in 100, and the variant is
-# the one that lost, it is worse. You will know it works when the checker says so.
+# Write `worse(variant, baseline)`. Both are strings like `"0110"` with one digit for each caption,
+# 1 for right. Return True if the variant is worse beyond chance. The rule is this: look only at the
+# captions on which the two differ. If a fair coin had decided each of them, how often would it be
+# at least as lopsided as this, in *either* direction? If less often than 5 times in 100, and the
+# variant is the one that lost, it is worse. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -174,7 +176,8 @@ check.ex_22_worse(worse)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Six coins all show heads. How likely is that, if all tails would have surprised you as much?
+# Six coins all show heads. How likely is a result like this, if all tails would have surprised you
+# as much?
 #
 # </details>
 #
@@ -211,9 +214,9 @@ check.ex_22_worse(worse)
 # %% [markdown]
 # ## What is lost?
 #
-# Now the picture of this page. Each variant against the baseline, caption by caption: points more
-# or less, with a 95 % interval that knows about captions and not about seeds. The gray band is as
-# wide as the three seeds were apart.
+# The next figure compares each variant with the baseline, caption by caption, in points more or
+# less. Its 95 % intervals cover the variation between captions and not that between seeds. The gray
+# band is as wide as the three seeds were apart.
 
 # %%
 charts.differences(
@@ -228,7 +231,7 @@ charts.differences(
 certain = [name for name in variants if worse(variants[name]["bits"], variants["baseline"]["bits"])]
 below = {name: variants[name]["rows"][measure]["share"] - mean for name in trained}
 beyond = [name for name in trained if below[name] < -luck]
-print("worse than the luckiest seed, says the coin:", ", ".join(certain))
+print("worse than the luckiest seed by the coin:", ", ".join(certain))
 print("below the mean of the seeds by more than they are apart:", ", ".join(beyond))
 assert "another seed" in certain and beyond == ["AdamW", "sigma unshifted", "no caption dropout"]
 for name in ("sigma uniform", "usual start", "no QK-norm"):
@@ -236,33 +239,34 @@ for name in ("sigma uniform", "usual start", "no QK-norm"):
     assert name in certain and -luck < below[name] < 0
 
 # %% [markdown]
-# Look at the first line again: *another seed* is in it. The test calls a run worse that differs in
-# nothing but its seed. It is not wrong: **these weights** do paint worse than those, on captions of
-# this kind. But the test covers the variation between captions, not the variation between training
-# runs. A claim that a choice is worse is a claim about training runs, and needs several of each.
+# Look at the first line again: it contains *another seed*. The test calls a run worse that differs
+# in nothing but its seed. It is not mistaken, because **these weights** do paint worse than those
+# on captions of this kind. But the test covers the variation between captions, not the variation
+# between training runs. A claim that a choice is worse is a claim about training runs, and needs
+# several of each.
 #
-# So the rows of this page are single observations: fourteen training runs took an hour of one core,
-# three seeds of each would take three. Three rows fall below the mean by more than the seeds are
-# apart. Of all that lies within the band, this page does not know whether it matters.
+# The rows of this page are therefore single observations: fourteen training runs took an hour of
+# one core, and three seeds of each would take three. Three rows fall below the mean by more than
+# the seeds are apart. For everything within the band, this page cannot say whether it matters.
 #
 # ## The paper's choices, in this small world
 #
 # * **Text on a diagonal** (`text at the origin`, `text in a row`). Both lie in the band, and the
-#   loss does not object: with all text at one position it is even lower. A caption here has fifteen
-#   tokens, and the text tower has already put each position into its state. What the report wants
-#   from the diagonal, one layout for every size of picture and no clash of text and picture
-#   positions, is not asked for by posters of one size. [Chapter 05](05_msrope.ipynb) shows what it
-#   means, this page that small worlds do not need it.
+#   loss shows no harm either: with all text at one position it is even lower. A caption here has
+#   fifteen tokens, and the text encoder has already put each position into its state. The report
+#   wants two things from the diagonal, one layout for every size of picture and no overlap of text
+#   and picture positions, and posters of one size need neither. [Chapter 05](05_msrope.ipynb)
+#   explains the idea; this page shows only that small worlds do not need it.
 # * **QK-norm** (`no QK-norm`). Five points below the mean of the seeds, within the band, at the
 #   same loss. It was introduced to keep the training of large networks from diverging ([Dehghani et
 #   al.](https://arxiv.org/abs/2302.05442)); four blocks and 800 steps did not diverge without it.
 # * **Two MLPs in a block** (`one MLP`). Sharing one saves a fifth of the numbers and lies in the
 #   band.
 # * **Length kept under guidance** (`no norm rescale`). With these weights it is *better* to leave
-#   it out, by five points, and no training is involved: the same weights painted twice, so the test
-#   applies. It does not cover other weights.
-# * **Guidance**: with these weights, painting without it loses fifteen points. Weights that are
-#   trained for so short a time are sure of little, and then guidance decides most, as [chapter
+#   it out, by five points. No training is involved, since the same weights painted twice, so the
+#   test applies, but only to these weights.
+# * **Guidance**. With these weights, painting without it loses fifteen points. After so short a
+#   training run the predictions are uncertain, and then guidance decides most, as [chapter
 #   08](08_the_shifted_sampler.ipynb) shows.
 
 # %%
@@ -277,17 +281,17 @@ print(f"one MLP saves {100 * saved:.0f} % of the numbers: ok")
 # %% [markdown]
 # ## The recipe's choices
 #
-# These are ours, not the paper's. One run each, against the mean of the three seeds:
+# These are our choices, not the paper's, with one run each, against the mean of the three seeds:
 #
 # * **Muon** for the matrices: the one run with AdamW instead ended 16 points lower.
 # * **Noise levels** as the sampler uses them, logit-normal and shifted: unshifted 16 points lower,
 #   uniform seven, which is within the band.
 # * **Layers that start at zero** (`usual start` leaves that out): seven points lower without,
 #   within the band.
-# * **Caption dropout**: 14 points lower without, though the loss is *lower* without it, too. One
+# * **Caption dropout**: 14 points lower without, although the loss is *lower* without it, too. One
 #   caption in ten is replaced by an empty one, so that guidance has something to push away from; a
-#   model that never saw the empty prompt gets it at every guided step. A loss that falls and
-#   pictures that get worse: keep that in mind whenever someone shows you a loss.
+#   model that never saw the empty prompt receives it at every guided step. The loss falls and the
+#   pictures get worse, which is worth remembering whenever someone shows you a loss.
 # * Averaging the weights, and letting the learning rate fall: leaving out either one changed
 #   little, and without both the loss is higher by more than the seeds are apart.
 
@@ -325,15 +329,15 @@ show.table(["training", "loss", "to baseline", "time a step", "million numbers"]
 # %%
 same = [row["seconds_per_step"] for row in map(variants.get, (*seeds, "text in a row"))]
 assert 1.03 < max(same) / min(same) < 1.25
-print("trainings that compute the same differ by 3 to 25 % in time: ok")
+print("runs that compute the same differ by 3 to 25 % in time: ok")
 
 # %% [markdown]
-# Read the times with that in mind: other work on the machine shows even in processor time. That
-# `words alone`, a text tower without layers, costs a quarter less is beyond it; what QK-norm costs
-# is not settled here.
+# The times should be read with that in mind: other work on the machine shows even in processor
+# time. That `words alone`, a text encoder without layers, costs a quarter less is more than that;
+# what QK-norm costs is not settled here.
 #
-# Careful, too, with the loss of *sigma uniform* and *sigma unshifted*: it is taken at the
-# baseline's noise levels, which they practised less. For these, the pictures are the judge.
+# The losses of *sigma uniform* and *sigma unshifted* need care as well. They are taken at the
+# baseline's noise levels, which these variants practised less. For them, the pictures decide.
 
 # %% [markdown]
 # ## Estimate first
@@ -345,7 +349,7 @@ print("trainings that compute the same differ by 3 to 25 % in time: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 15 of the 20. With 14 lost and 6 won, a fair coin is as lopsided in 12 cases of 100.
+# 15 of the 20. With 14 lost and 6 won, a fair coin would be as lopsided in 12 cases of 100.
 #
 # </details>
 #
@@ -365,7 +369,8 @@ print("trainings that compute the same differ by 3 to 25 % in time: ok")
 # <details><summary>Answer</summary>
 #
 # About 900 to see it at all, with a lead of two standard errors, and twice as many to see it in
-# four trials of five. A benchmark of 240 captions can settle twenty points and not three.
+# four trials of five. A benchmark of 240 captions can show a difference of twenty points, but not
+# one of three.
 #
 # </details>
 
@@ -380,8 +385,8 @@ print("15 of 20; about 900 captions: ok")
 # ## What production code does differently
 #
 # * People compare pictures as well (in the report: AI Arena); our reader counts shapes.
-# * The report names its choices and shows few of the alternatives: at 20 billion parameters, a
-#   training run is not repeated to see whether a diagonal was needed.
+# * The report names its choices and shows few of the alternatives: a training run of 20 billion
+#   parameters is not repeated to find out whether a diagonal was needed.
 #
 # ## Try this
 #
@@ -390,5 +395,8 @@ print("15 of 20; about 900 captions: ok")
 # * Give one that lies in the band two more seeds. Does it stay there?
 # * Compare by *layout* instead of *colours*: `row["rows"]["layout"]`. Which rows change places?
 #
-# Capstone: a choice that this page takes away is a line of `mmdit.py`; take it away in yours, and
-# `make grade PART=mmdit` names the first tensor that it changes.
+# Capstone: each choice that this page takes away is a line of `mmdit.py`. Take it away in yours,
+# and `make grade PART=mmdit` names the first tensor that it changes.
+#
+# Next: [23 · Image to image and inpainting](23_image_to_image_and_inpainting.ipynb), starting from
+# a picture instead of noise.

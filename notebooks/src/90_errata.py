@@ -15,24 +15,24 @@
 #
 # A popular model is described often, and descriptions copy from one another. This page collects
 # what circulates about Qwen-Image in model pages, reviews, architecture notes and training guides,
-# and says what is so. No authors are named: most errors were made in good faith, and many of them
-# by people who explained a lot of other things well.
+# and sets the facts beside it. No authors are named: most errors were made in good faith, and many
+# of them by people who explained other things well.
 #
 # | | |
 # |---|---|
-# | **You need** | to have met the words of [chapter 00](00_a_picture_in_sixty_seconds.ipynb) |
-# | **You get** | numbers you can quote, and the habit to ask where one comes from |
+# | **You need** | the terms of [chapter 00](00_a_picture_in_sixty_seconds.ipynb) |
+# | **You get** | numbers you can quote, and the habit of asking for a source |
 # | **Minutes** | 20 to read, less than one to run |
-# | **Picture** | claims, divided by what is so |
+# | **Picture** | claims, divided by the facts |
 # | **Number** | 28,849,460,275 parameters in all, counted from the configurations |
 #
-# The last column of each table says where the truth is from. *Here* means: the next cell computes
-# it, from the official configurations, the package or the pocket model. *Report* is the
-# [Qwen-Image Technical Report](https://arxiv.org/abs/2508.02324).
+# The last column of each table gives the source. *Here* means that the next cell computes the fact
+# from the official configurations, the package or the pocket model. *Report* is the [Qwen-Image
+# Technical Report](https://arxiv.org/abs/2508.02324).
 #
 # ## How large
 #
-# | said | so | from |
+# | claim | fact | source |
 # |---|---|---|
 # | 27 billion parameters, with "7B" | 28.85 billion: the "7B" text encoder stores 8.29 | here |
 # | the bf16 model has about 30 GB | 40.86 GB, the transformer alone | here |
@@ -82,8 +82,8 @@ assert everything == 28_849_460_275 and round(2 * everything / 1e9, 1) == 57.7
 print(f"{'everything':13} {everything:>15,}")
 
 # %% [markdown]
-# Two bytes for each, in bf16. The published sizes of the released files say the same, but for their
-# headers.
+# In bf16 each parameter takes two bytes. The published sizes of the released files agree, apart
+# from their headers.
 
 # %%
 from qwenimage_ref.checkpoint.published_hashes import QWEN_IMAGE_2512
@@ -126,7 +126,7 @@ for name, (said, so) in claims.items():
 # %% [markdown]
 # ## What is inside
 #
-# | said | so | from |
+# | claim | fact | source |
 # |---|---|---|
 # | a T5 text encoder | Qwen2.5-VL, a language model that sees; no T5 anywhere | here |
 # | the MLPs are gated | linear, GELU, linear: a gate would need twice the rows | here |
@@ -210,7 +210,7 @@ print(*found["added"])
 # %% [markdown]
 # ## How it is sampled
 #
-# | said | so | from |
+# | claim | fact | source |
 # |---|---|---|
 # | the target is data - noise | the weights predict noise - data | here |
 # | guidance 4.5 is optimal | 4.0, in code and examples | here |
@@ -226,9 +226,9 @@ print(*found["added"])
 # [s]: https://github.com/modelscope/DiffSynth-Studio/blob/main/diffsynth/pipelines/qwen_image.py
 
 # %% [markdown]
-# The sign first, on a picture. Half way, at step 4 of 8, the pocket model computes a velocity. If
-# it is noise - data, then `latents - sigma * velocity` is the picture as guessed there. If the
-# claim were true, `latents + sigma * velocity` would be.
+# The sign comes first, on a picture. Half way, at step 4 of 8, the pocket model predicts a
+# velocity. If it is noise - data, then `latents - sigma * velocity` is the clean estimate at that
+# step. If the claim were true, `latents + sigma * velocity` would be.
 
 # %%
 from qwenimage_ref import QwenImage
@@ -272,7 +272,7 @@ for name in (*wanted, "max_sequence_length"):
 assert not config.guidance_embeds, "no weight would listen to guidance_scale"
 
 # %% [markdown]
-# And the released scheduler's file says which noise levels it makes:
+# The file of the released scheduler determines the noise levels:
 
 # %%
 OTHER = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas")
@@ -324,12 +324,12 @@ assert 1.64 < low < 1.66 and 2.45 < high < 2.47
 print("100 runs of the transformer against 4; the true shift goes from 1.65 to 2.46: ok")
 
 # %% [markdown]
-# A shift under 1 would do the opposite of what the shift is for: spend the steps near the picture,
-# not in the noise.
+# A shift under 1 would do the opposite of what the shift is for, which is to spend steps in the
+# noise and not near the picture.
 #
 # ## Prompts and sizes
 #
-# | said | so | from |
+# | claim | fact | source |
 # |---|---|---|
 # | at most 512 tokens | 512 is the default, 1024 the most | here |
 # | the system prompt, as the report prints it | the shipped one has another order | here |
@@ -366,9 +366,9 @@ print("shipped:", ", ".join(order[:6]), "...")
 # %% [markdown]
 # ## How it was trained
 #
-# Nobody outside can compute these. Here is what the report says, and where.
+# These cannot be computed from outside. The table gives what the report says, and where.
 #
-# | said | so | from |
+# | claim | fact | source |
 # |---|---|---|
 # | trained at 256, 512, 1024, then 2512 pixels | 256, 640, 1328 | [report, pre-training][r2] |
 # | 95 % photographs, 5 % other | nature 55 %, design 27, people 13, text 5 | [report, data][r2] |
@@ -383,9 +383,10 @@ print("shipped:", ", ".join(order[:6]), "...")
 # [r2]: https://arxiv.org/abs/2508.02324
 # [l2]: https://github.com/ModelTC/Qwen-Image-Lightning
 #
-# The report is not of one mind about time. In Equation 1, t = 1 is data; in Equations 6 to 8, t = 1
-# is noise. Who mixes them gets a sign wrong somewhere. What one wrong sign does can be computed
-# where the data are single numbers, of mean 1.5 and spread 0.4: their exact velocity has a formula.
+# The report uses two conventions for time. In Equation 1, t = 1 is data; in Equations 6 to 8, t = 1
+# is noise. Mixing the two produces a wrong sign somewhere. The effect of one wrong sign can be
+# computed where the data are single numbers, with mean 1.5 and standard deviation 0.4, because then
+# the exact velocity has a formula.
 
 # %%
 MEAN, SPREAD = 1.5, 0.4
@@ -413,10 +414,10 @@ print("with the weights' sign: mean 1.5, spread 0.4, within 0.02; with the other
 
 # %% [markdown]
 # Reinforcement learning needs a sampler with noise in it. Equations 6 to 8 give one, in the
-# convention of [Flow-GRPO](https://arxiv.org/abs/2505.05470), where t = 1 is noise; they add half
-# a variance times the score to the velocity. In Equation 1's convention the score is -(x - t v) /
-# (1 - t), and a sampler that is derived from it keeps mean and spread. With Equation 1's time and
-# velocity put into the printed formula as they stand, it does not, and more steps make it worse.
+# convention of [Flow-GRPO](https://arxiv.org/abs/2505.05470), where t = 1 is noise; they add half a
+# variance times the score to the velocity. In Equation 1's convention the score is -(x - t v) / (1
+# - t), and a sampler derived from it keeps mean and standard deviation. With Equation 1's time and
+# velocity put into the printed formula as they are, it does not, and more steps make it worse.
 
 # %%
 NOISE = 0.7  # level of the noise that is added
@@ -456,10 +457,11 @@ for steps in (50, 200):
 # %% [markdown]
 # ## Where programs differ
 #
-# The same weights and the same seed give other pictures in other programs. Only the last row is a
-# matter of taste: otherwise the network was trained with one convention. *Official* is what the
-# authors' pipeline in [diffusers][d3] does, and this package with it. ComfyUI's rows are from its
-# [model.py][c3] and [qwen_vl.py][v3], at the commits in the links; later versions may differ.
+# The same weights and the same seed give different pictures in different programs. Only the last
+# row is a matter of taste; in all others the network was trained with one convention. *Official* is
+# what the authors' pipeline in [diffusers][d3] does, and this package with it. ComfyUI's rows are
+# from its [model.py][c3] and [qwen_vl.py][v3], at the commits in the links; later versions may
+# differ.
 #
 # | program | what it does | official | gap |
 # |---|---|---|---|
@@ -470,15 +472,15 @@ for steps in (50, 200):
 # | diffusers, transformers 5 | pictures in the prompt count on in a line | in two axes | 0.4 |
 # | any other order | image to image: noise, then the VAE's sample | reversed | 0.6 to 10 levels |
 #
-# Gaps are computed below: levels of 255 between pictures, or the relative move of a tensor.
+# The gaps are computed below, as levels of 255 between pictures or as the relative change of a
+# tensor.
 #
 # [d3]: https://github.com/huggingface/diffusers/tree/main/src/diffusers/pipelines/qwenimage
 # [c3]: https://github.com/comfyanonymous/ComfyUI/blob/01f4512bf804c9ff2489a6c1558340e58efc2d72/comfy/ldm/qwen_image/model.py
 # [v3]: https://github.com/comfyanonymous/ComfyUI/blob/0ac742688c55546c82a9968033c0efdfa0876c1e/comfy/text_encoders/qwen_vl.py
 # [n3]: https://github.com/comfyanonymous/ComfyUI/blob/master/comfy_extras/nodes_cfg.py
 #
-# A grid is odd more often than one thinks: 1328 × 1328, the largest official size, has 83 × 83
-# tokens.
+# Odd grids are common: 1328 × 1328, the largest official size, has 83 × 83 tokens.
 
 # %%
 from dataclasses import replace
@@ -533,12 +535,13 @@ assert shifted < odd / 2
 print("shifted by one token: less than half of that: ok")
 
 # %% [markdown]
-# The network has learned from positions where the edge of the paper is. All positions are one too
-# large here, and the objects follow.
+# The network has learned from the positions where the edge of the picture is. Here all positions
+# are one too large, and the objects move with them.
 #
-# Where the text starts decides its distance from every token of the picture. With references larger
-# than the target, or with more layers than half a side has tokens, the starts differ. How far the
-# velocity moves, relative to its length, on the pocket weights (which were trained on neither):
+# Where the text starts determines its distance from every token of the picture. The starts differ
+# with references larger than the target, or with more layers than half a side has tokens. The next
+# cells measure how far the velocity changes, relative to its length, on the pocket weights (which
+# were trained on neither):
 
 # %%
 txt = pipe.encode_prompt([prompt])[0]
@@ -565,7 +568,7 @@ assert same == 0 and larger > 0.05 and layers > 0.05
 print(f"reference as large: 0; twice as wide: {larger:.2f}; seven layers of 8 x 8: {layers:.2f}")
 
 # %% [markdown]
-# Guidance without its rescaling, with three seeds:
+# This is guidance without its rescaling, with three seeds:
 
 # %%
 from qwenimage_ref.sampler import euler_step, pack, unpack
@@ -591,7 +594,7 @@ assert all(0.4 < levels_apart < 2.5 for levels_apart in apart)
 print("levels of 255 apart:", ", ".join(f"{levels_apart:.1f}" for levels_apart in apart))
 
 # %% [markdown]
-# The vision tower's copy of a picture, of 384 × 384 pixels, is resized to multiples of 28:
+# The vision tower's copy of a picture of 384 × 384 pixels is resized to multiples of 28:
 
 # %%
 import torch.nn.functional as F
@@ -609,10 +612,11 @@ assert size == (392, 392) and 0.2 < blur < 2
 print(f"384 x 384 to 392 x 392: {blur:.1f} levels of 255 on average")
 
 # %% [markdown]
-# transformers 5 builds the positions of pictures inside a prompt only if it is given the type of
+# transformers 5 builds the positions of pictures inside a prompt only if it receives the type of
 # each token, which diffusers' edit pipelines do not pass on ([issue
-# 14194](https://github.com/huggingface/diffusers/issues/14194)). Then the tokens of a picture
-# count on in a line, like text. In the pocket's text encoder, with random image states:
+# 14194](https://github.com/huggingface/diffusers/issues/14194)). Without it, the tokens of a
+# picture are numbered in a line, like text. Here this happens in the pocket's text encoder, with
+# random image states:
 
 # %%
 from qwenimage_ref import conditions
@@ -631,7 +635,8 @@ print(f"text states that the transformer reads move by {off:.2f} of their length
 
 # %% [markdown]
 # Image to image draws twice from one seed: a sample of the VAE's posterior, and the noise. Upstream
-# and this package draw the sample first. The other order is as good, but gives another picture:
+# and this package draw the sample first. The other order is just as valid, but gives another
+# picture:
 
 # %%
 from qwenimage_ref.pictures import to_input
@@ -671,7 +676,8 @@ print("strengths 0.3, 0.6, 0.9:", ", ".join(f"{gap:.1f}" for gap in gaps), "leve
 #
 # <details><summary>Answer</summary>
 #
-# One: 27.1 billion parameters instead of 28.85. It rounds the text encoder to its name, "7B".
+# One: 27.1 billion parameters instead of 28.85. It takes the text encoder's name, "7B", for its
+# size.
 #
 # </details>
 #
@@ -688,7 +694,7 @@ print("strengths 0.3, 0.6, 0.9:", ", ".join(f"{gap:.1f}" for gap in gaps), "leve
 # <details><summary>Answer</summary>
 #
 # 100 times, because guidance runs it twice. Without a negative prompt it is 50, and the picture is
-# another one.
+# different.
 #
 # </details>
 
@@ -702,18 +708,21 @@ print("one claim near;", ", ".join(f"{name} {share:.1f} %" for name, share in sh
 # %% [markdown]
 # ## What production code does differently
 #
-# * It reads every number from the configuration file. Where a file lacks one, defaults step in,
-#   and they may be another model's: the fallback shift in diffusers' pipeline is FLUX's.
+# * It reads every number from the configuration file. Where a file lacks one, defaults take its
+#   place, and they may be another model's: the fallback shift in diffusers' pipeline is FLUX's.
 # * It changes. Padding was ignored up to diffusers 0.36; with transformers 5 the edit models'
-#   picture positions came out flat. "It says so in the code" needs a version.
-# * Model pages are written before the last weights. Trust files over pages, and hashes over files.
+#   picture positions came out flat. A statement about code needs a version.
+# * Its model pages are often written before the last weights. Trust files more than pages, and
+#   hashes more than files.
 #
 # ## Try this
 #
 # * Take a claim you have read elsewhere and write the cell that decides it.
 # * How many GB would the transformer have with gated MLPs of the same width?
 # * With which `mu` formula does a 256 × 256 picture differ most? Put both into `sigmas` and paint.
-# * Look for a number in this page that is cited and not computed. Could it be computed?
+# * Look for a number on this page that is cited and not computed. Could it be computed?
 #
-# Capstone: nothing is left to write. When `make grade` gives all of the points, your files decide
-# every claim of this page as the package's do: let yours paint its pictures.
+# Capstone: nothing is left to write. When `make grade` gives all of the points, your files settle
+# every claim of this page as the package does: paint its pictures with them.
+#
+# Next: [91 · Symbols](91_symbols.ipynb), what everything is called.

@@ -13,21 +13,21 @@
 # %% [markdown]
 # # 91 · Symbols
 #
-# Three libraries, one machine, and each calls its parts by other names. This appendix is the
+# Three libraries implement this model, and each has its own names for the parts. This appendix is a
 # dictionary: what a thing is, what it is called here, what it is called in diffusers or
-# transformers, and its shape in the official model. No line of it is typed from memory: each was
-# looked up in both networks a moment ago, and a name that either side lacks stops the page.
+# transformers, and its shape in the official model. No line was typed from memory; each is looked
+# up in both networks when the page runs, and a name that either side lacks stops it.
 #
 # | | |
 # |---|---|
-# | **You need** | nothing; look things up as you meet them |
+# | **You need** | nothing; look things up as they come |
 # | **You get** | every name of every tensor, class, argument and function, on both sides |
 # | **Minutes** | 5 to skim, less than one to run |
 # | **Picture** | all matrices of one block, drawn to scale |
 # | **Number** | 2,856 tensors in 84 kinds, each with its name and its shape on both sides |
 #
-# The networks are built at official size on torch's *meta device*: tensors with shapes and without
-# numbers, so 29 billion of them fit anywhere.
+# The networks are built at official size on torch's *meta device*, where tensors have shapes and no
+# numbers, so that 29 billion of them fit into any memory.
 
 # %%
 import torch
@@ -63,8 +63,8 @@ print({part: type(network).__name__ for part, network in theirs.items()})
 # %% [markdown]
 # ## Letters
 #
-# Shapes in this course are written in letters, the same ones everywhere. Officially at 1328 × 1328
-# pixels, in the pocket model at 128 × 128; `T` is that of one short prompt.
+# Shapes in this course are written in letters, the same ones everywhere. The official values are
+# for 1328 × 1328 pixels, the pocket model's for 128 × 128; `T` is that of one short prompt.
 
 # %%
 from qwenimage_ref import QwenImage
@@ -99,9 +99,10 @@ show.table(["", "", "official", "pocket"], [["B", "batch: pictures at once", 1, 
 # %% [markdown]
 # ## Tensors of the transformer
 #
-# One line for each *kind*: `{i}` stands for the number of a block, and the last words, *weight* and
-# *bias*, are left off. The shape is that of the weight, outputs first; the last column counts
-# tensors, biases included. In the MMDiT all names are official ones: those of the files.
+# There is one line for each *kind* of tensor: `{i}` stands for the number of a block, and the
+# endings *weight* and *bias* are left off. The shape is that of the weight, outputs first; the last
+# column counts tensors, biases included. In the MMDiT all names are the official ones, those of the
+# files.
 
 # %%
 HEADER = ["what it is", "here and in the files", "in the reference", "shape", "tensors"]
@@ -119,12 +120,12 @@ table = {part: tensors(part) for part in ours}
 show.table(HEADER, table["transformer"])
 
 # %% [markdown]
-# Four names mislead. `time_text_embed` sees no text. The *add_* projections add nothing; they are
-# the text's queries, keys and values. *net.0.proj* of an MLP is no gate. And `txt_norm` is not a
-# norm of the blocks: it stands before the input projection.
+# Four names are misleading. `time_text_embed` has no text among its inputs. The *add_* projections
+# add nothing; they are the text's queries, keys and values. *net.0.proj* of an MLP is not a gate.
+# And `txt_norm` is not a norm of the blocks: it comes before the input projection.
 #
-# All large ones of a block, to scale: an area is a number of weights. Orange belongs to the image,
-# blue to the text. Across are the outputs, down the inputs.
+# The next figure shows all large tensors of a block to scale: an area is a number of weights.
+# Orange belongs to the image, blue to the text. Outputs run across, inputs down.
 
 # %%
 block = ours["transformer"].transformer_blocks[0]
@@ -149,8 +150,8 @@ print(f"14 matrices are all but {small:,} of a block's 339,831,296 numbers: ok")
 # %% [markdown]
 # ## Tensors of the text encoder
 #
-# Here names differ: since its version 5, transformers keeps the language tower under another name
-# in memory than in the files, and translates while loading.
+# Here the names differ. Since version 5, transformers uses another name for the language tower in
+# memory than in the files, and translates while loading.
 
 # %%
 show.table(HEADER, table["text_encoder"])
@@ -160,7 +161,7 @@ show.table(HEADER, table["text_encoder"])
 #
 # Shapes with five numbers are convolutions over time, rows and columns, because this is the VAE of
 # a video model. A still picture is one frame, so we keep one slice of each and compute in two
-# dimensions; the files hold all of them. Where shapes vary with the level, the smallest and the
+# dimensions; the files contain all of them. Where shapes vary with the level, the smallest and the
 # largest are given.
 
 # %%
@@ -182,8 +183,8 @@ print(f"{counts} tensors, together 2,856 in 84 kinds, same names and shapes on b
 # %% [markdown]
 # ## Classes
 #
-# For each class of ours the one that stands in its place there. *nn.Linear* and its kin, which both
-# sides take from torch, are left out.
+# This table gives for each class of ours the one that takes its place there. *nn.Linear* and the
+# like, which both sides take from torch, are left out.
 
 # %%
 pairs = [
@@ -199,9 +200,9 @@ show.table(["part", "first at", "here", "there"], pairs)
 # %% [markdown]
 # ## Arguments
 #
-# What goes into the transformer, into one block and into the whole pipeline. Theirs has more
-# arguments than these, for controls and adapters. Ours paints over a picture, too, which is another
-# pipeline there.
+# These are the arguments of the transformer, of one block and of the whole pipeline. Theirs has
+# more arguments than these, for controls and adapters. Ours also paints over a picture, which is
+# another pipeline there.
 
 # %%
 import inspect
@@ -260,7 +261,8 @@ show.table(["here", "there", "argument here", "argument there"], rows)
 #
 # ## Functions
 #
-# Names are patient, so these are *called*, on both sides, with the same numbers.
+# Agreement of names proves little, so these functions are *called* on both sides, with the same
+# numbers.
 
 # %%
 import numpy as np
@@ -313,13 +315,13 @@ for here, (there, mine, yours) in found.items():
 show.table(["here", "there", "shape of this call", "equal in"], rows)
 
 # %% [markdown]
-# `guide` has no line: there, guidance is written out inside the pipeline's long call. [Chapter
-# 08](08_the_shifted_sampler.ipynb) compares it.
+# `guide` has no line, because there guidance is written out inside the pipeline's long call.
+# [Chapter 08](08_the_shifted_sampler.ipynb) compares it.
 #
 # ## Settings
 #
-# Our configs read the official files, key by key. Where those files are on your machine, they are
-# read now; elsewhere you see what they said.
+# Our configs read the official files, key by key. If those files are on your machine, they are read
+# now; otherwise you see what they contained.
 
 # %%
 import json
@@ -345,8 +347,8 @@ for part, kind in files.items():
 show.table(["file", "key and name here", "here", "in the official file"], rows)
 
 # %% [markdown]
-# What a file does not say has a default, and ours are upstream's. The flags that only later
-# releases set are among them.
+# A key that a file lacks has a default, and ours are upstream's. The flags that only later releases
+# set are among them.
 #
 # ## Estimate first
 #
@@ -398,8 +400,8 @@ print(f"{idle / sum(sizes.values()):.1%} of all numbers take no part")
 # * The VAE circulates under a second set of names, those of the video model Wan that it comes
 #   from: there *decoder.mid_block.resnets.0.conv1* is *decoder.middle.0.residual.2*.
 # * LoRA files name the same modules in half a dozen dialects, with dots or underscores.
-# * Fused kernels join `to_q`, `to_k` and `to_v` into one matrix, so that some engines store a
-#   tensor that no other has.
+# * Fused kernels join `to_q`, `to_k` and `to_v` into one matrix, so some engines store a tensor
+#   that no other has.
 #
 # ## Try this
 #
@@ -409,3 +411,5 @@ print(f"{idle / sum(sizes.values()):.1%} of all numbers take no part")
 #
 # Capstone: `make blank` keeps every constructor, so the names of this page are in your copy from
 # the start.
+#
+# Next: [92 · One file](92_one_file.ipynb), the whole forward pass in 400 lines.

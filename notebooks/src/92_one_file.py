@@ -97,8 +97,8 @@ assert sum(row[3] for row in rows) == len(lines) <= 400
 show.table(["section", "derived in chapter", "first line", "lines"], rows)
 
 # %% [markdown]
-# The transformer, which has 71 % of the official model's parameters, takes a sixth of the
-# lines. Size comes from repetition: its sixty blocks are one function in a loop.
+# The transformer, which has 71 % of the official model's parameters, takes a sixth of the lines.
+# Its size is due to repetition: all sixty blocks are one function in a loop.
 #
 # ## Files
 #
@@ -119,7 +119,8 @@ print(f"{len(arrays)} tensors, {count:,} numbers, a bias of them equal bit for b
 
 # %% [markdown]
 # The names become a tree: at each dot a dictionary holds dictionaries. This replaces all classes. A
-# layer is the dictionary of its tensors, and a function that needs a layer receives it.
+# layer is the dictionary of its tensors, and a function that needs a layer receives it as an
+# argument.
 
 # %%
 branch = model.transformer.weights["transformer_blocks"]["0"]["attn"]
@@ -166,8 +167,8 @@ compare("negative", negative, pipe.encode_prompt([" "])[0][0])
 # ## Positions
 #
 # The picture's grid is centred and the text continues on the diagonal from its corner. In the
-# transformer, the pairs that turn together are neighbours, `2k` and `2k + 1`: the two networks come
-# from different traditions. Both pairings are right in their own network and wrong in the other.
+# transformer, neighbouring numbers, `2k` and `2k + 1`, turn together as a pair, unlike in the text
+# encoder. Both pairings are right in their own network and wrong in the other.
 
 # %%
 show.source(one_file.positions)
@@ -186,9 +187,9 @@ for ours, packages in zip(
 # %% [markdown]
 # ## The block
 #
-# Two streams, written in parallel as in chapter 06. Each line for the image has its line for the
-# text; they meet once, inside `joint_attention`. Nearly all arithmetic of the model is done in
-# these lines ([chapter 01](01_map_of_the_machine.ipynb) counts it).
+# The two streams are written in parallel, as in chapter 06. Each line for the image has its line
+# for the text; they meet once, inside `joint_attention`. Nearly all arithmetic of the model is done
+# in these lines ([chapter 01](01_map_of_the_machine.ipynb) counts it).
 
 # %%
 show.source(one_file.block)
@@ -286,7 +287,8 @@ with torch.no_grad():
 # %% [markdown]
 # ## All of it
 #
-# `paint` is the whole pipeline in six lines. Twenty steps, with another seed, in Chinese:
+# `paint` is the whole pipeline in six lines. Here are twenty steps with another seed, for a Chinese
+# prompt:
 
 # %%
 show.source(one_file.paint)
@@ -313,11 +315,11 @@ print("the file's own PNG reads back to the same pixels: ok")
 # %% [markdown]
 # ## What the file leaves out
 #
-# Everything that is not the forward pass of text to image: batches and their padding masks, the
-# image encoder and the vision tower, checks and error messages, bf16 arithmetic, GPUs, streaming
-# from disk, LoRA, training. Its names and layout are those of the official folder, but float32
-# copies of 28.8 billion parameters need 115 GB of memory: read the official model with the
-# package.
+# It leaves out everything that is not the forward pass of text to image: batches and their padding
+# masks, the image encoder and the vision tower, checks and error messages, bf16 arithmetic, GPUs,
+# streaming from disk, LoRA, training. Its names and layout are those of the official folder, but
+# float32 copies of 28.8 billion parameters need 115 GB of memory, so read the official model with
+# the package.
 #
 # ## Where this comes from
 #
@@ -381,7 +383,8 @@ for name, count in counts.items():
 #   block, so that memory grows with S and not with its square.
 # * It fuses normalisation and modulation into one kernel, and three projections into one matrix.
 # * It keeps weights in bf16 or fewer bits and converts them inside the matrix product.
-# * It does the text once and keeps it: the same prompt with another seed skips the text encoder.
+# * It encodes the text once and keeps the states: the same prompt with another seed skips the text
+#   encoder.
 # * Its convolutions choose among several algorithms by size; `einsum` over windows copies each
 #   pixel nine times.
 #
@@ -391,8 +394,8 @@ for name, count in counts.items():
 # * Replace `rotate_pairs` with `rotate_halves` in `joint_attention`. Which bug of
 #   [chapter 11](11_gallery_of_wrong_answers.ipynb) do you see?
 # * Add image to image: you need the VAE's encoder, about 25 lines.
-# * Translate the file to a language that you like. The tests in `tests/course` name the stage at
-#   which a port first differs.
+# * Translate the file to a language that you like. The tests in `tests/course` name the first stage
+#   at which a port differs.
 #
 # Capstone: `one_file.py` is the capstone's eight files in NumPy. Once `make grade` says that yours
 # are equal, compare the two, function by function.

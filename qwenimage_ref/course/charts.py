@@ -11,6 +11,7 @@ COLOURS = ("text", "image", "joint", "accent")  # colours of the series, in orde
 def bars(rows: dict[str, dict], alt: str, top: float = 100) -> Shown:
     """Shares by name, top to bottom, each with a whisker over its 95 % interval, in per cent
 
+    rows: a name that begins with spaces is a part of the row above it, and indented.
     top: per cent at the right edge.
     """
     fig, ax = plt.subplots(figsize=(8, 0.3 * len(rows) + 0.8))
@@ -19,8 +20,8 @@ def bars(rows: dict[str, dict], alt: str, top: float = 100) -> Shown:
         ax.barh(place, share, color=PALETTE["light"], height=0.7)
         ax.plot([low, high], [place, place], color=PALETTE["ink"], marker="|", linewidth=1.5)
         ax.text(1.01 * top, place, f"{row['right']} of {row['of']}", va="center", fontsize=8)
-    ax.set_yticks(range(len(rows)), [name.strip() for name in rows])
-    ax.invert_yaxis()
+    ax.set_yticks(range(len(rows)), [])
+    _name_rows(ax, list(rows))
     ax.set(xlim=(0, top), xlabel="right, in per cent, with 95 % interval")
     _open_frame(ax)
     return figure(fig, alt)
@@ -39,7 +40,7 @@ def differences(rows: dict[str, dict], luck: float, alt: str) -> Shown:
         ax.plot([low, high], [place, place], color=PALETTE["image"], marker="|", linewidth=2)
         ax.plot(middle, place, color=PALETTE["ink"], marker="o")
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set(xlabel="points more or less than the baseline, with 95 % interval")
     _open_frame(ax)
     return figure(fig, alt)
@@ -62,12 +63,34 @@ def curves(panels: list[dict], alt: str) -> Shown:
             ax.set_xscale("log")
             ax.set_xticks(x, [f"{at:g}" for at in x])  # the default: few powers of ten
             ax.minorticks_off()
-        elif all(float(point[0]).is_integer() for row in panel["series"].values() for point in row):
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no step 2.5
+        else:
+            places = [float(point[0]) for row in panel["series"].values() for point in row]
+            whole = all(map(float.is_integer, places))  # no step 2.5
+            ax.xaxis.set_major_locator(MaxNLocator(9 if whole else 5, integer=whole))
         ax.set(xlabel=panel["x"], ylabel=panel["y"])
         ax.legend(frameon=False, fontsize=8)
         _open_frame(ax)
     return figure(fig, alt)
+
+
+def _name_rows(ax, names: list[str]) -> None:
+    """Names left of the axis, one under the other, those that begin with spaces indented."""
+    inset = {name: 5 * (len(name) - len(name.lstrip())) for name in names}  # points
+
+    def label(place: int, left: float):
+        text = names[place].strip()
+        at = (0, place), (inset[names[place]] - left, 0)
+        return ax.annotate(
+            text, *at, xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center"
+        )
+
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    drawn = [label(place, 0) for place in range(len(names))]
+    points = 72 / ax.figure.dpi
+    widths = [points * text.get_window_extent().width + inset[n] for text, n in zip(drawn, names)]
+    for place, text in enumerate(drawn):
+        text.remove()
+        label(place, max(widths) + 8)
 
 
 def _open_frame(ax) -> None:

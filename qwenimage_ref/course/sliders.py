@@ -79,3 +79,22 @@ class Sliders(Panel):
         except ValueError as error:  # a prompt that is too long; the old picture stays
             return None, str(error)
         return png(painted), f"{setting}: {describe(read(painted))}"
+
+
+class Film(Panel):
+    """Frames that are there already, one at a time: a button plays them, a slider stops at one."""
+
+    summary = "a film of the frames above with a play button; run the notebook to play it"
+
+    def __init__(self, frames: list[Image.Image], captions: list[str]):
+        self._frames, self._captions = frames, captions
+        last = len(frames) - 1
+        self.step = ipywidgets.IntSlider(last, 0, last, description="frame", readout=False)
+        self.play = ipywidgets.Play(value=last, min=0, max=last, interval=250)  # milliseconds
+        ipywidgets.link((self.play, "value"), (self.step, "value"))
+        self.picture, self.words = picture_box(), ipywidgets.Label()
+        outputs = [self.picture, self.words]
+        super().__init__([self.step], outputs, [self.play, self.step, *outputs])
+
+    def state(self, step: int) -> tuple[bytes, str]:
+        return png(self._frames[step]), self._captions[step]

@@ -21,6 +21,46 @@ def test_a_bar_fills_more_of_an_axis_that_ends_early():
     assert painted(half, "light") == pytest.approx(2 * painted(whole, "light"), rel=0.1)
 
 
+def test_a_part_of_a_row_is_indented_below_it():
+    rows = {"x" * 5: interval(1, 2), "  " + "x" * 5: interval(1, 2)}
+    labels = [text for text in _texts(rows) if text.get_text() == "x" * 5]
+    left = [text.get_window_extent().x0 for text in labels]
+    assert len(left) == 2 and left[1] > left[0] + 5
+
+
+def test_names_of_bars_end_left_of_the_axis():
+    texts = _texts({"a long name of a row": interval(1, 2), "  its part": interval(1, 2)})
+    axis = texts[0].axes.get_window_extent().x0
+    names = [text for text in texts if " of a row" in text.get_text() or "part" in text.get_text()]
+    assert len(names) == 2 and max(text.get_window_extent().x1 for text in names) < axis
+
+
+def _texts(rows) -> list:
+    """The texts of a chart of bars, before it is made a picture of."""
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "figure", lambda fig, alt: kept.extend(fig.axes[0].texts))
+        charts.bars(rows, "bars with names")
+    plt.close("all")
+    return kept
+
+
+def test_labels_of_an_axis_of_fractions_do_not_touch(monkeypatch):
+    places = []
+    monkeypatch.setattr(charts, "figure", lambda fig, alt: places.extend(_tick_spans(fig)))
+    series = {"a": [(1 / size, 1.0) for size in (25, 50, 100, 200, 400)]}
+    charts.curves([{"series": series, "x": "1 / size", "y": "distance"}], "a level line")
+    plt.close("all")
+    assert len(places) > 2 and all(a[1] + 5 < b[0] for a, b in zip(places, places[1:]))
+
+
+def _tick_spans(fig) -> list[tuple[float, float]]:
+    """Left and right ends of the labels below the first axis, in pixels"""
+    fig.canvas.draw()
+    boxes = [label.get_window_extent() for label in fig.axes[0].get_xticklabels()]
+    return [(box.x0, box.x1) for box in boxes]
+
+
 @pytest.mark.parametrize("places, whole", [((0, 1, 2, 3), True), ((0.5, 1, 1.5, 2), False)])
 def test_an_axis_of_whole_numbers_has_no_ticks_between_them(places, whole, monkeypatch):
     ticks = []

@@ -263,6 +263,18 @@ def test_the_printed_states_move_one_slider_at_a_time():
         assert sum(getattr(state, name) != getattr(home, name) for name in fields) <= 1
 
 
+def test_a_film_shows_one_frame_at_a_time_and_its_button_moves_the_slider():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    film = sliders.Film(frames, ["one", "two", "three"])
+    assert film.picture.value == show.png(frames[2]) and film.words.value == "three"
+    film.play.value = 1
+    assert film.step.value == 1
+    assert film.picture.value == show.png(frames[1]) and film.words.value == "two"
+    film.step.value = 0
+    assert film.play.value == 0 and film.words.value == "one"
+    assert repr(film).startswith("a film of the frames above")
+
+
 def test_where_no_widget_can_be_sliders_are_words():
     bundle = sliders.Sliders(TruePosters(), sliders.Setting("words"))._repr_mimebundle_()
     assert bundle["text/plain"].startswith("sliders for seed, steps and guidance")

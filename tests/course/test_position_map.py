@@ -78,6 +78,36 @@ def test_where_no_widget_can_be_the_sliders_are_words():
     assert repr(position_map.GridSliders(2, 2)).startswith("sliders for rows and columns")
 
 
+SPEEDS = (1.0, 0.1)
+
+
+def test_hands_that_move_together_keep_the_angles_between_them():
+    hands = position_map.HandSliders(2, 5, SPEEDS)
+    before = hands.picture.value, hands.words.value
+    hands.query.value, hands.key.value = 7, 10
+    assert hands.words.value == before[1] and hands.picture.value != before[0]
+    assert hands.between(7, 10) == hands.between(2, 5) == pytest.approx([3, 0.3])
+
+
+def test_the_words_of_two_hands_give_their_distance_and_the_angle_of_each_pair():
+    words = position_map.HandSliders(6, 4, SPEEDS).words.value
+    assert words == "key minus query: -2; angles between the hands: -2, -0.2"
+
+
+def test_the_hand_of_a_query_is_orange_and_that_of_a_key_is_blue():
+    picture = np.asarray(position_map.hands_picture(0, 0, (1.0,))).astype(int)
+    assert (np.abs(picture - colour("image")).max(-1) < 30).any(), "the query's hand is on top"
+    turned = np.asarray(position_map.hands_picture(0, 2, (1.0,))).astype(int)
+    orange, blue = (np.abs(turned - colour(role)).max(-1) < 30 for role in ("image", "text"))
+    assert np.ptp(orange.nonzero()[0]) < np.ptp(blue.nonzero()[0]), "only the key's hand turned"
+
+
+def test_hands_are_dragged_within_the_positions_offered():
+    hands = position_map.HandSliders(2, 5, SPEEDS)
+    assert (hands.key.min, hands.key.max) == position_map.PLACES and hands.key.continuous_update
+    assert repr(hands).startswith("sliders for the positions of a query and a key")
+
+
 def test_hands_point_where_their_angles_say():
     shown = position_map.clocks(
         torch.tensor([[0.0], [np.pi / 2]]), ["pair"], "two hands, right and up"

@@ -5,7 +5,7 @@ import io
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Rectangle, Wedge
 from PIL import Image
 
 from ...rope import positions
@@ -13,6 +13,7 @@ from ..panel import Panel, picture_box, slider
 from ..show import DPI, PALETTE, Shown, figure, shown
 
 SIDES = tuple(range(1, 10))  # rows or columns that the sliders offer
+PLACES = (0, 20)  # positions of a query and of a key that the sliders offer
 REACH = (-6, 11)  # places that the map shows, on both axes
 
 
@@ -71,6 +72,52 @@ def clocks(angles, pairs: list[str], alt: str) -> Shown:
             if place == 0:
                 ax.set_ylabel(pairs[pair], rotation=0, ha="right", va="center", fontsize=9)
     return figure(fig, alt)
+
+
+def two_hands(query: int, key: int, speeds) -> Shown:
+    """A clock for each pair of numbers: hands of a query and a key, and the angle between them."""
+    fig, axes = plt.subplots(1, len(speeds), figsize=(1.7 * len(speeds), 2.2), squeeze=False)
+    for ax, speed in zip(axes[0], map(float, speeds)):
+        ax.add_patch(plt.Circle((0, 0), 1, fc=PALETTE["paper"], ec=PALETTE["noise"]))
+        start, end = (float(np.degrees(place * speed)) for place in sorted((query, key)))
+        ax.add_patch(Wedge((0, 0), 0.5, start, end, fc=PALETTE["joint"] + "55"))
+        for place, role in ((key, "text"), (query, "image")):
+            turn = place * speed
+            ax.plot([0, np.cos(turn)], [0, np.sin(turn)], color=PALETTE[role], lw=2.5)
+        ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xticks=[], yticks=[])
+        ax.set_title(f"speed {speed:.3g}", fontsize=9)
+        ax.set_xlabel(f"{(key - query) * speed:+.3g} between", fontsize=9)
+        ax.spines[:].set_visible(False)
+    return _whole(fig, f"Hands of a query at {query} and a key at {key}, and the angles between")
+
+
+def hands_picture(query: int, key: int, speeds) -> Image.Image:
+    """The same as a picture, to stand in a grid of pictures."""
+    return Image.open(io.BytesIO(two_hands(query, key, speeds).data)).convert("RGB")
+
+
+class HandSliders(Panel):
+    """Positions of a query and a key, to be dragged, over their hands in each pair of numbers."""
+
+    summary = (
+        "sliders for the positions of a query and a key over their hands; run the notebook to drag"
+    )
+
+    def __init__(self, query: int, key: int, speeds):
+        self._speeds = speeds
+        self.query = ipywidgets.IntSlider(query, *PLACES, description="query at")
+        self.key = ipywidgets.IntSlider(key, *PLACES, description="key at")
+        self.picture, self.words = picture_box(None, None), ipywidgets.Label()
+        super().__init__([self.query, self.key], [self.picture, self.words])
+
+    def between(self, query: int, key: int) -> list[float]:
+        """The angle from the query's hand to the key's in each pair, in radians"""
+        return [(key - query) * float(speed) for speed in self._speeds]
+
+    def state(self, query: int, key: int) -> tuple[bytes, str]:
+        angles = ", ".join(f"{angle:+.3g}" for angle in self.between(query, key))
+        words = f"key minus query: {key - query:+d}; angles between the hands: {angles}"
+        return two_hands(query, key, self._speeds).data, words
 
 
 class GridSliders(Panel):
