@@ -261,21 +261,6 @@ far = ", ".join(f"{to_go[number]:.1f}" for number in (0, 4, 9, 14))
 print("steps 1, 5, 10, 15 are off the picture by", far, "/ 255; step 20 ends there: ok")
 
 # %% [markdown]
-# Here is the same film with a play button. The slider stops it at a frame.
-
-# %%
-moving = sliders.Film(frames, captions)
-moving
-
-# %%
-at_the_end = moving.picture.value
-moving.step.value = 0
-assert moving.words.value == captions[0] and moving.picture.value != at_the_end
-moving.step.value = 19
-assert moving.picture.value == at_the_end and moving.play.value == 19
-print("the first frame is the first estimate, the last one is the picture: ok")
-
-# %% [markdown]
 # Fewer text states than ids? The prompt is put into a fixed template for the language model
 # (*"Describe the image by detailing the color, shape, …"*), and the states of the template's first
 # part are dropped after the forward pass. Chapters 02 and 03 are about this.

@@ -182,8 +182,8 @@ print("at a true share of 97 %, the naive interval holds the truth in")
 print(f"{holds(naive, 0.97):.0%} of cases, Wilson's in {holds(wilson, 0.97):.0%}: ok")
 
 # %% [markdown]
-# The better a model is, the worse the naive interval becomes, and published models tend to be good
-# at what is reported.
+# The better a model is, the worse the naive interval becomes, and it is the scores near 100 % that
+# are reported.
 #
 # ## Is the record true?
 #

@@ -843,6 +843,21 @@ print("10 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 # * The squared error of ends blurs pictures where neighbouring noises end far apart. This does not
 #   happen with posters; it does with a crowd of faces.
 #
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * A student trained to reach its teacher's ends in fewer steps: [Salimans and Ho
+#   2022](https://arxiv.org/abs/2202.00512), section 3. Their students halve the number of steps
+#   again and again; the direct form of this page is DiffSynth-Studio's. Matching distributions
+#   instead of pairs: [DMD2, Yin et al. 2024](https://arxiv.org/abs/2405.14867).
+# * SD3: the default of Stability AI's code is 50 steps with guidance 5
+#   ([sd3_infer.py](https://github.com/Stability-AI/sd3-ref/blob/master/sd3_infer.py)).
+# * FLUX.1 comes in two forms. *dev* takes 50 steps and receives the guidance scale as an input;
+#   *schnell* takes 4 steps, without guidance and without the shift
+#   ([cli.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/cli.py)). Lightning keeps
+#   the shift, at 3.
+#
+# </details>
+#
 # ## Try this
 #
 # * Train the student on the plane with levels of one step only. How near can it come?

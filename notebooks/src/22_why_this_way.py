@@ -388,6 +388,18 @@ print("15 of 20; about 900 captions: ok")
 # * The report names its choices and shows few of the alternatives: a training run of 20 billion
 #   parameters is not repeated to find out whether a diagonal was needed.
 #
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The test by coins: [McNemar 1947](https://doi.org/10.1007/BF02295996). Query and key norm:
+#   [Dehghani et al. 2023](https://arxiv.org/abs/2302.05442), section 2. Guidance and the empty
+#   captions that it needs: [Ho and Salimans 2022](https://arxiv.org/abs/2207.12598), section 3.
+# * SD3's paper does what this page does at a larger scale. It trains and compares 61 combinations
+#   of path, prediction and levels, and then the number of latent channels, the captions and the
+#   architecture ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), sections 5.1 and 5.2).
+# * FLUX.1: no comparison of alternatives was published.
+#
+# </details>
+#
 # ## Try this
 #
 # * Add a variant to `VARIANTS` in `qwenimage_ref/evaluate/ablation_variants.py` and run
