@@ -14,24 +14,26 @@
 # # 01 · Map of the machine
 #
 # [The first notebook](00_a_picture_in_sixty_seconds.ipynb) painted with the pocket model. This one
-# walks around the real machine: what goes in and out of each part, where its 20 billion numbers
-# sit, and what one picture costs in operations, bytes and seconds. No weights are needed for that.
+# takes the real machine apart: what goes into each part and what comes out of it, where its 20
+# billion parameters are, and what one picture costs in operations, bytes and seconds. None of this
+# needs weights.
 #
 # | | |
 # |---|---|
 # | **You need** | chapter 00; what a linear layer and attention are |
-# | **You get** | every shape, every parameter in its place, and what a picture costs, estimated |
+# | **You get** | every shape, the place of every parameter, an estimate of what a picture costs |
 # | **Minutes** | 35 to read, half a minute to run |
-# | **Picture** | the data flow at 1328 × 1328; where the numbers sit; the ledger |
+# | **Picture** | the data flow at 1328 × 1328; where the parameters are; the cost; a roofline |
 # | **Number** | 20,430,401,088 parameters in 1,933 tensors; the index file, byte for byte |
 
 # %% [markdown]
 # ## A machine without weight
 #
-# PyTorch has a device on which tensors have a shape and no content, called *meta*. A network built
-# there takes no memory, yet every shape comes out right, because each layer works out what it
-# *would* return. So a laptop can hold the official model. The numbers that make it official stand
-# in three small files, one `config.json` a part; here they are the defaults.
+# PyTorch has a device called *meta*, on which tensors have a shape but no content. A network built
+# there takes no memory, and yet every shape comes out right, because each layer still computes the
+# shape of what it would return. This is how a laptop can hold the official model. The sizes that
+# make it official are in three small files, one `config.json` for each part, and they are the
+# defaults of our config classes.
 
 # %%
 import torch
@@ -53,8 +55,8 @@ H, K = config.num_attention_heads, config.attention_head_dim
 print(f"{config.num_layers} blocks, width D = {D} = {H} heads of K = {K}")
 
 # %% [markdown]
-# Are these defaults the official file's numbers? A cell about official files runs on them where
-# they are on the machine, and elsewhere shows the stored result; the output is the same either way.
+# Do these defaults agree with the official file? Cells like the next one read the official files if
+# they are on your machine, and use a stored result otherwise; the output is the same either way.
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -68,18 +70,20 @@ assert released == config.to_dict()
 print("the defaults are those of transformer/config.json of Qwen-Image-2512: ok")
 
 # %% [markdown]
-# ## The way through it
+# ## From prompt to pixels
 #
-# Follow a prompt of `T` = 20 kept tokens to a picture. First the pieces that have no weights:
+# We follow a prompt, of which `T` = 20 tokens are kept, all the way to a picture. Four facts help
+# on the way:
 #
-# * The **transformer** does the painting. Its kind is called *MMDiT*, multimodal diffusion
-#   transformer: *multimodal*, because text and image go through it together.
-# * The **VAE** works on pictures eight times smaller on each side, with 16 channels: the *latents*
-#   ([chapter 04](04_pictures_to_latents_and_back.ipynb)). `h` = height / 8, `w` = width / 8.
-# * The transformer cuts latents into patches of 2 × 2 × 16 = 64 numbers: the *image tokens*. There
-#   are `I` = (h/2) · (w/2) of them, so one stands for 16 × 16 pixels.
-# * The text encoder reads 34 more tokens than it hands on (chapters [02](02_tokens.ipynb) and
-#   [03](03_a_language_model_as_a_reader.ipynb) say why).
+# * The **transformer** does the painting. It is an *MMDiT*, a multimodal diffusion transformer, and
+#   is called *multimodal* because text and image go through it together.
+# * The **VAE** translates between pictures and *latents*, which are eight times smaller on each
+#   side and have 16 channels ([chapter 04](04_pictures_to_latents_and_back.ipynb)): `h` = height /
+#   8, `w` = width / 8.
+# * The latents are cut into patches of 2 × 2 × 16 = 64 numbers, the *image tokens*. There are `I` =
+#   (h/2) · (w/2) of them, so each stands for 16 × 16 pixels.
+# * The text encoder reads 34 more tokens than it passes on; chapters [02](02_tokens.ipynb) and
+#   [03](03_a_language_model_as_a_reader.ipynb) explain why.
 
 # %%
 TEXT, DROPPED = 20, 34
@@ -102,7 +106,8 @@ def walk(parts, height, width):
 
 
 # %% [markdown]
-# The pocket model goes the same way: the same classes, built from its own `config.json` files.
+# The pocket model consists of the same classes, built with the sizes in its own `config.json`
+# files, so the same function can follow it.
 
 # %%
 from qwenimage_ref.checkpoint.model_folder import empty_networks
@@ -116,9 +121,10 @@ show.table(
 )
 
 # %% [markdown]
-# The same as a drawing, with the sizes of the letters below. The latents are *packed*: each patch
-# of 2 × 2 becomes a token of 64 numbers, and the transformer sees tokens alone. `velocity` is its
-# answer: the direction from a picture to the noise, and painting goes the other way.
+# The next drawing shows the same, and the cell below it gives the sizes of the letters. The latents
+# are *packed*, which means that each patch of 2 × 2 becomes a token of 64 numbers, because the
+# transformer works on tokens only. Its output, the `velocity`, is the direction from a picture to
+# the noise; painting moves the other way.
 #
 # ![Block diagram: prompt, tokenizer and text encoder on the left, noise and pack on the right
 # lead into the loop of transformer and Euler step; then unpack, VAE and
@@ -146,10 +152,10 @@ assert (count, tensors) == (20_430_401_088, 1_933)
 print(f"{count:,} parameters in {tensors:,} tensors")
 
 # %% [markdown]
-# The released folder holds more than text to image needs. The text encoder is a whole
-# vision-language model, Qwen2.5-VL 7B: its *vision tower* reads pictures for the edit models, its
-# `lm_head` would choose the next word. The official VAE was made for video, so most of its
-# numbers are about time (chapter 04). `stored_form` lists what the files hold.
+# The released folder contains more than text to image needs. Its text encoder is a complete
+# vision-language model, Qwen2.5-VL 7B, with a *vision tower* that encodes pictures for the edit
+# models and an `lm_head` that would choose the next word. The official VAE was made for video, and
+# most of its parameters are about time (chapter 04). `stored_form` lists what is in the files.
 
 # %%
 import math
@@ -173,9 +179,10 @@ for name, numbers in whole.items():
     print(f"{name:13} {numbers:>14,} numbers, {2 * numbers / 1e9:6.2f} GB")
 
 # %% [markdown]
-# Two bytes a number: the files are in *bf16*, a 16-bit float. Now zoom in: the folder, the
-# transformer, one of its sixty blocks. A block has two *streams*, one for text and one for image,
-# with a full set of weights each. They meet in attention only.
+# Each number takes two bytes, because the files are in *bf16*, a 16-bit float. The next figure
+# zooms in, from the folder to the transformer to one of its sixty blocks. A block has two
+# *streams*, one for text and one for image, each with a full set of weights; they meet in attention
+# only.
 
 # %%
 from qwenimage_ref.course.figures.nested_bars import Bar, Slice, bars, short
@@ -213,34 +220,34 @@ print(f"the blocks hold {60 * one / count:.1%} of the transformer")
 print(f"modulation holds {2 * of['img_mod'] / one:.0%} of a block")
 
 # %% [markdown]
-# A third of each block is *modulation*: layers that never see a word or a pixel, only the noise
-# level. They turn one vector into shifts, scales and gates ([chapter
-# 06](06_one_mmdit_block.ipynb)). Half of the rest works on the text stream, a few dozen tokens
-# beside 6,889. Numbers do not sit where the work is.
+# A third of each block is *modulation*, layers whose only input is a vector that encodes the noise
+# level; from it they compute shifts, scales and gates ([chapter 06](06_one_mmdit_block.ipynb)).
+# Half of the remaining parameters belong to the text stream, which has a few dozen tokens where the
+# image has 6,889. How many parameters a part has says little about how much of the work it does.
 
 # %% [markdown]
 # ## One block by hand
 #
-# Here is what a block is made of, for width $D$ and heads of width $K$. A *linear layer* from $a$
-# to $b$ numbers holds a matrix and a bias: $a\,b + b$.
+# A block of width $D$ with heads of width $K$ consists of the following parts. A *linear layer*
+# from $a$ to $b$ numbers holds a matrix and a bias: $a\,b + b$.
 #
-# | part | what it is | for text and image apart? |
-# |---|---|---|
+# | part | what it is | one each for text and image? |
 # | modulation | one linear layer, $D$ to $6D$ | yes |
 # | attention | four linear layers, $D$ to $D$: query, key, value, out | yes |
 # | QK-norm | $K$ numbers for queries, $K$ for keys; all heads share them | yes |
 # | MLP | two linear layers, $D$ to $4D$ and back | yes |
 #
-# The norms before attention and MLP have no parameters of their own. The package does not know
-# this table. It has classes, so the table can be put to the test in the exercise.
+# The norms before attention and MLP have no parameters of their own. The package was not written
+# from this table, so in the exercise you can test the table against its classes.
 
 # %% [markdown]
 # ## Exercise: one block by hand
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `block_parameters(D, K)`: how many parameters a block holds. You will know it works when
-# the checker agrees for blocks of several sizes, and yours gives the official 339,831,296.
+# Write `block_parameters(D, K)`, which returns the number of parameters of a block. You will know
+# it works when the checker agrees for blocks of several sizes, and yours gives the official
+# 339,831,296.
 
 
 # %% tags=["exercise"]
@@ -303,10 +310,11 @@ print(f"a block: {by_hand:,}; sixty and {before_and_after:,} more are {count:,}:
 # %% [markdown]
 # ## A fingerprint of the structure
 #
-# Counts can agree by accident. Here is a proof that cannot. The official folder comes with an
-# *index*, a JSON file that says for each of the 1,933 names in which of nine files its tensor
-# lies. Files are cut at 5 GB in the order in which the layers were registered. So the index
-# follows from names, order and sizes, and the package can write it without any weights:
+# Counts can agree by accident; the next comparison can hardly do so. The official folder comes with
+# an *index*, a JSON file that lists for each of the 1,933 names which of nine files contains its
+# tensor. The files are split at 5 GB, in the order in which the layers were registered. The index
+# therefore follows from names, order and sizes alone, and the package can write it without any
+# weights:
 
 # %%
 import hashlib
@@ -326,14 +334,16 @@ assert hashlib.sha256(index).hexdigest() == official_index
 print(f"{len(index):,} bytes, sha256 {official_index[:16]}...: the official file, byte for byte")
 
 # %% [markdown]
-# One wrong name, or one tensor that lands on the other side of a cut: another hash. What the hash
-# cannot see is arithmetic. That is what the other chapters are for.
+# A single wrong name would change the hash, and so would a tensor that ended up in the next file.
+# The hash says nothing about the arithmetic between the tensors; that is checked in the other
+# chapters.
 
 # %% [markdown]
 # ## Count operations
 #
-# How much *work* is a pass? Count multiplications and additions, together called **FLOPs**. Nearly
-# all of them are matrix products. The most naive way is to count while multiplying:
+# How much *work* is one forward pass? It is counted in **FLOPs**, multiplications and additions.
+# Nearly all of them belong to matrix products, and the most direct way to count those is to do it
+# while multiplying:
 
 
 # %%
@@ -355,14 +365,15 @@ assert torch.allclose(torch.tensor(product), a @ b) and flops == 2 * 3 * 5 * 4
 print(f"3 × 5 times 5 × 4: {flops} operations")
 
 # %% [markdown]
-# So a linear layer does two operations for each of its weights, **for each token**. With
-# $S = T + I$ tokens in a block, the table from above becomes
+# A linear layer therefore takes two operations for each of its weights, **for each token**. With $S
+# = T + I$ tokens in a block, the table above becomes
 #
-# * query, key, value, out and MLP: $4D^2 + 8D^2 = 12D^2$ weights a stream, each token passes
-#   through one stream: $24\,S\,D^2$;
-# * attention: every token looks at every token. $S^2$ scores of $D$ products (all heads together),
-#   and as much again for the weighted sums: $4\,S^2 D$;
-# * modulation: $12 D^2$ weights, but only *one* vector, not $S$: $24\,D^2$.
+# * query, key, value, out and MLP have $4D^2 + 8D^2 = 12D^2$ weights in each stream, and each token
+#   passes through one stream: $24\,S\,D^2$;
+# * attention compares every token with every other: $S^2$ scores of $D$ products each, over all
+#   heads together, and as many operations again for the weighted sums: $4\,S^2 D$;
+# * modulation has $12 D^2$ weights, $6 D^2$ in each stream, but is applied to *one* vector instead
+#   of $S$: $24\,D^2$.
 
 
 # %%
@@ -376,9 +387,9 @@ T = 64  # a prompt of medium length, from here on
 print(f"{block_flops_by_hand(D, I, T) / 1e12:.3f} × 10¹² operations for one block")
 
 # %% [markdown]
-# PyTorch can count, too: `FlopCounterMode` watches every operation that runs, on the meta device as
-# well. A formula that agrees to the last digit with somebody else's counter is worth keeping. The
-# package keeps it in `costs.block_flops`.
+# PyTorch can count, too. `FlopCounterMode` records every operation that runs, on the meta device as
+# well, and agrees with our formula to the last digit. The package has the formula as
+# `costs.block_flops`.
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -395,8 +406,8 @@ assert counted == block_flops_by_hand(D, I, T) == sum(costs.block_flops(D, I, T)
 print(f"torch counts {counted:,}, and so do we: ok")
 
 # %% [markdown]
-# The whole transformer is sixty of these and the little that stands before and after:
-# `costs.pass_flops`. The pocket model is small enough to count whole:
+# The whole transformer is sixty of these blocks and a few layers before and after them:
+# `costs.pass_flops`. The pocket model is small enough to be counted as a whole:
 
 # %%
 small_config = pocket["transformer"].config
@@ -420,10 +431,10 @@ assert abs(decode / costs.decode_flops(VAEConfig(), 1328, 1328) - 1) < 1e-4
 print(f"reading a prompt {read / 1e12:.2f}, decoding {decode / 1e12:.2f} × 10¹² operations: ok")
 
 # %% [markdown]
-# ## The ledger
+# ## What a picture costs
 #
-# The official README asks for one of seven sizes, all of about the same area, with 50 steps and
-# guidance, which runs the transformer twice a step. What do they cost?
+# The official README recommends seven picture sizes of about the same area, with 50 steps and with
+# guidance, which runs the transformer twice in each step. What do they cost?
 
 # %%
 from qwenimage_ref.course.figures import cost_slider
@@ -457,15 +468,16 @@ show.table(
 )
 
 # %% [markdown]
-# Two lessons. The transformer is *everything*; nobody saves time by a faster text encoder. And
-# attention, famous for its square, is only a quarter at this size: $4S^2D$ overtakes $24SD^2$ at
-# $S = 6D$, which is 18,432 tokens or about 2,170 × 2,170 pixels.
+# Two things stand out. Nearly all of the work is the transformer's, so that a faster text encoder
+# would save next to nothing. And attention, although its cost grows with the square of the number
+# of tokens, is only a quarter of the work at this size: $4S^2D$ overtakes $24SD^2$ at $S = 6D$,
+# which is 18,432 tokens or about 2,170 × 2,170 pixels.
 #
 # ## From operations to seconds
 #
-# Two things take time: multiplying, and fetching the weights from wherever they lie. They go on
-# side by side, so a part takes whichever is longer. (Engineers call the picture of this rule a
-# *roofline*.) Two machines: one that was measured, and one from a data sheet.
+# Two things take time: multiplying, and fetching the weights from where they are stored. Both go on
+# at the same time, so a part takes as long as the slower of the two. We compare two machines, one
+# that was measured and one from a data sheet.
 
 # %%
 show.source(costs.Machine)
@@ -479,26 +491,55 @@ rows = [
 show.table(["machine", "10¹² operations / s", "GB / s", "operations a byte"], rows)
 
 # %% [markdown]
-# The first row is a stored measurement of this package: full-width blocks in bf16, two processor
-# cores, weights read from disk because 57.7 GB fit nowhere else. The second is what NVIDIA's data
-# sheet promises for bf16 and for memory. No program reaches it: its times are *lower bounds*.
+# The first row was measured with this package: full-width blocks in bf16 on two processor cores,
+# with all weights read from disk, because the machine has no memory for 57.7 GB. The second row is
+# what NVIDIA's data sheet gives for bf16 and for memory. No program reaches these peaks, so times
+# computed from them are *lower bounds*.
 #
-# May you trust such a rule? It was fitted to twelve blocks. Ask it about another run that was
-# measured: a whole picture of 256 × 256 in four steps without guidance, all weights from disk.
+# The plot of this rule is called a **roofline** ([Williams et al.
+# 2009](https://doi.org/10.1145/1498765.1498785)). It shows how many operations a second a machine
+# can do at most, over the number of operations that the work needs for each byte it fetches. On the
+# slope, fetching takes longer; on the flat part, multiplying does. The dots are the parts of the
+# pipeline for a picture of 1328 × 1328, and the transformer once more for 256 × 256.
+
+# %%
+from qwenimage_ref.course.figures import roofline
+
+small_pass = costs.picture((256, 256))["MMDiT"]
+tasks = square | {"MMDiT at 256 × 256": small_pass}
+roofline.chart(
+    [slow, fast],
+    tasks,
+    alt="Two roofs on logarithmic axes, each a slope that becomes flat near 300 operations a byte: "
+    "the text encoder and the transformer at 256 × 256 lie on the slope, the transformer and the "
+    "VAE decoder at 1328 × 1328 on the flat part",
+)
+
+# %%
+per_byte = {name: task.flops / task.bytes for name, task in tasks.items()}
+for machine in (slow, fast):
+    assert per_byte["text encoder"] < per_byte["MMDiT at 256 × 256"] < roofline.ridge(machine)
+    assert roofline.ridge(machine) < per_byte["MMDiT"] < per_byte["VAE decoder"]
+    print(f"{machine.name}: flat from {roofline.ridge(machine):.0f} operations a byte on")
+
+# %% [markdown]
+# Can such a rule be trusted? Its numbers come from a run of twelve blocks. We test it on another
+# run that was measured: a whole picture of 256 × 256 in four steps without guidance, with all
+# weights read from disk.
 
 # %%
 run = costs.record("streaming")["whole"]
 work = costs.picture((256, 256), steps=4, guided=False, text=20)
-guess = sum(slow.seconds(part) for part in work.values())
-assert 0.67 < run["seconds"] / guess < 1
-print(f"napkin: {guess:.0f} seconds; measured: {run['seconds']:.0f}")
-print(f"napkin: {sum(p.bytes for p in work.values()) / 1e9:.0f} GB fetched; ", end="")
+estimate = sum(slow.seconds(part) for part in work.values())
+assert 0.67 < run["seconds"] / estimate < 1
+print(f"estimated: {estimate:.0f} seconds; measured: {run['seconds']:.0f}")
+print(f"estimated: {sum(p.bytes for p in work.values()) / 1e9:.0f} GB fetched; ", end="")
 print(f"measured: {run['read_gb']:.0f}, the rest was still in memory")
 
 # %% [markdown]
-# A quarter off, and in a way that one can explain. For an estimate on a napkin that is good. A
-# second question, about another part: the VAE was measured at 256 × 256. What does that say of 512
-# × 512?
+# The estimate is off by a quarter, and one reason is known: some weights were still in memory and
+# did not have to be read again. That is good enough for a calculation on a napkin. A second test
+# concerns another part. The VAE was measured at 256 × 256; what does that predict for 512 × 512?
 
 
 # %%
@@ -507,15 +548,15 @@ def vae_flops(side):
 
 
 measured = {side: costs.bench(f"VAE, decode {side}x{side}, float32") for side in (256, 512)}
-guess = measured[256] * vae_flops(512) / vae_flops(256)
-assert 0.67 < guess / measured[512] < 1.5
-print(f"napkin: {guess:.1f} seconds; measured on one core: {measured[512]:.1f}")
+estimate = measured[256] * vae_flops(512) / vae_flops(256)
+assert 0.67 < estimate / measured[512] < 1.5
+print(f"estimated: {estimate:.1f} seconds; measured on one core: {measured[512]:.1f}")
 
 # %% [markdown]
 # ## Your own estimate
 #
-# Choose a size, steps, guidance and a machine. At which steps and sizes does the wait change from
-# multiplying to fetching?
+# Choose a size, steps, guidance and a machine. For which sizes does fetching take longer than
+# multiplying?
 
 # %%
 knobs = cost_slider.CostPanel()
@@ -527,7 +568,7 @@ knobs.size.value, knobs.steps.value, knobs.guided.value = (256, 256), 4, False
 assert knobs.line.value.endswith("fetching") and at_home.endswith("multiplying")
 knobs.size.value, knobs.steps.value, knobs.guided.value = (1328, 1328), 50, True
 assert knobs.line.value == at_home
-print("a small picture waits for weights, a large one for products: ok")
+print("fetching takes longer for a small picture, multiplying for a large one: ok")
 
 # %% [markdown]
 # The same states in print.
@@ -546,13 +587,14 @@ header = ["size", "image tokens", "cores: 4 steps", "50 guided", "GPU: 4 steps",
 show.table(header, rows)
 
 # %% [markdown]
-# Why does anybody wait for weights at all? A weight of 2 bytes is fetched once, and then used for
-# every token of its stream: two operations each, so as many operations a byte as there are tokens.
-# The three thirds of a block differ in this: a third of its weights serves the 6,889 image tokens,
-# a third the 64 text tokens, and a third, the modulation, a single vector. The mean is far below
-# 6,889. Compare it with the last column of the table of machines: with an image this large a GPU is
-# busy multiplying. In the text encoder, with 98 tokens of the prompt and 40 of the negative one, it
-# is idle while weights are loaded.
+# Why do weights ever take longer than products? A weight of 2 bytes is fetched once and then used
+# for every token of its stream, with two operations each time. That makes as many operations for
+# each byte as there are tokens. The three thirds of a block differ in this: one third of the
+# weights is used for the 6,889 image tokens, one for the 64 text tokens, and one, the modulation,
+# for a single vector. The mean is therefore far below 6,889. It is still far above the last column
+# of the table of machines, so with an image this large a GPU is busy multiplying. The text encoder,
+# with 98 tokens for the prompt and 40 for the negative one, leaves the GPU idle while weights are
+# loaded.
 
 # %%
 rows = []
@@ -589,7 +631,8 @@ print("together the table's number, within 2 %: ok")
 # <details><summary>Answer</summary>
 #
 # About 1.32 billion: the vision tower and `lm_head` of the text encoder (1.22), and nearly all of
-# the VAE (0.10), which keeps only its decoder, and of that only what concerns a single frame.
+# the VAE (0.10), of which only the decoder is needed, and of the decoder only what concerns a
+# single frame.
 #
 # </details>
 #
@@ -597,8 +640,8 @@ print("together the table's number, within 2 %: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 7.2 times as long. Four times the tokens make the matrices four times as much work and attention
-# sixteen times.
+# It takes 7.2 times as long. With four times the tokens, the products with weights are four times
+# as much work and attention is sixteen times as much.
 #
 # </details>
 #
@@ -622,23 +665,43 @@ print(f"{never:,} never read; {longer:.1f} times; {pixel / 1e9:.0f} × 10⁹ a p
 # %% [markdown]
 # ## What production code does differently
 #
-# * It holds what fits: text encoder, transformer and VAE in turn, each sent away when it is done,
-#   or weights in 8 or 4 bits, which halves or quarters the bytes of the ledger.
-# * It writes attention so that the $S^2$ scores never lie in memory. The count of operations stays.
-# * It has few-step models for everything that is shown while one types: four passes instead of a
-#   hundred make the picture 25 times cheaper, more than any code can.
+# * It keeps in memory what fits there: text encoder, transformer and VAE one after the other, each
+#   unloaded when it is done, or weights in 8 or 4 bits, which halves or quarters the bytes in the
+#   tables above.
+# * It computes attention without ever storing the $S^2$ scores. The number of operations stays the
+#   same.
+# * It uses few-step models for previews that appear while one types. Four passes instead of a
+#   hundred make a picture 25 times cheaper.
 # * It runs both guidance passes as one batch, or on two GPUs, or skips guidance in some steps.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The model, its parts and their sizes: [Qwen-Image technical report, Wu et al.
+#   2025](https://arxiv.org/abs/2508.02324), section 2 and Table 1.
+# * Two operations for each weight and token: [Kaplan et al.
+#   2020](https://arxiv.org/abs/2001.08361), section 2.1. The roofline: [Williams, Waterman and
+#   Patterson 2009](https://doi.org/10.1145/1498765.1498785).
+# * SD3's largest transformer has 8 billion parameters ([Esser et al.
+#   2024](https://arxiv.org/abs/2403.03206), section 5.3). Of its three text encoders the largest,
+#   T5-XXL, has 4.7 billion and can be left out (there, *Flexible text encoders*).
+# * FLUX.1's transformer has 11,901,408,320, counted as on this page from
+#   [model.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/model.py) with the sizes
+#   in [util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py). Each of its
+#   19 blocks of two streams has 339,831,296, exactly as many as a block of Qwen-Image; each of the
+#   38 blocks in which text and image share all weights has 141,591,808.
+#
+# </details>
 #
 # ## Try this
 #
 # * Put your own processor or GPU into a `Machine` and compare with a stopwatch.
 # * Which width $D$ would a 10-billion transformer of 60 blocks have? Solve it with
 #   `block_parameters`.
-# * By the report, training begins with pictures of 256 × 256 and ends at 1328 × 1328. How much
-#   cheaper is a step in the beginning?
+# * According to the Qwen-Image report, training begins with pictures of 256 × 256 and ends at 1328
+#   × 1328. How much cheaper is a step at the beginning?
 # * Write the table for a batch of 16 small pictures. What happens to *fetching*?
 #
-# Capstone: `make blank` lists the functions of the drawing, file by file. None can be written
-# yet; the constructors, which name every parameter you counted, are there.
+# Capstone: `make blank` lists the functions of the drawing, file by file. None of them can be
+# written yet, but the constructors, which name every parameter you have counted, are already there.
 #
 # Next: [02 · Tokens](02_tokens.ipynb), how a prompt becomes whole numbers.
