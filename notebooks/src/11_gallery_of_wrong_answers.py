@@ -65,7 +65,7 @@ pipeline.euler_step = kept
 
 # %% [markdown]
 # `plant.planted` does the same for any function of the package: it reads the source, replaces the
-# lines, and puts the result in the place of the function for the length of a `with` block. No file
+# lines, and puts the result in the place of the function until its block of code ends. No file
 # changes.
 
 # %%

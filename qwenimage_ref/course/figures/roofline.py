@@ -40,7 +40,8 @@ def chart(machines: list[Machine], parts: dict[str, Work], alt: str) -> Shown:
             f"{name} ", (place, 0), (-3, 4), xycoords=ax.get_xaxis_transform(),
             textcoords="offset points", rotation=90, ha="right", va="bottom", fontsize=9,
         )  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlim=REACH)
+    lowest = min((reached(machine, REACH[0]) for machine in machines), default=1)
+    ax.set(xscale="log", yscale="log", xlim=REACH, ylim=(lowest / 100, None))  # room for names
     ax.set(xlabel="operations for each byte of weights", ylabel="operations a second, at most")
     ax.spines[["top", "right"]].set_visible(False)
     return figure(fig, alt)
