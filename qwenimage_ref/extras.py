@@ -8,6 +8,7 @@ LIBRARIES = {  # names under which they are imported
     "parity": ("diffusers", "transformers", "peft"),
     "notebooks": ("jupyterlab", "ipywidgets", "matplotlib"),
     "serve": ("gradio", "fastapi", "uvicorn"),
+    "ray": ("ray", "pyarrow"),
     "dev": ("jupytext", "nbclient", "nbformat"),
 }
 

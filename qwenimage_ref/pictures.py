@@ -54,6 +54,14 @@ def open_picture(path: str | Path, alpha: bool = False) -> Image.Image:
     try:
         with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise PictureError(path, shorten([error])) from None
+    return picture_from(content, path, alpha)
+
+
+def picture_from(content: bytes, name: str | Path = "the file", alpha: bool = False) -> Image.Image:
+    """The content of a picture file -> the picture, as `open_picture` reads it; same errors"""
+    try:
         if len(content) > MOST_BYTES:
             raise ValueError(f"it is longer than {MOST_BYTES:,} bytes")
         with warnings.catch_warnings():
@@ -63,7 +71,7 @@ def open_picture(path: str | Path, alpha: bool = False) -> Image.Image:
         raise
     except Exception as error:  # decoders raise almost anything on damaged bytes
         reason = shorten([" ".join(str(error).split()) or type(error).__name__])
-        raise PictureError(path, reason) from None
+        raise PictureError(name, reason) from None
 
 
 def input_picture(picture: Image.Image, name: str = "image", alpha: bool = False) -> Image.Image:

@@ -13,6 +13,7 @@ from .. import __version__
 from ..extras import demand_extra
 from ..repository import ROOT
 from . import control_picture as control_picture_command
+from . import data as data_command
 from . import evaluate as evaluate_command
 from . import export as export_command
 from . import layers as layers_command
@@ -102,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     pocket = models.add_parser("pocket", help="the pocket model; resumes where it was stopped")
     posters_command.add_train_arguments(pocket)
     train_command.add_modes(models)
+    pipeline = commands.add_parser("data", help="filter and encode pictures, for `train` to stream")
+    data_command.add_arguments(pipeline)
     score = commands.add_parser("eval", help="how good is the pocket model, or a VAE?")
     evaluate_command.add_arguments(score)
     course = commands.add_parser("course", help="open the notebooks in JupyterLab")

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -141,6 +140,7 @@ def _check_dmd2(options, recipe, choices) -> None:
 
 
 def _grpo(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
+    from ..posters.reward import reward_of
     from ..train.grpo import train
 
     reward = reward_of(options.choice_reward)
@@ -164,35 +164,13 @@ def _shape(pipe, options) -> tuple[int, int, int]:
 
 
 def _check_grpo(options, recipe, choices) -> None:
+    from ..posters.reward import reward_of
+
     reward_of(options.choice_reward)
     if recipe.steps % choices.inner:
         raise ValueError(
             f"--steps must be a multiple of --inner {choices.inner}, got {recipe.steps}"
         )
-
-
-def reward_of(text: str) -> Callable:
-    """A reward by its name: (pictures, prompt) -> numbers. Raises ValueError for one that is none.
-
-    posters: the exact reader; MODULE:FUNCTION: a function of yours, from the folder of the command.
-    """
-    if text == "posters":
-        from ..posters.reward import reward
-
-        return reward
-    module, _, name = text.partition(":")
-    try:
-        sys.path.insert(0, "")
-        reward = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"--reward must be posters or MODULE:FUNCTION, got {text!r:.80} ({error})"
-        ) from None
-    finally:
-        sys.path.remove("")
-    if not callable(reward):
-        raise ValueError(f"--reward must name a function, got {text!r:.80}")
-    return reward
 
 
 STOPS = "Stop it at any moment, even by kill -9: the same command continues, to the same bits."

@@ -1,6 +1,9 @@
 """The exact reader as a reward: what share of a caption does a picture show?"""
 
 import dataclasses
+import importlib
+import sys
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -28,3 +31,25 @@ def reward(pictures: list[Image.Image], prompt: str) -> list[float]:
         word = result["characters"] / longest if longest else 1.0
         rewards.append((sum(result[name] for name in QUESTIONS) + word) / (len(QUESTIONS) + 1))
     return rewards
+
+
+def reward_of(text: str, option: str = "--reward") -> Callable:
+    """A reward by its name: (pictures, prompt) -> numbers. Raises ValueError for one that is none.
+
+    posters: the exact reader; MODULE:FUNCTION: a function of yours, from the folder of the command.
+    """
+    if text == "posters":
+        return reward
+    module, _, name = text.partition(":")
+    try:
+        sys.path.insert(0, "")
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{option} must be posters or MODULE:FUNCTION, got {text!r:.80} ({error})"
+        ) from None
+    finally:
+        sys.path.remove("")
+    if not callable(function):
+        raise ValueError(f"{option} must name a function, got {text!r:.80}")
+    return function

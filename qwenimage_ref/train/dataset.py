@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ..files import shorten
 from ..pictures import PictureError, open_picture, to_input
 from ..pipeline import TOKEN, QwenImage
-from .captions import TABLES, DataError, beside, listed
+from .captions import TABLES, DataError, Rows, beside, listed
 from .columns import Columns, check_shapes, columns_of
 from .conditioning import check, conditions, fit, layer_latents
 from .run_folder import RunFolder
@@ -75,13 +75,7 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
     example.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"pictures with captions must be in a folder, got {folder}; check the path")
-    tables = [folder / name for name in TABLES if (folder / name).exists()]
-    if len(tables) > 1:
-        names = " and ".join(table.name for table in tables)
-        raise DataError(f"{folder} holds both {names}; keep one of them")
-    rows, problems = listed(tables[0]) if tables else beside(folder)
+    rows, problems = rows_in(folder)
     examples = []
     for picture, caption, row in rows:
         try:
@@ -98,6 +92,20 @@ def read_folder(folder: str | Path, skip: bool = False) -> tuple[list[Example], 
             f"{folder} must hold a picture with a caption, got none; put cat.txt beside cat.png"
         )
     return examples, problems
+
+
+def rows_in(folder: Path) -> tuple[Rows, list[str]]:
+    """Pictures, captions and rows of a folder, whichever way it states them, and its problems
+
+    No picture is opened. Raises DataError for what is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"pictures with captions must be in a folder, got {folder}; check the path")
+    tables = [folder / name for name in TABLES if (folder / name).exists()]
+    if len(tables) > 1:
+        names = " and ".join(table.name for table in tables)
+        raise DataError(f"{folder} holds both {names}; keep one of them")
+    return listed(tables[0]) if tables else beside(folder)
 
 
 def _example(folder: Path, picture: Path, caption: str, row: dict) -> Example:
@@ -196,7 +204,7 @@ def _value(tensor: torch.Tensor):
 def kept_states(pipe: QwenImage, caption: str, folder: RunFolder, weights: str = ""):
     """The text states of a caption without a picture, (T, Dt), kept as `encode` does"""
     key = "the empty caption" if caption == " " else f"the caption {caption}"
-    return _kept(folder, f"{key} {weights}", lambda: {"txt": _states(pipe, caption)})["txt"]
+    return _kept(folder, f"{key} {weights}", lambda: {"txt": states_of(pipe, caption)})["txt"]
 
 
 def _kept(folder: RunFolder, key: str, compute: Callable[[], dict]) -> dict[str, torch.Tensor]:
@@ -216,19 +224,28 @@ def _encode(pipe: QwenImage, example: Example, max_pixels: int, keep=None) -> di
     if columns.layers:
         latents = layer_latents(pipe, columns.layers, shown.size)
     else:
-        img = to_input([shown]).to(pipe.device, pipe.dtype)
-        latents = pipe.vae.normalize(pipe.vae.encode(img)[0])  # the mean, as public trainers take
-    if not torch.isfinite(latents).all():
-        raise FloatingPointError(f"{example.picture}: its latents hold NaN; are the weights whole?")
+        latents = latents_of(pipe, shown)
+    demand_finite(latents, example.picture)
     if columns.names:
         more = conditions(pipe, example.caption, columns, shown.size, keep)
     else:
-        more = {"txt": _states(pipe, example.caption)}
+        more = {"txt": states_of(pipe, example.caption)}
     return {"latents": latents[0], **more}
 
 
+def demand_finite(latents: torch.Tensor, picture: str | Path) -> None:
+    if not torch.isfinite(latents).all():
+        raise FloatingPointError(f"{picture}: its latents hold NaN; are the weights whole?")
+
+
 @torch.no_grad()
-def _states(pipe: QwenImage, caption: str) -> torch.Tensor:
+def latents_of(pipe: QwenImage, shown: Image.Image) -> torch.Tensor:
+    """A picture -> the mean of its latents, (1, C, h, w), as public trainers take it"""
+    return pipe.vae.normalize(pipe.vae.encode(to_input([shown]).to(pipe.device, pipe.dtype))[0])
+
+
+@torch.no_grad()
+def states_of(pipe: QwenImage, caption: str) -> torch.Tensor:
     return pipe.encode_prompt([caption])[0][0]
 
 

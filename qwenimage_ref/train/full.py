@@ -4,7 +4,6 @@ In float32, because an update of 1e-5 is lost in 16 bits. AdamW's moments and th
 five numbers a weight with the gradient: at official size 409 GB, which is why there are adapters.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .dataset import Encoded
 from .loop import Recipe, Run
-from .lora import Choices, Flow, loss_of
+from .lora import Choices, Examples, Flow, loss_of, origin_of
 from .run_folder import RunFolder
 
 
@@ -52,7 +50,7 @@ def train_whole(
 
 def train(
     mmdit: nn.Module,
-    examples: list[Encoded],
+    examples: Examples,
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Flow,
@@ -61,7 +59,7 @@ def train(
     **fit,
 ) -> Run:
     """Train every weight by flow matching -> the finished run"""
-    origin = json.dumps([origin, [example.group for example in examples]])
+    origin = origin_of(examples, origin)
     loss_at = loss_of(mmdit, examples, empty, recipe, settings)
     return train_whole(
         mmdit, loss_at, recipe, settings, folder, origin, accumulate=settings.accumulate, **fit

@@ -20,6 +20,9 @@ from .dataset import Encoded
 from .flow import SIGMAS, WEIGHTS, draw_sigma, flow_step, loss_weight
 from .loop import Recipe, Run
 from .run_folder import RunFolder
+from .streamed import ShardBatches, Streamed
+
+Examples = list[Encoded] | Streamed
 
 
 class Choices:
@@ -113,6 +116,24 @@ class Batches:
         return [batches[i] for i in torch.randperm(len(batches), generator=rng).tolist()]
 
 
+def batches_of(examples: Examples, recipe: Recipe, settings: Flow) -> Batches | ShardBatches:
+    """Which examples each batch holds; streamed ones come shard by shard
+
+    Raises ValueError for dropout where an example has regions.
+    """
+    if isinstance(examples, Streamed):
+        return examples.batches(recipe.batch, recipe)
+    demand_no_dropout(any(example.lengths for example in examples), settings.dropout)
+    return Batches([example.group for example in examples], recipe.batch, recipe)
+
+
+def origin_of(examples: Examples, origin: str) -> str:
+    """What a run on the examples depends on, as a text; of streamed ones the index says it"""
+    if isinstance(examples, Streamed):
+        return json.dumps([origin, examples.window])
+    return json.dumps([origin, [example.group for example in examples]])
+
+
 @dataclass(frozen=True)
 class Share:
     """The part of each batch that is this process'. Everything is drawn for the whole batch."""
@@ -145,7 +166,7 @@ def padded(states: list[torch.Tensor]):
 
 def train(
     mmdit: nn.Module,
-    examples: list[Encoded],
+    examples: Examples,
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Settings,
@@ -157,7 +178,7 @@ def train(
 
     Stopped and continued as `train_adapter` says.
     """
-    origin = json.dumps([origin, [example.group for example in examples]])
+    origin = origin_of(examples, origin)
     return train_adapter(
         mmdit,
         lambda adapter: loss_of(mmdit, examples, empty, recipe, settings),
@@ -193,7 +214,7 @@ def train_adapter(
 
 def loss_of(
     mmdit: nn.Module,
-    examples: list[Encoded],
+    examples: Examples,
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Flow,
@@ -204,8 +225,7 @@ def loss_of(
     share: the part of each batch of which that is the loss. Raises ValueError for dropout where an
     example has regions.
     """
-    demand_no_dropout(any(example.lengths for example in examples), settings.dropout)
-    batches = Batches([example.group for example in examples], recipe.batch, recipe)
+    batches = batches_of(examples, recipe, settings)
     base = mmdit.proj_out.weight
 
     def loss_at(number: int) -> torch.Tensor:

@@ -19,6 +19,8 @@ from .distill import Taught
 from .preference import Comparison
 from .run_folder import RunFolder
 from .state import read_tensors, write_tensors
+from .streamed import INDEX as SHARDS
+from .streamed import Streamed
 
 INDEX, VERSION = "prepared.json", 1
 KINDS = {"pictures": Encoded, "comparisons": Comparison, "taught": Taught}
@@ -44,13 +46,16 @@ def write(folder: RunFolder, examples: list, empty: torch.Tensor, origin: str) -
     shutil.rmtree(folder.path / "encoded", ignore_errors=True)
 
 
-def read(folder: str | Path, kind: str) -> tuple[list, torch.Tensor, str]:
+def read(folder: str | Path, kind: str) -> tuple[list | Streamed, torch.Tensor, str]:
     """-> examples of that kind, the empty caption's text states, and the origin
 
-    Raises DataError for a folder that is not prepared or holds another kind, RunError for a damaged
-    file.
+    A folder of shards, which holds pictures, is not read but streamed. Raises DataError for a
+    folder that is not prepared or holds another kind, RunError for a damaged file.
     """
     folder = Path(folder)
+    if (folder / SHARDS).is_file() and kind == "pictures":
+        streamed = Streamed(folder)
+        return streamed, streamed.empty, streamed.origin
     try:
         index = read_json(folder / INDEX)
         if index["version"] != VERSION or index["kind"] not in KINDS:

@@ -16,7 +16,7 @@ from helpers.shape_cases import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "qwenimage_ref"
-OTHER_LETTERS = {"posters", "pocket", "evaluate", "course", "cli", "pictures"}
+OTHER_LETTERS = {"curation", "posters", "pocket", "evaluate", "course", "cli", "pictures"}
 
 
 # -- reading docstrings ---------------------------------------------------------------------------

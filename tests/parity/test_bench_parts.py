@@ -177,3 +177,20 @@ def test_a_record_that_cannot_be_written_is_refused_before_measuring(capsys, tmp
 def test_outside_the_repository_one_line_says_where_to_run(capsys, monkeypatch):
     monkeypatch.setattr(parity, "CHECKOUT", False)
     assert "run it in a clone" in refused(capsys)
+
+
+def test_the_data_pipeline_is_compared_with_its_slowest_stage_and_with_fewer_pictures(monkeypatch):
+    answers = {
+        ("rates", "1"): {"filter": 40.0, "encode": 10.0, "both": 8.0},
+        ("rates", "2"): {"filter": 70.0, "encode": 19.0, "both": 12.0},
+        ("memory", "20"): {"MB": 300.0},
+        ("memory", "200"): {"MB": 330.0},
+    }
+    monkeypatch.setattr(parts, "fresh_process", lambda module, *words: answers[words])
+    rate, memory = parts.data_rows(replace(QUICK, posters=(20, 200)))
+    assert (rate.ours, rate.reference, rate.missed) == (12, 10, [])
+    assert (memory.ours, memory.reference, memory.missed) == (330, 300, [])
+
+
+def test_a_quick_table_has_no_row_of_the_data_pipeline():
+    assert list(parts.data_rows(QUICK)) == []

@@ -27,6 +27,7 @@ FLOORS = [  # one room a floor; a module imports from its own room and from thos
         "png_settings",
         "prompt_rewriting",
         "psd",
+        "tar_shards",
     },
     {
         "config_checks",
@@ -49,6 +50,7 @@ FLOORS = [  # one room a floor; a module imports from its own room and from thos
     {"controlled"},
     {"train"},
     {"posters"},
+    {"curation"},
     {"pocket"},
     {"evaluate"},
     {"parity"},
@@ -178,6 +180,7 @@ EXTRAS_OF_ROOM = {
     "parity": ("parity",),
     "tasks": ("control",),
     "serve": ("serve",),
+    "curation": ("ray",),
 }
 
 

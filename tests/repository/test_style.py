@@ -118,7 +118,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_option_in_a_command_of_the_readme_exists(words, capsys):
-    within = words[0] == "train" or words[:2] in (["eval", "geneval"], ["eval", "vae"])
+    within = words[0] in ("train", "data") or words[:2] in (["eval", "geneval"], ["eval", "vae"])
     named = [
         *words[: 2 if within else 1],
         *(["suite"] if words[0] == "eval" and not within else []),

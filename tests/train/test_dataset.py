@@ -210,7 +210,7 @@ def test_the_id_of_weights_depends_on_files_and_not_on_their_order(tmp_path, mon
 
 
 def test_a_picture_is_encoded_once_and_a_damaged_encoding_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "states_of", lambda pipe, caption: torch.ones(2, 3))
     monkeypatch.setattr(
         dataset, "_encode", lambda *_: {"latents": torch.ones(16, 2, 2), "txt": torch.ones(2, 3)}
     )
@@ -234,7 +234,7 @@ def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
 ):
     bar, tensors = dataset.tqdm, {"latents": torch.ones(2), "txt": torch.ones(2)}
     monkeypatch.setattr(dataset, "tqdm", lambda *all, **named: bar(*all, **named | {"delay": 0}))
-    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "states_of", lambda pipe, caption: torch.ones(2, 3))
     monkeypatch.setattr(dataset, "_encode", lambda *_: tensors)
     picture(tmp_path, "a.png")
     folder = dataset.RunFolder(tmp_path / "runs")
@@ -246,7 +246,7 @@ def test_the_bar_of_a_long_encoding_says_what_is_done_and_counts_pictures(
 
 def test_pictures_that_are_encoded_at_once_show_no_bar(tmp_path, monkeypatch, capsys):
     tensors = {"latents": torch.ones(16, 2, 2), "txt": torch.ones(2, 3)}
-    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "states_of", lambda pipe, caption: torch.ones(2, 3))
     monkeypatch.setattr(dataset, "_encode", lambda *_: tensors)
     # the bar's clock stands still, however slow the machine is
     monkeypatch.setattr(time, "time", lambda: 0.0)
@@ -257,7 +257,7 @@ def test_pictures_that_are_encoded_at_once_show_no_bar(tmp_path, monkeypatch, ca
 
 
 def test_a_picture_is_encoded_in_the_type_of_the_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "states_of", lambda pipe, caption: torch.ones(2, 3))
     seen, mean = [], torch.ones(1, 16, 2, 2)
     pipe = vae_that_returns(mean)
     pipe.vae.encode, pipe.dtype = lambda img: seen.append(img) or (mean, None), torch.bfloat16
@@ -273,7 +273,7 @@ def vae_that_returns(mean: torch.Tensor):
 
 
 def test_latents_are_the_normalised_mean_of_the_posterior(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_states", lambda pipe, caption: torch.ones(2, 3))
+    monkeypatch.setattr(dataset, "states_of", lambda pipe, caption: torch.ones(2, 3))
     picture(tmp_path, "a.png")
     example, mean = dataset.Example(tmp_path / "a.png", "a"), torch.randn(1, 16, 2, 2)
     assert torch.equal(dataset._encode(vae_that_returns(mean), example, 256)["latents"], -mean[0])

@@ -25,12 +25,14 @@ from ..record import run_ours
 from ..reference import copy_weights, random_weights, reference_mmdit, reference_vae, run
 from ..tolerances import within
 from ..trace import difference
-from .fresh_process import can_measure_memory, measure_call, measure_import
+from . import data
+from .fresh_process import can_measure_memory, fresh_process, measure_call, measure_import
 from .sharded import pictures_a_second
 
 FASTER = {"decode": 3.2, "encode": 3.0}  # smallest speed-up over diffusers' VAE
 SMALLER = 2.0  # smallest ratio of peak memory, theirs over ours, of a call of the VAE
 TWICE = 1.6  # smallest speed-up by a second process on a second core
+FLAT = 0.8  # smallest ratio of peak memory, few pictures over ten times as many
 BLOCK = 1 / 1.05  # smallest speed-up of a block, which consists of the same matrix products
 
 
@@ -48,6 +50,7 @@ class Plan:
     read_side: int  # pixels of the vision tower's square picture
     text_tokens: int = 64
     processes: tuple[int, ...] = ()  # how many train the pocket model, the fewest first
+    posters: tuple[int, ...] = ()  # how many the data pipeline filters, the fewest first
 
 
 FULL = Plan(
@@ -61,6 +64,7 @@ FULL = Plan(
     vision=replace(VisionConfig.official(), depth=4, fullatt_block_indexes=(3,)),
     read_side=1008,  # a megapixel
     processes=(1, 2),
+    posters=(2_000, 20_000),
 )
 QUICK = Plan(
     rounds=1,
@@ -268,3 +272,15 @@ def process_rows(plan: Plan) -> Iterator[Row]:
     rates = [pictures_a_second(processes) for processes in plan.processes]
     for fewer, more in zip(rates, rates[1:]):
         yield Row("training, two processes beside one", "pictures/s", more, fewer, TWICE)
+
+
+def data_rows(plan: Plan) -> Iterator[Row]:
+    """The data pipeline; "reference" is its slowest stage alone, and fewer pictures."""
+    if not plan.posters:
+        return
+    alone, together = (fresh_process(data.__name__, "rates", workers) for workers in "12")
+    slowest = min(alone["filter"], alone["encode"])
+    what = "data pipeline, two workers beside its slowest stage"
+    yield Row(what, "pictures/s", together["both"], slowest, 1.0)
+    few, many = (fresh_process(data.__name__, "memory", f"{count}")["MB"] for count in plan.posters)
+    yield Row("filtering ten times as many pictures, peak", "MB", many, few, FLAT)

@@ -14,6 +14,7 @@ from .parts import (
     Plan,
     Row,
     block_rows,
+    data_rows,
     import_rows,
     memory_rows,
     process_rows,
@@ -33,6 +34,7 @@ PARTS = (
     tokenizer_rows,
     import_rows,
     process_rows,
+    data_rows,
 )
 
 

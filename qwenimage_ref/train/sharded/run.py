@@ -1,6 +1,5 @@
 """Runs over several processes: every weight divided, or an adapter on a divided base."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -8,9 +7,8 @@ import torch
 
 from ...adapt import lora
 from ...mmdit import MMDiT
-from ..dataset import Encoded
 from ..loop import Loss, Run
-from ..lora import Flow, Settings, Share, loss_of
+from ..lora import Examples, Flow, Settings, Share, loss_of, origin_of
 from ..recipe import Recipe
 from ..state import damaged, demand_terms
 from . import checkpoints
@@ -111,7 +109,7 @@ def demand_divisible(recipe: Recipe, processes: Processes) -> None:
 
 def train_whole(
     mmdit: MMDiT,
-    examples: list[Encoded],
+    examples: Examples,
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Flow,
@@ -130,7 +128,7 @@ def train_whole(
 
 def train_adapter(
     mmdit: MMDiT,
-    examples: list[Encoded],
+    examples: Examples,
     empty: torch.Tensor,
     recipe: Recipe,
     settings: Settings,
@@ -145,9 +143,8 @@ def train_adapter(
     return _fit(run, mmdit, examples, empty, settings, fit)
 
 
-def _terms(examples: list[Encoded], settings: Flow, origin: str) -> dict:
-    groups = [example.group for example in examples]
-    return {"origin": json.dumps([origin, groups]), "settings": asdict(settings)}
+def _terms(examples: Examples, settings: Flow, origin: str) -> dict:
+    return {"origin": origin_of(examples, origin), "settings": asdict(settings)}
 
 
 def _fit(run: _Shared, mmdit: MMDiT, examples, empty, settings: Flow, fit: dict) -> Run:
