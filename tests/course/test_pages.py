@@ -11,6 +11,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "site" / "pages"
 LINK = re.compile(r"\[(\d\d)\]\(\.\./\.\./notebooks/([\w/]+)\.ipynb\)")
 ARXIV = re.compile(r"arxiv\.org/abs/(\d{4}\.\d{5})")
+DOI = re.compile(r"doi\.org/(10\.[\w./-]+)")
+BOX = re.compile(
+    r"<details><summary>Where this comes from, and what SD3 and FLUX do here</summary>"
+    r"(.*?)</details>",
+    re.S,
+)
+SPINE = [path.stem for path in build.sources() if "01" <= path.stem[:2] <= "13"]
 WORKS = re.compile(
     r"^\* .+?, \*(?P<title>.+?)\*, (?P<year>\d{4}), "
     r"\[arXiv:(?P<number>\d{4}\.\d{4,5})\]\(https://arxiv\.org/abs/(?P=number)\)\. Chapter \["
@@ -82,6 +89,19 @@ def test_every_paper_that_a_chapter_links_is_on_the_reading_list():
         number for path in build.sources() for number in ARXIV.findall(path.read_text("utf-8"))
     }
     assert cited and cited <= listed
+
+
+def test_every_article_that_a_chapter_links_is_on_the_reading_list():
+    listed = {*DOI.findall((PAGES / "reading.md").read_text(encoding="utf-8"))}
+    cited = {number for path in build.sources() for number in DOI.findall(path.read_text("utf-8"))}
+    assert cited and cited <= listed
+
+
+@pytest.mark.parametrize("name", SPINE, ids=lambda name: name[:2])
+def test_a_chapter_of_the_spine_says_where_it_comes_from_and_what_others_do(name):
+    (box,) = BOX.findall(prose(name))
+    assert len({*re.findall(r"\]\((https?://[^)]+)\)", box)}) >= 3
+    assert "SD3" in box and "FLUX.1" in box
 
 
 def test_a_work_has_authors_title_year_number_and_chapter():
