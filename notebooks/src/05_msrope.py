@@ -123,6 +123,43 @@ assert torch.allclose(angle[:, 0], 10 * angle[:, 1])
 print("each pair of these four turns ten times as slowly as the one before: ok")
 
 # %% [markdown]
+# Drag the two positions. In each of the four pairs, orange is the hand of a query, blue that of a
+# key, and green the angle between them. If you move both positions by the same amount, every hand
+# turns, and every green angle stays.
+
+# %%
+hands = drawn.HandSliders(query=2, key=5, speeds=speeds(8))
+hands
+
+# %%
+at_two_and_five = hands.words.value
+hands.query.value, hands.key.value = 7, 10
+assert hands.words.value == at_two_and_five
+hands.key.value = 11
+assert hands.words.value != at_two_and_five
+print("both moved by five: the same angles; the key alone by one more: other angles: ok")
+
+# %% [markdown]
+# The same in print: a query at 2 and a key at 5, both five positions further, and the key one
+# more.
+
+# %%
+places = [(2, 5), (7, 10), (7, 11)]
+show.grid(
+    [drawn.hands_picture(*pair, speeds(8)) for pair in places],
+    [f"query at {query}, key at {key}" for query, key in places],
+    alt="Three rows of four clocks with two hands each. In the first two rows the hands differ and "
+    "the angles between them are equal; in the third the angle of the fastest pair is larger",
+    columns=1,
+    scale=1,
+)
+
+# %%
+angles = [hands.between(*pair) for pair in places]
+assert angles[0] == angles[1] and angles[2][0] == angles[0][0] + 1
+print("3 radians between the fastest hands in the first two rows, 4 in the third: ok")
+
+# %% [markdown]
 # The fast hands distinguish neighbours, the slow ones show roughly where in the picture a token is.
 #
 # Which two numbers of a head form a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
