@@ -50,6 +50,7 @@ lab: setup ## open the course in JupyterLab
 SLOW := tests/course/test_browser.py tests/course/test_checkers_whole.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
+    tests/curation/test_ray.py \
     $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
     11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
     13_is_it_any_good.ipynb 21_precision.ipynb 23_image_to_image_and_inpainting.ipynb \

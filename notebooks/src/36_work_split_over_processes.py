@@ -504,4 +504,4 @@ print("319 million weights; 71.5 GB: ok")
 # **Capstone.** `make grade` does not ask for this page: nothing of the model changes when its
 # weights are divided.
 #
-# Next: the [errata](90_errata.ipynb).
+# Next: [the data](37_the_data.ipynb) that all these processes are fed with.

@@ -2,7 +2,7 @@
 
 from ...files import whole_file
 from ...repository import ROOT, in_a_clone
-from . import machine, pictures, positions, text_tower, transformer
+from . import data, machine, pictures, positions, text_tower, transformer
 
 FIGURES = ROOT / "notebooks" / "figures"
 DRAWINGS = {
@@ -19,6 +19,7 @@ DRAWINGS = {
     "mmdit_stack": transformer.stack,
     "sampler_loop": machine.sampler_loop,
     "edit_paths": machine.edit_paths,
+    "data_pipeline": data.data_pipeline,
 }
 
 

@@ -1,0 +1,13 @@
+"""Only the highest band."""
+
+
+def band(code, n, bits=16):
+    return code >> bits * n & (1 << bits) - 1
+
+
+def answer(codes):
+    places = range(len(codes))
+    return {(i, j) for j in places for i in range(j) if band(codes[i], 3) == band(codes[j], 3)}
+
+
+HINT = "only the highest band"
