@@ -713,17 +713,17 @@ for name, (grids, text_length) in cases.items():
 # the picture, and how pictures of several sizes overlap. Let the pocket model paint with other
 # positions: `paint_with` replaces the model's rule by `change`.
 
+
 # %%
-from unittest import mock
-
-
 def paint_with(change):
     def other_rotations(grids, text_length, *_):
         img, txt = change(*positions(grids, text_length))
         return rotations(img, pocket.axes_dims_rope), rotations(txt, pocket.axes_dims_rope)
 
-    with mock.patch.object(pipe.transformer, "rotations", other_rotations):
-        return pipe(scene, " ", num_inference_steps=12, seed=0)[0]
+    pipe.transformer.rotations = other_rotations  # hides the method of the class
+    picture = pipe(scene, " ", num_inference_steps=12, seed=0)[0]
+    del pipe.transformer.rotations
+    return picture
 
 
 scene = "a red circle left of a blue star on a white background"
@@ -750,8 +750,9 @@ def rotate_half_split(x, rotation):
     return rotate(apart, rotation).unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
 
 
-with mock.patch.object(mmdit, "rotate", rotate_half_split):
-    painted["half-split pairs"] = paint_with(changes["as trained"])
+mmdit.rotate = rotate_half_split
+painted["half-split pairs"] = paint_with(changes["as trained"])
+mmdit.rotate = rotate
 
 # %%
 show.grid(

@@ -311,8 +311,9 @@ plant.exhibit(*visible.UNSEEN)
 # %% [markdown]
 # The *reader*, the program of chapter 00 that reads posters back, finds the right scene in each of
 # them, and also in *template cut first* and *text norm skipped* above; one of them spoils the word.
-# No score of scenes would stop these bugs. Numbers do: the final latents are compared with the
-# right ones, and the bugs move them by far more than last digits do, as the control shows.
+# So no score of scenes would stop these bugs, but a comparison of numbers does. The next cell
+# compares the final latents with the right ones: the bugs move them by far more than last digits
+# do, as the control shows.
 
 # %%
 from qwenimage_ref.course.bugs.quiz import WALL
