@@ -84,7 +84,7 @@ def filtered(
         removed["balance"] = len(kinds) - len(staying)
     else:
         staying = set(kinds)
-    _write_decided(to / DECIDED, files, staying)
+    write_decision(to, files, staying)
     summary = {
         "examples": sum(removed.values()) + len(staying),
         "kept": len(staying),
@@ -125,8 +125,10 @@ def rows_of(file: Path) -> Iterator[dict]:
             yield json.loads(line)
 
 
-def _write_decided(folder: Path, files: list[Path], staying: set[str]) -> None:
-    folder.mkdir(exist_ok=True)
+def write_decision(to: Path, files: list[Path], staying: set[str]) -> None:
+    """Write which examples stay, by names SHARD/KEY, as `encode` reads it"""
+    folder = to / DECIDED
+    folder.mkdir(parents=True, exist_ok=True)
     keys: dict[str, list[str]] = {file.stem: [] for file in files}
     for name in sorted(staying):
         stem, _, key = name.partition("/")

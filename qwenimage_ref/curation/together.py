@@ -19,7 +19,7 @@ class Duplicates:
     """
 
     def __init__(self):
-        self._places: dict[tuple[int, int], list[int]] = {}
+        self._places: dict[int, list[int]] = {}
         self._keys: list[str] = []
         # a row each, and rows to spare
         self._thumbnails = np.empty((64, CELLS * CELLS * 3), np.uint8)
@@ -37,7 +37,7 @@ class Duplicates:
         self._keep(key, bands, cells)
         return None
 
-    def _keep(self, key: str, bands: list, cells: np.ndarray) -> None:
+    def _keep(self, key: str, bands: list[int], cells: np.ndarray) -> None:
         place, rows = len(self._keys), len(self._thumbnails)
         if place == rows:
             self._thumbnails = np.resize(self._thumbnails, (2 * rows, len(cells)))
@@ -47,9 +47,10 @@ class Duplicates:
         self._thumbnails[place] = cells
 
 
-def _bands(code: int) -> list[tuple[int, int]]:
+def _bands(code: int) -> list[int]:
+    """The bands of a hash, each with its own number in front"""
     each = BITS // BANDS
-    return [(i, code >> (i * each) & (1 << each) - 1) for i in range(BANDS)]
+    return [i << each | code >> (i * each) & (1 << each) - 1 for i in range(BANDS)]
 
 
 def balanced(kinds: dict[str, str], most: float, seed: int = 0) -> set[str]:
