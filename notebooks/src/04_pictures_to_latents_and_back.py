@@ -194,9 +194,10 @@ print(f"most is lost with channel {most}, least with channel {least}, 10 dB and 
 #
 # ## A preview that costs nothing
 #
-# Spread over many channels, but nearly *linear*: a colour can be read off the 16 numbers with one
-# small matrix. Programs use this to show what is being painted without running the decoder. Fit it
-# by least squares on 32 other posters, and try it on ours:
+# Each colour is spread over many channels, but much of this is *linear*: one small matrix reads
+# most of a colour off the 16 numbers. Programs use it to show what is being painted without running
+# the decoder. Fit it by least squares on 32 other posters, and try it on ours; below we measure how
+# much of the colours it explains.
 
 # %%
 others = [
