@@ -17,6 +17,7 @@ import sys
 from tqdm import tqdm
 
 from ..posters.read import score
+from ..posters.reward import mark
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
 from .intervals import mean_interval
@@ -28,7 +29,6 @@ POOL = 16  # pictures of each caption
 NUMBERS = (1, 2, 4, 8, 16)  # pictures that a judge chooses from
 STEPS, GUIDANCE = 6, 4.0
 NOISES = (0.1, 0.3)  # standard deviations on the reader's marks, which lie between 0 and 1
-QUESTIONS = ("background", "count", "shapes", "colours", "layout")
 SEEN = ("count", "shapes", "colours")  # questions of the judge that never looks at words
 SEED = 5_000  # first seed of a caption's noises
 
@@ -36,10 +36,7 @@ SEED = 5_000  # first seed of a caption's noises
 def marks_of(trial: Trial, picture) -> dict[str, float]:
     """A picture -> its mark by the exact reader, and by the judge of shapes alone, 0 to 1"""
     result = score(trial.scene, picture)
-    longest = max(len(trial.scene.word), len(result["reading"]))
-    word = result["characters"] / longest if longest else 1.0
-    exact = (sum(result[name] for name in QUESTIONS) + word) / (len(QUESTIONS) + 1)
-    return {"exact": exact, "shapes alone": sum(result[name] for name in SEEN) / len(SEEN)}
+    return {"exact": mark(result), "shapes alone": sum(result[name] for name in SEEN) / len(SEEN)}
 
 
 def judgements(exact: list[float], shapes: list[float], seed: int) -> dict[str, list[float]]:

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from PIL import Image
 
@@ -19,18 +19,38 @@ def reward(pictures: list[Image.Image], prompt: str) -> list[float]:
     0 to 1. A caption without a word asks that there be none. Raises ValueError for a prompt that
     names no shape, and for a picture of a size that no poster has.
     """
+    return [mark(result) for result in _results(pictures, prompt)]
+
+
+def word_or_count(pictures: list[Image.Image], prompt: str) -> list[float]:
+    """Pictures of one caption -> of each the share of the word's letters, or 1 for the right count
+
+    Nothing else is looked at. The count is asked of captions without a word. Raises ValueError as
+    `reward` does.
+    """
+    return [
+        letters(result) if result["characters_asked"] else float(result["count"])
+        for result in _results(pictures, prompt)
+    ]
+
+
+def mark(result: dict) -> float:
+    """A result of read.score -> the mean of five questions and of the word's letters, 0 to 1"""
+    return (sum(result[name] for name in QUESTIONS) + letters(result)) / (len(QUESTIONS) + 1)
+
+
+def letters(result: dict) -> float:
+    """A result of read.score -> the share of its letters that are right; surplus ones are wrong"""
+    longest = max(result["characters_asked"], len(result["reading"]))
+    return result["characters"] / longest if longest else 1.0
+
+
+def _results(pictures: list[Image.Image], prompt: str) -> Iterator[dict]:
     scene = scene_of(prompt)
     if scene is None:
         raise ValueError(f"a prompt for posters must name a shape, got {prompt!r:.80}")
-    rewards = []
     for picture in pictures:
-        result = score(dataclasses.replace(scene, size=picture.size), picture)
-        asked = result["characters_asked"]
-        # careful: surplus letters count as wrong ones
-        longest = max(asked, len(result["reading"]))
-        word = result["characters"] / longest if longest else 1.0
-        rewards.append((sum(result[name] for name in QUESTIONS) + word) / (len(QUESTIONS) + 1))
-    return rewards
+        yield score(dataclasses.replace(scene, size=picture.size), picture)
 
 
 def reward_of(text: str, option: str = "--reward") -> Callable:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from qwenimage_ref.posters.captions import caption, loosened, reworded
 from qwenimage_ref.posters.draw import draw
-from qwenimage_ref.posters.reward import reward
+from qwenimage_ref.posters.reward import reward, word_or_count
 from qwenimage_ref.posters.rewriting import scene_of
 from qwenimage_ref.posters.scene import SQUARE, Mixture, Scene, Shape, sample
 
@@ -49,6 +49,25 @@ def test_a_caption_without_a_word_asks_that_there_be_none():
     silent = dataclasses.replace(SCENE, word="")
     both = reward([picture(silent), picture(SCENE)], caption(silent))
     assert both == pytest.approx([1, 5 / 6])
+
+
+@pytest.mark.parametrize(
+    "changes, value",
+    [({}, 1), ({"word": "AC"}, 0.5), ({"background": "mint"}, 1), ({"word": ""}, 0)],
+)
+def test_the_reward_of_the_word_looks_at_nothing_else(changes, value):
+    assert word_or_count([picture(dataclasses.replace(SCENE, **changes))], PROMPT) == [value]
+
+
+def test_without_a_word_the_same_reward_counts_the_shapes():
+    three = Scene("white", (Shape("star", "red"),) * 3, "several")
+    two = dataclasses.replace(three, shapes=three.shapes[:2])
+    pictures = [
+        picture(three),
+        picture(dataclasses.replace(three, background="mint")),
+        picture(two),
+    ]
+    assert word_or_count(pictures, caption(three, edition=2)) == [1, 1, 0]
 
 
 def test_a_prompt_without_a_shape_is_refused():

@@ -2,7 +2,7 @@
 
 from ...files import whole_file
 from ...repository import ROOT, in_a_clone
-from . import data, machine, pictures, positions, text_tower, transformer
+from . import after_training, data, machine, pictures, positions, text_tower, transformer
 
 FIGURES = ROOT / "notebooks" / "figures"
 DRAWINGS = {
@@ -20,6 +20,7 @@ DRAWINGS = {
     "sampler_loop": machine.sampler_loop,
     "edit_paths": machine.edit_paths,
     "data_pipeline": data.data_pipeline,
+    "four_errors": after_training.four_errors,
 }
 
 

@@ -1,6 +1,6 @@
 """Everything to be computed again after new pocket weights, except the notebooks.
 
-Half an hour on two cores; what is measured of these weights already is skipped. `make derived`
+An hour on two cores; what is measured of these weights already is skipped. `make derived`
 runs this and then builds the notebooks. A LoRA belongs to its weights, too: pocket/lightning.py,
 another half hour, comes first.
 """
@@ -11,7 +11,15 @@ import textwrap
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ...evaluate import few_steps, precision, rewriting, settings
+from ...evaluate import (
+    best_of,
+    few_steps,
+    precision,
+    preferred,
+    rewarded,
+    rewriting,
+    settings,
+)
 from ...evaluate.score import Trial, contact_sheet, evaluate, paint, table, trials
 from ...pictures import write_picture
 from ...pipeline import QwenImage
@@ -87,7 +95,7 @@ def main() -> None:
     failed = [trial_list[number] for number in result["wrong"][:FAILURES]]
     tiles = [labelled(p, misread(t, p)) for p, t in zip(paint(pipe, failed), failed)]
     write_picture(contact_sheet(tiles), "failures.png")
-    for survey in (settings, few_steps, precision, rewriting):
+    for survey in (settings, few_steps, precision, rewriting, best_of, preferred, rewarded):
         survey.main([])
 
 

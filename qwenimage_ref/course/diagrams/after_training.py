@@ -1,0 +1,23 @@
+"""What comes after pre-training: the four errors of a preference."""
+
+from .drawing import Drawing
+from .sizes import rows
+
+LEFT, MIDDLE, RIGHT = 100, 192, 284  # middles of columns
+
+
+def four_errors() -> Drawing:
+    """Winner and loser under one noise, seen by the network with its LoRA on and off"""
+    drawing = Drawing("The four errors of a preference")
+    mix = drawing.box(MIDDLE, 42, 344, "mix\nboth under one noise, at one sigma", "noise")
+    loss = drawing.box(MIDDLE, 238, 344, "dpo_loss\n-log sigmoid(-beta / 2 lead)", "accent")
+    for x, picture, switch in ((LEFT, "winner", "on"), (RIGHT, "loser", "off")):
+        drawing.write(x, 14, f"{picture} (B, 16, h, w)")
+        drawing.wire((x, 20), (x, mix.top))
+        network = drawing.box(x, 140, 150, f"transformer\nLoRA {switch}", "joint")
+        drawing.wire((x, mix.bottom), (x, network.top), label="x, both")
+        drawing.wire((x, network.bottom), (x, loss.top), label="two errors")
+    drawing.wire((MIDDLE, loss.bottom), (MIDDLE, loss.bottom + 24))
+    drawing.write(MIDDLE, loss.bottom + 38, "gradient of the LoRA alone")
+    drawing.legend(rows("h, w"))
+    return drawing

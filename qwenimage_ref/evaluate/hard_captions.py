@@ -1,0 +1,194 @@
+"""Captions of what the pocket model paints worst, and what is asked before and after a training.
+
+Square posters of three kinds: with words of four letters, with two or three of the characters that
+training shows most rarely, and with two to four equal shapes. Plain ones stand beside them, so that
+harm to what is not trained shows. An answer is kept as a 0 or 1 for each caption.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..pipeline import QwenImage
+from ..pocket.curriculum import trained_scenes
+from ..posters.captions import caption
+from ..posters.reward import mark
+from ..posters.scene import SEVERAL, SQUARE, Mixture, Scene, sample
+from ..posters.writing import is_chinese
+from ..repository import POCKET
+from .intervals import interval, paired
+from .score import Question, Trial, paint, read_back
+from .survey import has_terms, terms_of
+
+RARE = (0.0, 0.0, 1.0)  # weights of the three levels of Chinese characters
+HARD = {
+    "long words": Mixture((SQUARE,), counting=0.0, words=1.0, chinese=0.0, lengths=(4,)),
+    "rare characters": Mixture(
+        (SQUARE,), counting=0.0, words=1.0, chinese=1.0, characters=(2, 3), levels=RARE
+    ),
+    "counts": Mixture((SQUARE,), counting=1.0, words=0.0),
+}
+PLAIN = {"plain": Mixture((SQUARE,), counting=0.0, words=0.0)}
+SETTINGS = {"6 steps, no guidance": (6, 1.0), "20 steps, guidance 4": (20, 4.0)}
+
+
+def training(count: int, kinds=HARD) -> list[Trial]:
+    """Captions as the base was trained on them; kinds take turns"""
+    names = itertools.cycle(kinds)
+    return [_trial(sample(f"tuned {i}", kinds[next(names)]), i) for i in range(count)]
+
+
+@functools.cache
+def held_out(count: int) -> list[Trial]:
+    """So many captions of each kind, plain ones too, of scenes that no training poster shows"""
+    trained = trained_scenes() | {trial.scene for trial in training(10_000)}
+    trials = []
+    for name, mixture in (HARD | PLAIN).items():
+        drawn = (sample(f"tested {name} {i}", mixture, None) for i in itertools.count())
+        new = (scene for scene in drawn if scene not in trained)
+        trials += [_trial(scene, len(trials)) for scene in itertools.islice(new, count)]
+    return trials
+
+
+def _trial(scene: Scene, number: int) -> Trial:
+    language = random.Random(f"hard {number}").choice(("en", "en", "zh"))
+    return Trial(scene, language, caption(scene, language, edition=2), number)
+
+
+def _long(trial: Trial) -> bool:
+    return bool(trial.scene.word) and not is_chinese(trial.scene.word)
+
+
+def _rare(trial: Trial) -> bool:
+    return is_chinese(trial.scene.word)
+
+
+def _counting(trial: Trial) -> bool:
+    return trial.scene.layout == SEVERAL
+
+
+def _plain(trial: Trial) -> bool:
+    return not (_counting(trial) or trial.scene.word)
+
+
+REWARDED = {
+    "long words": Question(("word",), _long),
+    "rare characters": Question(("word",), _rare),
+    "counts": Question(("count",), _counting),
+}
+UNREWARDED = {
+    "background": Question(("background",)),
+    "shapes": Question(("shapes",)),
+    "colours": Question(("colours",)),
+    "places": Question(("layout",)),
+    "plain scenes": Question(("scene",), _plain),
+}
+QUESTIONS = REWARDED | UNREWARDED
+
+
+def answers(pipe, trials: list[Trial], steps: int, guidance: float) -> dict:
+    """-> of each question a 0 or 1 for every caption that it counts, and each caption's mark"""
+    scores = read_back(trials, paint(pipe, trials, steps, guidance))
+    bits = {
+        name: "".join(
+            "01"[all(result[key] for key in question.right)]
+            for trial, result in zip(trials, scores)
+            if question.of(trial)
+        )
+        for name, question in QUESTIONS.items()
+    }
+    return bits | {"marks": [round(mark(result), 4) for result in scores]}
+
+
+def compared(before: dict, after: dict) -> dict:
+    """Two results of `answers` -> by question both shares and their difference, with intervals
+
+    "all that was trained" puts the questions of REWARDED together.
+    """
+    bits = [dict(side) for side in (before, after)]
+    for side in bits:
+        side["all that was trained"] = "".join(side[name] for name in REWARDED)
+    rows = {}
+    for name in ("all that was trained", *QUESTIONS):
+        old, new = ([bit == "1" for bit in side[name]] for side in bits)
+        rows[name] = {
+            "before": interval(sum(old), len(old)),
+            "after": interval(sum(new), len(new)),
+            "difference": paired(new, old),
+        }
+    return rows
+
+
+def wins(before: list[float], after: list[float]) -> dict:
+    """Marks of pictures of the same captions from the same noise -> how often the second is better
+
+    The share is of those pairs in which one is better at all, with its interval.
+    """
+    better = sum(new > old for old, new in zip(before, after))
+    worse = sum(new < old for old, new in zip(before, after))
+    return interval(better, better + worse) | {"equal": len(before) - better - worse}
+
+
+# -- the command
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line chose."""
+
+    captions: int  # held-out ones of each kind
+    steps: int  # of training
+    seed: int
+    runs: Path
+    to: Path
+
+
+def command(
+    name: str, record: Path, steps: int, survey: Callable, arguments: list[str] | None = None
+) -> int:
+    """The command line of a training and its measurement -> the exit status
+
+    survey(pipe, options, terms, file) trains, measures and writes the record.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
+    add = parser.add_argument
+    add("--base", type=Path, default=POCKET, metavar="FOLDER", help="the model that is trained")
+    add("--captions", type=int, default=25, help="held-out ones of each kind; default 25")
+    add("--steps", type=int, default=steps, help=f"training steps; default {steps}")
+    add("--seed", type=int, default=0, help="of the training; default 0")
+    add("--runs", type=Path, default=Path("runs") / name, help="states, to resume from")
+    add("--to", type=Path, default=record, metavar="FILE", help="JSON to write")
+    options = parser.parse_args(arguments)
+    if options.captions < 2 or options.steps < 2:
+        given = f"{options.captions} and {options.steps}"
+        print(f"--captions and --steps must be at least 2, got {given}", file=sys.stderr)
+        return 2
+    pipe = QwenImage.from_pretrained(options.base)
+    terms = terms_of(pipe, options.captions) | {"steps": options.steps, "seed": options.seed}
+    if has_terms(options.to, terms):
+        print(f"{options.to} was measured on these weights; delete it to measure again")
+        return 0
+    chosen = Options(options.captions, options.steps, options.seed, options.runs, options.to)
+    survey(pipe, chosen, terms, options.to)
+    print(f"{options.to}: written")
+    return 0
+
+
+def log_of(file: Path) -> list[dict]:
+    """A run's log, rounded to what a chart shows"""
+    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return [{key: float(f"{value:.5g}") for key, value in line.items()} for line in lines]
+
+
+@torch.no_grad()
+def text_states(pipe, prompt: str) -> torch.Tensor:
+    """(T, Dt) of a prompt"""
+    return pipe.encode_prompt([prompt])[0][0]

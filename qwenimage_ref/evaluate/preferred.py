@@ -1,0 +1,103 @@
+"""Diffusion-DPO on the pocket model: the exact reader says which of two pictures is better.
+
+    python -m qwenimage_ref.evaluate.preferred     about six minutes of a core; resumes
+
+Captions like those of the base's training are painted twice, from two noises. Where the reader
+gives the two different marks they are a pair. An adapter is trained on the pairs, and painted
+against the base on held-out captions, each from the same noise. The record goes to
+data/measurements/preferred.json.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..adapt import lora
+from ..pocket.kept import Chunks
+from ..posters.read import score
+from ..posters.reward import mark
+from ..provenance import write_record
+from ..repository import MEASUREMENTS, in_a_clone
+from ..sampler import sigmas
+from ..train.loop import Recipe
+from ..train.preference import Comparison, Preference, train
+from . import hard_captions
+from .hard_captions import SETTINGS, Options, answers, compared, held_out, log_of, wins
+from .survey import Progress
+
+RECORD = MEASUREMENTS / "preferred.json"
+POSTERS = 192  # captions that are painted twice
+CHUNK = 8  # captions that are painted and stored together
+STEPS = 6  # sampling steps of the pairs, without guidance, so that many come out wrong
+RECIPE = Recipe(steps=160, batch=8, lr=5e-4, warmup=20, decay_from=0.5, ema=0.98)
+CHOICES = Preference(rank=16)
+
+
+def pairs(pipe, folder: Path, posters: int = POSTERS, quiet: bool = False) -> list[Comparison]:
+    """Winner and loser of each caption whose two pictures differ in their marks"""
+    trials = hard_captions.training(posters)
+    kept = Chunks(folder, lambda i: _painted(pipe, trials[i * CHUNK : (i + 1) * CHUNK]))
+    comparisons = []
+    for i in tqdm(range(-(-posters // CHUNK)), unit="chunk", desc="pairs", disable=quiet):
+        chunk = kept[i]
+        for trial, latents, marks in zip(trials[i * CHUNK :], chunk["latents"], chunk["marks"]):
+            if marks[0] != marks[1]:
+                first = int(marks[1] > marks[0])
+                txt = hard_captions.text_states(pipe, trial.prompt)
+                comparisons.append(Comparison(latents[first], latents[1 - first], txt))
+    return comparisons
+
+
+@torch.no_grad()
+def _painted(pipe, trials) -> dict[str, torch.Tensor]:
+    """Trials -> latents (B, 2, C, h, w) of two pictures each, and their marks (B, 2)"""
+    twice = [trial for trial in trials for _ in range(2)]
+    noise = pipe.noise(len(twice), 128, 128, seed=[2 * t.seed + i % 2 for i, t in enumerate(twice)])
+    (branch,) = pipe.encode_prompts([[trial.prompt for trial in twice]])
+    latents = pipe.denoise(noise, sigmas(STEPS, 64, pipe.scheduler), branch)
+    pictures = pipe.to_pictures(latents)
+    marks = [mark(score(trial.scene, picture)) for trial, picture in zip(twice, pictures)]
+    return {"latents": latents.unflatten(0, (-1, 2)), "marks": torch.tensor(marks).view(-1, 2)}
+
+
+def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
+    """Paint the pairs, train, measure and write the record to `file`. Returns it."""
+    folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
+    comparisons = pairs(pipe, folder / "pairs")
+    progress, trials = Progress(file, terms), held_out(options.captions)
+    for name, setting in SETTINGS.items():
+        progress.measure(f"before, {name}", answers, pipe, trials, *setting)
+    recipe = replace(RECIPE, steps=options.steps, seed=options.seed)
+    run = train(pipe.transformer, comparisons, recipe, CHOICES, folder, terms["weights"])
+    run.use_average()
+    for name, setting in SETTINGS.items():
+        progress.measure(f"after, {name}", answers, pipe, trials, *setting)
+    record = terms | {
+        "captions painted twice": POSTERS,
+        "pairs": len(comparisons),
+        "batch": RECIPE.batch,
+        "beta": CHOICES.beta,
+        "log": log_of(run.log_file),
+        "results": {name: _result(progress.results, name) for name in SETTINGS},
+    }
+    write_record(record, file)
+    progress.file.unlink()
+    lora.adapters(pipe.transformer)[0].remove()
+    return record
+
+
+def _result(results: dict, name: str) -> dict:
+    before, after = (results[f"{when}, {name}"] for when in ("before", "after"))
+    return {"rows": compared(before, after), "wins": wins(before["marks"], after["marks"])}
+
+
+@in_a_clone
+def main(arguments: list[str] | None = None) -> int:
+    return hard_captions.command("preferred", RECORD, RECIPE.steps, survey, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

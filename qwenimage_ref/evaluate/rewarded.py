@@ -1,0 +1,153 @@
+"""Flow-GRPO on the pocket model: a reward that holds, one that is hacked, and what the KL mends.
+
+    python -m qwenimage_ref.evaluate.rewarded     about ten minutes of a core; resumes
+
+The first run is rewarded for what the base does worst: the word's letters, and the count where
+there is no word. Everything else of a caption is never rewarded, and is measured beside it. The
+second and third runs are rewarded for vivid colours, whatever the caption says: once without the
+KL, once with it. The record goes to data/measurements/rewarded.json, pictures of the last two runs
+to data/pictures/hack.png.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..adapt import lora
+from ..pictures import sheet
+from ..posters.reward import word_or_count
+from ..provenance import write_record
+from ..repository import DATA, MEASUREMENTS, in_a_clone
+from ..train.grpo import Reward, train
+from ..train.loop import Recipe, Run
+from ..train.prompts import Prompt
+from . import hard_captions
+from .hard_captions import HARD, PLAIN, SETTINGS, Options, answers, compared, held_out, log_of
+from .intervals import bounded_mean, mean_interval
+from .score import Trial, paint, read_back
+from .survey import Progress
+
+RECORD = MEASUREMENTS / "rewarded.json"
+PICTURES = DATA / "pictures" / "hack.png"
+CAPTIONS = 512  # captions of training
+SHOWN = 6  # captions of the pictures
+AS_TRAINED = (6, 1.0)  # sampling steps and guidance
+
+
+def vivid(pictures: list[Image.Image], prompt: str) -> list[float]:
+    """A bad reward: how strong the colours of each picture are, 0 to 1. The prompt is not read."""
+    arrays = [np.asarray(picture.convert("RGB"), dtype=np.float32) for picture in pictures]
+    return [float((each.max(2) - each.min(2)).mean() / 255) for each in arrays]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run: its reward, recipe and choices, and the captions that it is trained on."""
+
+    reward: object  # (pictures, prompt) -> numbers
+    recipe: Recipe
+    choices: Reward
+    kinds: dict
+
+
+MAIN = Training(
+    word_or_count,
+    Recipe(steps=24, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
+    Reward(rank=16, group=8, steps=6, guidance=1.0, inner=1, beta=0.0),
+    HARD,
+)
+SHORT = Recipe(steps=12, batch=2, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9)
+HACKS = {
+    f"{beta:g}": Training(vivid, SHORT, replace(MAIN.choices, beta=beta), HARD | PLAIN)
+    for beta in (0.0, 1.0)
+}
+
+
+def trained(pipe, training: Training, folder: Path, weights: str) -> Run:
+    """An adapter on pipe.transformer, trained to its end and averaged"""
+    trials = hard_captions.training(CAPTIONS, training.kinds)
+    prompts = [Prompt(t.prompt, hard_captions.text_states(pipe, t.prompt)) for t in trials]
+    empty = hard_captions.text_states(pipe, " ")
+    shape = tuple(pipe.noise(1, 128, 128, seed=0).shape[1:])
+
+    def judge(latents, prompt: str):
+        return training.reward(pipe.to_pictures(latents), prompt)
+
+    run = train(
+        pipe.transformer, prompts, empty, judge, shape, pipe.scheduler, training.recipe,
+        training.choices, folder, f"{weights} {training.reward.__name__}",
+    )  # fmt: skip
+    run.use_average()
+    return run
+
+
+def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
+    """Train and measure every run and write the record to `file`. Returns it."""
+    folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
+    progress, trials = Progress(file, terms), held_out(options.captions)
+    for name, setting in SETTINGS.items():
+        progress.measure(f"before, {name}", answers, pipe, trials, *setting)
+    recipe = replace(MAIN.recipe, steps=options.steps, seed=options.seed)
+    main = replace(MAIN, recipe=recipe)
+    run = trained(pipe, main, folder / "main", terms["weights"])
+    for name, setting in SETTINGS.items():
+        progress.measure(f"after, {name}", answers, pipe, trials, *setting)
+    lora.adapters(pipe.transformer)[0].remove()
+    results = {
+        name: compared(*(progress.results[f"{when}, {name}"] for when in ("before", "after")))
+        for name in SETTINGS
+    }
+    hacks = _hacks(pipe, progress, folder, options, trials)
+    record = terms | {
+        "prompts a round": MAIN.recipe.batch,
+        "group": MAIN.choices.group,
+        "log": log_of(run.log_file),
+        "results": results,
+        "hacks": hacks,
+    }
+    write_record(record, file)
+    progress.file.unlink()
+    return record
+
+
+def _hacks(pipe, progress: Progress, folder: Path, options: Options, trials) -> dict:
+    """The base and both hacked runs: how vivid, how right; their pictures go to a file"""
+    trials = trials[:: max(1, len(trials) // 48)]
+    rows = [_shown(pipe, trials)]
+    progress.measure("vivid, base", _vividness, pipe, trials)
+    for name, training in HACKS.items():
+        recipe = replace(training.recipe, seed=options.seed)
+        each = folder / f"vivid-{name}"
+        run = trained(pipe, replace(training, recipe=recipe), each, progress.results["weights"])
+        progress.measure(f"vivid, {name}", _vividness, pipe, trials)
+        progress.results[f"vivid, {name}"]["log"] = log_of(run.log_file)
+        rows.append(_shown(pipe, trials))
+        lora.adapters(pipe.transformer)[0].remove()
+    target = PICTURES if options.to == RECORD else options.to.with_suffix(".png")
+    sheet([picture for row in rows for picture in row], SHOWN, gap=4).save(target)
+    shown = [trial.prompt for trial in trials[:: len(trials) // SHOWN][:SHOWN]]
+    parts = {name: progress.results[f"vivid, {name}"] for name in ("base", *HACKS)}
+    return {"captions shown": shown, "runs": parts}
+
+
+def _shown(pipe, trials: list[Trial]) -> list[Image.Image]:
+    return paint(pipe, trials[:: len(trials) // SHOWN][:SHOWN], *AS_TRAINED, quiet=True)
+
+
+def _vividness(pipe, trials: list[Trial]) -> dict:
+    """How vivid the pictures of the captions are, and what share of the captions they show"""
+    pictures = paint(pipe, trials, *AS_TRAINED)
+    marks = [hard_captions.mark(result) for result in read_back(trials, pictures)]
+    return {"vivid": mean_interval(vivid(pictures, "")), "right": bounded_mean(marks)}
+
+
+@in_a_clone
+def main(arguments: list[str] | None = None) -> int:
+    return hard_captions.command("rewarded", RECORD, MAIN.recipe.steps, survey, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""The minus is missing."""
+
+import torch.nn.functional as F
+
+
+def answer(winner, loser, ref_winner, ref_loser, beta):
+    lead = (winner - loser) - (ref_winner - ref_loser)
+    return F.logsigmoid(-beta / 2 * lead).mean()
+
+
+HINT = "minus the logarithm"
