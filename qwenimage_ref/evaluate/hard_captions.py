@@ -50,12 +50,12 @@ def training(count: int, kinds=HARD) -> list[Trial]:
 def held_out(count: int) -> list[Trial]:
     """So many captions of each kind, plain ones too, of scenes that no training poster shows"""
     trained = trained_scenes() | {trial.scene for trial in training(10_000)}
-    trials = []
+    scenes = []
     for name, mixture in (HARD | PLAIN).items():
         drawn = (sample(f"tested {name} {i}", mixture, None) for i in itertools.count())
-        new = (scene for scene in drawn if scene not in trained)
-        trials += [_trial(scene, len(trials)) for scene in itertools.islice(new, count)]
-    return trials
+        scenes += itertools.islice((scene for scene in drawn if scene not in trained), count)
+    # careful: each caption has noise of its own
+    return [_trial(scene, number) for number, scene in enumerate(scenes)]
 
 
 def _trial(scene: Scene, number: int) -> Trial:

@@ -36,7 +36,7 @@ RECIPE = Recipe(steps=160, batch=8, lr=5e-4, warmup=20, decay_from=0.5, ema=0.98
 CHOICES = Preference(rank=16)
 
 
-def pairs(pipe, folder: Path, posters: int = POSTERS, quiet: bool = False) -> list[Comparison]:
+def pairs(pipe, folder: Path, posters: int, quiet: bool = False) -> list[Comparison]:
     """Winner and loser of each caption whose two pictures differ in their marks"""
     trials = hard_captions.training(posters)
     kept = Chunks(folder, lambda i: _painted(pipe, trials[i * CHUNK : (i + 1) * CHUNK]))
@@ -66,7 +66,7 @@ def _painted(pipe, trials) -> dict[str, torch.Tensor]:
 def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     """Paint the pairs, train, measure and write the record to `file`. Returns it."""
     folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
-    comparisons = pairs(pipe, folder / "pairs")
+    comparisons = pairs(pipe, folder / "pairs", POSTERS)
     progress, trials = Progress(file, terms), held_out(options.captions)
     for name, setting in SETTINGS.items():
         progress.measure(f"before, {name}", answers, pipe, trials, *setting)
