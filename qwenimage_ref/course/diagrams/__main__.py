@@ -2,7 +2,7 @@
 
 from ...files import whole_file
 from ...repository import ROOT, in_a_clone
-from . import after_training, data, machine, pictures, positions, text_tower, transformer
+from . import after_training, data, machine, pictures, positions, text_tower, training, transformer
 
 FIGURES = ROOT / "notebooks" / "figures"
 DRAWINGS = {
@@ -21,6 +21,7 @@ DRAWINGS = {
     "edit_paths": machine.edit_paths,
     "data_pipeline": data.data_pipeline,
     "four_errors": after_training.four_errors,
+    "matching": training.matching,
 }
 
 

@@ -1,0 +1,625 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 32 · Distillation
+#
+# Chapter 20 pulled a student of four steps to the ends of its teacher, one noise at a time. That
+# needs the teacher's own noise, and it compares pictures number by number. On this page the student
+# has one step, and what is compared are *distributions*: no picture has to be hit, but all of them
+# together have to look like the teacher's. The method is DMD2, and you will write its gradient.
+#
+# | | |
+# |---|---|
+# | **You need** | [chapter 08](08_the_shifted_sampler.ipynb), [chapter 20](20_few_steps.ipynb) |
+# | **You get** | why regression blurs, the score difference, the adversarial term, on one trainer |
+# | **Minutes** | 45 to read, 45 to write, one to run |
+# | **Picture** | one step to a star: by regression, by matching, without the fake, with a judge |
+# | **Number** | between two Gaussians the gradient equals the one by hand within 1e-4 |
+
+# %%
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import few_steps, flow_on_a_plane, matching
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+generator = torch.Generator().manual_seed(0)
+
+# %% [markdown]
+# ## What regression learns
+#
+# A student $f$ sees noise $z$ and is pulled to a picture $y$ by squared error. For one $z$, call
+# the mean of all $y$ that it is ever paired with $m(z)$. Then
+#
+# $$\mathbb E\,\|f(z)-y\|^2 \;=\; \mathbb E\,\|f(z)-m(z)\|^2 \;+\; \mathbb E\,\|y-m(z)\|^2 ,$$
+#
+# because the cross term $2\,(f(z)-m(z))\cdot\mathbb E[\,y-m(z)\mid z\,]$ is zero. The second part
+# does not depend on $f$. So the best student is $f=m$, whatever $y$ is:
+#
+# * **The teacher's own noise.** Sampling is deterministic, so $z$ has one $y$, and $m(z)=y$. The
+#   student can be perfect.
+# * **Foreign noise.** $y$ does not depend on $z$, and $m(z)$ is one picture: the mean of all of
+#   them.
+# * **Own noise, and too little capacity.** Neighbouring $z$ may lead to different pictures. A
+#   network that cannot turn that quickly averages over the neighbourhood: it blurs.
+#
+# Here is the second case with posters. The empty prompt leaves everything open, and sixteen noises
+# end in sixteen posters. Their mean is what *any* student learns from them with foreign noise.
+
+# %%
+posters = matching.ends(pipe, " ", 16)
+mean = posters.mean(dim=0, keepdim=True)
+pictures = pipe.to_pictures(torch.cat([posters[:3], mean]))
+show.grid(
+    pictures,
+    ["noise 0", "noise 1", "noise 2", "the mean of 16"],
+    alt="Three posters that have nothing in common, and a pale blur, their mean",
+)
+
+# %%
+apart = torch.cdist(posters.flatten(1), posters.flatten(1)).pow(2).sum() / (16 * 15)
+off = (posters - mean).flatten(1).pow(2).sum(dim=1).mean()
+assert abs(off / apart - 15 / 32) < 1e-3
+print("a poster is about half as far from the mean as from another poster, in squares: ok")
+
+# %% [markdown]
+# Half as far, and no poster at all. That is the trouble with squared error: the picture that is
+# nearest to everything looks like nothing.
+#
+# ## Compare distributions instead
+#
+# Let the student paint $x=G(z)$ in one step. Its pictures have a density $p_\text{fake}$, the
+# teacher's have $p_\text{real}$, and we would like them to be equal. A measure of the difference is
+# the Kullback-Leibler divergence
+#
+# $$\mathrm{KL} \;=\; \mathbb E_z\big[\log p_\text{fake}(x) - \log p_\text{real}(x)\big],
+# \qquad x=G(z).$$
+#
+# Nobody can compute these densities. But look at the gradient by the student's weights $\theta$.
+# They enter in two places: through $x$, and through $p_\text{fake}$ itself. The second share is
+# $\mathbb E_x[\partial_\theta\log p_\text{fake}(x)]=\int\partial_\theta p_\text{fake}=
+# \partial_\theta 1=0$. What is left is
+#
+# $$\nabla_\theta\mathrm{KL} \;=\; \mathbb E_z\Big[\big(s_\text{fake}(x)-s_\text{real}(x)\big)\cdot
+# \frac{\partial G}{\partial\theta}\Big],\qquad s(x)=\nabla_x\log p(x).$$
+#
+# Only the **scores** $s$ are needed, the directions in which pictures become more frequent. And a
+# network that was trained by flow matching knows them.
+#
+# ## Exercise: the score of a velocity
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Under noise, $x=(1-\sigma)\,x_0+\sigma n$, and the network's velocity is the expected $n-x_0$.
+# Given $x_0$, the density of $x$ is a Gaussian around $(1-\sigma)\,x_0$ with deviation $\sigma$,
+# whose score is $-n/\sigma$; over all $x_0$ that could be behind $x$, it is $-\mathbb E[n\mid
+# x]/\sigma$. Write `my_score(x, velocity, sigma)`: points and velocities are (N, 2), sigma is (N,
+# 1). You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def my_score(x, velocity, sigma):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+my_score = answers.unless_solved(my_score, answers.EX_32_SCORE)
+check.ex_32_score(my_score)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The velocity leads along a straight line from the clean point to pure noise. Where on that line is
+# $x$, and how far is it to the end?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# From level sigma to level 1 the line is as long as the rest, and walking on along the velocity
+# ends at the noise.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# noise <- x, and then the rest of the line along the velocity
+# minus the noise, over its level
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_score(x, velocity, sigma):
+#     noise = x + (1 - sigma) * velocity
+#     return -noise / sigma
+# ```
+#
+# </details>
+#
+# On the plane, data are points of a star, the exact velocity is known, and so is the density. So
+# the score can be compared with autograd's derivative of its logarithm.
+
+# %%
+data = flow_on_a_plane.star(300, generator)
+x = flow_on_a_plane.noise(50, seed=3).requires_grad_(True)
+for sigma in (0.2, 0.5, 0.9):
+    needed = (x[:, None] - (1 - sigma) * data) / sigma
+    log_density = torch.logsumexp(-needed.pow(2).sum(dim=2) / 2, dim=1)
+    (slope,) = torch.autograd.grad(log_density.sum(), x)
+    velocity = flow_on_a_plane.exact_velocity(x.detach(), sigma, data)
+    score = my_score(x.detach(), velocity, torch.full((50, 1), sigma))
+    assert torch.allclose(score, slope, rtol=1e-3, atol=1e-3)
+print("score from the velocity, and slope of the log density: equal within 0.001")
+
+# %% [markdown]
+# ## Two opinions under noise
+#
+# Two things remain to be said. First, the scores are taken **under noise**. Where no picture of the
+# teacher's lies, $\log p_\text{real}$ is minus infinity and has no slope; noise on top of both
+# spreads them until they overlap. Second, in terms of clean pictures $\hat x_0=x-\sigma v$ the
+# score is $-\big(x-(1-\sigma)\hat x_0\big)/\sigma^2$, so that the difference becomes
+#
+# $$s_\text{fake}-s_\text{real}\;=\;\frac{1-\sigma}{\sigma^2}\,
+# \big(\hat x_0^\text{fake}-\hat x_0^\text{teacher}\big).$$
+#
+# Both look at the same noisy picture and say which clean one they expect behind it. The factor in
+# front only says how much each level counts, and DMD chooses another: it divides by the mean
+# distance $|x_0-\hat x_0^\text{teacher}|$, so that all levels pull about equally.
+#
+# Who knows $s_\text{fake}$? Nobody, at first. So a third network, the **fake**, learns the
+# student's pictures by flow matching all the time. That is the whole machine:
+#
+# ![From noise over the student to two opinions and one gradient](figures/matching.svg)
+#
+# ## Exercise: a loss with a gradient of your own
+#
+# ★★★☆☆ · 15 minutes
+#
+# The difference is a gradient, and trainers want a loss. Write `my_matching(picture, fake,
+# teacher)` for three tensors (N, D): a number whose gradient by each of the N pictures is `(fake -
+# teacher)`, divided by the mean of `|picture - teacher|` over that picture's D numbers, and by N.
+# Its value is half a squared distance, added up over D and averaged over N: the distance from where
+# the gradient leads. Neither `fake` nor `teacher` may get a gradient. You will know it works when
+# the checker says so.
+
+
+# %% tags=["exercise"]
+def my_matching(picture, fake, teacher):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_matching = answers.unless_solved(my_matching, answers.EX_32_MATCHING)
+check.ex_32_matching(my_matching)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Half the squared distance from a *constant* point has the distance to it as its gradient. Which
+# point is a whole gradient away?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The target is the picture minus its gradient, cut off from the graph as a whole: nothing behind it
+# may be followed, not even the scale.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# size   <- for each picture, the mean of |picture - teacher|
+# target <- picture - (fake - teacher) / size, cut off
+# half the squares of picture - target, added up over D, mean over N
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_matching(picture, fake, teacher):
+#     size = (picture - teacher).abs().mean(dim=1, keepdim=True)
+#     target = (picture - (fake - teacher) / size).detach()
+#     return (picture - target).pow(2).sum(dim=1).mean() / 2
+# ```
+#
+# </details>
+#
+# By hand, in one dimension: the teacher's pictures are $N(0,1)$, the student's are $N(2,1)$, one of
+# them lies at 2, and $\sigma=\tfrac12$ with no noise drawn, so that $x=1$. Where data are $N(m,1)$,
+# the clean point expected behind $x$ is $m+(x-m/2)$ at this level. Teacher: 1; fake: 2. The
+# gradient is $(2-1)/|2-1|=1$, and going downhill moves the picture towards 0.
+
+# %%
+picture = torch.tensor([[2.0]], requires_grad=True)
+my_matching(picture, torch.tensor([[2.0]]), torch.tensor([[1.0]])).backward()
+assert abs(picture.grad.item() - 1) < 1e-4
+print("the gradient by hand and by the loss: 1, within 1e-4")
+
+# %% [markdown]
+# ## Exercise: a step of the student
+#
+# ★★★★☆ · 20 minutes
+#
+# Now all of it. Write `my_student_loss(student, fake, teacher, noise, e, sigma)`. The three
+# networks are functions of a point (N, 2) and a level (N, 1) that return velocities. The student
+# paints from `noise` in one step, from level 1 to 0. `e` is put on top at level `sigma`. Return the
+# matching loss of the picture and the two clean points. Nobody but the student may get a gradient.
+# You will know it works when the checker says so and the star below appears.
+
+
+# %% tags=["exercise"]
+def my_student_loss(student, fake, teacher, noise, e, sigma):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+my_student_loss = answers.unless_solved(my_student_loss, answers.EX_32_STUDENT)
+check.ex_32_student(my_student_loss)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Follow the drawing from top to bottom. Where does the gradient go up again, and where not?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# One Euler step from 1 to 0 subtracts the velocity at level 1. Fake and teacher run without a
+# graph; the picture itself goes into the matching loss.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# picture <- noise - the student's velocity at noise, level 1
+# x       <- (1 - sigma) picture + sigma e
+# clean   <- x - sigma velocity, of fake and of teacher, without a graph
+# matching loss of picture, fake's clean, teacher's clean
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def my_student_loss(student, fake, teacher, noise, e, sigma):
+#     picture = noise - student(noise, torch.ones_like(sigma))
+#     x = (1 - sigma) * picture + sigma * e
+#     with torch.no_grad():
+#         expected = [x - sigma * velocity(x, sigma) for velocity in (fake, teacher)]
+#     return my_matching(picture, *expected)
+# ```
+#
+# </details>
+#
+# ## One step to a star
+#
+# The teacher is the field of chapter 20. The student and the fake begin as copies of it. Of five
+# steps the fake takes four, because its opinion has to keep up with a student that moves; that is
+# what the 2 in DMD2 stands for first of all. Beside it, two others: a student of one step that is
+# trained by *regression* on pairs, as in chapter 20, and one that leaves the fake out and is pulled
+# to what the teacher expects.
+
+# %%
+torch.manual_seed(0)
+teacher = flow_on_a_plane.Field()
+few_steps.teach(teacher, 700, generator)
+star = flow_on_a_plane.star(600, generator)
+noise = flow_on_a_plane.noise(600, seed=1)
+
+
+# %%
+def without_fake(student, fake, teacher, noise, e, sigma):
+    picture = noise - student(noise, torch.ones_like(sigma))
+    x = (1 - sigma) * picture + sigma * e
+    with torch.no_grad():
+        clean = x - sigma * teacher(x, sigma)
+    return my_matching(picture, picture.detach(), clean)
+
+
+students = {"untrained": teacher}
+for name, loss in (("matching", my_student_loss), ("without the fake", without_fake)):
+    students[name] = matching.match(teacher, matching.asked(teacher), loss, 800, generator)
+
+
+# %%
+def distance_of_ends(student, noise, target, levels):
+    return (noise - student(noise, levels[0]) - target).pow(2).mean()
+
+
+velocity = flow_on_a_plane.ask(teacher, flow_on_a_plane.STAR)
+lesson = flow_on_a_plane.noise(4096, seed=5)
+targets = flow_on_a_plane.flow(velocity, lesson, torch.linspace(1, 0, 51))[-1]
+students["regression"] = few_steps.distil(
+    teacher, distance_of_ends, lesson, targets, torch.tensor([1.0, 0.0]), 200, generator
+)
+with torch.no_grad():
+    painted = {name: matching.one_step(student, noise) for name, student in students.items()}
+panels = [("data", {"image": star})]
+panels += [(f"{name}, 1 step", {"image": points}) for name, points in painted.items()]
+alt = "A star; one step untrained gives a blob, matching a star, without the fake a heap in the "
+flow_on_a_plane.clouds(panels, alt + "middle, regression a star with points beside its outline")
+
+# %%
+fits = {name: matching.fit(points, star) for name, points in painted.items()}
+assert fits["matching"].off < fits["untrained"].off / 2
+assert fits["matching"].left_out < fits["without the fake"].left_out / 2
+assert fits["regression"].off < fits["untrained"].off / 2
+print("matching: half as far off as untrained; without the fake most of the star is left out: ok")
+
+# %% [markdown]
+# Look at the student without a fake. It goes where the teacher finds pictures *most* frequent, and
+# nothing holds its points apart: a mode is all it needs. The fake is what pushes them apart again,
+# since it points to where the *student's* pictures are frequent, and the student is pulled away
+# from there. (That other gradient has a name, too: score distillation, by which text-to-3D began.)
+#
+# Regression reaches the star as well, in two dimensions. But its errors are of another kind. Where
+# neighbouring noises belong to different arms, its points lie *between* the arms, on no star at
+# all. Matching does not mind which noise becomes which point, as long as the whole is right.
+#
+# ## Better than the teacher?
+#
+# The student's distribution becomes the teacher's, with all its faults. To show it, here is a
+# teacher whose star has seven tenths of the size. DMD2 adds a **judge** $D$, a small classifier
+# that separates real data from the student's pictures, again under noise. Its logit is $\ell(x)$,
+# and it minimises
+#
+# $$\mathbb E_\text{real}\log(1+e^{-\ell})+\mathbb E_\text{fake}\log(1+e^{\ell}),
+# \qquad\text{the student}\quad\mathbb E_\text{fake}\log(1+e^{-\ell}).$$
+#
+# Set the derivative by $\ell(x)$ to zero: the best judge has $\ell=\log p_\text{data}-\log
+# p_\text{fake}$. Then the slope that the student feels is
+#
+# $$\nabla_x\log(1+e^{-\ell})\;=\;
+# \frac{1}{1+e^{\ell}}\,\big(s_\text{fake}(x)-s_\text{data}(x)\big).$$
+#
+# That is the *same* difference of scores as before, with the data in the place of the teacher. So
+# the two terms do not fight: one asks the teacher, whose opinion is good everywhere but not quite
+# right, the other asks the data, through a judge that is right and knows little.
+
+# %%
+at = torch.tensor([[2.0]], requires_grad=True)
+logit = 2 - 2 * at.sum(dim=1)  # log N(x; 0, 1) - log N(x; 2, 1)
+from qwenimage_ref.train.adversary import fooling_loss, judge_loss
+
+fooling_loss(logit).backward()
+share = torch.sigmoid(-logit).item()  # 1 / (1 + e^logit)
+score_difference = -(2.0 - 2.0) - -(2.0 - 0.0)  # of N(2, 1) and N(0, 1) at 2
+assert abs(at.grad.item() - share * score_difference) < 1e-4
+undecided = torch.zeros(3)
+assert abs(judge_loss(undecided, undecided).item() - 2 * torch.log(torch.tensor(2.0)).item()) < 1e-5
+print("the judge's slope is a share of the difference of scores: equal within 1e-4")
+
+# %%
+torch.manual_seed(1)
+judge, wrong = matching.PlaneJudge(), matching.too_small
+of_wrong = {
+    "matching alone": matching.match(teacher, wrong, my_student_loss, 600, generator),
+    "and the judge": matching.match(teacher, wrong, my_student_loss, 600, generator, judge),
+}
+with torch.no_grad():
+    of_wrong = {name: matching.one_step(each, noise) for name, each in of_wrong.items()}
+panels = [("teacher's star on the data", {"light": star, "text": 0.7 * star})]
+panels += [(f"{name}, 1 step", {"light": star, "image": p}) for name, p in of_wrong.items()]
+alt = "A small star in a large one; painted points on the small one; points nearer to the large one"
+flow_on_a_plane.clouds(panels, alt, columns=3)
+
+# %%
+sizes = {
+    name: points.norm(dim=1).mean() / star.norm(dim=1).mean() for name, points in of_wrong.items()
+}
+assert sizes["matching alone"] < 0.8 and sizes["and the judge"] > sizes["matching alone"] + 0.05
+print("the student has its teacher's size; with a judge it grows beyond it: ok")
+
+# %% [markdown]
+# ## The same on posters
+#
+# In the package student, fake and teacher are **one** network: the teacher has no adapter and is
+# guided, student and fake have a LoRA each. So nothing is copied, and at 20 billion weights that is
+# what makes it possible. The judge reads the fake's image tokens behind its middle block.
+
+# %%
+from qwenimage_ref.train import dmd2
+
+show.source(dmd2.matching_loss, dmd2.Players.student_loss)
+
+# %% [markdown]
+# Compare it with yours. The judge's slope is computed while the fake's adapter is on, and added as
+# a second gradient of the picture.
+#
+# What does the first pull look like? At the start the adapters add nothing. Student and fake are
+# the base without guidance, and the teacher is the base with it. So the very first gradient is
+# guidance and nothing else:
+
+# %%
+prompt = "a red star above a blue circle on a mint background"
+seen = matching.pulls(pipe, prompt, sigma=0.6)
+assert torch.allclose(seen.fake - seen.teacher, 0.6 * seen.guidance, atol=1e-5)
+away = seen.picture - 0.5 * (seen.fake - seen.teacher)
+latents = torch.cat([seen.picture, seen.fake, seen.teacher, away])
+names = ["one step", "the fake expects", "the teacher expects", "half a pull farther"]
+show.grid(
+    pipe.to_pictures(latents),
+    names,
+    alt="Four posters of a red star over a blue circle: one step, two clean estimates, and the "
+    "first with half the difference taken off",
+)
+
+# %%
+assert (seen.fake - seen.teacher).abs().mean() > 0.01
+print("fake less teacher is sigma times what guidance adds to the velocity: equal within 1e-5")
+
+# %% [markdown]
+# Later on the fake knows the student's own habits, and the pull corrects those. Five steps of the
+# real trainer, four of the fake and one of the student, with a judge; in a folder from which a
+# killed run would go on to the same bits:
+
+# %%
+from qwenimage_ref.train.dataset import Encoded
+from qwenimage_ref.train.loop import Recipe
+from qwenimage_ref.train.prompts import Prompt
+
+prompts = ["a red star on a white background", "a blue circle on a mint background"]
+states = [pipe.encode_prompt([text])[0][0] for text in [*prompts, " "]]
+texts = [Prompt(*pair) for pair in zip(prompts, states)]
+real = [Encoded(latents, txt) for latents, txt in zip(posters[:2], states)]
+recipe = Recipe(steps=5, batch=2, lr=1e-3, warmup=1)
+settings = dmd2.Matching(rank=4, targets="diffusers", adversarial=0.005)
+folder = Path(tempfile.mkdtemp())
+shape = tuple(posters[0].shape)
+run = dmd2.train(
+    pipe.transformer, texts, states[2], shape, recipe, settings, folder, real=real, quiet=True
+)
+run.model["student"].remove()
+
+# %%
+line = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+terms = ("student_loss", "fake_loss", "fooling_loss", "judge_loss")
+assert all(line[name] > 0 for name in terms) and line["step"] == 5
+assert abs(line["judge_loss"] - 1.386) < 0.2  # twice ln 2: it has hardly begun
+print("one log with all four losses:", ", ".join(terms))
+
+# %% [markdown]
+# On the command line: `qwenimage train dmd2 --prompts FILE --real FOLDER --adversarial 0.005`.
+#
+# ## Four ways to few steps
+#
+# | | is given | gradient through | can at best be |
+# |---|---|---|---|
+# | direct distillation | its pictures and their seeds | all steps | its teacher, noise by noise |
+# | trajectory imitation | prompts | one step at a time | its teacher, and its path |
+# | DMD | prompts | the student's steps | distributed as its teacher |
+# | DMD2 with a judge | prompts and real pictures | the student's steps | better than its teacher |
+#
+# Trajectory imitation is the plainest: wherever the teacher's path passes a level of the student's,
+# the student learns the mean velocity to the next one.
+
+# %%
+from qwenimage_ref.train import distill
+
+show.source(distill.imitation_loss)
+
+# %% [markdown]
+# ## An open question
+#
+# 30 minutes, for a discussion or a page of text. Your one-step student paints nine scenes in ten
+# right, as its teacher does, and a colleague remarks that all its stars look alike. Plan the
+# experiment that decides whether that is so, says which part of the training caused it, and tries a
+# remedy.
+#
+# <details><summary>Rubric: eight points</summary>
+#
+# * **What is measured** (2): a distance between pictures of one prompt and several seeds, beside
+#   the teacher's own; a score of obedience does not see it.
+# * **A fair comparison** (2): same prompts and seeds for both, an interval over prompts, and the
+#   base's one step as a third row, since one step alone costs variety.
+# * **A cause that could be wrong** (2): for example a fake that does not keep up; then more steps
+#   of the fake for each of the student's change the result, and if they do not, it was not that.
+# * **A remedy and its price** (1): a lower guidance of the teacher, a judge of real pictures, a
+#   second step.
+# * **What would make you give up the claim** (1), written down before the run.
+#
+# </details>
+#
+# ## Estimate first
+#
+# **1.** How many passes of the network cost a step of the student, and one of the fake, with one
+# step of painting, a guided teacher and no judge?
+#
+# <details><summary>Answer</summary>
+#
+# Student: one to paint, one of the fake, two of the teacher, and one backward pass. Fake: one to
+# paint, one with a backward pass.
+#
+# </details>
+#
+# **2.** Fake and teacher agree everywhere. What is the student's loss, and what its gradient?
+#
+# <details><summary>Answer</summary>
+#
+# Zero and zero: the target is the picture itself.
+#
+# </details>
+#
+# **3.** 20.43 billion weights in bf16. How much memory do teacher, student and fake take as three
+# networks, and how much as one with two adapters of 236 million numbers in float32?
+#
+# <details><summary>Answer</summary>
+#
+# 123 GB against 43 GB, before moments and activations.
+#
+# </details>
+
+# %%
+same = torch.randn(4, 3, generator=generator)
+agreed = torch.zeros(4, 3, requires_grad=True)
+my_matching(agreed, same, same).backward()
+assert not agreed.grad.any()
+assert round(3 * 2 * 20.43) == 123 and round(2 * 20.43 + 2 * 4 * 0.236) == 43
+print("no pull where both agree; 123 GB or 43 GB: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * The student takes a few steps, not one, and starts some batches from its own states between
+#   them; the fake then learns what it meets in use.
+# * Student and fake have learning rates of their own, and the judge several heads at several
+#   depths.
+# * Prompts are millions, real pictures are those the base was trained on, and the run takes days.
+# * Many add a term of regression to a few stored pairs at the start, so that nothing collapses.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * Distribution matching with two scores: [Yin et al. 2023](https://arxiv.org/abs/2311.18828),
+#   section 3.2, equation 7 for the scale. The derivation is that of
+#   [Diff-Instruct, Luo et al. 2023](https://arxiv.org/abs/2305.18455), section 3.
+# * DMD2: [Yin et al. 2024](https://arxiv.org/abs/2405.14867), section 4.2 (more steps of the fake),
+#   4.3 (the judge), 4.4 (several steps).
+# * Score distillation, the gradient without a fake:
+#   [Poole et al. 2022](https://arxiv.org/abs/2209.14988), section 3.
+# * The judge and its best answer: [Goodfellow et al. 2014](https://arxiv.org/abs/1406.2661),
+#   section 4.1.
+# * SD3-Turbo and FLUX.1 [schnell] were distilled with a judge on the latent features of a diffusion
+#   network: [Sauer et al. 2024](https://arxiv.org/abs/2403.12015), section 3. A released DMD2 LoRA
+#   for Qwen-Image has three steps; `qwenimage paint --lora` reads it.
+#
+# </details>
+#
+# ## Try this
+#
+# * Let the fake take one step for each of the student's. When does the star fall apart?
+# * Give the judge alone, without matching: `weight=1` and a loss of zero.
+# * Take the teacher's guidance away on the posters. What is the first pull then?
+# * Put the two labels of the plane into one student. Does one judge suffice?
+#
+# **Capstone.** `make grade` does not ask for this page: a student is the same network with other
+# weights.
+#
+# Next: [work split over processes](36_work_split_over_processes.ipynb).

@@ -1,0 +1,10 @@
+"""A mean over all numbers."""
+
+
+def answer(picture, fake, teacher):
+    size = (picture - teacher).abs().mean(dim=1, keepdim=True)
+    target = (picture - (fake - teacher) / size).detach()
+    return (picture - target).pow(2).mean() / 2
+
+
+HINT = "too flat"

@@ -1,0 +1,10 @@
+"""The target is not cut off from the picture."""
+
+
+def answer(picture, fake, teacher):
+    size = (picture - teacher).abs().mean(dim=1, keepdim=True)
+    target = picture - (fake - teacher) / size
+    return (picture - target).pow(2).sum(dim=1).mean() / 2
+
+
+HINT = "nobody trains here"

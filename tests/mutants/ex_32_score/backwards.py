@@ -1,0 +1,8 @@
+"""The velocity is subtracted."""
+
+
+def answer(x, velocity, sigma):
+    return -(x - (1 - sigma) * velocity) / sigma
+
+
+HINT = "so it is added"

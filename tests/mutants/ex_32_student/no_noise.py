@@ -1,0 +1,16 @@
+"""No noise on top."""
+
+import torch
+
+from qwenimage_ref.course.answers import EX_32_MATCHING as matching
+
+
+def answer(student, fake, teacher, noise, e, sigma):
+    picture = noise - student(noise, torch.ones_like(sigma))
+    x = picture.detach()
+    with torch.no_grad():
+        expected = [x - sigma * velocity(x, sigma) for velocity in (fake, teacher)]
+    return matching(picture, *expected)
+
+
+HINT = "where nothing lies"
