@@ -415,7 +415,8 @@ print("error of this block: under 1 %, under 12 %, over 20 %: ok")
 # %% [markdown]
 # Why blocks? A scale is set by the largest weight, and all others suffer for it. With one scale for
 # a layer of 4 bits, a single outlier among 36,864 weights decides; in blocks it spoils 31
-# neighbours.
+# neighbours. Other answers to outliers, and the formats that have them, are on the second page of
+# this chapter, [28](28_outliers.ipynb).
 #
 # ## Layer by layer
 #
@@ -719,3 +720,5 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 #
 # Capstone: `make grade` compares in float32, and the sampler in bfloat16, too: the roundings of
 # this page are among the 15 points of `make grade PART=sampler`.
+#
+# Next: [outliers](28_outliers.ipynb), the second page.

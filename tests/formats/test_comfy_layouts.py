@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.comfy_files import ENCODERS, in_tiles
+from helpers.comfy_files import ENCODERS
 from safetensors import safe_open
 
 from qwenimage_ref.formats.comfy_layouts import form_of, from_tiles, hadamard, rotate
+from qwenimage_ref.formats.comfy_packing import in_tiles, pack, rounded
 from qwenimage_ref.formats.fp8_table import widen
 from qwenimage_ref.parity.tolerances import within
 
@@ -60,6 +61,22 @@ def test_zeros_stay_zeros(name):
     if name == "w4a8":
         zeros["weight"] = torch.full_like(parts["weight"], -0x78)  # 0x88: twice the middle, 8
     assert not form_of(fields, (64, 256)).unpack(zeros).any()
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_weight_of_zeros_and_a_row_of_zeros_are_packed_as_zeros(kind):
+    assert not rounded(torch.zeros(64, 256), kind).any()
+    weight = gaussian()
+    weight[5] = 0
+    assert not rounded(weight, kind)[5].any()
+
+
+def test_a_smaller_rotation_is_packed_and_undone():
+    weight = gaussian(columns=192)
+    error = (rounded(weight, "int8 rotated", rotated=64) - weight).norm() / weight.norm()
+    assert error < ERRORS["int8 rotated"] * 2
+    with pytest.raises(ValueError, match="convrot_groupsize must divide its 192 inputs, got 256"):
+        pack(weight, "int8 rotated")
 
 
 # -- the rotation

@@ -1,4 +1,4 @@
-"""A small transformer, and its weights in each of ComfyUI's formats, packed by plain encoders."""
+"""A small transformer, and its weights in each of ComfyUI's formats."""
 
 import functools
 import json
@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 
 from helpers.nets import SMALL
 from qwenimage_ref.adapt.streaming import named_linears
-from qwenimage_ref.formats.comfy_layouts import E2M1, form_of, rotate
+from qwenimage_ref.formats import comfy_packing
+from qwenimage_ref.formats.comfy_layouts import form_of
+from qwenimage_ref.formats.comfy_packing import fields_of, pack
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.parity.reference import random_weights
 
@@ -29,76 +31,9 @@ def model() -> MMDiT:
     return random_weights(empty(), 0).to(BF16)
 
 
-def in_tiles(scale: torch.Tensor) -> torch.Tensor:
-    """(rows, columns) -> as NVIDIA's units read them, by its formula for the place of a scale"""
-    rows, columns = scale.shape
-    down, across = -(-rows // 128), -(-columns // 4)
-    tiles = torch.zeros(down * across * 512, dtype=scale.dtype)
-    r, c = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    at = (r // 128 * across + c // 4) * 512 + r % 32 * 16 + r % 128 // 32 * 4 + c % 4
-    tiles[at] = scale
-    return tiles.view(down * 128, across * 4)
-
-
-def int8(w):
-    scale = w.abs().amax() / 127
-    return {"weight": (w / scale).round().char(), "weight_scale": scale}
-
-
-def int8_by_row(w):
-    scale = w.abs().amax(1, keepdim=True) / 127
-    return {"weight": (w / scale).round().char(), "weight_scale": scale}
-
-
-def int8_rotated(w):
-    return int8_by_row(rotate(w, 256))
-
-
-def mxfp8(w):
-    groups = w.unflatten(1, (-1, 32))
-    exponents = (groups.abs().amax(-1) / 448).log2().ceil()
-    weight = (groups / exponents.exp2().unsqueeze(-1)).flatten(1).to(torch.float8_e4m3fn)
-    scale = in_tiles((exponents + 127).to(torch.uint8)).view(torch.float8_e8m0fnu)
-    return {"weight": weight, "weight_scale": scale}
-
-
-def nvfp4(w):
-    groups = w.unflatten(1, (-1, 16))
-    whole = w.abs().amax() / 448 / 6
-    scale = (groups.abs().amax(-1) / 6 / whole).to(torch.float8_e4m3fn)
-    wanted = groups / (whole * scale.float()).unsqueeze(-1)
-    codes = (wanted.abs().unsqueeze(-1) - torch.tensor(E2M1)).abs().argmin(-1)
-    codes = (codes + 8 * (wanted < 0)).flatten(1).byte()
-    return {
-        "weight": codes[:, ::2] << 4 | codes[:, 1::2],
-        "weight_scale": in_tiles(scale.view(torch.uint8)).view(torch.float8_e4m3fn),
-        "weight_scale_2": whole,
-    }
-
-
-def w4a8(w):
-    groups = rotate(w, 256).unflatten(1, (-1, 16))
-    channel = w.abs().amax(1) / 127
-    relative = (groups.abs().amax(-1) / 7 / channel.unsqueeze(1)).to(torch.float8_e4m3fn)
-    step = (relative.float() * channel.unsqueeze(1)).unsqueeze(-1)
-    codes = ((groups / step).round().clamp(-8, 7) + 8).flatten(1).byte()
-    return {
-        "weight": (codes[:, ::2] | codes[:, 1::2] << 4).view(torch.int8),
-        "weight_s_rel": relative,
-        "weight_s_channel": channel,
-    }
-
-
-ENCODERS = {  # name: how a weight is packed, what the file says of it
-    "int8": (int8, {"format": "int8_tensorwise"}),
-    "int8 by row": (int8_by_row, {"format": "int8_tensorwise"}),
-    "int8 rotated": (
-        int8_rotated, {"format": "int8_tensorwise", "convrot": True, "convrot_groupsize": 256},
-    ),
-    "mxfp8": (mxfp8, {"format": "mxfp8"}),
-    "nvfp4": (nvfp4, {"format": "nvfp4"}),
-    "w4a8": (w4a8, {"format": "asym_w4a8_int8", "group_size": 16, "convrot_groupsize": 256}),
-}  # fmt: skip
+ENCODERS = {  # kind: how a weight is packed, what the file says of it
+    kind: (functools.partial(pack, kind=kind), fields_of(kind)) for kind in comfy_packing.ENCODERS
+}
 
 
 def mark(fields: dict) -> torch.Tensor:
