@@ -27,6 +27,7 @@ from .traced import (
     COLOUR_AND_SHAPE,
     KINDS,
     LATIN,
+    MIXED,
     SEEDS,
     STEPS,
     Tokens,
@@ -89,30 +90,36 @@ def ranked(measured: dict[str, Row]) -> list[int]:
     return sorted(numbers, key=lambda n: measured[str(n)]["signs"]["share"])
 
 
-def controls(pipe, count: int, first: int) -> dict[str, Row]:
-    """As many other tokens hidden; and everything but the word, in the first block and in all"""
-    settings = each_block(pipe, other_tokens)
-    settings["all but the word, first"] = hidden(pipe, all_but_word, [first])
+def translated(pipe, count: int, order: list[int]) -> dict[str, Row]:
+    """The word hidden under a caption in the other language, in two blocks, in all, in none"""
+    settings = {"none": untouched}
+    settings |= {str(n): hidden(pipe, word_tokens, [n]) for n in order[:2]}
+    settings["all"] = hidden(pipe, word_tokens, every_block(pipe))
+    return rows(pipe, of_all_seeds(worded, count, MIXED), settings)
+
+
+def controls(pipe, count: int, order: list[int]) -> dict[str, Row]:
+    """As many other tokens hidden, in two blocks and in all; and everything but the word"""
+    settings = {str(n): hidden(pipe, other_tokens, [n]) for n in order[:2]}
+    settings["all"] = hidden(pipe, other_tokens, every_block(pipe))
+    settings["all but the word, first"] = hidden(pipe, all_but_word, order[:1])
     settings["all but the word, all"] = hidden(pipe, all_but_word, every_block(pipe))
     return rows(pipe, of_all_seeds(worded, count, LATIN), settings)
 
 
 def heads(pipe, count: int, order: list[int]) -> dict[str, Row]:
-    """The word hidden in one head of the first or second block of the order"""
+    """The word hidden in one head of the first block of the order"""
     each = range(pipe.transformer.config.num_attention_heads)
-    settings = {
-        f"{block} {head}": hidden(pipe, word_tokens, [block], [head])
-        for block in order[:2]
-        for head in each
-    }
+    settings = {str(head): hidden(pipe, word_tokens, order[:1], [head]) for head in each}
     return rows(pipe, of_all_seeds(worded, count, LATIN), settings)
 
 
 def together(pipe, count: int, order: list[int]) -> dict[str, Row]:
-    """The word hidden in the first blocks of the order, or in all but these"""
+    """The word hidden in the first two or three blocks of the order; in all but these"""
     settings = {}
-    for many in range(1, 4):
-        settings[f"only {many}"] = hidden(pipe, word_tokens, order[:many])
+    for many in (1, 2, 3):
+        if many > 1:  # the first alone is in the part of the blocks
+            settings[f"only {many}"] = hidden(pipe, word_tokens, order[:many])
         settings[f"all but {many}"] = hidden(pipe, word_tokens, order[many:])
     return rows(pipe, of_all_seeds(worded, count, LATIN), settings)
 
@@ -125,19 +132,17 @@ def signs(pipe, count: int, kind: str) -> dict[str, Row]:
 
 
 def patches(pipe, count: int) -> dict[str, Row]:
-    """Another word put in before each block; "same": the same word from another noise, before it"""
+    """Another word put in before a block; "same": the same word from another noise"""
     trials = of_all_seeds(worded, count, LATIN)
     others = [other_word(trial) for trial in trials]
     results = {}
-    for block in tqdm(every_block(pipe), unit="block", leave=False):
+    for block in tqdm(every_block(pipe)[::2], unit="block", leave=False):
         pictures = paint_patched(pipe, list(zip(trials, others)), block)
         row = counted(scores_of(trials, pictures), WORDS)
         other = counted(scores_of(others, pictures), ("word",))
         results[str(block)] = row | {f"other {key}": other[key] for key in ("word", "signs")}
     again = [(trial, other_noise(trial)) for trial in trials]
-    for block in (0, len(every_block(pipe)) // 2):
-        pictures = paint_patched(pipe, again, block)
-        results[f"same {block}"] = counted(scores_of(trials, pictures), WORDS)
+    results["same"] = counted(scores_of(trials, paint_patched(pipe, again, 0)), WORDS)
     return results
 
 
@@ -147,15 +152,15 @@ def attribute(pipe, count: int, name: str) -> dict[str, Row]:
     settings = {"none": untouched} | each_block(pipe, tokens)
     if name == "colour":
         settings["all, with the shape's name"] = hidden(pipe, COLOUR_AND_SHAPE, every_block(pipe))
-    return rows(pipe, of_all_seeds(captions, count), settings, (key, "scene"))
+    return rows(pipe, of_all_seeds(captions, count), settings, (key,))
 
 
-def when(pipe, count: int) -> dict[str, Row]:
-    """The word hidden in each block in half of the steps, and in all blocks in a third"""
+def when(pipe, count: int, order: list[int]) -> dict[str, Row]:
+    """The word hidden in two blocks in half of the steps, and in all blocks in a third"""
     half, third = STEPS // 2, STEPS // 3
     settings = {}
     for start in (0, half):
-        for n in every_block(pipe):
+        for n in order[:2]:
             steps = range(start, start + half)
             settings[f"{n} from {start}"] = hidden(pipe, word_tokens, [n], steps=steps)
     for start in range(0, STEPS, third):
@@ -171,21 +176,20 @@ def measure(pipe, count: int, file: Path) -> dict:
     """All parts, in their order, to the record in `file`. Returns it."""
     terms = terms_of(pipe, count)
     progress = Progress(file, terms)
-    results = progress.results
-    for kind in KINDS:
-        progress.measure(f"blocks, {kind}", blocks, pipe, count, kind)
-    order = ranked(results[f"blocks, {LATIN}"])
-    progress.measure("controls", controls, pipe, count, order[0])
-    progress.measure("heads", heads, pipe, count, order)
-    progress.measure("together", together, pipe, count, order)
     for kind in (LATIN, CHINESE):
-        progress.measure(f"signs, {kind}", signs, pipe, count, kind)
-    progress.measure("patches", patches, pipe, count)
+        progress.measure(f"blocks, {kind}", blocks, pipe, count, kind)
+    order = ranked(progress.results[f"blocks, {LATIN}"])
+    progress.measure("together", together, pipe, count, order)
+    half = max(1, count // 2)  # captions of a seed in the parts that only have to confirm these
+    for part in (heads, controls, translated, when):
+        progress.measure(part.__name__, part, pipe, half, order)
+    for kind in (LATIN, CHINESE):
+        progress.measure(f"signs, {kind}", signs, pipe, half, kind)
+    progress.measure("patches", patches, pipe, half)
     for name in ATTRIBUTES:
-        progress.measure(f"attribute, {name}", attribute, pipe, count, name)
-    progress.measure("when", when, pipe, count)
+        progress.measure(f"attribute, {name}", attribute, pipe, half, name)
     progress.measure("lora", spelling_lora.measure, pipe, order, spelling_lora.RECIPE)
-    record = results | {"steps": STEPS, "seeds": list(SEEDS), "ranked": order}
+    record = progress.results | {"steps": STEPS, "seeds": list(SEEDS), "ranked": order}
     write_record(record, file)
     progress.file.unlink()
     return record
@@ -194,7 +198,7 @@ def measure(pipe, count: int, file: Path) -> dict:
 def table(record: dict) -> str:
     """The blocks' part as lines of text: words right in per cent, with their intervals"""
     lines = []
-    for kind in KINDS:
+    for kind in (LATIN, CHINESE):
         lines.append(f"{kind}: words right where the word is hidden in")
         for name, row in record[f"blocks, {kind}"].items():
             word = row["word"]

@@ -1,7 +1,7 @@
 """A LoRA on two blocks learns to spell otherwise. Is it enough to change where the word is read?
 
-The lesson is a cipher: the poster of a caption with the word "AB" shows "CD", each sign exchanged
-for the next of SIGNS. Everything else of the caption is painted as ever, so that what is learnt is
+The lesson is a cipher: the poster of a caption with the word "A" shows "H", each sign exchanged for
+the next of SIGNS. Everything else of the caption is painted as ever, so that what is learnt is
 spelling and nothing else.
 """
 
@@ -25,11 +25,11 @@ from .intervals import interval
 from .score import Trial
 from .traced import paint, scores_of
 
-SIGNS = "AEHKMPSX"
+SIGNS = "AHKX"
 NEXT = str.maketrans(SIGNS, SIGNS[1:] + SIGNS[0])
-LENGTH = 2  # signs of a word
-LESSONS, QUESTIONS = 192, 48  # posters trained on, and captions painted afterwards
-RECIPE = Recipe(steps=80, batch=12, lr=4e-3, warmup=10, decay_from=0.4, ema=0.9)
+LENGTH = 1  # signs of a word
+LESSONS, QUESTIONS = 64, 24  # posters trained on, and captions painted afterwards
+RECIPE = Recipe(steps=220, batch=8, lr=3e-3, warmup=10, decay_from=0.4, ema=0.9)
 SETTINGS = Settings(rank=8, alpha=8, sigma="shift", shift=2.0)
 LAYERS = ("attn.*", "*_mlp.net.*")  # linear layers of a block, but its modulation
 
@@ -92,7 +92,7 @@ def measure(pipe, order: list[int], recipe: Recipe = RECIPE) -> dict[str, dict]:
     """
     lessons, questions = examples(pipe, ciphered(0, LESSONS)), ciphered(1, QUESTIONS)
     rows = {"none": asked(pipe, questions)}
-    for name, blocks in {"first two": order[:2], "last two": order[-2:], "all": order}.items():
+    for name, blocks in {"first two": order[:2], "last two": order[-2:]}.items():
         with trained(pipe, lessons, sorted(blocks), recipe) as adapter:
             parameters = sum(weight.numel() for weight in adapter.parameters())
             rows[name] = asked(pipe, questions) | {"blocks": sorted(blocks), "weights": parameters}

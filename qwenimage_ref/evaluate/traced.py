@@ -147,7 +147,6 @@ def _name(scene: Scene) -> str:
 # attribute: its captions, its tokens, and the key of a score that should then be false
 ATTRIBUTES = {
     "colour": (placed, tokens_of(_colour), "colours"),
-    "shape": (placed, tokens_of(_name), "shapes"),
     "place": (placed, tokens_of(lambda scene: PLACES[scene.layout]), "layout"),
     "background": (placed, tokens_of(lambda scene: scene.background), "background"),
     "count": (several, tokens_of(lambda scene: NUMBERS[len(scene.shapes)]), "count"),

@@ -2,7 +2,17 @@
 
 from ...files import whole_file
 from ...repository import ROOT, in_a_clone
-from . import after_training, data, machine, pictures, positions, text_tower, training, transformer
+from . import (
+    after_training,
+    data,
+    machine,
+    pictures,
+    positions,
+    text_tower,
+    tracing,
+    training,
+    transformer,
+)
 
 FIGURES = ROOT / "notebooks" / "figures"
 DRAWINGS = {
@@ -22,6 +32,7 @@ DRAWINGS = {
     "data_pipeline": data.data_pipeline,
     "four_errors": after_training.four_errors,
     "matching": training.matching,
+    "causal_tracing": tracing.causal_tracing,
 }
 
 
