@@ -47,7 +47,8 @@ lab: setup ## open the course in JupyterLab
 	    $(if $(FIRST),--LabApp.default_url=/lab/tree/$(FIRST)) $$headless $$root
 
 # The files that take longest, two fifths of the whole time.
-SLOW := tests/course/test_browser.py tests/course/test_checkers_whole.py \
+SLOW := tests/evaluate/test_held_out_numbers.py \
+    tests/course/test_browser.py tests/course/test_checkers_whole.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
     tests/curation/test_ray.py \
@@ -61,7 +62,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 test: setup ## run the tests, and the notebooks against their stored outputs, without the slow ones
 	$(PYTEST) tests $(addprefix --ignore=,$(filter tests/%,$(SLOW))) $(filter-out $(SLOW),$(NOTEBOOKS))
 
-test-slow: setup ## run the fourteen files that take longest
+test-slow: setup ## run the files that take longest
 	$(PYTEST) $(wildcard $(SLOW))
 
 durations: setup ## run everything and record how long each file takes, which orders later runs
@@ -87,7 +88,7 @@ paint: setup ## paint a sentence: make paint PROMPT="..." [OUT=out.png]
 # glibc gives the memory of every large tensor back to the system and takes it again, page by page;
 # kept instead, a training step took 1.6 s where it had taken 2.7 (no effect without glibc)
 KEEP := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=8589934592 THP_MEM_ALLOC_ENABLE=1
-train: setup ## train the pocket model (two to three hours; goes on where it stopped)
+train: setup ## train the pocket model (some five hours on two cores; goes on where it stopped)
 	$(KEEP) $(BIN)/qwenimage train pocket --to data/pocket
 
 notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src

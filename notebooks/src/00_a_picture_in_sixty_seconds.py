@@ -65,9 +65,10 @@ for name, part in parts.items():
 # %% [markdown]
 # ## Eight prompts
 #
-# Five in English, three in Chinese; some ask for a word. The model learned both languages from
-# captions like these. The seventh is special: no purple star was in any training picture, so the
-# model has to combine the purple of other shapes with stars of other colours.
+# Five in English, three in Chinese; some ask for a word, the last one for a Chinese word, the
+# third for a number of things. The model learned both languages from captions like these. The
+# seventh is special: no purple star was in any training picture, so the model has to combine the
+# purple of other shapes with stars of other colours.
 
 # %%
 from qwenimage_ref.pocket import first_grid
@@ -136,7 +137,8 @@ print("without the words, at least 32 of 40 statements about the scenes hold: ok
 #
 # Put your own words between the quotes and run the cells. The model was trained on circles,
 # squares, triangles, stars, diamonds and rings; eight colours; the backgrounds white, gray, beige,
-# sky, navy and mint; *left of*, *above*; and words of up to four letters or digits.
+# sky, navy and mint; *left of*, *above*; *two*, *three* or *four* of a kind; and words of up to
+# four letters or digits, or up to three of twenty-four Chinese characters such as 大, 山 and 水.
 
 # %%
 my_words = 'a large blue circle on a white background with the text "YES"'
@@ -147,6 +149,23 @@ show.grid([mine], [my_words], alt=f"One picture, painted from the prompt: {my_wo
 # %%
 assert mine.size == (128, 128)
 print("the machine reads:", show.describe(read(mine)))
+
+# %% [markdown]
+# How large a picture becomes is no part of the prompt but two arguments. The model was trained at
+# seven sizes, as Qwen-Image recommends seven.
+
+# %%
+from qwenimage_ref.posters.scene import SIZES
+
+steps = {"num_inference_steps": 20, "seed": 0}
+sized = [pipe(my_words, " ", height=h, width=w, **steps)[0] for w, h in SIZES]
+captions = [f"{w} × {h}" for w, h in SIZES]
+show.grid(sized, captions, alt=f"{my_words}: at {', '.join(captions)}", columns=7, scale=1)
+
+# %%
+shapes = [read(picture).scene.shapes for picture in sized]
+assert sum(len(seen) == 1 for seen in shapes) >= 5
+print("one shape on at least five of the seven: ok")
 
 # %% [markdown]
 # ## Three sliders
@@ -259,6 +278,21 @@ to_go = [show.difference(frame, picture) for frame in frames]
 assert to_go[0] > to_go[4] > to_go[9] > to_go[19] and to_go[19] < 1
 far = ", ".join(f"{to_go[number]:.1f}" for number in (0, 4, 9, 14))
 print("steps 1, 5, 10, 15 are off the picture by", far, "/ 255; step 20 ends there: ok")
+
+# %% [markdown]
+# Here is the same film with a play button. The slider stops it at a frame.
+
+# %%
+moving = sliders.Film(frames, captions)
+moving
+
+# %%
+at_the_end = moving.picture.value
+moving.step.value = 0
+assert moving.words.value == captions[0] and moving.picture.value != at_the_end
+moving.step.value = 19
+assert moving.picture.value == at_the_end and moving.play.value == 19
+print("the first frame is the first estimate, the last one is the picture: ok")
 
 # %% [markdown]
 # Fewer text states than ids? The prompt is put into a fixed template for the language model

@@ -565,11 +565,12 @@ walk = (rms(streams[0][0]) ** 2 + sum(size**2 for size in sizes)) ** 0.5
 print("cosines of blocks 4 to 7:", *(f"{cosine:+.2f}" for cosine in alike.values()))
 print("rms of the updates:", *(f"{size:.2f}" for size in sizes))
 print(f"rms at the end: {pocket['img'][7]:.2f}; of a random walk: {walk:.2f}")
-assert max(map(abs, alike.values())) < 0.2 and abs(pocket["img"][7] / walk - 1) < 0.05
+assert max(alike.values()) < 0.35 and 0.8 < pocket["img"][7] / walk < 1.05
 
 # %% [markdown]
-# They do not: the updates are nearly at right angles, and the stream becomes about as large as a
-# random walk would. It grows at the end because the late updates are larger.
+# They do not: the updates are far from parallel, some even point against one another, and the
+# stream becomes no larger than a random walk would. It grows at the end because the late updates
+# are larger.
 #
 # Did you see the third assert, two cells above? The last block leaves the text stream *exactly* as
 # it was. Nothing after it uses the text, so no gradient ever reached those gates, and they are

@@ -1027,7 +1027,7 @@ from qwenimage_ref.sampler import pack, unpack
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
 plain = "a red circle left of a blue star on a white background"
-crowded = 'a small purple diamond on the right on a sky background with the text "OWVE"'
+crowded = 'a small purple diamond on the right on a sky background with the text "BIQP"'
 
 
 @torch.no_grad()
@@ -1053,14 +1053,14 @@ print("your loop and the package's, mean difference under 1/255: ok")
 shown = [posters[crowded, scale][seed] for scale in (1, 4) for seed in range(8)]
 captions = [f"scale {scale}, seed {seed}" for scale in (1, 4) for seed in range(8)]
 alt = "Eight purple diamonds with a word: above, at scale 1, half of the words are garbled; below, "
-alt += "at scale 4, nearly all of them read OWVE"
+alt += "at scale 4, nearly all of them read BIQP"
 show.grid(shown, captions, alt=alt, columns=8, scale=1)
 
 # %%
 from qwenimage_ref.posters.read import read
 
 words = {scale: [read(one).scene.word for one in posters[crowded, scale]] for scale in (1, 4)}
-right = {scale: words[scale].count("OWVE") for scale in words}
+right = {scale: words[scale].count("BIQP") for scale in words}
 plain_reads = {show.describe(read(one)) for scale in (1, 4) for one in posters[plain, scale]}
 assert right[1] <= 5 and right[4] >= 6
 assert plain_reads == {"red circle left of blue star on white"}
@@ -1097,11 +1097,12 @@ assert paired(all_right(4), all_right(8))["p"] < 0.01
 print("a little guidance helps, more adds nothing, and too much does harm: ok")
 
 # %% [markdown]
-# Scales 2 and 4 get seven or eight more of them right; 8 pulls too hard and ruins some. That is the
-# whole verdict, and other chapters refer to it: [13](13_is_it_any_good.ipynb) asks how certain such
-# a gain is, [22](22_why_this_way.ipynb) measures it on weights that are trained less and so are
-# sure of less (it is larger), and [20](20_few_steps.ipynb) leaves it out, because a strong pull
-# needs small steps. The price is the same everywhere: a second pass in every step.
+# Scale 2 gets twelve more of them right; scale 4 six more, which could be chance; and 8 pulls too
+# hard and ruins some. That is the whole verdict, and other chapters refer to it:
+# [13](13_is_it_any_good.ipynb) asks how certain such a gain is, [22](22_why_this_way.ipynb)
+# measures it on weights that are trained less and so are sure of less (it is larger), and
+# [20](20_few_steps.ipynb) leaves it out, because a strong pull needs small steps. The price is the
+# same everywhere: a second pass in every step.
 #
 # ## Estimate first
 #

@@ -477,15 +477,15 @@ print("hearts found: 0 of 10 before, at least 8 of 10 after: ok")
 
 # %%
 colours, backgrounds = (
-    ("red", "blue", "green", "black", "purple"),
-    ("white", "beige", "navy", "mint", "sky"),
+    ("red", "yellow", "green", "black", "purple"),
+    ("white", "navy", "beige", "mint", "sky"),
 )
 shapes = ("circle", "star", "triangle", "square", "ring")
 old = [f"a large {c} {s} on a {p} background" for c, s, p in zip(colours, shapes, backgrounds)]
 both = [
     picture
     for scale in (0, 1)
-    for picture in lora_scales.paint_at(pipe, adapter, scale, old, range(5))
+    for picture in lora_scales.paint_at(pipe, adapter, scale, old, range(5, 10))
 ]
 alt = "Circle, star, triangle, square and ring, above without the LoRA, below with it"
 show.grid(both, old * 2, alt, columns=5, scale=1)

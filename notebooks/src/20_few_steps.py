@@ -23,7 +23,7 @@
 # | **You get** | few-step schedules, direct distillation by hand, an honest look at a LoRA |
 # | **Minutes** | 40 to read, half a minute to run |
 # | **Picture** | 20 guided steps, four with the LoRA and four without, side by side |
-# | **Number** | with the LoRA, four steps end about half as far from the teacher's end |
+# | **Number** | with the LoRA, about nine of ten pictures end nearer to the teacher's end |
 
 # %%
 import json
@@ -58,9 +58,9 @@ show.table(["way", "runs", "processor seconds"], rows)
 cost = {way.runs: record[str(way)]["seconds"] for way in ways}
 a_run = (cost[40] - cost[4]) / 36
 rest = cost[4] - 4 * a_run  # reading the prompt, decoding the latents
-assert a_run > 0 and rest < 4 * a_run
+assert a_run > 0 and rest < 6 * a_run
 assert cost[40] > 4 * cost[4]
-print("seconds follow the runs; all the rest costs less than four of them: ok")
+print("seconds follow the runs; all the rest costs less than six of them: ok")
 
 # %% [markdown]
 # In the official model the rest weighs even less.
@@ -163,8 +163,8 @@ rows = [[figures.paint(pipe, prompt, Sampling(steps)) for steps in counts] for p
 show.grid(
     [picture for row in rows for picture in row],
     [f"{what}, {n} step{'s' * (n > 1)}" for what in ("full", "empty") for n in counts],
-    alt="Full prompt: a purple star over a red square and a word, nearly the same from 1 to 50 "
-    "steps. Empty prompt: a smear at 1 step that becomes a poster",
+    alt="Full prompt: a star over a red square and a word, the star red at 1 step and purple from "
+    "2 to 50. Empty prompt: a smear at 1 step, then letters and a ring that changes its colours",
     columns=5,
     scale=1,
 )
@@ -176,8 +176,8 @@ print("one step ends farther from fifty where the prompt is empty: ok")
 
 # %% [markdown]
 # Keep in mind for everything that follows that **our posters are easy to paint in few steps**.
-# Their captions say nearly everything, so even one step paints most of a scene. The prompt "a cat"
-# for a model of photographs leaves far more open.
+# Their captions say nearly everything, so even one step paints most of a scene, here all but the
+# colour of the star. The prompt "a cat" for a model of photographs leaves far more open.
 #
 # ## Direct distillation
 #
@@ -400,8 +400,8 @@ print("the last step: half the way with Lightning, a fiftieth on the base schedu
 # Our own file was made by the recipe above. The teacher is the pocket model with 20 steps and
 # guidance 4, which is 40 runs. The student is the same model with a **LoRA**, a pair of thin
 # matrices beside most of its linear layers, whose product is added to the layer's output. It was
-# trained on 2,048 captions, with four unguided steps, for 600 batches of 16. The loss is yours,
-# with latents in place of points:
+# trained on 2,048 captions in all seven sizes, with four unguided steps, for 400 batches of 16. The
+# loss is yours, with latents in place of points:
 
 # %%
 from qwenimage_ref.train import distill
@@ -418,7 +418,7 @@ numbers = sum(p.numel() for p in report.adapter.parameters())
 whole = sum(p.numel() for p in pipe.transformer.parameters())
 report.adapter.remove()
 taught = lightning_lora.DISTILLATION
-assert (taught.posters, taught.recipe.steps, taught.recipe.batch) == (2048, 600, 16)
+assert (taught.posters, taught.recipe.steps, taught.recipe.batch) == (2048, 400, 16)
 assert numbers < whole / 4
 print(f"{numbers:,} numbers beside {whole:,}")
 
@@ -431,10 +431,11 @@ print(f"{numbers:,} numbers beside {whole:,}")
 # LoRA, and below them the same without it.
 
 # %%
-from qwenimage_ref.evaluate.score import in_english, trials
+from qwenimage_ref.evaluate.held_out import square_trials
+from qwenimage_ref.evaluate.score import in_english
 
-made = trials(24)
-shown = (13, 17, 5, 3)
+made = square_trials(24)
+shown = (13, 23, 12, 9)
 four_trials = [made[i] for i in shown]
 three = {"teacher, 40 runs": TEACHER, "LoRA, 4 runs": STUDENT, "no LoRA, 4 runs": Sampling(4)}
 painted = {name: few_steps.paint(pipe, four_trials, way) for name, way in three.items()}
@@ -456,10 +457,10 @@ assert sum(with_lora) < 0.7 * sum(without)
 print("same noise, same end: with the LoRA all four end nearer to the teacher's end: ok")
 
 # %% [markdown]
-# Look at the corners. The teacher's squares have sharp ones, and its stars have long, bent tips;
-# without the LoRA corners are rounder, and stars are small and neat. That is the effect of
-# guidance, which exaggerates. The LoRA has learned the exaggeration along with everything else,
-# including its faults: see the pale tip of the last star.
+# Look at the sizes. The teacher's three squares are nearly alike, as are its two stars, and its
+# ring is thick. Without the LoRA the third square is too small, the second star is larger than the
+# first, and the ring is thin. With the LoRA all of them are nearer to the teacher's. Fewer steps
+# and no guidance make this difference, and the LoRA has learned to take back a part of it.
 #
 # Four pictures prove little. The record has 200:
 
@@ -469,9 +470,26 @@ import numpy as np
 HASTY = Sampling(4)  # the same four steps without the LoRA
 far = {way: np.array(few_steps.distances(record[str(way)])) for way in (STUDENT, HASTY)}
 nearer = int((far[STUDENT] < far[HASTY]).sum())
-assert nearer > 160 and far[STUDENT].mean() < 0.55 * far[HASTY].mean()
+assert nearer > 160 and far[STUDENT].mean() < 0.85 * far[HASTY].mean()
+assert np.median(far[STUDENT]) < 0.75 * np.median(far[HASTY])
 assert all(abs(far[STUDENT][i] - d) < 2e-3 for i, d in zip(shown, with_lora))
-print(f"nearer with the LoRA: {nearer} of 200 ends; in the mean about half as far: ok")
+for name, mean in (("mean", np.mean), ("median", np.median)):
+    print(f"{name} distance {mean(far[STUDENT]):.3f} with the LoRA, {mean(far[HASTY]):.3f} without")
+print(f"nearer with the LoRA: {nearer} of 200 ends: ok")
+
+# %%
+large = np.flatnonzero(far[STUDENT] > 0.3)
+share = far[STUDENT][large].sum() / far[STUDENT].sum()
+held_out = square_trials(record["captions"])
+assert all(held_out[i].scene.layout == "several" for i in large)
+assert 4 < len(large) < 9 and share > 0.25
+print(f"{len(large)} of 200 captions make up {100 * share:.0f} % of all distance: ok")
+
+# %% [markdown]
+# The mean falls by less than the median because of a few pictures. Each of their captions asks for
+# two or three shapes of one kind and does not say where. The student then paints them in other
+# places than the teacher or in another number, and a shape in another place is far off, however
+# well it is painted.
 
 # %% [markdown]
 # ## Does it paint better?
@@ -486,7 +504,7 @@ from qwenimage_ref.evaluate.intervals import interval, paired
 
 def right(way, what="scene", letters=None):
     """Marks of a way, true or false: of all captions, or of words with so many letters"""
-    marks = zip(trials(record["captions"]), record[str(way)][what])
+    marks = zip(square_trials(record["captions"]), record[str(way)][what])
     return [m == "1" for t, m in marks if m != "-" and letters in (None, len(t.scene.word))]
 
 
@@ -508,34 +526,39 @@ show.table(["way", "scenes", "words", "words of four letters"], rows)
 goal = 0.8 * sum(right(TEACHER))
 assert sum(right(STUDENT)) >= goal and sum(right(HASTY)) >= goal
 scenes, words = (paired(right(STUDENT, what), right(HASTY, what)) for what in ("scene", "word"))
-assert min(scenes["p"], words["p"]) > 0.05
-print("at 4 steps no difference between with and without is shown, in scenes or in words: ok")
+assert scenes["p"] > 0.05 and words["low"] > 0 and words["p"] < 0.01
+for way in (STUDENT, HASTY):
+    for what in ("scene", "word"):
+        assert paired(right(way, what), right(TEACHER, what))["p"] > 0.2
+print("4 steps: more words with the LoRA; no difference in scenes or from the teacher shown: ok")
 
 # %% [markdown]
-# This is a surprise. On our posters **dropping guidance does nearly all of the work**: four plain
-# steps paint as many scenes and words as the LoRA does. The score cannot tell the two apart,
-# although the distance to the teacher can. What happens with even fewer steps? Here are 95 %
-# intervals of the difference, caption by caption.
+# On our posters **dropping guidance does most of the work**: four plain steps paint nearly as many
+# scenes and words as the teacher does with ten times the runs. The LoRA adds words. It paints some
+# that the plain steps miss, and it misses none that they paint. What happens with even fewer steps,
+# or more? Here are 95 % intervals of the difference, caption by caption.
 
 # %%
-for steps in (4, 2, 1):
+for steps in (8, 4, 2, 1):
     for what in ("scene", "word"):
         found = paired(right(Sampling(steps, lora=1), what), right(Sampling(steps), what))
         low, high = 100 * found["low"], 100 * found["high"]
         print(f"steps {steps}, {what}s: LoRA less none {low:+.1f} to {high:+.1f} points")
 
-one_step = paired(right(Sampling(1, lora=1), "word"), right(Sampling(1), "word"))
-assert one_step["high"] < 0 and one_step["p"] < 0.05
+one_step = paired(right(Sampling(1, lora=1)), right(Sampling(1)))
+assert one_step["low"] > 0 and one_step["p"] < 0.01
+assert sum(right(Sampling(1, lora=1))) < 0.7 * sum(right(TEACHER))
 schedule = paired(right(Sampling(2)), right(Sampling(2, lightning=False)))
 assert schedule["low"] > 0 and sigmas(2, 64, pipe.scheduler)[1] < 0.021
-print("one step: the LoRA loses words; two plain steps: Lightning's levels beat our own: ok")
+print("one step: the LoRA adds scenes; two plain steps: Lightning's levels beat our own: ok")
 
 # %% [markdown]
-# At 4 steps and at 2 no difference is shown. At 1 step the LoRA **loses** words. It was trained for
-# a first step that three more follow, and never for this one. The *schedule* makes a difference at
-# two steps: our own, stretched to 1, 0.02, 0, is one step and a tiny second one; 1, 0.75, 0 is two.
+# At 8 steps and at 4 the LoRA adds words, at 2 no difference is shown, and at 1 it adds scenes.
+# Even so, one step is too few: little more than half of the scenes are right. The LoRA was trained
+# for a first step that three more follow. The *schedule* makes a larger difference at two steps:
+# our own, stretched to 1, 0.02, 0, is one step and a tiny second one; 1, 0.75, 0 is two.
 #
-# The distance to the teacher shows where the LoRA is useful: at four steps or more, at scale 1.
+# The distance to the teacher falls with the LoRA from two steps on, and most at scale 1.
 
 # %%
 mean_off = {way: np.mean(few_steps.distances(record[str(way)])) for way in few_steps.SAMPLINGS}
@@ -552,15 +575,17 @@ alt = "Distances from the teacher's end: with the LoRA higher at 1 step and lowe
 charts.curves(panels, alt + "the scale, a valley at 1")
 
 # %%
-assert mean_off[Sampling(1, lora=1)] > 1.5 * mean_off[Sampling(1)]
+assert mean_off[Sampling(1, lora=1)] > 1.05 * mean_off[Sampling(1)]
+assert all(mean_off[Sampling(n, lora=1)] < 0.95 * mean_off[Sampling(n)] for n in (2, 4, 8))
 assert min(by_scale["4 steps"], key=lambda point: point[1])[0] == 1
 assert mean_off[Sampling(8)] > 0.8 * mean_off[HASTY]
 print("one step: farther with the LoRA; four: nearest at scale 1; plain steps stay away: ok")
 
 # %% [markdown]
-# Note the flat blue line on the left. More steps without guidance do not lead to the end of a
-# *guided* teacher, however many there are: guidance has to be learned, and that is what our LoRA
-# contains.
+# At one step the LoRA leads farther from the teacher although it paints more scenes: farther off
+# need not be worse. Note also that the blue line on the left is flat from two steps on. More steps
+# without guidance do not lead to the end of a *guided* teacher, however many there are: guidance
+# has to be learned, and our LoRA contains a part of it.
 #
 # ## Cost against quality
 #
@@ -593,20 +618,21 @@ for what in ("scene", "word"):
 # %%
 figures.cost_and_quality(
     panels,
-    alt="Shares of right scenes and words over 1 to 100 runs: the unguided ways are high from 1 "
-    "or 2 runs on, the guided one is low at 4 and 8 runs and high from 16 on",
+    alt="Shares of right scenes and words over 1 to 100 runs. Scenes: the unguided ways are high "
+    "from 2 runs on, the guided one is near 0 at 4 runs, low at 8 and high from 16 on. Words: the "
+    "guided way is low at 4 runs alone, and the LoRA is a little above no LoRA from 2 on",
 )
 
 # %%
 guided = {runs: share for runs, share, _, _ in panels["scenes"]["guidance 4, own schedule"]}
 plain = {runs: share for runs, share, _, _ in panels["scenes"]["no guidance, Lightning schedule"]}
-assert guided[8] < 70 < 90 < min(plain[4], guided[16], guided[100])
-print("8 runs: under 70 % of scenes with guidance; 4 runs without it: over 90 %: ok")
+assert guided[8] < 30 < 90 < min(plain[4], guided[16], guided[100])
+print("8 runs: under 30 % of scenes with guidance; 4 runs without it: over 90 %: ok")
 
 # %% [markdown]
-# Guidance with few steps is the worst choice of all: an exaggeration that twenty small steps
-# balance overshoots in two or four large ones. That, and the cost of the second run, is why
-# few-step models do without it.
+# Guidance with few steps is the worst choice of all, and scenes suffer most: an exaggeration that
+# twenty small steps balance overshoots in two or four large ones. That, and the cost of the second
+# run, is why few-step models do without it.
 #
 # The record was made on another machine, so we recompute a part of it here, the first 24 captions:
 
@@ -639,9 +665,9 @@ mistakes = {
     "scale 8": (L, {"scale": 8}),
     "no last 0": (L[:-1], {}),
 }
-star, aim = made[3], targets[3]
+circles, aim = made[shown[3]], targets[3]
 ruined = {
-    name: figures.paint_levels(pipe, star.prompt, levels, star.seed, **how)
+    name: figures.paint_levels(pipe, circles.prompt, levels, circles.seed, **how)
     for name, (levels, how) in mistakes.items()
 }
 
@@ -650,28 +676,29 @@ off = {name: (end - aim).pow(2).mean().item() for name, (_, end) in ruined.items
 show.grid(
     [picture for picture, _ in ruined.values()],
     [f"{name}: {off[name]:.2f}" for name in ruined],
-    alt="A yellow star on navy, eight times: right with the first three, a little blurred with mu "
-    "3, torn with guidance and at scale 2, black and white texture at scale 8, full of noise "
-    "where the last 0 is missing",
+    alt="A yellow circle above a green one and 21M8 on gray, eight times: right with the first "
+    "three, less round with mu 3, in wrong colours with guidance, too large at scale 2, black "
+    "specks at scale 8, blots of other colours where the last 0 is missing",
     scale=1,
 )
 
 # %%
-assert off["scale 8"] > off["no last 0"] > 0.4
-assert min(off["guidance 4 on top"], off["mu = 3, not shift"]) > 2 * off["nothing wrong"]
-assert off["own schedule"] < 2 * off["nothing wrong"]
+unspoilt = off["nothing wrong"]
+assert off["scale 8"] > off["no last 0"] > 0.3
+assert off["guidance 4 on top"] > 2 * unspoilt and off["mu = 3, not shift"] > 1.3 * unspoilt
+assert off["own schedule"] < 1.3 * unspoilt
 print("noise left, a scale of 8, guidance on top, mu for shift: each shows in the distance: ok")
 
 # %% [markdown]
 # * **Scale 8** is what happens to the official file if its *alpha* is ignored: it has rank 64 and
 #   alpha 8, so its matrices count 8 / 64 = 0.125 times. Without alpha they count once, which is
 #   eight times too much.
-# * **Guidance on top** exaggerates a student that exaggerates already. The excessive contrast tears
-#   shapes apart.
+# * **Guidance on top** exaggerates a student that exaggerates already. Shapes take colours that
+#   nobody asked for.
 # * **No last 0**: half of the noise is still there.
 # * **Own schedule**, a known mistake with the official file (*visibly wrong*, [diffusers pull
-#   request 12119](https://github.com/huggingface/diffusers/pull/12119)), hardly shows here: posters
-#   are easy, as the first rows have shown.
+#   request 12119](https://github.com/huggingface/diffusers/pull/12119)), does not show in this
+#   picture: posters are easy, as the first rows have shown. Over all captions it costs a few:
 
 # %%
 counted = {}
@@ -679,8 +706,10 @@ for way in (STUDENT, Sampling(4, lightning=False, lora=1), Sampling(4, 4, lora=1
     counted[way] = sum(right(way)), np.mean(few_steps.distances(record[str(way)]))
     print(f"{str(way):52} {counted[way][0]} of 200 scenes")
 good, own, burnt = counted.values()
-assert burnt[0] < good[0] / 2 and abs(own[0] - good[0]) < 10
-print("over 200 captions: guidance on top ruins every second scene, the own schedule none: ok")
+assert burnt[0] < good[0] / 4
+loss = paired(right(Sampling(4, lightning=False, lora=1)), right(STUDENT))
+assert loss["high"] < 0 and own[0] > 0.9 * good[0]
+print("guidance on top ruins more than three scenes of four, the own schedule a few: ok")
 
 # %% [markdown]
 # ## What is lost
@@ -697,12 +726,14 @@ for way in (STUDENT, HASTY):
 show.table(["", "between seeds"], [[name, f"{s:.1f}"] for name, s in spread.items()])
 
 # %%
-assert all(0.7 < one / spread[str(TEACHER)] < 1.3 for one in spread.values())
-print("four steps keep the variety of twenty, with the LoRA and without: ok")
+assert all(0.8 < spread[str(way)] / spread[str(TEACHER)] < 1.2 for way in (STUDENT, HASTY))
+assert max(spread, key=spread.get) == "true posters"
+print("four steps are within a fifth of the variety of twenty; true posters have most: ok")
 
 # %% [markdown]
-# As far as 36 pictures can show, nothing is lost here, where a prompt leaves little to vary. With
-# the official Lightning, users do miss variety (see below).
+# With the LoRA two seeds differ by about a tenth less than with the teacher, too little to be sure
+# of with 36 pictures, and a prompt leaves little to vary here. With the official Lightning, users
+# do miss variety (see below).
 #
 # **Truth.** The student was trained on the teacher's pictures and not on data. *Ink* is the share
 # of a poster that is not background, and true posters of the 24 scenes show how much is right:
@@ -722,35 +753,38 @@ def ink(painted_trials, pictures):
 
 redrawn = [ink(made, [draw(t.scene, 100 * s + i) for i, t in enumerate(made)]) for s in range(10)]
 inked = {way: ink(made, pictures) / np.mean(redrawn) for way, pictures in live.items()}
-assert inked[STUDENT] > 1.015 and abs(inked[HASTY] - 1) < 0.01
-print("ink: with the LoRA over 1.5 % too much, without it right within 1 %: ok")
+assert inked[STUDENT] > 1.015 * inked[HASTY]
+assert all(abs(share - 1) < 0.08 for share in inked.values())
+assert 0.01 < np.std(redrawn) / np.mean(redrawn) < 0.04
+print("ink: with the LoRA over 1.5 % more than without, both within 8 % of true posters: ok")
 
 # %%
 of_teacher, of_hasty = (
     ink(four_trials, painted[n][0]) for n in ("teacher, 40 runs", "no LoRA, 4 runs")
 )
-assert of_teacher > 1.01 * of_hasty
+assert of_teacher > 1.02 * of_hasty
 print("and the teacher's four posters above hold more than those of four plain steps: ok")
 
 # %% [markdown]
-# In size, the four plain steps are closest to true posters, because nothing exaggerates. A student
-# inherits its teacher's errors.
+# The teacher paints larger shapes than four plain steps do, and the student has learned a part of
+# that. The true posters cannot say which size is right: drawn again, with other sizes and places,
+# their ink varies by some 2 %. A student inherits what its teacher does, errors included.
 #
 # ## What users report of the official files
 #
 # | Report | Where | Here |
 # |---|---|---|
-# | wrong scheduler, pictures visibly wrong | diffusers PR 12119 | mild: see the wall above |
+# | wrong scheduler, pictures visibly wrong | diffusers PR 12119 | mild: a few scenes of 200 |
 # | colours too strong, milder in V2.0 | Qwen-Image-Lightning, V1 | guidance exaggerates |
-# | seeds look alike | Qwen-Image-Lightning 42, 45 | measured, not found |
+# | seeds look alike | Qwen-Image-Lightning 42, 45 | about a tenth less, not sure |
 # | small text weaker at 4 steps | the same, LightX2V 904 | words of four letters: not shown |
 # | a LoRA for Edit on the base model blurs, and the reverse | Qwen-Image-Lightning 26 | not tried |
 # | a grid over the picture with fp8 weights | Qwen-Image-Lightning 32, 56, 74 | not tried |
 #
 # ## Slider
 #
-# The controls are the number of steps, and the LoRA on or off. Watch the corners of the square and
-# the last letters.
+# The controls are the number of steps, and the LoRA on or off. Watch the colour of the star and the
+# corners of the square.
 
 # %%
 slider = figures.StepSlider(pipe, full)
@@ -765,8 +799,8 @@ assert slider.picture.value == at_home
 print("without the LoRA another picture; with it again the same: ok")
 
 # %% [markdown]
-# The same states in print, above with the LoRA and below without. At 1 step the LoRA spoils the
-# word, as in the record.
+# The same states in print, above with the LoRA and below without. At 1 step the star takes the
+# colour of the square in both rows; from 2 steps on it is purple.
 
 # %%
 states = [(steps, on) for on in (True, False) for steps in figures.STEPS]

@@ -521,14 +521,15 @@ print("the fewer bits, the farther from the picture of bf16: ok")
 
 # %%
 scores = {name: {"bytes": record[name]["bytes"]} | precision.scores(record[name]) for name in order}
-alt = "Shares of right scenes and words over bytes: flat from bf16 down to Q4_0, then a cliff"
+alt = "Shares of right scenes and words over bytes: flat down to 8 bits, scenes a little lower at "
+alt += "Q4_0, then a cliff"
 number_formats.quality(scores, alt)
 
 # %%
 cliff = [scores[name]["scene"]["share"] for name in ("bf16", "Q4_0", "3 bits, blocks")]
-assert cliff[0] > 0.95 and cliff[1] > 0.93 and cliff[2] < 0.93
+assert cliff[0] > 0.93 > cliff[1] > 0.85 > cliff[2]
 assert scores["2 bits, blocks"]["scene"]["high"] < scores["3 bits, blocks"]["scene"]["low"]
-print("right scenes: bf16 over 95 %, Q4_0 over 93 %, 3 bits under 93 %, 2 bits fewer still: ok")
+print("right scenes: bf16 over 93 %, Q4_0 over 85 %, 3 bits under 85 %, 2 bits fewer still: ok")
 
 # %% [markdown]
 # Every format painted the same captions from the same noise, so they can be compared in *pairs*:
@@ -555,32 +556,31 @@ rows = [
 show.table(["format", "scenes lost", "words lost", "mean distance of pixels, of 255"], rows)
 
 # %%
-for name in ("Q8_0", "fp8 scaled", "fp8 plain", "Q4_0"):
+for name in ("Q8_0", "fp8 scaled", "fp8 plain"):
     assert all(row["low"] < 0 for row in lost[name].values()), "more than chance"
 for name in ("3 bits, blocks", "2 bits, blocks", "4 bits, one scale"):
     assert all(row["low"] > 0 for row in lost[name].values()), "could be chance"
-q4 = lost["Q4_0"].values()
-assert [sum(row[key] for row in q4) for key in ("first_only", "second_only")] == [10, 1]
+q4 = lost["Q4_0"]
+assert q4["scene"]["low"] > 0 > q4["word"]["low"]
 assert record["Q8_0"]["scene"] == record["bf16"]["scene"], "no mark moved"
-assert record["Q8_0"]["word"] == record["bf16"]["word"], "no mark moved"
 twice = precision.lost(record["4 bits, one scale"], record["2 bits, blocks"])
 assert twice["scene"]["low"] > 0, "could be chance"
-print("8 bits and Q4_0: the loss could be chance; less, or one scale: it is none: ok")
+print("8 bits: the loss could be chance; Q4_0 loses scenes; less, or one scale: both: ok")
 
 # %% [markdown]
-# Q8_0 moved no mark at all. And bits are not everything: 4 bits with one scale a layer lose more
-# scenes than 2 bits with a scale for every 32, although they weigh half as much again.
+# Q8_0 moved no mark of a scene. And bits are not everything: 4 bits with one scale a layer lose
+# more scenes than 2 bits with a scale for every 32, although they weigh half as much again.
 #
-# Read Q4_0 with care. Its intervals only just reach zero: of all scenes and words it lost ten and
-# won one. "Could be chance" is not "is chance"; with more captions the small loss would probably
-# show.
+# Read Q4_0 with care. Of the scenes it lost twelve and won two, which is no chance; of the words it
+# lost six and won eight, which is. That does not mean that words survive what scenes do not: "could
+# be chance" is not "is chance".
 #
 # And do not trust the record, either. A slice of it, the first eight captions in two formats, now:
 
 # %%
-from qwenimage_ref.evaluate import score, settings
+from qwenimage_ref.evaluate import held_out, score, settings
 
-trials, same = score.trials(8), 0
+trials, same = held_out.square_trials(8), 0
 for name in ("Q4_0", "2 bits, blocks"):
     with precision.rounded_to(mmdit, formats[name]):
         painted = score.paint(pipe, trials, record["steps"], record["guidance"], quiet=True)

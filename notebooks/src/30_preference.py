@@ -525,4 +525,4 @@ print("0.0176 and 0.32: ok")
 # **Capstone.** `make grade` does not ask for this page: it changes weights, and the model stays as
 # it is.
 #
-# Next: [work split over processes](36_work_split_over_processes.ipynb).
+# Next: [reward](31_reward.ipynb).

@@ -526,17 +526,17 @@ show.grid(
 
 # %%
 even, odd = (show.difference(*pair) for pair in pairs)
-assert 1328 // 16 == 83 and even == 0 and odd > 20
-print("8 x 8 tokens: the same picture. 7 x 9 tokens: more than 20 levels of 255 apart: ok")
-here, there = pairs[1]
-token = (16, 16, 144, 112), (0, 0, 144 - 16, 112 - 16)
-shifted = show.difference(here.crop(token[0]), there.crop(token[1]))
-assert shifted < odd / 2
-print("shifted by one token: less than half of that: ok")
+assert 1328 // 16 == 83 and even == 0 and odd > 6
+print("8 x 8 tokens: the same picture. 7 x 9 tokens: more than 6 levels of 255 apart: ok")
+inked = (np.asarray(picture, float).min(axis=-1) < 128 for picture in pairs[1])
+here, there = (np.argwhere(pixels).mean(axis=0) for pixels in inked)  # row and column
+assert (here - there > 2).all()
+print("the objects stand more than two pixels higher and further to the left: ok")
 
 # %% [markdown]
 # The network has learned from the positions where the edge of the picture is. Here all positions
-# are one too large, and the objects move with them.
+# are one too large, and the objects move with them. They do not move by a whole token, because the
+# pocket model was trained at seven sizes, whose edges lie at different positions.
 #
 # Where the text starts determines its distance from every token of the picture. The starts differ
 # with references larger than the target, or with more layers than half a side has tokens. The next

@@ -166,9 +166,9 @@ fits = {
 # [chapter 13](13_is_it_any_good.ipynb) says how many scenes are right.
 
 # %%
-from qwenimage_ref.evaluate import score
+from qwenimage_ref.evaluate import held_out, score
 
-trials, right, pictures, rows = score.trials(8), {}, {}, []
+trials, right, pictures, rows = held_out.square_trials(8), {}, {}, []
 for name, (weights, biases, count) in fits.items():
     pipe.transformer = copy.deepcopy(trained)
     for layer, weight, bias in zip(modulations(pipe.transformer), weights, biases):

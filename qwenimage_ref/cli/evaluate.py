@@ -46,8 +46,8 @@ def _add_common(parser) -> None:
     add = parser.add_argument
     add("--cfg", type=float, default=4.0, help="guidance; default 4")
     add("--record", type=Path, metavar="FILE", help="also write a JSON file")
-    about = "whose captions: 1, the default, or 2, with its sizes, counts, Chinese characters"
-    add("--edition", type=int, choices=(1, 2), default=1, help=about)
+    about = "whose captions; default: the edition in the weights' record, 2 where there is none"
+    add("--edition", type=int, choices=(1, 2), help=about)
 
 
 def _add_geneval(parser) -> None:
@@ -101,19 +101,13 @@ def _suite(options) -> None:
     demand_number(options.cfg)
     _demand_record(options.record)
 
-    from ..evaluate import score
+    from ..evaluate import score, suites
     from ..pipeline import QwenImage
 
     pipe = QwenImage.from_pretrained(options.weights)
-    suite = _suite_of(options.edition)
+    suite = suites.suite_of(options.weights, options.edition)
     result = score.evaluate(pipe, options.captions, options.steps, options.cfg, suite=suite)
     _show(score.table(result), result, options.record)
-
-
-def _suite_of(edition: int):
-    from ..evaluate import score, second_edition
-
-    return score.FIRST if edition == 1 else second_edition.SECOND
 
 
 def _show(table: str, result: dict, record: Path | None) -> None:
@@ -136,11 +130,12 @@ def _geneval(options) -> None:
         return
     _demand_none(options, ("to", "size", "stream", *WITH_PROMPTS), "goes with --prompts")
 
-    from ..evaluate import geneval
+    from ..evaluate import geneval, suites
     from ..pipeline import QwenImage
 
     pipe = QwenImage.from_pretrained(options.weights)
-    suite, count = _suite_of(options.edition), options.captions or 100
+    suite = suites.suite_of(options.weights, options.edition)
+    count = options.captions or 100
     result = geneval.evaluate(pipe, suite, count, options.steps or 20, options.cfg)
     _show(geneval.table(result), result, options.record)
 

@@ -14,10 +14,12 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFont
 
 from ..posters.read import Reading
+from ..posters.scene import SEVERAL
 from ..repository import ROOT
+from . import labels
 
 DPI = 100  # resolution of drawings; more makes notebooks heavy and no line clearer
 SHORTEST_ALT = 10  # characters; less describes no picture
@@ -92,28 +94,28 @@ def table(header: list[str], rows: list[list]) -> Markdown:
 
 
 def grid(pictures, captions, alt: str, columns: int = 4, scale: int = 2) -> Shown:
-    """Pictures of one size, each under its caption, `scale` times as large, with words for `alt`.
+    """Pictures, each under its caption, `scale` times as large, with words for `alt`.
 
-    Raises ValueError for a caption that the font cannot write, Chinese for one.
+    Pictures of several sizes stand in cells as wide and as high as the largest.
+    Raises ValueError for a caption with letters that cannot be drawn.
     """
     if len(pictures) != len(captions):
         raise ValueError(f"captions must be {len(pictures)}, one a picture, got {len(captions)}")
-    width, height = (side * scale for side in pictures[0].size)
-    wrapped = [_wrap(text, width) for text in captions]
+    width, height = (max(sides) * scale for sides in zip(*(each.size for each in pictures)))
+    wrapped = [labels.wrap(text, width, _font()) for text in captions]
     line, gap = 17, 8
     top = line * max(len(lines) for lines in wrapped) + 6
     rows = -(-len(pictures) // columns)
     columns = min(columns, len(pictures))
     size = (columns * (width + gap) - gap, rows * (top + height + gap) - gap)
     canvas = Image.new("RGB", size, PALETTE["paper"])
-    pen = ImageDraw.Draw(canvas)
     for i, (picture, lines) in enumerate(zip(pictures, wrapped)):
         x, y = i % columns * (width + gap), i // columns * (top + height + gap)
         first = y + top - 4 - line * len(lines)  # the last line of every caption is at one height
         for n, text in enumerate(lines):
-            pen.text((x, first + n * line), text, PALETTE["ink"], _font())
-        enlarged = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-        canvas.paste(enlarged, (x, y + top))
+            labels.write(canvas, x, first + n * line, text, PALETTE["ink"], _font())
+        own = tuple(side * scale for side in picture.size)
+        canvas.paste(picture.convert("RGB").resize(own, Image.Resampling.BICUBIC), (x, y + top))
     return shown(canvas, alt)
 
 
@@ -152,7 +154,9 @@ def describe(reading: Reading) -> str:
     """What was read in a picture, in words."""
     scene = reading.scene
     names = [f"{shape.colour or 'odd'} {shape.name or 'blot'}" for shape in scene.shapes]
-    if len(names) == 2:
+    if scene.layout == SEVERAL:
+        words = f"{len(names)} {names[0]}s"
+    elif len(names) == 2:
         words = f" {scene.layout or 'somewhere near'} ".join(names)
     else:
         words = " and ".join(names) or "nothing"
@@ -165,19 +169,3 @@ def describe(reading: Reading) -> str:
 def _font() -> ImageFont.FreeTypeFont:
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / "DejaVuSans.ttf"), 13)
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    """Words in lines of at most `width` pixels."""
-    if odd := next((letter for letter in text if "\u2e80" <= letter), None):
-        raise ValueError(
-            f"captions must be in the font's letters, got {odd!r}; print this one instead"
-        )
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _font().getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

@@ -20,8 +20,9 @@ from ..posters.read import score
 from ..posters.reward import mark
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
+from .held_out import square_trials
 from .intervals import mean_interval
-from .score import Trial, trials
+from .score import Trial
 from .survey import Progress, survey_command, terms_of
 
 RECORD = MEASUREMENTS / "best_of.json"
@@ -101,7 +102,7 @@ def paint_pools(pipe, trial_list: list[Trial]) -> dict[str, list]:
 def survey(pipe, captions: int, file) -> dict:
     """Paint every pool and write the record to `file`. Returns it."""
     terms, part = terms_of(pipe, captions), 10
-    progress, trial_list = Progress(file, terms), trials(captions)
+    progress, trial_list = Progress(file, terms), square_trials(captions)
     for first in range(0, captions, part):
         some = trial_list[first : first + part]
         progress.measure(f"captions {first}", paint_pools, pipe, some)

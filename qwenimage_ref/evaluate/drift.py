@@ -1,6 +1,6 @@
 """A judge that drifts: a small classifier, trained on one world, scores pictures of another.
 
-    python -m qwenimage_ref.evaluate.drift [--second FOLDER]
+    python -m qwenimage_ref.evaluate.drift [--first FOLDER]
 
 GenEval judges with a detector that was trained on photographs of its time. GenEval 2 (arXiv
 2512.16853) finds it saturated and up to 17.7 points away from human judgement. Here the same is
@@ -245,16 +245,15 @@ def main(arguments: list[str] | None = None) -> int:
     add("--runs", type=Path, default=Path("runs/drift"), help="state and log of the training")
     add("--posters", type=int, default=1400, help="true ones of each edition; default 1,400")
     add("--captions", type=int, default=200, help="painted by each model; default 200")
-    add("--second", type=Path, metavar="FOLDER", help="also judge a painter of the second edition")
+    add("--first", type=Path, metavar="FOLDER", help="also judge a painter of the first edition")
     add("--to", type=Path, default=RECORD, metavar="FILE", help="JSON file")
     options = parser.parse_args(arguments)
     for name in ("posters", "captions"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be at least 1, got {getattr(options, name)}")
-    painters = {"first edition": (QwenImage.from_pretrained(POCKET), FIRST)}
-    if options.second:
-        pipe = QwenImage.from_pretrained(options.second)
-        painters["second edition"] = (pipe, second_edition.SECOND)
+    painters = {"second edition": (QwenImage.from_pretrained(POCKET), second_edition.SECOND)}
+    if options.first:
+        painters["first edition"] = (QwenImage.from_pretrained(options.first), FIRST)
     judge = train(options.runs)
     result = measure(judge, painters, options.posters, options.captions)
     write_record(result, options.to)

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,8 +23,9 @@ from ..files import whole_file
 from ..pocket.lightning import FILE
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
-from .score import BATCH, Trial, by_length, trials
-from .settings import VARIED, marks, variety
+from .held_out import square_trials
+from .score import BATCH, Trial, by_length
+from .settings import VARIED, few_prompts, marks, variety
 from .survey import Progress, survey_command, terms_of
 
 RECORD = MEASUREMENTS / "few_steps.json"
@@ -136,8 +137,7 @@ def distances(entry: dict) -> list[float]:
 
 def paint_seeds(pipe, sampling: Sampling) -> list[list]:
     """A few prompts, each painted from the same few seeds -> pictures [prompt][seed]"""
-    trial_list = [replace(trial, seed=seed) for trial in trials(VARIED) for seed in range(VARIED)]
-    pictures, _, _ = paint(pipe, trial_list, sampling)
+    pictures, _, _ = paint(pipe, few_prompts(), sampling)
     return [pictures[i : i + VARIED] for i in range(0, len(pictures), VARIED)]
 
 
@@ -172,7 +172,7 @@ def terms(pipe, captions: int) -> dict:
 def survey(pipe, captions: int, file: Path, runs: Path = RUNS) -> dict:
     """Measure every sampling and write the record to `file`. Returns the record."""
     own_terms = terms(pipe, captions)
-    progress, trial_list = Progress(file, own_terms), trials(captions)
+    progress, trial_list = Progress(file, own_terms), square_trials(captions)
     folder = runs / own_terms["weights"].replace(" ", "_")
     targets, seconds = Teacher(pipe, trial_list, folder).all()
 

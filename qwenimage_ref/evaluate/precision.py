@@ -26,8 +26,9 @@ from ..posters.draw import draw
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
 from ..sampler import pack
+from .held_out import square_trials
 from .intervals import interval, paired
-from .score import contact_sheet, paint, trials
+from .score import contact_sheet, paint
 from .settings import distance, marks
 from .survey import Progress, survey_command, terms_of
 
@@ -128,7 +129,7 @@ def layer_errors(mmdit, form: Format) -> dict[str, float]:
 @torch.no_grad()
 def noisy_posters(pipe, posters: int = POSTERS) -> dict:
     """Arguments of the transformer: true posters with noise of each level, and their captions"""
-    trial_list = trials(posters)
+    trial_list = square_trials(posters)
     drawn = [draw(trial.scene, trial.seed) for trial in trial_list]
     mean, _ = pipe.vae.encode(to_input(drawn))
     data = pack(pipe.vae.normalize(mean)).repeat(len(LEVELS), 1, 1)
@@ -200,7 +201,7 @@ def terms(pipe, captions: int) -> dict:
 
 def survey(pipe, captions: int, file: Path) -> dict:
     """Measure every format and write the record to `file`. Returns the record."""
-    trial_list, base = trials(captions), file.with_suffix(".base.progress")
+    trial_list, base = square_trials(captions), file.with_suffix(".base.progress")
     if not base.exists():  # earlier results are of no use without the pictures to compare with
         file.with_suffix(".progress").unlink(missing_ok=True)
     progress = Progress(file, terms(pipe, captions))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ..pipeline import QwenImage
 from ..pocket import curriculum, lessons
-from ..pocket.notes import training_of
 from ..posters.rewriting import rewrite
 from ..posters.scene import EVENLY, SQUARE, sample, sample_scene
 from ..provenance import write_record
@@ -23,6 +22,7 @@ from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from .free_wordings import SETS, free_wording
 from .intervals import interval, paired
 from .score import Trial, paint, read_back
+from .suites import edition_of
 from .survey import has_terms, terms_of
 
 RECORD = MEASUREMENTS / "rewrite.json"
@@ -107,7 +107,7 @@ def _row(free_trials: list[FreeTrial], right, chosen: list[int], edition: int) -
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.rewriting")
     parser.add_argument("--weights", type=Path, default=POCKET, metavar="FOLDER")
-    help = "whose grammar; default: that of the folder's record"
+    help = "whose grammar; default: that of the folder's record, 2 where there is none"
     parser.add_argument("--edition", type=int, choices=(1, 2), help=help)
     parser.add_argument("--prompts", type=int, default=200, help="default 200")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON file")
@@ -115,8 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.prompts < 1:
         print(f"--prompts must be at least 1, got {options.prompts}", file=sys.stderr)
         return 2
-    training = training_of(options.weights)
-    edition = options.edition or (training.edition if training else 1)
+    edition = options.edition or edition_of(options.weights)
     pipe = QwenImage.from_pretrained(options.weights)
     if has_terms(options.to, terms_of(pipe, options.prompts) | {"edition": edition}):
         print(f"{options.to} was measured on these weights; delete it to measure again")

@@ -9,6 +9,7 @@ written to data/measurements/pocket_sweeps.json.
 import itertools
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..pocket.lessons import LESSONS
+from ..pocket.curriculum import PHASES, Phase
 from ..posters.draw import Scene, draw
+from ..posters.scene import SQUARE
 from ..provenance import provenance
 from ..repository import MEASUREMENTS, in_a_clone
 from .frechet import features, frechet, frechet_limit
-from .score import Trial, paint, read_back, trials
+from .held_out import square_trials
+from .score import Trial, paint, read_back
 from .survey import Progress, survey_command, terms_of, write
 
 RECORD = MEASUREMENTS / "pocket_sweeps.json"
@@ -76,27 +79,37 @@ def variety(rows: list[list]) -> dict[str, float]:
     return {key: round(float(mean), 3) for key, mean in means.items()}
 
 
+def few_prompts() -> list[Trial]:
+    """A few prompts, each with the same few seeds in turn"""
+    prompts = square_trials(VARIED)
+    return [replace(trial, seed=seed) for trial in prompts for seed in range(VARIED)]
+
+
 def paint_seeds(pipe, cfg: float) -> list[list]:
     """A few prompts, each painted from the same few seeds -> pictures [prompt][seed]"""
-    trial_list = [replace(trial, seed=seed) for trial in trials(VARIED) for seed in range(VARIED)]
-    pictures = paint(pipe, trial_list, DEFAULT[0], cfg)
+    pictures = paint(pipe, few_prompts(), DEFAULT[0], cfg)
     return [pictures[i : i + VARIED] for i in range(0, len(pictures), VARIED)]
 
 
 def redraw_seeds() -> list[list[np.ndarray]]:
     """The same scenes as true posters, whose variety is the most that the model can learn"""
     seeds = range(REDRAWN_SEED, REDRAWN_SEED + VARIED)
-    return [[draw(trial.scene, seed) for seed in seeds] for trial in trials(VARIED)]
+    return [[draw(trial.scene, seed) for seed in seeds] for trial in square_trials(VARIED)]
 
 
 # -- copies ---------------------------------------------------------------------------------------
 
 
+def square_posters(lesson: Phase) -> Iterator[int]:
+    """The numbers of a lesson's square posters"""
+    return (i for i in range(lesson.posters) if lesson.size(i) == SQUARE)
+
+
 def training_posters() -> dict[tuple, list[tuple[Scene, int]]]:
-    """{(background, layout): [(scene, seed)]} of every poster that the model was trained on"""
+    """{(background, layout): [(scene, seed)]} of the square posters of the training"""
     posters = {}
-    for lesson in LESSONS.values():
-        for number in range(lesson.posters):
+    for lesson in PHASES.values():
+        for number in square_posters(lesson):
             scene = lesson.scene(number)
             group = posters.setdefault((scene.background, scene.layout), [])
             group.append((scene, lesson.first + number))
@@ -136,12 +149,13 @@ def recall(pipe, count: int) -> dict[str, int]:
 
     A model that memorised its posters would always be nearer, one that generalises half the time.
     """
-    lesson = LESSONS["painter"]
-    trained = [Trial(lesson.scene(i), "", lesson.prompt(i), i) for i in range(count)]
+    lesson = PHASES["everything"]
+    numbers = itertools.islice(square_posters(lesson), count)
+    trained = [Trial(lesson.scene(i), "", lesson.prompt(i), i) for i in numbers]
     nearer = 0
-    for i, (trial, picture) in enumerate(zip(trained, paint(pipe, trained, *DEFAULT))):
-        to_training = distance(picture, draw(trial.scene, lesson.first + i))
-        nearer += to_training < distance(picture, draw(trial.scene, REDRAWN_SEED + i))
+    for trial, picture in zip(trained, paint(pipe, trained, *DEFAULT)):
+        to_training = distance(picture, draw(trial.scene, lesson.first + trial.seed))
+        nearer += to_training < distance(picture, draw(trial.scene, REDRAWN_SEED + trial.seed))
     return {"nearer to the training poster": nearer, "of": count}
 
 
@@ -150,8 +164,8 @@ def recall(pipe, count: int) -> dict[str, int]:
 
 def samples(vae, pictures) -> dict[str, dict]:
     """Fréchet distance to true posters by sample size, of other true posters and of pictures."""
-    first, last = len(pictures), len(pictures) + TRUE_POSTERS + REFERENCE_POSTERS
-    scenes = [trial.scene for trial in trials(last)][first:]
+    last = len(pictures) + TRUE_POSTERS + REFERENCE_POSTERS
+    scenes = [trial.scene for trial in square_trials(last)][len(pictures) :]
     drawn = [Image.fromarray(draw(scene, REDRAWN_SEED + i)) for i, scene in enumerate(scenes)]
     true = features(vae, drawn)
     result = {}
@@ -174,7 +188,7 @@ def _mean_distance(pool, n: int, reference, rng) -> float:
 def sweep(pipe, captions: int, file: Path) -> dict:
     """Measure every setting and write the record to `file`. Returns the record."""
     progress = Progress(file, terms_of(pipe, captions))
-    trial_list = trials(captions)
+    trial_list = square_trials(captions)
 
     def at(steps, cfg):
         start = time.monotonic()

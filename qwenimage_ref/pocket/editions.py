@@ -22,13 +22,16 @@ class Edition:
 
 
 def first() -> Edition:
-    """The edition in data/pocket: square posters, Latin letters."""
+    """Square posters, Latin letters; two hours of one core."""
     configs = (train.POCKET_TEXT, train.POCKET_MMDIT)
     return Edition(FIRST, train.train_tokenizer, train.VAE_RECIPE, configs, train.LESSONS)
 
 
 def second(control: bool = False) -> Edition:
-    """Seven sizes, counts, Chinese characters, as a curriculum; `control`: without one."""
+    """The edition in data/pocket: seven sizes, counts, Chinese characters, as a curriculum.
+
+    control: all at once instead, at equal compute
+    """
     return Edition(
         curriculum.SECOND,
         lambda: train.train_tokenizer(curriculum.SECOND, curriculum.TOKENS),

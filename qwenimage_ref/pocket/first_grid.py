@@ -4,6 +4,7 @@ from PIL import Image
 
 from .. import pictures
 from ..posters.draw import Scene, Shape, caption
+from ..posters.scene import SEVERAL
 
 STEPS, GUIDANCE, COLUMNS = 20, 4.0, 4
 
@@ -11,12 +12,12 @@ STEPS, GUIDANCE, COLUMNS = 20, 4.0, 4
 SCENES = (
     (Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of"), "en"),
     (Scene("navy", (Shape("star", "yellow"),), "large", "HI"), "en"),
-    (Scene("gray", (Shape("ring", "green"), Shape("square", "pink")), "above"), "en"),
+    (Scene("gray", (Shape("square", "pink"),) * 4, SEVERAL), "en"),
     (Scene("beige", (Shape("triangle", "purple"),), "large"), "zh"),
     (Scene("mint", (Shape("diamond", "orange"),), "small centre", "Q7"), "en"),
     (Scene("sky", (Shape("star", "red"), Shape("circle", "black")), "left of", "OK"), "zh"),
     (Scene("white", (Shape("star", "purple"),), "small right"), "en"),
-    (Scene("beige", (Shape("circle", "green"),), "large", "2026"), "zh"),
+    (Scene("beige", (Shape("circle", "green"),), "large", "大山"), "zh"),
 )
 PROMPTS = tuple(caption(scene, language) for scene, language in SCENES)
 

@@ -11,26 +11,23 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from ..adapt import lora
-from ..checkpoint.write import save_file
 from ..config import SchedulerConfig
-from ..files import whole_file
 from ..pipeline import QwenImage
 from ..repository import ROOT, in_a_clone
 from ..sampler import sigmas
 from ..train.distill import distill_loss
 from ..train.loop import Recipe, Run
-from .lessons import LESSONS, Lesson
+from .curriculum import PHASES, Phase
+from .kept import Chunks
 from .train import digest
 
 FILE = ROOT / "data" / "lora" / "lightning_4_steps.safetensors"
 TEACHER_STEPS, GUIDANCE, STEPS = 20, 4.0, 4
 RANK, ALPHA = 16, 16.0
-CHUNK = 64  # pictures of the teacher that are painted and stored together
-TOKENS = 64  # image tokens of a picture
+CHUNK = 64  # pictures of the teacher that are painted and stored together, all of one size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,64 +36,59 @@ class Distillation:
 
     recipe: Recipe
     posters: int
-    lesson: Lesson
-
-    def prompt(self, number: int) -> str:
-        return self.lesson.prompt(number % self.posters)
+    lesson: Phase
 
 
 DISTILLATION = Distillation(
-    Recipe(steps=600, batch=16, lr=2e-3, warmup=20, decay_from=0.3, ema=0.98),
+    Recipe(steps=400, batch=16, lr=2e-3, warmup=20, decay_from=0.3, ema=0.98),
     posters=2048,
-    lesson=LESSONS["speller"],
+    lesson=PHASES["everything"],
 )
 
 
 def student_levels() -> torch.Tensor:
-    """-> (5,) the noise levels of the student: 1, 0.9, 0.75, 0.5, 0"""
-    return sigmas(STEPS, TOKENS, SchedulerConfig.lightning())
+    """-> (5,) the noise levels of the student at every size: 1, 0.9, 0.75, 0.5, 0"""
+    return sigmas(STEPS, 64, SchedulerConfig.lightning())
 
 
 class Teacher:
-    """Pictures of the pocket model with guidance, painted chunk by chunk and stored in a folder."""
+    """The pocket model with guidance; its pictures, of one size a chunk, are the student's aim."""
 
-    def __init__(self, pipe: QwenImage, distillation: Distillation, folder: Path):
-        self.pipe, self.distillation, self.folder = pipe, distillation, folder
-        self.chunks: dict[int, dict] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, pipe: QwenImage, lesson: Phase):
+        self.pipe, self.lesson = pipe, lesson
 
     @torch.no_grad()
     def chunk(self, i: int) -> dict[str, torch.Tensor]:
         """-> "noise" and "latents", (CHUNK, C, h, w) each"""
-        if i not in self.chunks:
-            file = self.folder / f"{i:03d}.safetensors"
-            if not file.exists():
-                numbers = range(i * CHUNK, (i + 1) * CHUNK)
-                noise = self.pipe.noise(CHUNK, 128, 128, seed=list(numbers))
-                with whole_file(file) as partial:
-                    latents = self.paint(noise, [self.distillation.prompt(n) for n in numbers])
-                    save_file({"noise": noise, "latents": latents}, partial)
-            self.chunks[i] = load_file(file)
-        return self.chunks[i]
+        numbers = list(range(i * CHUNK, (i + 1) * CHUNK))
+        width, height = self.lesson.size(numbers[0])
+        noise = self.pipe.noise(CHUNK, height, width, seed=numbers)
+        return {"noise": noise, "latents": self.paint(noise, prompts_of(self.lesson, numbers))}
 
     def paint(self, noise, prompts: list[str]) -> torch.Tensor:
         """bfloat16 halves the time; it is off by 0.009 rms, the student at first by 0.19"""
-        levels = sigmas(TEACHER_STEPS, TOKENS, self.pipe.scheduler)
+        tokens = noise[0, 0].numel() // 4
+        levels = sigmas(TEACHER_STEPS, tokens, self.pipe.scheduler)
         encoded = self.pipe.encode_prompts([prompts, [" "] * len(prompts)])
         with torch.autocast("cpu", torch.bfloat16):
             return self.pipe.denoise(noise, levels, *encoded, true_cfg_scale=GUIDANCE)
+
+
+def prompts_of(lesson: Phase, numbers: list[int]) -> list[str]:
+    return [lesson.prompt(number) for number in numbers]
 
 
 def train(pipe: QwenImage, distillation: Distillation, folder: Path, quiet: bool = False):
     """-> the trained adapter on pipe.transformer, with its averaged weights"""
     recipe = distillation.recipe
     weights = digest(pipe.transformer)  # pictures of other weights are no use for these
-    teacher = Teacher(pipe, distillation, folder / f"teacher-{weights}")
+    lesson = distillation.lesson
+    painted = Chunks(folder / f"teacher-{weights}", Teacher(pipe, lesson).chunk)
     for i in tqdm(range(distillation.posters // CHUNK), unit="chunk", disable=quiet):
-        teacher.chunk(i)
+        painted[i]
     mmdit, levels = pipe.transformer, student_levels()
     adapter = lora.inject(mmdit, lora.TARGETS["Lightning"], RANK, ALPHA, recipe.seed)
-    origin = f"{weights}, {distillation.posters} of {distillation.lesson}"
+    origin = f"{weights}, {distillation.posters} of {lesson}"
     run = Run(adapter, recipe, folder, origin=origin)
 
     def loss_at(step):
@@ -104,8 +96,8 @@ def train(pipe: QwenImage, distillation: Distillation, folder: Path, quiet: bool
         rng = recipe.generator(step)
         i = int(torch.randint(distillation.posters // CHUNK, (), generator=rng))
         places = torch.randperm(CHUNK, generator=rng)[: recipe.batch]
-        drawn = {name: tensor[places] for name, tensor in teacher.chunk(i).items()}
-        prompts = [distillation.prompt(i * CHUNK + int(place)) for place in places]
+        drawn = {name: tensor[places] for name, tensor in painted[i].items()}
+        prompts = prompts_of(lesson, [i * CHUNK + int(place) for place in places])
         with torch.no_grad():
             txt, mask = pipe.encode_prompt(prompts)
         with torch.autocast("cpu", torch.bfloat16):

@@ -21,15 +21,16 @@ from ..provenance import write_record
 from ..repository import DATA, in_a_clone
 from ..train.flow import flow_step
 from ..train.loop import Recipe, Run
+from .curriculum import TOKENS
 from .lessons import Lesson
-from .train import POCKET_MMDIT, POCKET_TEXT, Painter, batch, encode_posters
+from .train import POCKET_MMDIT, Painter, batch, encode_posters, text_config
 
 MID, BAND = DATA / "mid", DATA / "measurements" / "mid_band.json"
 TAKEN = 150  # steps of the baseline's training before it is shipped
 SEEDS = 8  # seeds of the noise that the band is measured with
 LAST = 20  # losses that are averaged
 TEXT = dataclasses.replace(
-    POCKET_TEXT,
+    text_config(TOKENS),  # the vocabulary of data/pocket
     num_hidden_layers=2,
     hidden_size=96,
     num_attention_heads=3,

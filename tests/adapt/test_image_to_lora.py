@@ -14,6 +14,9 @@ from qwenimage_ref.adapt.lora_dialects import LoRAError
 from qwenimage_ref.checkpoint import CheckpointError, fingerprint
 from qwenimage_ref.parity.reference import random_weights
 
+# a product is added up in another order on another processor, and a 4 has no neighbour nearer
+# than 5e-7: what is computed twice may differ by a few of these steps
+ROUNDING = {"rtol": 1e-5, "atol": 1e-6}
 FOR_SMALL = ImageToLoRAConfig(
     num_layers=SMALL.num_layers, inner_dim=32, in_dim=6, compress_dim=4, rank=2, residual_length=0
 )
@@ -39,7 +42,7 @@ def test_the_adapters_of_two_pictures_are_diffsynths():
     wanted, got = load_file(case.FILE), case.ours()
     assert got.keys() == wanted.keys() and len(got) == 2 * 2 * 2 * 12  # cases, matrices, blocks
     for name, tensor in wanted.items():
-        torch.testing.assert_close(got[name], tensor, rtol=0, atol=1e-6)
+        torch.testing.assert_close(got[name], tensor, **ROUNDING)
 
 
 def test_the_product_of_joined_adapters_is_the_mean_of_their_products():
@@ -48,7 +51,7 @@ def test_the_product_of_joined_adapters_is_the_mean_of_their_products():
     for name, (A, B) in image_to_lora.joined(each).items():
         mean = sum(one[name][1] @ one[name][0] for one in each) / len(each)
         assert len(A) == len(each) * case.SMALL.rank
-        torch.testing.assert_close(B @ A, mean, rtol=0, atol=1e-6)
+        torch.testing.assert_close(B @ A, mean, **ROUNDING)
 
 
 def test_a_new_network_adds_nothing_and_its_first_gradient_reaches_b():
@@ -71,7 +74,7 @@ def test_a_written_adapter_is_attached_and_saved_like_any_other(tmp_path):
     lora.save(mmdit, tmp_path / "style.safetensors")
     report = lora.load(again, tmp_path / "style.safetensors")
     assert report.matched == 12 * SMALL.num_layers
-    torch.testing.assert_close(velocity(again), velocity(mmdit), rtol=0, atol=1e-6)
+    torch.testing.assert_close(velocity(again), velocity(mmdit), **ROUNDING)
     assert not torch.allclose(velocity(again), velocity(model()), atol=1e-3)
 
 

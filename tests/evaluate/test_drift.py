@@ -12,6 +12,7 @@ from PIL import Image
 
 from qwenimage_ref.evaluate import drift
 from qwenimage_ref.evaluate.score import FIRST
+from qwenimage_ref.evaluate.second_edition import SECOND
 from qwenimage_ref.posters.draw import draw
 from qwenimage_ref.posters.read import read
 from qwenimage_ref.posters.scene import SEVERAL, SIZES, sample
@@ -97,9 +98,9 @@ class Painter:
     class tokenizer:
         encode = staticmethod(str.split)
 
-    def __init__(self, count):
+    def __init__(self, count, suite=FIRST):
         self.scenes = {}
-        for i, trial in enumerate(itertools.islice(FIRST.held_out(), count)):
+        for i, trial in enumerate(itertools.islice(suite.held_out(), count)):
             shapes = tuple(dataclasses.replace(x, colour="pink") for x in trial.scene.shapes)
             wrong = dataclasses.replace(trial.scene, shapes=shapes[:1], layout="large")
             self.scenes[trial.prompt] = wrong if i % 2 else trial.scene
@@ -135,14 +136,14 @@ def test_one_picture_is_judged_as_in_a_batch(tmp_path):
 
 def test_the_command_writes_the_record_and_prints_its_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(drift, "train", lambda folder: Exact())
-    monkeypatch.setattr(drift.QwenImage, "from_pretrained", lambda folder: Painter(4))
+    monkeypatch.setattr(drift.QwenImage, "from_pretrained", lambda folder: Painter(4, SECOND))
     file = tmp_path / "drift.json"
     options = ["--posters", "14", "--captions", "4", "--to", str(file)]
     assert drift.main(options) == 0
     stored = json.loads(file.read_text())
     assert drift.table(stored) == capsys.readouterr().out.strip("\n")
     assert {"machine", "versions", "commit", "command"} <= stored.keys()
-    assert set(stored["painted"]) == {"first edition"}
+    assert set(stored["painted"]) == {"second edition"}
 
 
 @pytest.mark.parametrize("option", ["--posters", "--captions"])

@@ -9,19 +9,10 @@ from PIL import Image
 
 from qwenimage_ref.cli import main
 from qwenimage_ref.evaluate import geneval, score, second_edition
-from qwenimage_ref.pocket import curriculum
 from qwenimage_ref.posters.draw import draw
 from qwenimage_ref.posters.scene import RELATIONS, SEVERAL, Shape
 
 COUNT = 4
-
-
-@pytest.fixture(autouse=True)
-def few_trained(monkeypatch):
-    """Not all 131,072 posters of the second edition: a few are enough to be avoided."""
-    few = {name: dataclasses.replace(x, posters=256) for name, x in curriculum.PHASES.items()}
-    monkeypatch.setattr(second_edition, "PHASES", few)
-    monkeypatch.setattr(second_edition, "CONTROL", {})
 
 
 SUITES = pytest.mark.parametrize("suite", [score.FIRST, second_edition.SECOND])

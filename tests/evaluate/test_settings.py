@@ -1,5 +1,6 @@
 """Sweeps, variety, copies and chance, each on painters whose faults are known beforehand."""
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -11,11 +12,12 @@ from PIL import Image
 
 from qwenimage_ref.evaluate import settings, survey
 from qwenimage_ref.evaluate.frechet import features, frechet, frechet_limit
-from qwenimage_ref.evaluate.score import trials
-from qwenimage_ref.pocket.lessons import LESSONS
+from qwenimage_ref.evaluate.held_out import square_trials
+from qwenimage_ref.pocket.curriculum import PHASES
 from qwenimage_ref.posters.draw import draw
 
-LESSON = LESSONS["painter"]
+LESSON = PHASES["everything"]
+SQUARE = list(itertools.islice(settings.square_posters(LESSON), 40))
 
 
 class Eye(torch.nn.Module):
@@ -35,7 +37,7 @@ class Painter:
     """
 
     def __init__(self, jitter=lambda i: i, scenes=None, stop=None, weights=0.0):
-        made = trials(12)
+        made = square_trials(12)
         scenes = scenes or {trial.prompt: trial.scene for trial in made}
         self.pictures = {
             prompt: Image.fromarray(draw(scene, jitter(i)))
@@ -69,7 +71,7 @@ def test_home_is_swept_once_and_every_value_is_there():
 
 
 def test_marks_tell_right_from_wrong_and_from_not_asked():
-    made = trials(12)
+    made = square_trials(12)
     pictures = [draw(trial.scene) for trial in made]
     pictures[3] = flat(0)
     found = settings.marks(made, pictures)
@@ -92,26 +94,25 @@ def shelves():
 
 
 def test_a_training_poster_finds_itself(shelves):
-    speller = LESSONS["speller"]
-    for lesson, number in ((LESSON, 5), (speller, 7)):
+    for lesson, number in ((LESSON, SQUARE[5]), (PHASES["words"], 7)):
         scene = lesson.scene(number)
         far, found = settings.nearest(draw(scene, lesson.first + number), scene, shelves)
         assert far == 0 and np.array_equal(found, draw(scene, lesson.first + number))
 
 
 def test_the_nearest_poster_is_measured_in_pixels(shelves):
-    scene = LESSON.scene(5)
-    lighter = draw(scene, LESSON.first + 5).clip(0, 252) + 3
+    scene = LESSON.scene(SQUARE[5])
+    lighter = draw(scene, LESSON.first + SQUARE[5]).clip(0, 252) + 3
     far, _ = settings.nearest(lighter, scene, shelves)
     assert 0 < far <= 3
 
 
 def trained(count):
-    return {LESSON.prompt(i): LESSON.scene(i) for i in range(count)}
+    return {LESSON.prompt(i): LESSON.scene(i) for i in SQUARE[:count]}
 
 
 def test_a_painter_that_learned_by_heart_is_found_out():
-    by_heart = Painter(lambda i: LESSON.first + i, trained(12))
+    by_heart = Painter(lambda i: LESSON.first + SQUARE[i], trained(12))
     assert settings.recall(by_heart, 12) == {"nearer to the training poster": 12, "of": 12}
 
 

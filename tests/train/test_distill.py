@@ -77,9 +77,10 @@ def test_a_student_comes_nearer_to_its_teacher(tmp_path, monkeypatch):
     small = dataclasses.replace(lightning.DISTILLATION, recipe=recipe, posters=4)
     pipe = QwenImage.from_pretrained(lightning.ROOT / "data" / "pocket")
     adapter = lightning.train(pipe, small, tmp_path, quiet=True)
-    (pictures,) = tmp_path.glob("teacher-*")
-    chunk = lightning.Teacher(pipe, small, pictures).chunk(0)
-    txt, mask = pipe.encode_prompt([small.prompt(n) for n in range(4)])
+    adapter.scale = 0
+    chunk = lightning.Teacher(pipe, small.lesson).chunk(0)
+    adapter.scale = 1
+    txt, mask = pipe.encode_prompt([small.lesson.prompt(n) for n in range(4)])
     arguments = (chunk["noise"], chunk["latents"], txt, lightning.student_levels(), mask)
     with torch.no_grad():
         after = distill_loss(pipe.transformer, *arguments)

@@ -5,7 +5,7 @@ EX_11_DIAGNOSE = [
     "padding attended",
     "half-split rotation",
     "shift before scale",
-    "cut at 35",
+    "padding counted",
 ]
 
 SPOILERS = {
@@ -19,7 +19,6 @@ SPOILERS = {
         "rotation",
         "shift",
         "scale",
-        "cut",
-        "35",
+        "counted",
     }
 }

@@ -17,7 +17,7 @@ UNSEEN = (
         "norm after rotation",
         "queries and keys are rotated first and normalised then",
         (Change("mmdit.JointAttention.forward", NORMS + ROTATIONS, ROTATIONS + NORMS),),
-        23,
+        26,
         PARITY,
         shows=False,
     ),

@@ -14,7 +14,7 @@ SCENE = Scene("sky", (Shape("ring", "green"), Shape("star", "red")), "left of", 
 PROMPT = 'a green ring left of a red star on a sky background with the text "A7"'
 ASKED = "choose a cause"
 CAUSES = tuple(sorted(bug.name for bug in BUGS if bug.shows))
-SICK = (15, 9, 4, 13, 8)  # places in BUGS, so that no name can be read by accident
+SICK = (15, 9, 4, 13, 10)  # places in BUGS, so that no name can be read by accident
 
 
 def sick_pictures(pipe) -> list:

@@ -89,7 +89,7 @@ PLACE = (
                 "rows // 2,\n            torch.arange(cols) - cols // 2",
             ),
         ),
-        16,
+        18,
         "tests/model/test_rope.py::test_an_odd_size_has_its_extra_row_on_the_negative_side",
         size=112,
     ),
@@ -106,7 +106,7 @@ TEXT = (
                 "start = self.tokenizer.prefix_length + 1",
             ),
         ),
-        16,
+        23,
         "tests/model/test_pipeline.py::test_an_empty_prompt_keeps_the_five_tokens_after_the_slot",
     ),
     Bug(

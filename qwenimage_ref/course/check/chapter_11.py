@@ -7,23 +7,25 @@ from .common import exercise, need
 LOOK_AT = (
     "the edges are where they belong, the colours are not; what treats each of the 16 latent "
     "channels by itself, after the last step?",
-    "clean shapes of the right colours in the right places, but of the wrong kind, and a letter "
-    "too many; it was painted well, so what was read?",
+    "the paper is clean, but a shape is in pieces and the word has letters too many; it was "
+    "painted well, so what was read?",
     "the paper has its colour, so the prompt has arrived; nothing knows where it belongs",
     "the outlines are there, and every cell of 16 pixels has the same dirt; what happens to each "
     "token alone, behind the last block?",
-    "all is clean and moved; measure how far, in tokens of 16 pixels. What counts to one too many?",
+    "all is clean, and both shapes are there; only their places are exchanged. What counts places "
+    "that hold nothing?",
 )
 UNLIKE = {  # (picture, cause that it resembles): what tells them apart
     (1, "frame axis averaged"): "that makes colours pale; these are strong, only not theirs",
     (1, "shift before scale"): "that leaves dirt in every cell of the paper; this paper is clean",
-    (2, "padding counted"): "that moves the picture; here everything stands where it should",
+    (2, "padding counted"): "that leaves every shape whole; here one is in pieces",
     (3, "velocity sign"): "that ends in more noise than it began with; this paper is calm",
     (4, "packed p-p-c"): "that loses the outlines, too; here you can still see them",
     (4, "statistics inverted"): "that leaves the paper clean; this one has dirt in every cell",
     (5, "odd grid"): "this picture has 8 x 8 tokens; which grids does that bug need?",
-    (5, "grid not centred"): "that moves everything by four tokens; measure again",
-    (5, "text starts at 0"): "that moves everything by four tokens; measure again",
+    (5, "grid not centred"): "that loses or doubles a shape; here each is there once",
+    (5, "text starts at 0"): "that loses or doubles a shape; here each is there once",
+    (5, "cut at 35"): "that leaves the shapes where they belong; compare with the prompt",
 }
 
 

@@ -31,8 +31,10 @@ DRAWINGS = {
     "edit_paths": machine.edit_paths,
     "data_pipeline": data.data_pipeline,
     "four_errors": after_training.four_errors,
+    "reward_round": after_training.reward_round,
     "matching": training.matching,
     "causal_tracing": tracing.causal_tracing,
+    "image_to_lora": training.image_to_lora,
 }
 
 

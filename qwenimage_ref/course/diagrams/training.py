@@ -1,5 +1,7 @@
-"""How networks are trained beside one another: distribution matching."""
+"""How networks are trained beside one another: distribution matching, and image to LoRA."""
 
+from ...adapt.image_to_lora import STYLE
+from ...pocket import stylist
 from . import sizes
 from .drawing import Drawing
 
@@ -42,4 +44,36 @@ def matching() -> Drawing:
     )
     drawing.write(MIDDLE + 6, down + 4, "gradient of the picture", anchor="start")
     drawing.legend(sizes.rows("I"))
+    return drawing
+
+
+def image_to_lora() -> Drawing:
+    """One picture's vector to the two matrices of one layer, and where they act"""
+    drawing = Drawing("Image to LoRA")
+    drawing.write(MIDDLE, 14, "pictures of one style")
+    eye = drawing.box(MIDDLE, 38, 210, "image encoder\nfrozen; here VAE and Gram matrix", "image")
+    drawing.wire((MIDDLE, 20), (MIDDLE, eye.top))
+    split, top = eye.bottom + 34, eye.bottom + 60
+    rows_a = [("proj_a.proj_in", "text", "(R)"), ("proj_a.proj_out", "text", "")]
+    rows_b = [("proj_b.proj_in", "accent", "(R)"), ("proj_b.proj_out", "accent", "")]
+    a = drawing.column(LEFT, top, 140, rows_a)
+    b = drawing.column(RIGHT, top, 140, rows_b)
+    drawing.wire((MIDDLE, eye.bottom), (MIDDLE, split), (LEFT, split), (LEFT, a[0].top))
+    drawing.wire((MIDDLE, split), (RIGHT, split), (RIGHT, b[0].top))
+    drawing.write(MIDDLE + 6, eye.bottom + 22, "x (E)", anchor="start")
+    layer = drawing.box(MIDDLE, a[1].bottom + 70, 250, "one of 12 L layers\nW x + B (A x)", "joint")
+    for x, last, words in ((LEFT, a[1], "A (r, in)"), (RIGHT, b[1], "B (out, r)")):
+        drawing.wire((x, last.bottom), (x, layer.top), label=words, at=(x + 6, last.bottom + 26))
+    for x, words, anchor in ((30, "in", "start"), (354, "out", "end")):
+        drawing.write(x, layer.y - 6, words, anchor=anchor)
+    drawing.wire((14, layer.y), (layer.left, layer.y))
+    drawing.wire((layer.right, layer.y), (370, layer.y))
+    pocket = stylist.config_for(sizes.pocket().transformer)
+    letters = {"E": "in_dim", "R": "compress_dim", "r": "rank"}
+    words = ("numbers in the vector", "width of the bottleneck", "rank")
+    drawing.legend([
+        *sizes.rows("L"),
+        *((letter, word, getattr(STYLE, name), getattr(pocket, name))
+          for (letter, name), word in zip(letters.items(), words)),
+    ])  # fmt: skip
     return drawing

@@ -1,65 +1,76 @@
 """Everything to be computed again after new pocket weights, except the notebooks.
 
-An hour on two cores; what is measured of these weights already is skipped. `make derived`
-runs this and then builds the notebooks. A LoRA belongs to its weights, too: pocket/lightning.py,
-another half hour, comes first.
+What is measured of these weights already is skipped; `make derived` runs this and then builds the
+notebooks. How long each part took is printed. With nothing stored it is about two hours on two
+cores, and then hours for the last part, the ablations, in which a smaller sibling is trained
+again and again; all of it resumes where it was stopped.
 """
 
 import json
-import textwrap
+import time
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ...evaluate import (
+    ablations,
     best_of,
     few_steps,
+    geneval,
+    held_out,
+    painting_over,
     precision,
     preferred,
     rewarded,
     rewriting,
     settings,
 )
-from ...evaluate.score import Trial, contact_sheet, evaluate, paint, table, trials
+from ...evaluate.score import Trial, contact_sheet, paint, table
+from ...evaluate.second_edition import SECOND, evaluate
 from ...pictures import write_picture
 from ...pipeline import QwenImage
-from ...pocket import first_grid
-from ...posters.draw import SIDE, Scene, Shape, caption, font
+from ...pocket import first_grid, lightning, sibling
+from ...posters.draw import Scene, Shape, caption, font
 from ...posters.read import read
+from ...posters.scene import SEVERAL, SIZES
 from ...provenance import write_record
 from ...repository import DATA, in_a_clone
+from .. import labels
 from ..figures import training_curves
 
 SHOWN = 64  # random pictures on the sheet, never picked by hand
 FAILURES = 24  # pictures on the sheet of failures: the first ones met, not the worst
-CAPTIONS = 1000  # captions of the score: five minutes on two cores
-CURVES = "two curves: the VAE's PSNR rises to 38 dB; the painter's loss falls in each lesson"
+CAPTIONS = 1000  # captions of the score: ten minutes on two cores
+ASKED = 100  # captions of each of GenEval's categories
+CURVES = "two curves: the VAE's PSNR rises; the painter's loss falls in each lesson"
+WIDEST, HIGHEST = (max(sides) for sides in zip(*SIZES))
+RED, BLUE, YELLOW = Shape("circle", "red"), Shape("star", "blue"), Shape("star", "yellow")
 SHOWCASE = (  # the pictures at the top of the README
-    Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of", "QWEN"),
-    Scene("navy", (Shape("star", "yellow"),), "large"),
-    Scene("beige", (Shape("triangle", "green"), Shape("square", "purple")), "above"),
+    Scene("white", (RED, BLUE), "left of", "QWEN", (176, 96)),
+    Scene("navy", (YELLOW,) * 3, SEVERAL, "", (160, 112)),
+    Scene("beige", (Shape("triangle", "green"), Shape("square", "purple")), "above", "", (96, 176)),
     Scene("mint", (Shape("ring", "black"),), "small centre", "2026"),
-    Scene("sky", (Shape("diamond", "pink"), Shape("ring", "red")), "left of", "HI"),
-    Scene("gray", (Shape("square", "orange"),), "large", "A1"),
-    Scene("white", (Shape("triangle", "blue"),), "small right"),
-    Scene("navy", (Shape("ring", "pink"), Shape("circle", "orange")), "above", "GO"),
+    Scene("sky", (Shape("diamond", "pink"), Shape("ring", "red")), "left of", "大山", (144, 112)),
+    Scene("gray", (Shape("square", "orange"),), "large", "A1", (112, 144)),
+    Scene("white", (Shape("triangle", "blue"),) * 4, SEVERAL, "", (112, 160)),
+    Scene("navy", (Shape("ring", "pink"), Shape("circle", "orange")), "above", "三水"),
 )
 
 
 def labelled(picture: Image.Image, label: str, scale: int = 1) -> np.ndarray:
-    """A picture `scale` times as large, its prompt below -> (H, W, 3) uint8"""
-    side, letters = SIDE * scale, 6 + 2 * scale  # pixels
-    tile = Image.new("RGB", (side + 6, side + 5 * letters + 4), "white")
-    tile.paste(picture.resize((side, side), Image.Resampling.NEAREST), (3, 3))
-    lines = textwrap.wrap(label, side // letters + 8 * scale)
-    ImageDraw.Draw(tile).multiline_text(
-        (3, side + 5), "\n".join(lines), (60, 60, 60), font(letters), spacing=1
-    )
+    """A picture `scale` times as large, centred on a tile, its prompt below -> (H, W, 3) uint8"""
+    letters = font(6 + 2 * scale)
+    width, height = WIDEST * scale, HIGHEST * scale
+    tile = Image.new("RGB", (width + 6, height + 4 * letters.size + 12), "white")
+    large = picture.resize([side * scale for side in picture.size], Image.Resampling.NEAREST)
+    tile.paste(large, (3 + (width - large.width) // 2, 3 + height - large.height))
+    for n, line in enumerate(labels.wrap(label, width, letters)[:4]):
+        labels.write(tile, 3, height + 5 + n * (letters.size + 1), line, (60, 60, 60), letters)
     return np.asarray(tile)
 
 
 def describe(trial: Trial) -> str:
-    """The label's font has no Chinese letters, so a Chinese prompt is given by its English twin."""
+    """The label's font has no Chinese sentences: a Chinese prompt is given by its English twin."""
     english = caption(trial.scene, "en").replace(" background", "").replace("with the text ", "")
     return f"[zh] {english}" if trial.language == "zh" else english
 
@@ -72,31 +83,74 @@ def misread(trial: Trial, picture: Image.Image) -> str:
     return f"{describe(trial)} | seen: {shapes or 'no shape'}{word}"
 
 
-@in_a_clone
-def main() -> None:
-    pipe = QwenImage.from_pretrained(DATA / "pocket")
-    showcase = [Trial(scene, "en", caption(scene), seed) for seed, scene in enumerate(SHOWCASE)]
-    tiles = [labelled(p, t.prompt, scale=2) for p, t in zip(paint(pipe, showcase), showcase)]
+def showcase(pipe) -> None:
+    """The pictures at the top of the README, and the first ones of the course."""
+    trials = [
+        Trial(scene, language, caption(scene, language), seed)
+        for seed, (scene, language) in enumerate(zip(SHOWCASE, ("en", "en", "zh", "en") * 2))
+    ]
+    prompts = [("[zh] " if t.language == "zh" else "") + caption(t.scene) for t in trials]
+    tiles = [labelled(p, line, scale=2) for p, line in zip(paint(pipe, trials), prompts)]
     write_picture(contact_sheet(tiles, columns=4), "showcase.png")
     # every colour kept: notebook 00 compares its own grid with this one to 1/255
     first = first_grid.sheet(first_grid.paint(pipe))
     first.save(DATA / "pictures" / "first_grid.png", optimize=True)
-    trial_list = trials(CAPTIONS)
-    shown = trial_list[:SHOWN]
+
+
+def score(pipe) -> None:
+    """The score on held-out captions with its sheets of random pictures and of failures."""
+    trials = held_out.trials(CAPTIONS)
+    shown = trials[:SHOWN]
     tiles = [labelled(p, describe(t)) for p, t in zip(paint(pipe, shown), shown)]
     write_picture(contact_sheet(tiles), "random.png")
-    training = json.loads((DATA / "pocket" / "training.json").read_text(encoding="utf-8"))
-    (DATA / "pictures" / "training.png").write_bytes(
-        training_curves.training(training, CURVES).data
-    )
     result = evaluate(pipe, CAPTIONS)
     write_record(result, DATA / "measurements" / "pocket_eval.json")
     print(table(result))
-    failed = [trial_list[number] for number in result["wrong"][:FAILURES]]
+    failed = [trials[number] for number in result["wrong"][:FAILURES]]
     tiles = [labelled(p, misread(t, p)) for p, t in zip(paint(pipe, failed), failed)]
     write_picture(contact_sheet(tiles), "failures.png")
-    for survey in (settings, few_steps, precision, rewriting, best_of, preferred, rewarded):
-        survey.main([])
+
+
+def curves(pipe) -> None:
+    """How the training went."""
+    training = json.loads((DATA / "pocket" / "training.json").read_text(encoding="utf-8"))
+    figure = training_curves.training(training, CURVES)
+    (DATA / "pictures" / "training.png").write_bytes(figure.data)
+
+
+def categories(pipe) -> None:
+    """GenEval's six questions."""
+    result = geneval.evaluate(pipe, SECOND, ASKED)
+    write_record(result, DATA / "measurements" / "geneval.json")
+    print(geneval.table(result))
+
+
+@in_a_clone
+def main() -> None:
+    held_out.main()
+    pipe = QwenImage.from_pretrained(DATA / "pocket")
+    for part in (showcase, curves, score, categories):
+        _timed(part, pipe)
+    for command in (
+        lightning,
+        settings,
+        few_steps,
+        precision,
+        rewriting,
+        painting_over,
+        best_of,
+        preferred,
+        rewarded,
+        ablations,
+        sibling,
+    ):
+        _timed(command.main, [])
+
+
+def _timed(part, argument) -> None:
+    start = time.monotonic()
+    part(argument)
+    print(f"{part.__module__}.{part.__name__}: {time.monotonic() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,6 @@ answer = [
     "time never × 1000",
     "half-split rotation",
     "shift before scale",
-    "cut at 35",
+    "padding counted",
 ]
 HINT = "so what was read"

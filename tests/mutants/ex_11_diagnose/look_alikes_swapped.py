@@ -5,6 +5,6 @@ answer = [
     "padding attended",
     "half-split rotation",
     "statistics inverted",
-    "cut at 35",
+    "padding counted",
 ]
 HINT = "this paper is clean"

@@ -1,4 +1,4 @@
-"""Sees that the picture has moved, and does not measure."""
+"""Sees that something has moved, and takes the first bug of that kind."""
 
 answer = [
     "statistics inverted",
@@ -7,4 +7,4 @@ answer = [
     "shift before scale",
     "text starts at 0",
 ]
-HINT = "by four tokens"
+HINT = "each is there once"

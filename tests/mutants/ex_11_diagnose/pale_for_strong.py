@@ -5,6 +5,6 @@ answer = [
     "padding attended",
     "half-split rotation",
     "shift before scale",
-    "cut at 35",
+    "padding counted",
 ]
 HINT = "that makes colours pale"

@@ -5,6 +5,6 @@ answer = [
     "padding attended",
     "time flipped",
     "shift before scale",
-    "cut at 35",
+    "padding counted",
 ]
 HINT = "nothing knows where it belongs"

@@ -5,6 +5,6 @@ answer = [
     "padding attended",
     "half-split rotation",
     "packed p-p-c",
-    "cut at 35",
+    "padding counted",
 ]
 HINT = "that loses the outlines"

@@ -1,0 +1,721 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 31 · Reward
+#
+# A preference says which of two pictures is better. A *reward* says how good each is, and then a
+# model can learn from its own attempts: what was rewarded more becomes more probable. The last
+# stage of Qwen-Image's training does this. On this page we make it possible, since a flow has no
+# probabilities as it stands, and then watch it succeed, and cheat.
+#
+# | | |
+# |---|---|
+# | **You need** | the [sampler](08_the_shifted_sampler.ipynb), [chapter 30](30_preference.ipynb) |
+# | **You get** | a sampler with noise in it, derived; Flow-GRPO; a reward that is hacked |
+# | **Minutes** | 40 to read, 70 to write, one to run |
+# | **Picture** | points that run away from the star, because a reward said "farther right" |
+# | **Number** | with noise: mean 1.50, deviation 0.40; as the report prints it: 3.9 and 2.2 |
+#
+# ## Why noise
+#
+# A trial needs something to try. The sampler of chapter 08 rolls no dice: one noise, one picture,
+# and no step could have gone another way. *Flow-GRPO* therefore samples with noise in every step.
+# The step must not spoil the pictures, so at each level the states must be distributed as before.
+#
+# Where a density $p$ flows with velocity $v$, it changes by $-\nabla\cdot(vp)$. Adding noise of
+# variance $s^2$ a unit of time spreads it, by $+\tfrac{s^2}{2}\nabla^2 p$. A drift of
+# $\tfrac{s^2}{2}\nabla \log p$ gathers it again by exactly as much, since $p\,\nabla\log p = \nabla
+# p$. So add both:
+#
+# $$dx = \big[-v + \tfrac{s^2}{2} \nabla\log p_\sigma(x)\big]\,d\tau + s\,dW,$$
+#
+# where $\tau$ runs forward while $\sigma$ falls. And we know the score $\nabla\log p_\sigma$: it is
+# minus the expected noise divided by its level, and a velocity gives the noise, $\hat n = x + (1 -
+# \sigma) v$. With a step $\Delta = \sigma_\text{next} - \sigma < 0$ this becomes
+#
+# $$\text{mean} = x + \Delta\,v + \frac{s^2 \Delta}{2\sigma}\,\big(x + (1-\sigma) v\big), \qquad
+# x_\text{next} = \text{mean} + s\sqrt{-\Delta}\;\varepsilon.$$
+#
+# How large $s$ is, is free. Flow-GRPO takes $s = a \sqrt{\sigma/(1-\sigma)}$ with $a = 0.7$: much
+# noise early, none at the end. At $\sigma = 1$ this has no limit, and the second level stands in.
+#
+# ## Exercise: a step with noise
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `noisy_step(x, velocity, sigma, sigma_next, s)`. Return the mean of the next state, (B, D),
+# and its deviation, a tensor (). You will know it works when the checker says so and a Gaussian
+# keeps its shape.
+
+# %%
+import copy
+
+import torch
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import charts, show
+from qwenimage_ref.course.figures import few_steps, flow_on_a_plane
+from qwenimage_ref.train.sde import spread
+
+
+# %% tags=["exercise"]
+def noisy_step(x, velocity, sigma, sigma_next, s):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+noisy_step = answers.unless_solved(noisy_step, answers.EX_31_STEP)
+check.ex_31_step(noisy_step)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# An Euler step, one more term, and a number.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The step is negative. In the mean that is right as it stands; in the deviation it has to be turned
+# round before the root.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# step  <- sigma_next - sigma
+# noise <- x + (1 - sigma) velocity
+# mean  <- x + step velocity + s^2 step / (2 sigma) noise
+# deviation <- s times the root of -step
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def noisy_step(x, velocity, sigma, sigma_next, s):
+#     step = sigma_next - sigma
+#     noise = x + (1 - sigma) * velocity
+#     mean = x + step * velocity + s**2 * step / (2 * sigma) * noise
+#     return mean, s * (-step).sqrt()
+# ```
+#
+# </details>
+#
+# ## A Gaussian on a line
+#
+# Let the data be normal with mean 1.5 and deviation 0.4. Then the velocity is known exactly, and
+# nothing but the sampler can be wrong.
+
+# %%
+MEAN, DEVIATION = 1.5, 0.4
+
+
+def exact_velocity(x, sigma):
+    variance = (1 - sigma) ** 2 * DEVIATION**2 + sigma**2
+    slope = (sigma - (1 - sigma) * DEVIATION**2) / variance
+    return slope * (x - (1 - sigma) * MEAN) - MEAN
+
+
+def sampled(step_of, steps):
+    rng, levels = torch.Generator().manual_seed(0), torch.linspace(1, 0, steps + 1)
+    x = torch.randn(40_000, 1, generator=rng)
+    for sigma, sigma_next in zip(levels, levels[1:]):
+        mean, deviation = step_of(x, sigma, sigma_next, spread(sigma, 0.7, levels[1]))
+        x = mean + deviation * torch.randn(x.shape, generator=rng)
+    return x
+
+
+# %%
+def with_noise(x, sigma, sigma_next, s):
+    return noisy_step(x, exact_velocity(x, sigma), sigma, sigma_next, s)
+
+
+def without(x, sigma, sigma_next, s):
+    return x + (sigma_next - sigma) * exact_velocity(x, sigma), 0
+
+
+ours, ordinary = sampled(with_noise, 50), sampled(without, 50)
+assert abs(ours.mean() - 1.501) < 0.01 and abs(ours.std() - 0.398) < 0.004
+assert abs(ordinary.std() - 0.387) < 0.004
+print("50 steps with noise: mean 1.50, deviation 0.40; without: deviation 0.39")
+
+# %% [markdown]
+# ## What the report prints
+#
+# The report gives this sampler in its equations 6 to 8, taken from Flow-GRPO, where $t = 1$ is
+# noise. Its equation 1 says that $t = 1$ is data, with a velocity that points to the data. Whoever
+# implements both as they stand gets this:
+
+
+# %%
+def as_printed(x, sigma, sigma_next, s):
+    t, dt, velocity = 1 - sigma, sigma - sigma_next, -exact_velocity(x, sigma)
+    variance = 0.7**2 * t / (1 - t)
+    drift = velocity + 0.7**2 / (2 * (1 - t)) * (x + (1 - t) * velocity)
+    return x + drift * dt, (variance * dt).sqrt()
+
+
+printed = {steps: sampled(as_printed, steps) for steps in (50, 400)}
+assert abs(printed[50].mean() - 3.93) < 0.1 and abs(printed[50].std() - 2.20) < 0.1
+assert abs(printed[400].mean() - 6.63) < 0.1 and abs(printed[400].std() - 3.96) < 0.1
+print("as printed: mean 3.9, deviation 2.2 after 50 steps; 6.6 and 4.0 after 400")
+
+# %%
+edges = torch.linspace(-2, 8, 61)
+middles = ((edges[1:] + edges[:-1]) / 2).tolist()
+samplers = {"with noise": ours, "without": ordinary, "as printed": printed[50]}
+counts = {name: torch.histogram(x, edges).hist / 40_000 for name, x in samplers.items()}
+lines = {name: [*zip(middles, each.tolist())] for name, each in counts.items()}
+panel = {"x": "x", "y": "share of the samples", "series": lines}
+charts.curves([panel], alt="Two equal peaks at 1.5, and a flat hill far to the right of them")
+
+# %%
+peaks = {name: middles[int(each.argmax())] for name, each in counts.items()}
+assert abs(peaks["with noise"] - 1.5) < 0.2 and abs(peaks["without"] - 1.5) < 0.2
+assert counts["as printed"].max() < counts["with noise"].max() / 3
+print("two peaks near 1.5, and a third of their height at most for the printed one: ok")
+
+# %% [markdown]
+# More steps make it worse, so it is no matter of precision: the correction points the wrong way.
+# In one convention, whichever, the sampler is right.
+#
+# ## The probability of a step
+#
+# A step is now a normal distribution, and the state that was reached has a probability.
+#
+# ## Exercise: its logarithm
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `log_probability(x_next, mean, deviation)`: of states (B, D), the logarithm of the density
+# of a normal distribution with that mean and deviation, as the *mean* over the dimensions, (B,).
+# You will know it works when PyTorch's own agrees.
+
+
+# %% tags=["exercise"]
+def log_probability(x_next, mean, deviation):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+log_probability = answers.unless_solved(log_probability, answers.EX_31_LOGP)
+check.ex_31_logp(log_probability)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The density is $\frac{1}{\sqrt{2\pi}\,d}\, e^{-(x-m)^2 / 2d^2}$. What is its logarithm?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Three terms: half the squared distance in deviations, the logarithm of the deviation, and half of
+# the logarithm of two pi; all with a minus.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# distance <- ((x_next - mean) / deviation) squared
+# mean over D of - distance / 2 - log deviation - log(2 pi) / 2
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def log_probability(x_next, mean, deviation):
+#     distance = ((x_next - mean) / deviation).pow(2)
+#     return (-distance / 2 - deviation.log() - math.log(2 * math.pi) / 2).mean(1)
+# ```
+#
+# </details>
+
+# %%
+case = torch.randn(3, 5), torch.randn(3, 5), torch.tensor(0.3)
+theirs = torch.distributions.Normal(*case[1:]).log_prob(case[0]).mean(1)
+assert torch.allclose(log_probability(*case), theirs, atol=1e-5)
+print("equal to torch.distributions within 1e-5; a mean, as in flow_grpo, not a sum")
+
+# %% [markdown]
+# ## Better than the others
+#
+# A reward of 0.8 is good for a hard caption and poor for an easy one. GRPO needs no second network
+# that estimates what is usual: it paints a *group* of pictures for one caption and compares each
+# with the group. The **advantage** is the reward less the group's mean, in the group's deviations.
+#
+# ## Exercise: advantages
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `advantages(rewards)`, (G,) to (G,). The deviation divides by the group's size; add 0.0001
+# to it, or a group in which all are equal divides by 0. Bound the result at 5 on either side.
+
+
+# %% tags=["exercise"]
+def advantages(rewards):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+advantages = answers.unless_solved(advantages, answers.EX_31_ADVANTAGES)
+check.ex_31_advantages(advantages)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# A z-score.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# PyTorch's deviation divides by one less than the number, unless `correction` says otherwise.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# (rewards - their mean) / (their deviation + 0.0001), from -5 to 5
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def advantages(rewards):
+#     deviation = rewards.std(correction=0) + 1e-4
+#     return ((rewards - rewards.mean()) / deviation).clamp(-5, 5)
+# ```
+#
+# </details>
+#
+# ## How far one round may go
+#
+# Pictures are expensive, so a round of them serves for a few steps of training. After the first,
+# the network is no longer the one that painted them. The **ratio** of new to old probability, $r =
+# p_\theta / p_\text{old}$, corrects for that while it is near 1. PPO's loss stops where it is not:
+#
+# $$L = -\min\big(r A,\; \mathrm{clip}(r, 1 - \epsilon, 1 + \epsilon)\, A\big).$$
+#
+# ## Exercise: the clipped loss
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `clipped_loss(log_p, old_log_p, advantage, clip)`, (B,) each, to (): the mean over the
+# group. You will know it works when the gradient ends where it should.
+
+
+# %% tags=["exercise"]
+def clipped_loss(log_p, old_log_p, advantage, clip):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+clipped_loss = answers.unless_solved(clipped_loss, answers.EX_31_CLIP)
+check.ex_31_clip(clipped_loss)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# A ratio of probabilities is the exponential of a difference.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Two products with the advantage: one of the ratio, one of the ratio within its bounds. Element by
+# element the smaller counts.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# ratio <- exp(log_p - old_log_p)
+# gain  <- the smaller of ratio * advantage and bounded ratio * advantage
+# minus the mean of the gains
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def clipped_loss(log_p, old_log_p, advantage, clip):
+#     ratio = (log_p - old_log_p).exp()
+#     bounded = ratio.clamp(1 - clip, 1 + clip)
+#     return -torch.minimum(ratio * advantage, bounded * advantage).mean()
+# ```
+#
+# </details>
+#
+# Because log-probabilities are means over thousands of numbers, ratios are extremely near 1, and
+# $\epsilon$ is about $10^{-4}$ for pictures. On the plane, with two numbers, 0.2 will do.
+#
+# ## A leash
+#
+# A reward is never all that one wants. So the model is held near the one it started from, by the
+# KL of every step. Both steps are normal with one deviation, and then it is simple.
+#
+# ## Exercise: the KL of two steps
+#
+# ★★★★☆ · 20 minutes
+#
+# Write `divergence(velocity, reference, sigma, sigma_next, s)`: the KL of the steps that two
+# velocities (B, D) take from the same $x$, as the mean over the dimensions, (B,). Two normal
+# distributions of one deviation have half the squared distance of their means, in deviations.
+
+
+# %% tags=["exercise"]
+def divergence(velocity, reference, sigma, sigma_next, s):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+divergence = answers.unless_solved(divergence, answers.EX_31_KL)
+check.ex_31_kl(divergence)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Subtract the two means. What is left of $x$?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The velocity stands twice in a mean: in the Euler step and in the predicted noise. The variance of
+# a step is $-s^2 \Delta$.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# apart <- (1 + s^2 (1 - sigma) / (2 sigma)) step (velocity - reference)
+# mean over D of apart^2 / (2 s^2 (-step))
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def divergence(velocity, reference, sigma, sigma_next, s):
+#     step = sigma_next - sigma
+#     apart = (1 + s**2 * (1 - sigma) / (2 * sigma)) * step * (velocity - reference)
+#     return (apart.pow(2) / (2 * s**2 * -step)).mean(1)
+# ```
+#
+# </details>
+
+# %%
+from qwenimage_ref.train import grpo, sde
+
+v, w = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1))
+sigma, sigma_next, s = torch.tensor([0.6, 0.5, 0.7])
+equation_8 = (sigma - sigma_next) / 2 * (1 / s + s * (1 - sigma) / (2 * sigma)) ** 2
+by_equation = equation_8 * (v - w).pow(2).mean(1)
+assert torch.allclose(divergence(v, w, sigma, sigma_next, s), by_equation, rtol=1e-4)
+assert torch.allclose(sde.divergence(v[None], w[None], sigma, sigma_next, s), by_equation.mean())
+print("the KL by hand, the report's equation 8 and the package: equal")
+
+# %% [markdown]
+# The program flow_grpo does not divide by the step's length, so its KL is ten times smaller at ten
+# steps, and its $\beta$ means something else.
+#
+# ## On the plane
+#
+# All parts together, on the star. A round is a group of 256 points.
+#
+# ![A group is sampled with noise and rewarded; advantages and log-probabilities make the clipped
+# loss, to which the divergence from the network without LoRA is added](figures/reward_round.svg)
+
+# %%
+generator = torch.Generator().manual_seed(0)
+torch.manual_seed(0)
+field = flow_on_a_plane.Field()
+few_steps.teach(field, 1200, generator)
+levels = torch.linspace(1, 0, 11)
+widths = [spread(sigma, 0.7, levels[1]) for sigma in levels[:-1]]
+star = torch.full((256,), flow_on_a_plane.STAR)
+
+
+@torch.no_grad()
+def roll_out(policy, rng):
+    states, log_p = [torch.randn(256, 2, generator=rng)], []
+    for sigma, sigma_next, s in zip(levels, levels[1:], widths):
+        velocity = policy(states[-1], sigma.expand(256), star)
+        mean, deviation = noisy_step(states[-1], velocity, sigma, sigma_next, s)
+        states.append(mean + deviation * torch.randn(256, 2, generator=rng))
+        log_p.append(log_probability(states[-1], mean, deviation))
+    return states, log_p
+
+
+# %%
+def loss_of(policy, states, old_log_p, advantage, beta):
+    total = 0
+    for i, (sigma, sigma_next, s) in enumerate(zip(levels, levels[1:], widths)):
+        velocity = policy(states[i], sigma.expand(256), star)
+        mean, deviation = noisy_step(states[i], velocity, sigma, sigma_next, s)
+        log_p = log_probability(states[i + 1], mean, deviation)
+        total = total + clipped_loss(log_p, old_log_p[i], advantage, 0.2)
+        if beta:
+            with torch.no_grad():
+                reference = field(states[i], sigma.expand(256), star)
+            total = total + beta * divergence(velocity, reference, sigma, sigma_next, s).mean()
+    return total / len(widths)
+
+
+# %%
+def compete(reward, rounds, beta=0.0, lr=1e-3):
+    policy, rng = copy.deepcopy(field), torch.Generator().manual_seed(2)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=lr)
+    for _ in range(rounds):
+        states, old_log_p = roll_out(policy, rng)
+        advantage = advantages(reward(states[-1]))
+        for _ in range(2):
+            loss = loss_of(policy, states, old_log_p, advantage, beta)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return policy
+
+
+def points_of(policy):
+    velocity = flow_on_a_plane.ask(policy, flow_on_a_plane.STAR)
+    return flow_on_a_plane.flow(velocity, flow_on_a_plane.noise(1000, 9), levels)[-1]
+
+
+# %% [markdown]
+# The first reward is fair: 1 on the right, 0 on the left. The second sounds like the same wish: the
+# farther right the better. The third is the second on a leash.
+
+# %%
+policies = {
+    "before": field,
+    "right half": compete(lambda x: (x[:, 0] > 0).float(), rounds=30),
+    "farther right": compete(lambda x: x[:, 0], rounds=14),
+    "farther right, KL": compete(lambda x: x[:, 0], rounds=14, beta=1.0),
+}
+clouds = {name: points_of(policy) for name, policy in policies.items()}
+panels = [(name, {"image": points}) for name, points in clouds.items()]
+alt = "A star; its right half; points that left the star to the right; a star that leans right"
+flow_on_a_plane.clouds(panels, alt, columns=4)
+
+# %%
+shape = flow_on_a_plane.star(2000, torch.Generator().manual_seed(3))
+right = {name: (points[:, 0] > 0).float().mean().item() for name, points in clouds.items()}
+off = {name: flow_on_a_plane.distance(points, shape) for name, points in clouds.items()}
+assert right["before"] < 0.6 and right["right half"] > 0.75
+assert off["farther right"] > 2 * max(off["before"], off["farther right, KL"])
+assert clouds["farther right, KL"][:, 0].mean() > clouds["before"][:, 0].mean()
+print("the fair reward is learned on the star; the other is won outside of it, less so with KL")
+
+# %% [markdown]
+# "Farther right" has been *hacked*: nothing forbids to leave the star, and outside of it there is
+# always more reward. No sampler and no network was at fault; the reward said it. The leash costs
+# reward and keeps the shape. It took 14 rounds; let it run for 60, and look for the points.
+#
+# ## On posters
+#
+# The same functions, for latents. The reward is the exact reader's mark of chapter 13. Here is one
+# group: eight pictures of one caption, ten noisy steps without guidance.
+
+# %%
+from qwenimage_ref.adapt import lora
+from qwenimage_ref.evaluate import hard_captions
+from qwenimage_ref.posters.reward import reward
+from qwenimage_ref.train.loop import Recipe
+from qwenimage_ref.train.prompts import Prompt
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+captions = [
+    'a red circle above a blue square on a white background with the text "ABCD"',
+    "three green stars on a beige background",
+]
+prompts = [Prompt(text, hard_captions.text_states(pipe, text)) for text in captions]
+settings = grpo.Reward(rank=8, group=8, steps=10, guidance=1.0, inner=2)
+adapter = lora.inject(pipe.transformer, lora.TARGETS[settings.targets], settings.rank)
+
+# %%
+recipe = Recipe(steps=2, batch=1, lr=1e-3)
+empty = hard_captions.text_states(pipe, " ")
+
+
+def judge(latents, prompt):
+    return reward(pipe.to_pictures(latents), prompt)
+
+
+rounds = grpo.Rounds(
+    pipe.transformer, adapter, prompts, empty, judge, (16, 16, 16), pipe.scheduler, recipe, settings
+)
+rollouts = [rounds.sample(number) for number in range(2)]
+print(len(rollouts), "groups of", settings.group)
+
+# %%
+from qwenimage_ref.sampler import unpack
+
+rollout = max(rollouts, key=lambda each: each.rewards.std())
+pictures = pipe.to_pictures(unpack(rollout.states[-1], 8, 8))
+show.grid(
+    pictures,
+    ["sample"] * 8,
+    alt="Eight posters that one caption gave from eight noises",
+    columns=8,
+    scale=1,
+)
+
+# %%
+own = advantages(rollout.rewards)
+assert torch.allclose(own, grpo.advantages(rollout.rewards), atol=1e-5)
+assert abs(own.mean()) < 0.01 and rollout.rewards.min() >= 0 and rollout.rewards.max() <= 1
+print("rewards from 0 to 1; advantages that add up to 0: ok")
+
+# %% [markdown]
+# In the first step of a round the network is still the one that painted, so each ratio must be
+# *exactly* 1. If it is not, guidance, dropout, a data type or the text differs between painting and
+# training. This is the first thing to look at in any such program.
+
+# %%
+loss, numbers = rounds.loss(rollout, 3)
+assert numbers["ratio_off"] == 0.0 and numbers["kl"] == 0.0
+equal = grpo.Rollout(rollout.prompt, rollout.states, rollout.log_p, torch.ones(8))
+assert rounds.loss(equal, 3)[0].item() == 0.0
+print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and teaches nothing")
+
+# %% [markdown]
+# ## Best of N
+#
+# A reward is of use without any training, too: paint N pictures and keep the best. Below, N of the
+# eight pictures of each group are drawn in all possible ways, and a judge keeps one. The exact
+# reader is one judge. The other is the same reader with noise of deviation 0.3 on its marks, as a
+# model of taste would have; 100 draws of that noise are averaged.
+
+# %%
+from qwenimage_ref.evaluate.best_of import kept
+
+draw = torch.Generator().manual_seed(4)
+worth, believed = {}, {}
+for name, noise in (("exact reader", 0.0), ("noise of 0.3", 0.3)):
+    worth[name], believed[name] = [], []
+    for n in (1, 2, 4, 8):
+        pairs = []
+        for marks in [each.rewards.tolist() for each in rollouts] * 100:
+            seen = (torch.tensor(marks) + noise * torch.randn(8, generator=draw)).tolist()
+            pairs.append((kept(marks, seen, n), kept(seen, seen, n)))
+        means = torch.tensor(pairs).mean(0).tolist()
+        worth[name].append((n, means[0]))
+        believed[name].append((n, means[1]))
+panels = [
+    {"x": "pictures to choose from", "y": "what is kept is worth", "series": worth, "log": True},
+    {"x": "pictures to choose from", "y": "what the judge takes it for", "series": believed,
+     "log": True},
+]  # fmt: skip
+charts.curves(panels, alt="Kept by an exact and by a noisy judge over N, and what each believes")
+
+# %%
+exact, noisy = (dict(worth[name]) for name in worth)
+claims = dict(believed["noise of 0.3"])
+assert all(exact[2 * n] >= exact[n] - 1e-6 for n in (1, 2, 4))
+assert abs(dict(believed["exact reader"])[8] - exact[8]) < 1e-6
+assert noisy[8] <= exact[8] + 1e-6 and abs(claims[1] - noisy[1]) < 0.05
+assert claims[8] > noisy[8] + 0.05
+print("the exact judge gets what it believes in; the noisy one believes in 0.05 too much, or more")
+
+# %% [markdown]
+# The more pictures a judge may choose from, the more it finds those about which it errs. This is
+# the hack once more, without a gradient: whoever maximises a flawed measure gets its flaws.
+# `python -m qwenimage_ref.evaluate.best_of` measures it on a hundred captions.
+#
+# ## Where this comes from
+#
+# * The sampler with noise and GRPO for flows: [Liu et al. 2025](https://arxiv.org/abs/2505.05470),
+#   section 4; that noise and score cancel is from [Song et al.
+#   2020](https://arxiv.org/abs/2011.13456), section 4.
+# * Groups in place of a network of values: [Shao et al. 2024](https://arxiv.org/abs/2402.03300),
+#   section 4. The clipped ratio: [Schulman et al. 2017](https://arxiv.org/abs/1707.06347), section
+#   3.
+# * Equations 4 to 8 of the [report](https://arxiv.org/abs/2508.02324), in its section on
+#   post-training. With RL, GenEval rises from 0.87 to 0.91.
+# * SD3 was published without this stage; Flow-GRPO takes its medium model from 0.63 to 0.95 on
+#   GenEval. FLUX publishes nothing about it.
+#
+# ## Estimate first
+#
+# **1.** Of a group of 8, one is right. What is its advantage, and what is that of the others?
+#
+# <details><summary>Answer</summary>
+#
+# 2.64 and -0.38: mean 0.125, deviation 0.331.
+#
+# </details>
+#
+# **2.** A picture is right with probability 0.95. What share of groups of 8 is all right and
+# teaches nothing?
+#
+# <details><summary>Answer</summary>
+#
+# 0.66. Easy captions cost as much as hard ones; so captions are chosen by the spread of their
+# rewards.
+#
+# </details>
+#
+# **3.** How many forward passes has a round of 4 captions, 8 pictures, 10 steps, two training steps
+# and a KL, without guidance?
+#
+# <details><summary>Answer</summary>
+#
+# 1,600: 320 to paint, and for each of two training steps 320 with a graph and 320 of the reference.
+# With guidance, twice as many.
+#
+# </details>
+
+# %%
+alone = grpo.advantages(torch.tensor([1.0] + [0.0] * 7))
+assert [round(float(a), 2) for a in alone[:2]] == [2.64, -0.38]
+assert round(0.95**8, 2) == 0.66 and 4 * 8 * 10 * (1 + 2 * 2) == 1600
+print("2.64 and -0.38; 0.66; 1,600: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * Rewards are mixed: a reader of text, a detector of objects, a model of human taste. Each can be
+#   hacked, and pictures are looked at by people while it trains.
+# * Painting and training run on different machines, one round apart.
+# * Noise only in a few early steps (the "fast" version of Flow-GRPO), plain steps elsewhere.
+# * Groups of 24, dozens of captions a round, and hundreds of rounds.
+#
+# ## Try this
+#
+# * Let `compete` take groups of four points. How does the star fare?
+# * What does `noisy_step` become with $s = 0$? And what do ratios become?
+# * Reward the upper half on the plane with beta from 0.01 to 10, and plot share against distance.
+# * **To be written up** ([rubric](../site/pages/rubric.md)): invent a reward for posters that seems
+#   fair and can be hacked. Say how before you run `qwenimage train grpo`, then measure with the
+#   exact reader what was lost, with an interval.
+#
+# **Capstone.** `make grade` does not ask for this page.
+#
+# Next: [work split over processes](36_work_split_over_processes.ipynb).

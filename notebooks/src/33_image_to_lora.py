@@ -1,0 +1,557 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 33 · Image to LoRA
+#
+# Chapter 10 trained a LoRA on a few pictures, in minutes. On this page a network *looks* at one
+# picture and writes the LoRA in a single pass. DiffSynth-Studio has released three such networks
+# for Qwen-Image. We take their structure apart, count its weights, and train a small one: on the
+# plane, where an ellipse is a style, and for posters on tinted and striped paper.
+#
+# | | |
+# |---|---|
+# | **You need** | chapters [04](04_pictures_to_latents_and_back.ipynb), [10](10_lora.ipynb) |
+# | **You get** | hyper-networks, Gram matrices, joined ranks, a gradient that is handed on |
+# | **Minutes** | 40 to read, 45 to write, half a minute to run |
+# | **Picture** | an ellipse that was never trained, painted after one look at 64 of its points |
+# | **Number** | 2,406,481,920 weights of the release named Style, by hand |
+
+# %%
+import torch
+from PIL import Image
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.course import show
+from qwenimage_ref.course.figures import flow_on_a_plane, written_adapters
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+generator = torch.Generator().manual_seed(0)
+
+# %% [markdown]
+# ## A network that writes another one's weights
+#
+# Training a LoRA is a function: pictures go in, matrices A and B come out. It is a slow function,
+# because it finds its value by hundreds of gradient steps, and each time from the beginning. A
+# **hyper-network** $h_\phi$ is trained to be a fast one. It returns the matrices for a frozen
+# network $v$ from a vector $x$ that describes the pictures, and is judged by what $v$ then does:
+#
+# $$\min_\phi\;\mathbb E_{\text{style}}\;\mathbb E_{\text{pictures in it}}\;
+# \big\|\,v\big(\,\cdot\,;\,W+B_\phi(x)A_\phi(x)\big)-(n-x_0)\big\|^2 .$$
+#
+# That is the flow matching loss of chapter 12, and nothing else. No LoRA is ever shown to the
+# hyper-network as a target; it need not imitate training, it has to be useful.
+#
+# ![From a picture over two bottlenecks to A and B of one layer](figures/image_to_lora.svg)
+#
+# Look at the two columns. Each is a pair of linear maps with a narrow place in between and **no
+# non-linearity**: A and B are linear in the vector, and their product is quadratic. The narrow
+# place is what makes it affordable. A direct map from 5,632 numbers to the A of one layer, 4 times
+# 3,072, would have 69 million weights; through 64 numbers it has 1.1 million.
+#
+# ## Exercise: how many weights?
+#
+# ★★☆☆☆ · 10 minutes
+#
+# In each block twelve layers are adapted. Two streams, image and text, have six each: four of
+# attention (`width` to `width`), the second of the MLP (4 `width` to `width`) and the modulation
+# (`width` to 6 `width`). Write `count(width, blocks, in_dim, compress, rank)`, the number of
+# weights of the whole hyper-network. No map has a bias. You will know it works when the checker
+# says so and the official number comes out.
+
+
+# %% tags=["exercise"]
+def count(width, blocks, in_dim, compress, rank):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+count = answers.unless_solved(count, answers.EX_33_COUNT)
+check.ex_33_count(count)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Each layer has two bottlenecks of two maps each. Which of the four depend on the layer's shape?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The first maps all are alike. The last map towards A has rank rows, each as long as the layer's
+# input; the one towards B has rank columns, each as long as its output. Add inputs and outputs of
+# one block up in widths.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# first <- for each layer of a block, twice in_dim * compress
+# last  <- compress * rank * (all inputs and outputs of a block)
+# blocks * (first + last)
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def count(width, blocks, in_dim, compress, rank):
+#     sides = 2 * (4 * (1 + 1) + (4 + 1) + (1 + 6)) * width
+#     return blocks * compress * (2 * 12 * in_dim + sides * rank)
+# ```
+#
+# </details>
+
+# %%
+from qwenimage_ref.adapt.image_to_lora import COARSE, FINE, STYLE, ImageToLoRA
+
+weights = {}
+for name, config in (("Style", STYLE), ("Coarse", COARSE), ("Fine", FINE)):
+    with torch.device("meta"):  # shapes alone, no memory
+        network = ImageToLoRA(config)
+    weights[name] = sum(each.numel() for each in network.parameters())
+assert weights["Style"] == count(3072, 60, 5632, 64, 4) == 2_406_481_920
+rows = [[name, f"{number:,}"] for name, number in weights.items()]
+show.table(["release", "weights"], rows)
+
+# %% [markdown]
+# Coarse and Fine are larger, since their narrow place has 128 numbers and gets a second message:
+# the states of the text tower, which has looked at the picture as well. And here is the code of one
+# layer's writer:
+
+# %%
+from qwenimage_ref.adapt import image_to_lora
+
+show.source(image_to_lora.Bottleneck, image_to_lora.LayerWriter)
+
+# %% [markdown]
+# ## What a look returns
+#
+# The releases look with two large image encoders, SigLIP2 and DINOv3; their vectors have 1,536 and
+# 4,096 numbers. We take an older idea that needs no encoder of its own. A style is what is the same
+# all over a picture, so let us forget *where* things are and keep *what occurs together*: of the
+# latents' channels $z_c$, the mean products over all places,
+#
+# $$G_{cd}=\frac1{hw}\sum_{i}z_{c,i}\,z_{d,i}.$$
+#
+# This **Gram matrix** is how neural style transfer began. A channel of ones among the others adds
+# their means, and with them the tint.
+#
+# ## Exercise: the Gram matrix
+#
+# ★★★☆☆ · 10 minutes
+#
+# Write `gram(latents)` for latents (C, h, w): a tensor (C + 1, C + 1), where the last channel is
+# one everywhere. You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def gram(latents):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+gram = answers.unless_solved(gram, answers.EX_33_GRAM)
+check.ex_33_gram(gram)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Make a row of each channel. What is the product of that matrix and its transpose?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# First add a row of ones below, then multiply, then divide by the number of places.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# rows <- a row of h * w numbers for each channel, and one of ones
+# rows times their transpose, over the number of places
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def gram(latents):
+#     channels = latents.flatten(1)
+#     channels = torch.cat([channels, torch.ones(1, channels.shape[1])])
+#     return channels @ channels.T / channels.shape[1]
+# ```
+#
+# </details>
+#
+# ## A style on the plane
+#
+# The base is a field that paints a circle, and stays frozen. A style is an ellipse: two radii and a
+# tilt. A look at 64 of its points gives six numbers, the Gram matrix of x, y and one. The
+# hyper-network writes A and B, of rank 2, for each of the field's four layers. It is trained on
+# ellipses that are not very flat, and tried on flat ones, which it never met.
+
+# %%
+torch.manual_seed(0)
+field = written_adapters.teach_base(500, generator)
+writer = written_adapters.teach_writer(field, 700, generator)
+
+# %%
+flat = [written_adapters.some_ellipse(generator, flat=True) for _ in range(4)]
+off = {"base": [], "one look": [], "trained, 10 steps": [], "trained, 150 steps": []}
+panels = []
+for ellipse in flat:
+    outline = written_adapters.points(ellipse, 400, generator)
+    seen = written_adapters.points(ellipse, written_adapters.SEEN, generator)
+    looks = {"base": None, "one look": writer(written_adapters.moments(seen).unsqueeze(0))}
+    for steps in (10, 150):
+        looks[f"trained, {steps} steps"] = written_adapters.trained_on(
+            field, seen, steps, generator
+        )
+    for name, written in looks.items():
+        painted = written_adapters.painted(field, written, 200)
+        off[name].append(flow_on_a_plane.distance(painted, outline))
+        if ellipse is flat[0]:
+            panels.append((name, {"light": outline, "image": painted}))
+
+# %%
+alt = (
+    "A flat ellipse in blue; painted points: a circle, the ellipse, nearly the circle, the ellipse"
+)
+flow_on_a_plane.clouds(panels, alt, columns=4)
+
+# %%
+mean = {name: sum(each) / len(each) for name, each in off.items()}
+assert mean["one look"] < mean["base"] and mean["one look"] < mean["trained, 10 steps"]
+print("one look ends nearer to the flat ellipses than the base, and than ten steps: ok")
+
+# %% [markdown]
+# A look costs as much as one forward pass, in which time training takes no step at all. What it
+# cannot do is go on: a trained LoRA becomes better with time, the written one is what it is. So the
+# two are used together, and a training run *begins* with the written LoRA.
+#
+# ## Several pictures: ranks are joined
+#
+# Three pictures of one style give three LoRAs. Their mean would be better than each. But the mean
+# of the A and the mean of the B do not give the mean of the products: $\bar B\bar A$ contains
+# $B_1A_2$, which belongs to no picture.
+#
+# ## Exercise: joined
+#
+# ★★★☆☆ · 10 minutes
+#
+# Write `joined(loras)`: from a list of pairs A (r, in) and B (out, r), whose ranks may differ, one
+# pair whose product B A is *exactly* the mean of the products. You will know it works when the
+# checker says so.
+
+
+# %% tags=["exercise"]
+def joined(loras):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+joined = answers.unless_solved(joined, answers.EX_33_JOINED)
+check.ex_33_joined(joined)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# A product B A is a sum over the rank. A sum of products is a sum over all ranks.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Put the rows of all A below one another, and the columns of all B beside one another, in the same
+# order. One of the two carries the factor of the mean.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# A <- rows of all A, over the number of pictures
+# B <- columns of all B
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def joined(loras):
+#     A = torch.cat([A for A, _ in loras]) / len(loras)
+#     return A, torch.cat([B for _, B in loras], dim=1)
+# ```
+#
+# </details>
+#
+# On the plane, four looks at the same ellipse, of 64 points each:
+
+# %%
+ellipse = flat[1]
+looks = [
+    writer(written_adapters.moments(written_adapters.points(ellipse, 64, generator))[None])
+    for _ in range(4)
+]
+together = []
+for layers in zip(*looks):  # the same layer in every look
+    A, B = joined([(A[0], B[0]) for A, B in layers])
+    together.append((A[None], B[None]))
+rank = together[0][0].shape[1]
+mean = sum(B[0] @ A[0] for A, B in (look[1] for look in looks)) / 4
+apart = (together[1][1][0] @ together[1][0][0] - mean).abs().max()
+assert rank == 4 * written_adapters.RANK and apart < 1e-6
+outline = written_adapters.points(ellipse, 400, generator)
+near = flow_on_a_plane.distance(written_adapters.painted(field, together, 200), outline)
+assert near < flow_on_a_plane.distance(written_adapters.painted(field, None, 200), outline)
+print("rank", rank, "whose product is the mean of four products, within 1e-6")
+
+# %% [markdown]
+# ## Posters in styles
+#
+# Now posters. A style is five numbers: a tint of the paper in red, green and blue, and the height
+# of horizontal and of vertical stripes. Everything is linear in the pixels, so that the numbers can
+# be *read back*: by least squares on the poster's edge, where nothing but paper is shown.
+
+# %%
+from qwenimage_ref.posters.draw import poster
+from qwenimage_ref.posters.styles import apart, apply, read_style, sample_style
+
+styles = [sample_style(seed) for seed in (1, 2, 5)] + [sample_style(7, unseen=True)]
+drawn = [poster(seed) for seed in range(4)]
+styled = [Image.fromarray(apply(style, each[1])) for style, each in zip(styles, drawn)]
+show.grid(
+    styled,
+    ["a style", "another", "a third", "of a kind that training never shows"],
+    alt="Four posters on tinted paper with faint stripes, in rows, in columns, in both",
+)
+
+# %%
+worst = 0
+for (scene, picture, _), style in zip(drawn, styles):
+    for each in (style, sample_style(scene.word + scene.background)):
+        worst = max(worst, apart(each, read_style(apply(each, picture), scene.background)))
+assert worst < 0.5
+print("styles are read back from the pixels within half a grey level: ok")
+
+# %% [markdown]
+# The pocket hyper-network has the official structure with a bottleneck of 16 and rank 2. Its vector
+# are Gram matrices of the VAE's latents, at one place and at neighbouring ones, so that rows of
+# stripes differ from columns. Training shows one poster of a style, writes the LoRA, and takes the
+# flow matching loss on *other* posters of that style.
+
+# %%
+from qwenimage_ref.pocket import stylist
+
+show.source(stylist.vector_of, stylist.through)
+
+# %%
+from qwenimage_ref.pictures import to_input
+
+latents = pipe.vae.normalize(pipe.vae.encode(to_input([drawn[0][1]]))[0])[0]
+upper = torch.triu_indices(17, 17)
+vector = stylist.vector_of(latents)
+assert torch.allclose(vector[:153], gram(latents)[upper[0], upper[1]], atol=1e-5)
+print("its first 153 numbers are your Gram matrix:", tuple(vector.shape))
+
+# %% [markdown]
+# ## Exercise: a gradient that is handed on
+#
+# ★★★★☆ · 20 minutes
+#
+# Attached to the transformer, A and B are parameters of their own: that is how an adapter from a
+# file is used, and training should go the same way. So the loss gives gradients at A and B, the
+# *slopes*, and there the graph ends. The hyper-network's own outputs have the same values and a
+# graph behind them. Write `handed(written, slopes)`: from a list of such outputs and a list of
+# slopes of the same shapes, a number that is **zero** and whose gradient by each output is its
+# slope. A slope may be *None*: the last block's text output is used by nothing. You will know it
+# works when the checker says so.
+
+
+# %% tags=["exercise"]
+def handed(written, slopes):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+handed = answers.unless_solved(handed, answers.EX_33_HANDED)
+check.ex_33_handed(handed)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Which function of a tensor has a given constant as its gradient? And how is its value made zero?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# A sum of products with the slope has the right gradient. Take the same tensor, cut off, away
+# first, and nothing is left of the value.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# total <- 0
+# for each output and its slope, where there is one:
+#     total <- total + sum of (output - output cut off) * slope
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def handed(written, slopes):
+#     total = torch.zeros(())
+#     for tensor, slope in zip(written, slopes):
+#         if slope is not None:
+#             total = total + ((tensor - tensor.detach()) * slope).sum()
+#     return total
+# ```
+#
+# </details>
+#
+# The trainer adds that to the loss. Two steps of it, live:
+
+# %%
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+from qwenimage_ref.train.loop import Recipe
+
+few = Recipe(steps=2, batch=2, lr=2e-3, warmup=1, ema=0.0)
+lesson = dataclasses.replace(stylist.LESSON, recipe=few)
+folder = Path(tempfile.mkdtemp())
+network = stylist.train(pipe, folder, lesson, quiet=True)
+line = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+adapter = stylist.attach(pipe, network, styled[:2])
+ranks = {pair.rank for pair in adapter.named_pairs().values()}
+moved = max(pair.lora_B.abs().max() for pair in adapter.named_pairs().values())
+adapter.remove()
+assert line["step"] == 2 and line["grad_norm"] > 0 and moved > 0 and ranks == {4}
+print("two steps: a gradient has reached the writer, and two pictures give a LoRA of rank 4")
+
+# %% [markdown]
+# A whole run, and the comparison with a LoRA of the same rank that is trained on the one picture,
+# step by step, on styles that training never shows:
+#
+# ```
+# python -m qwenimage_ref.pocket.stylist --runs runs/stylist
+# python -m qwenimage_ref.evaluate.styling runs/stylist/stylist.safetensors
+# ```
+#
+# Both resume when they are stopped. Their numbers are not on this page.
+#
+# ## An open question
+#
+# 30 minutes, for a discussion or a page of text. A picture shows a red bicycle in watercolour.
+# Asked for a house, the written LoRA paints a house with red wheels. Which of the parts above could
+# have kept the bicycle out, and how would you find out which one let it in?
+#
+# <details><summary>Rubric: eight points</summary>
+#
+# * **Where contents can get in** (2): the vector (bicycles are in that of a large encoder, hardly
+#   in a Gram matrix), the training pairs (if the picture that is looked at is also the one that is
+#   painted, as the releases do it, copying its contents is rewarded), the rank.
+# * **A test for each that could fail** (3): other posters of the style as targets; the same network
+#   with another vector; rank 1 against 4. One thing is changed at a time.
+# * **A number** (2): shares of houses with and without wheels over many pictures and prompts, with
+#   intervals, beside a LoRA trained on the same picture.
+# * **A remedy and its price** (1): several pictures joined keep what they have in common, and cost
+#   rank.
+#
+# </details>
+#
+# ## Estimate first
+#
+# **1.** How many weights would Style have without a narrow place, each A and B by one map?
+#
+# <details><summary>Answer</summary>
+#
+# 166 billion: in_dim takes the place of compress, and the first maps are gone.
+#
+# </details>
+#
+# **2.** A LoRA that was written from four pictures by a network of rank 4, saved in bf16: how large
+# is the file for the 20-billion transformer?
+#
+# <details><summary>Answer</summary>
+#
+# 236 MB: rank 16, and 7.37 million numbers for each rank.
+#
+# </details>
+#
+# **3.** The hyper-network is new, and B is zero everywhere. Which of the four maps of a layer get a
+# gradient in the first step?
+#
+# <details><summary>Answer</summary>
+#
+# The last one towards B alone. A counts only through B, and the first map only through the last.
+#
+# </details>
+
+# %%
+direct = 60 * 40 * 3072 * 4 * 5632
+assert round(direct / 1e9) == 166
+numbers = 16 * 60 * 40 * 3072
+assert round(2 * numbers / 1e6) == 236 and round(numbers / 16 / 1e6, 2) == 7.37
+print("166 billion weights, 236 MB: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * The encoders that look have billions of weights, and several pictures are looked at in one
+#   batch.
+# * The released networks were trained on millions of pictures, each its own style.
+# * A user merges the written LoRA with a fixed one, named *bias*, that repairs what all have in
+#   common.
+# * Training runs begin with the written LoRA and take a few hundred steps more.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * Hyper-networks: [Ha et al. 2016](https://arxiv.org/abs/1609.09106), section 3.
+# * From one picture of a person to a LoRA, with which a training run starts:
+#   [HyperDreamBooth, Ruiz et al. 2023](https://arxiv.org/abs/2307.06949), sections 4.2 and 4.3.
+# * Gram matrices as style: [Gatys et al. 2015](https://arxiv.org/abs/1508.06576), the section on
+#   methods.
+# * The three releases for Qwen-Image, their structure and their fingerprints:
+#   [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio), named Qwen-Image-i2L there.
+# * SD3 and FLUX.1 have no released network of this kind. Their users take image adapters, which add
+#   tokens to attention: [IP-Adapter, Ye et al. 2023](https://arxiv.org/abs/2308.06721), section
+#   3.2.
+#
+# </details>
+#
+# ## Try this
+#
+# * Give the writer of the plane a non-linearity in the narrow place. Does it need fewer steps?
+# * Look at 8 points in place of 64. When does joining several looks help?
+# * Train `trained_on` from the written matrices. How many steps are saved?
+# * Let the writer see ellipses that are shifted. Which of the six numbers knows?
+#
+# **Capstone.** `make grade` does not ask for this page: a written LoRA is a LoRA.
+#
+# Next: [work split over processes](36_work_split_over_processes.ipynb).

@@ -1,0 +1,8 @@
+"""The rewards themselves."""
+
+
+def answer(rewards):
+    return rewards.clone()
+
+
+HINT = "rewards themselves"

@@ -1,0 +1,10 @@
+"""The deviation in place of the variance."""
+
+
+def answer(velocity, reference, sigma, sigma_next, s):
+    step = sigma_next - sigma
+    apart = (1 + s**2 * (1 - sigma) / (2 * sigma)) * step * (velocity - reference)
+    return (apart.pow(2) / (2 * s * (-step).sqrt())).mean(1)
+
+
+HINT = "the variance belongs there"

@@ -1,0 +1,11 @@
+"""The whole constant."""
+
+import math
+
+
+def answer(x_next, mean, deviation):
+    distance = ((x_next - mean) / deviation).pow(2)
+    return (-distance / 2 - deviation.log() - math.log(2 * math.pi)).mean(1)
+
+
+HINT = "only one half"

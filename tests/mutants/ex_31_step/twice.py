@@ -1,0 +1,11 @@
+"""No half."""
+
+
+def answer(x, velocity, sigma, sigma_next, s):
+    step = sigma_next - sigma
+    noise = x + (1 - sigma) * velocity
+    mean = x + step * velocity + s**2 * step / sigma * noise
+    return mean, s * (-step).sqrt()
+
+
+HINT = "counts twice"

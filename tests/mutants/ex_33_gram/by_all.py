@@ -1,0 +1,11 @@
+"""Divided by channels, too."""
+
+import torch
+
+
+def answer(latents):
+    channels = torch.cat([latents.flatten(1), torch.ones(1, latents[0].numel())])
+    return channels @ channels.T / latents.numel()
+
+
+HINT = "divided by channels"

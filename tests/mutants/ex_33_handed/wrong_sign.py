@@ -1,0 +1,14 @@
+"""The wrong sign."""
+
+import torch
+
+
+def answer(written, slopes):
+    total = torch.zeros(())
+    for tensor, slope in zip(written, slopes):
+        if slope is not None:
+            total = total + ((tensor.detach() - tensor) * slope.detach()).sum()
+    return total
+
+
+HINT = "wrong sign"
