@@ -46,7 +46,7 @@ lab: setup ## open the course in JupyterLab
 	exec $(BIN)/jupyter lab --ServerApp.root_dir=notebooks \
 	    $(if $(FIRST),--LabApp.default_url=/lab/tree/$(FIRST)) $$headless $$root
 
-# The files that take longest, two fifths of the whole time.
+# The files that take longest, half of the whole time.
 SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/course/test_browser.py tests/course/test_checkers_whole.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
@@ -54,8 +54,11 @@ SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/curation/test_ray.py \
     $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
     11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
-    13_is_it_any_good.ipynb 21_precision.ipynb 23_image_to_image_and_inpainting.ipynb \
-    36_work_split_over_processes.ipynb)
+    13_is_it_any_good.ipynb 20_few_steps.ipynb 21_precision.ipynb \
+    23_image_to_image_and_inpainting.ipynb 28_outliers.ipynb 30_preference.ipynb \
+    31_reward.ipynb 32_distillation.ipynb 33_image_to_lora.ipynb 34_look_inside.ipynb \
+    36_work_split_over_processes.ipynb 37_the_data.ipynb \
+    95_what_qwen_image_2_1_changed.ipynb)
 # A notebook's cells share a kernel, so loadfile keeps each file on one of the two workers.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
     --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg

@@ -160,7 +160,7 @@ from qwenimage_ref.posters.scene import SIZES
 steps = {"num_inference_steps": 20, "seed": 0}
 sized = [pipe(my_words, " ", height=h, width=w, **steps)[0] for w, h in SIZES]
 captions = [f"{w} × {h}" for w, h in SIZES]
-show.grid(sized, captions, alt=f"{my_words}: at {', '.join(captions)}", columns=7, scale=1)
+show.grid(sized, captions, alt=f"{my_words}: at {', '.join(captions)}", scale=1)
 
 # %%
 shapes = [read(picture).scene.shapes for picture in sized]

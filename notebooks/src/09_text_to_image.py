@@ -515,7 +515,7 @@ print("two prompts of different lengths, in one batch and each alone: within a t
 # %% [markdown]
 # Any size is possible whose sides are multiples of 16: 8 for the VAE times 2 for the patches.
 # Whether the picture is any good is another question. This model was trained at seven sizes, all of
-# them about as large as 128 × 128:
+# them about as large as 128 × 128. Its first lesson had posters of 96 × 96, which it has forgotten:
 
 # %%
 wishes = [(96, 96), (128, 128), (256, 256)]
@@ -535,7 +535,7 @@ for height in (100, 0):
 reads = [show.describe(read(picture)) for picture in same_size]
 asked_for = "red circle left of blue star on white"
 assert reads[1] == asked_for and asked_for not in (reads[0], reads[2])
-print("as asked for at the size it knows, otherwise at the two it does not: ok")
+print("as asked for at the size it knows, otherwise at the other two: ok")
 
 # %% [markdown]
 # This transformer was trained on 8 × 8 tokens. On 12 × 12 it fills the rest with what it has

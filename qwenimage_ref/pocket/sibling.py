@@ -26,7 +26,7 @@ from .lessons import Lesson
 from .train import POCKET_MMDIT, Painter, batch, encode_posters, text_config
 
 MID, BAND = DATA / "mid", DATA / "measurements" / "mid_band.json"
-TAKEN = 150  # steps of the baseline's training before it is shipped
+TAKEN = 100  # steps of the baseline's training before it is shipped
 SEEDS = 8  # seeds of the noise that the band is measured with
 LAST = 20  # losses that are averaged
 TEXT = dataclasses.replace(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from qwenimage_ref import cli
 from qwenimage_ref.cli import loading, worker
+from qwenimage_ref.posters.scene import SIZES
 from qwenimage_ref.repository import DATA
 
 LORA = DATA / "lora" / "lightning_4_steps.safetensors"
@@ -46,7 +47,7 @@ def test_a_job_paints_what_the_command_paints(pocket, tmp_path):
     first, second = tmp_path / "first.png", tmp_path / "second.png"
     outcome = job(pocket, first, *WORDS, *PROMPT)
     assert cli.main(["paint", *WORDS, "-o", str(second), *PROMPT]) == 0
-    assert outcome["done"] == [str(first)] and "has met these words" in outcome["notes"][0]
+    assert outcome["done"] == [str(first)] and "never trained at 64x64" in outcome["notes"][0]
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -100,7 +101,8 @@ def test_the_server_hears_what_the_weights_can_do(tmp_path):
         "layers": worker.abilities(options_of(f"--weights={layered_folder(tmp_path / 'layers')}")),
     }
     pocket = kinds["pocket"]
-    assert (pocket["kind"], pocket["sizes"], pocket["pocket"]) == ("text", [(128, 128)], True)
+    assert (pocket["kind"], pocket["pocket"]) == ("text", True)
+    assert {*SIZES} < {*pocket["sizes"]}
     assert [kinds[name]["kind"] for name in kinds] == ["text", "edit", "layers"]
     assert [kinds[name]["pictures"] for name in kinds] == [1, 3, 1]
 

@@ -155,7 +155,9 @@ def test_a_grid_shows_each_picture_under_its_caption():
 
 
 def test_a_caption_that_the_font_cannot_write_is_refused():
-    with pytest.raises(ValueError, match="captions must be in the font's letters, got '红'"):
+    with pytest.raises(
+        ValueError, match="must be in the font's letters or the posters' characters, got '红'"
+    ):
         show.grid([poster()], ["红色"], "a red circle")
 
 

@@ -17,7 +17,7 @@ TINY = Configs(
         num_attention_heads=2,
         num_key_value_heads=1,
         intermediate_size=60,
-        vocab_size=640,  # of the pocket's tokenizer
+        vocab_size=704,  # of the pocket's tokenizer
         mrope_section=(4, 4, 4),
     ),
     vision=VisionConfig(

@@ -17,7 +17,7 @@ from qwenimage_ref.parity.reference import (
 from qwenimage_ref.text_encoder import TextEncoder
 
 CONFIG = TINY.text_encoder
-PAD = 630  # of the pocket's tokenizer: a token of a picture
+PAD = 694  # of the pocket's tokenizer: a token of a picture
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,8 @@ def test_the_train_command_teaches_every_phase_and_writes_a_model_of_many_sizes(
     picture = pipe("three red circles", " ", height=96, width=176, num_inference_steps=2, seed=0)[0]
     assert picture.size == (176, 96)
     # a state of the first edition's VAE is another one's
-    first = [*("train", "pocket", "--runs", str(tmp_path / "runs"), "--vae-steps", "2")]
+    first = [*("train", "pocket", "--edition", "1", "--runs", str(tmp_path / "runs"))]
+    first += ["--vae-steps", "2"]
     assert cli.main([*first, "--to", str(tmp_path / "first")]) == 2
 
 
@@ -186,7 +187,10 @@ def test_a_phase_goes_on_bit_for_bit_where_it_was_stopped(tmp_path, small, token
 def test_the_control_is_one_lesson_on_the_same_vae(tmp_path, small, capsys):
     assert cli.main(command(tmp_path, 2, "--control")) == 0
     assert sorted(x.name for x in (tmp_path / "runs").iterdir()) == ["control", "vae"]
-    assert cli.main(["train", "pocket", "--control", "--to", str(tmp_path / "no")]) == 2
+    assert (
+        cli.main(["train", "pocket", "--edition", "1", "--control", "--to", str(tmp_path / "no")])
+        == 2
+    )
     assert "--control must go with --edition 2" in capsys.readouterr().err
 
 
