@@ -250,9 +250,9 @@ check.ex_32_matching(my_matching)
 # </details>
 #
 # By hand, in one dimension: the teacher's pictures are $N(0,1)$, the student's are $N(2,1)$, one of
-# them lies at 2, and $\sigma=\tfrac12$ with no noise drawn, so that $x=1$. Where data are $N(m,1)$,
-# the clean point expected behind $x$ is $m+(x-m/2)$ at this level. Teacher: 1; fake: 2. The
-# gradient is $(2-1)/|2-1|=1$, and going downhill moves the picture towards 0.
+# them lies at 2, and $\sigma=\frac{1}{2}$ with no noise drawn, so that $x=1$. Where data are
+# $N(m,1)$, the clean point expected behind $x$ is $m+(x-m/2)$ at this level. Teacher: 1; fake: 2.
+# The gradient is $(2-1)/|2-1|=1$, and going downhill moves the picture towards 0.
 
 # %%
 picture = torch.tensor([[2.0]], requires_grad=True)

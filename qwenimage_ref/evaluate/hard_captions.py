@@ -145,7 +145,7 @@ class Options:
     """What the command line chose."""
 
     captions: int  # held-out ones of each kind
-    steps: int  # of training
+    steps: int  # steps of the training
     seed: int
     runs: Path
     to: Path

@@ -27,7 +27,7 @@ from .survey import Progress, terms_of
 
 RECORD = MEASUREMENTS / "one_step.json"
 TEACHER, BASE = "teacher, 20 steps, guidance 4", "base"
-SEEDS = 3  # of each prompt whose pictures are compared for variety
+SEEDS = 3  # seeds of each prompt whose pictures are compared for variety
 VARIED = 16  # such prompts
 
 

@@ -35,9 +35,9 @@ from .score import Trial, trials
 from .survey import Progress, terms_of
 
 RECORD = MEASUREMENTS / "styling.json"
-FIRST_SEED = 95_000_000  # of the styles and of the posters that show them; no training has them
+FIRST_SEED = 95_000_000  # seed of the first style and its posters; no training has them
 PAINTED = 4  # posters in each style
-STEPS = 8  # of painting, unguided
+STEPS = 8  # steps of painting, unguided
 TRAINED = (1, 8, 32, 128)  # steps of the LoRA that is trained on the one poster
 RECIPE = Recipe(steps=TRAINED[-1], batch=8, lr=2e-3, warmup=8, decay_from=1.0)
 ALONE, WRITTEN = "no adapter", "written in one pass"

@@ -14,7 +14,7 @@ import numpy as np
 
 from .scene import BACKGROUNDS
 
-KEPT, RAISED = 0.7, 38.0  # so that no styled pixel leaves 0 to 255
+KEPT, RAISED = 0.7, 38.0  # bounds that keep every styled pixel within 0 to 255
 MOST_TINT, MOST_STRIPES = 16.0, 12.0  # grey levels
 PERIOD = 16  # pixels from one stripe to the next, two latents
 EDGE = 3  # pixels along each side in which no poster shows anything but its paper
@@ -80,8 +80,8 @@ def read_style(picture, background: str) -> Style:
     known = np.zeros((len(rest), 3, 5))
     known[:, range(3), range(3)] = 1
     known[..., 3], known[..., 4] = rows[:, None], columns[:, None]
-    found, *_ = np.linalg.lstsq(known.reshape(-1, 5), rest.reshape(-1), rcond=None)
-    return Style(tuple(found[:3].tolist()), float(found[3]), float(found[4]))
+    solution, *_ = np.linalg.lstsq(known.reshape(-1, 5), rest.reshape(-1), rcond=None)
+    return Style(tuple(solution[:3].tolist()), float(solution[3]), float(solution[4]))
 
 
 def apart(a: Style, b: Style) -> float:

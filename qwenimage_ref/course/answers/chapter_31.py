@@ -8,7 +8,7 @@ import torch
 def EX_31_STEP(x, velocity, sigma, sigma_next, s):
     """Noise is added, and as much is taken back along the score."""
     step = sigma_next - sigma
-    noise = x + (1 - sigma) * velocity  # as predicted
+    noise = x + (1 - sigma) * velocity  # noise that the velocity predicts
     mean = x + step * velocity + s**2 * step / (2 * sigma) * noise
     return mean, s * (-step).sqrt()
 

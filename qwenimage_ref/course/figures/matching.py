@@ -117,8 +117,8 @@ def _descend(optimizer, loss) -> None:
 class Fit(NamedTuple):
     """How well points (N, 2) cover a shape (M, 2): mean distances, there and back."""
 
-    off: float  # of a point from the shape
-    left_out: float  # of a place of the shape from the points
+    off: float  # distance of a point from the shape
+    left_out: float  # distance of a place of the shape from the points
 
 
 def fit(points, shape) -> Fit:
@@ -143,7 +143,7 @@ class Pulls(NamedTuple):
 
     picture: torch.Tensor
     fake: torch.Tensor  # the clean picture that an unguided network expects behind the noise
-    teacher: torch.Tensor  # and a guided one
+    teacher: torch.Tensor  # estimate with guidance
     guidance: torch.Tensor  # velocity with guidance less velocity without it
 
 

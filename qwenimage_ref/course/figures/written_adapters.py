@@ -8,7 +8,7 @@ from torch import nn
 
 from ...sampler import euler_step
 
-RANK, SEEN = 2, 64  # of the written matrices; points that are looked at
+RANK, SEEN = 2, 64  # rank of the written matrices; points that are looked at
 
 
 class Ellipse(NamedTuple):
