@@ -518,7 +518,7 @@ print("0.0176 and 0.32: ok")
 # * Give winner and loser noise of their own in `prefer`. How many steps does it take now?
 # * Set beta to 1 and to 500 on the plane. What becomes of the star?
 # * Add a tenth of the winner's own error to the loss, and look at the four curves again.
-# * **To be written up** ([rubric](../site/pages/rubric.md)): a judge errs in one pair of five. Does
+# * **To be written up** (rubric: `site/pages/rubric.md`): a judge errs in one pair of five. Does
 #   the model learn its taste, or its errors? Estimate first, then turn that share of the pairs
 #   round, on the plane, with several seeds.
 #

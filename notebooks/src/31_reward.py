@@ -712,7 +712,7 @@ print("2.64 and -0.38; 0.66; 1,600: ok")
 # * Let `compete` take groups of four points. How does the star fare?
 # * What does `noisy_step` become with $s = 0$? And what do ratios become?
 # * Reward the upper half on the plane with beta from 0.01 to 10, and plot share against distance.
-# * **To be written up** ([rubric](../site/pages/rubric.md)): invent a reward for posters that seems
+# * **To be written up** (rubric: `site/pages/rubric.md`): invent a reward for posters that seems
 #   fair and can be hacked. Say how before you run `qwenimage train grpo`, then measure with the
 #   exact reader what was lost, with an interval.
 #

@@ -672,7 +672,7 @@ print("both have learnt the cipher; one surely better than the other:", apart)
 # simply where the picture is finished." Test that. Choose an attribute and a measurement of this
 # page, write down what you expect under either belief, and run it with `traced.hidden` on at least
 # 24 captions and with a control. Two pages, marked by the table of open questions in the
-# [rubric](../site/pages/rubric.md), or in short:
+# rubric (`site/pages/rubric.md`), or in short:
 #
 # | points | for |
 # |---|---|

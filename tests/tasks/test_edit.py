@@ -174,7 +174,8 @@ def test_what_the_vision_tower_reads_changes_the_result(sides, monkeypatch):
     usual, preprocess = painted(ours, [picture(131, 77)]), EDITING.preprocess
     other = picture(128, 64, seed=3)
     monkeypatch.setattr(EDITING, "preprocess", lambda _, config: preprocess(other, config))
-    assert np.abs(painted(ours, [picture(131, 77)]) - usual).max() > 4
+    # the tower is untrained, so its states are small; unread, they would change nothing at all
+    assert np.abs(painted(ours, [picture(131, 77)]) - usual).max() > 1
 
 
 def test_what_the_vae_encodes_changes_the_result(sides, monkeypatch):

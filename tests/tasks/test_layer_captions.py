@@ -57,7 +57,7 @@ def test_diffusers_describes_a_picture_in_the_same_words(sides, english):
 def test_what_the_vision_tower_sees_is_read_by_the_writer(sides, monkeypatch):
     ours, _ = sides
     usual, see = caption(ours, transparent(64, 64), True), ours.vision.forward
-    monkeypatch.setattr(ours.vision, "forward", lambda *patches: 50 * see(*patches))
+    monkeypatch.setattr(ours.vision, "forward", lambda *patches: -50 * see(*patches))
     assert caption(ours, transparent(64, 64), True) != usual
 
 
