@@ -91,7 +91,7 @@ paint: setup ## paint a sentence: make paint PROMPT="..." [OUT=out.png]
 # glibc gives the memory of every large tensor back to the system and takes it again, page by page;
 # kept instead, a training step took 1.6 s where it had taken 2.7 (no effect without glibc)
 KEEP := MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=8589934592 THP_MEM_ALLOC_ENABLE=1
-train: setup ## train the pocket model (some five hours on two cores; goes on where it stopped)
+train: setup ## train the pocket model (hours; goes on where it stopped)
 	$(KEEP) $(BIN)/qwenimage train pocket --to data/pocket
 
 notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src

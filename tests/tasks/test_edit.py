@@ -171,11 +171,10 @@ def test_both_branches_of_guidance_carry_the_pictures(sides):
 
 def test_what_the_vision_tower_reads_changes_the_result(sides, monkeypatch):
     ours, _ = sides["edit"]
-    usual, preprocess = painted(ours, [picture(131, 77)]), EDITING.preprocess
-    other = picture(128, 64, seed=3)
-    monkeypatch.setattr(EDITING, "preprocess", lambda _, config: preprocess(other, config))
-    # the tower is untrained, so its states are small; unread, they would change nothing at all
-    assert np.abs(painted(ours, [picture(131, 77)]) - usual).max() > 1
+    usual, see = painted(ours, [picture(131, 77)]), ours.vision.forward
+    # the tower is untrained and says much the same of any picture: it must say the opposite
+    monkeypatch.setattr(ours.vision, "forward", lambda *patches: -50 * see(*patches))
+    assert np.abs(painted(ours, [picture(131, 77)]) - usual).max() > 4
 
 
 def test_what_the_vae_encodes_changes_the_result(sides, monkeypatch):

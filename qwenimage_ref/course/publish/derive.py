@@ -1,9 +1,9 @@
 """Everything to be computed again after new pocket weights, except the notebooks.
 
 What is measured of these weights already is skipped; `make derived` runs this and then builds the
-notebooks. How long each part took is printed. With nothing stored it is about two hours on two
-cores, and then hours for the last part, the ablations, in which a smaller sibling is trained
-again and again; all of it resumes where it was stopped.
+notebooks. How long each part took is printed. With nothing stored it takes hours, most of them for
+the ablations, in which a smaller sibling is trained again and again; surveys and trainings resume
+where they were stopped.
 """
 
 import json
