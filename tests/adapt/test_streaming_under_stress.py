@@ -120,8 +120,9 @@ def test_threads_read_prompts_through_one_streamed_text_encoder(forged):
 def test_an_id_that_the_embedding_does_not_have_is_named(forged):
     encoder = empty_network(forged, "text_encoder")
     load_weights(encoder, forged / "text_encoder", torch.float32, streamed=True)
-    for ids in ([640], [-1]):
-        with pytest.raises(IndexError, match="ids must be 0 to 639, got"):
+    tokens = encoder.config.vocab_size
+    for ids in ([tokens], [-1]):
+        with pytest.raises(IndexError, match=f"ids must be 0 to {tokens - 1}, got"):
             encoder(torch.tensor([ids]))
 
 
