@@ -21,23 +21,27 @@ class Training:
     """What a pocket model's record says of its training posters."""
 
     edition: int
-    sizes: frozenset[tuple[int, int]]  # width and height in pixels
+    sizes: frozenset[tuple[int, int]]  # width and height in pixels, of the last lesson
+    early: frozenset[tuple[int, int]] = frozenset()  # sizes of lessons before it, mostly forgotten
 
 
 def training_of(folder: str | Path) -> Training | None:
     """Folder of weights -> the training of a pocket model, None for all other weights
 
     A pocket model is known by its record, which lists lessons; a record that cannot be read is
-    none. Lessons of the second edition have a mixture, which names the sizes of their posters.
+    none. Lessons of the second edition have a mixture, which names the sizes of their posters;
+    the number of its first poster says which lesson is the last.
     """
     try:
         record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
         lessons = record["lessons"].values()
-        mixtures = [lesson["mixture"] for lesson in lessons if "mixture" in lesson]
-        sizes = {tuple(size) for mixture in mixtures for size in mixture["sizes"]}
+        mixed = sorted((each for each in lessons if "mixture" in each), key=lambda x: x["first"])
+        sizes = [frozenset(map(tuple, each["mixture"]["sizes"])) for each in mixed]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return Training(2, frozenset(sizes)) if mixtures else Training(1, frozenset({SQUARE}))
+    if not sizes:
+        return Training(1, frozenset({SQUARE}))
+    return Training(2, sizes[-1], frozenset().union(*sizes) - sizes[-1])
 
 
 def note_of_prompt(prompt: str, edition: int) -> str:
@@ -52,11 +56,14 @@ def note_of_prompt(prompt: str, edition: int) -> str:
 
 
 def note_of_size(size: tuple[int, int], training: Training) -> str:
-    """One line on a width and height in pixels that no training poster had, else \"\""""
+    """One line on a width and height in pixels that the last lesson did not have, else \"\""""
     if size in training.sizes:
         return ""
+    asked = f"{size[0]}x{size[1]}"
+    early = size in training.early
+    was = f"trained at {asked} only at first" if early else f"never trained at {asked}"
     known = ", ".join(f"{w}x{h}" for w, h in sorted(training.sizes, key=_usual))
-    return f"the pocket model was never trained at {size[0]}x{size[1]}; it knows {known}"
+    return f"the pocket model was {was}; it knows {known}"
 
 
 def _usual(size: tuple[int, int]) -> int:

@@ -27,7 +27,7 @@ def paint(tmp_path, monkeypatch, capsys):
     """-> a function from arguments to the prompt that was painted and the lines on stderr"""
     recorder = Recorder()
     monkeypatch.setattr(QwenImage, "from_pretrained", lambda *_, **__: recorder)
-    lessons = {"painter": {"first": 0}, "everything": {"mixture": {"sizes": [[128, 128]]}}}
+    lessons = {"painter": {}, "everything": {"first": 0, "mixture": {"sizes": [[128, 128]]}}}
     folders = {"pocket": {"painter": lessons["painter"]}, "second": lessons, "official": None}
     for name, record in folders.items():
         (tmp_path / name).mkdir()
