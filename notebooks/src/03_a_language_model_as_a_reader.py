@@ -25,8 +25,9 @@
 # | **Number** | your text encoder equals that of transformers to 1e-5 |
 #
 # A **language model** is trained to predict the next token of a text. To do that well, its hidden
-# vectors, one for each token, must represent what the text says: what is red, and what stands left
-# of what. Those vectors are the **text states** we want; the prediction itself is never computed.
+# vectors, one for each token, must represent the content of the text, such as which shape is red
+# and which is on the left. These vectors are the **text states** that the transformer needs; the
+# prediction itself is never computed.
 
 # %%
 import torch
@@ -48,14 +49,14 @@ print("prompt  ", tokens[start:-5])
 print("template", tokens[-5:])
 
 # %% [markdown]
-# The prompt is always put into the same **template**, a system prompt and the marks of a chat: 34
-# tokens stand before the prompt, its *prefix*, and five after it, its *suffix*.
+# Every prompt is inserted into the same **template**, which consists of a system prompt and the
+# markers of a chat: 34 tokens before the prompt form the *prefix*, and five after it the *suffix*.
 #
-# The official text encoder is the language half of Qwen2.5-VL, 7 billion parameters
-# ([technical report](https://arxiv.org/abs/2508.02324), Table 1). The pocket model's has the same
-# architecture and is tiny. One difference matters on this page: the official encoder learned from
-# text and was frozen while the transformer was trained, whereas the pocket encoder was never
-# trained to predict words, only together with the transformer.
+# The official text encoder is the language half of Qwen2.5-VL, 7 billion parameters ([technical
+# report](https://arxiv.org/abs/2508.02324), Table 1). The pocket model has a tiny encoder of the
+# same architecture. One difference matters on this page: the official encoder was trained on text
+# and then frozen while the transformer was trained, whereas the pocket encoder was trained jointly
+# with the transformer and never to predict words.
 
 # %%
 from qwenimage_ref.config import TextEncoderConfig
@@ -79,8 +80,8 @@ show.table(["", "layers", "D", "H", "key-value heads", "K", "MLP", "parameters"]
 #
 # ## Ids become vectors
 #
-# The first step looks up one row of a table for each token. As a loop, as a matrix product, and as
-# the package does it:
+# The first step looks up one row of a table for each token. Here it is as a loop, as a matrix
+# product, and as the package does it:
 
 # %%
 table = tower.model.embed_tokens.weight  # (vocabulary, D)
@@ -92,8 +93,8 @@ assert torch.equal(looped, x) and torch.allclose(one_hot @ table, x)
 print("loop, product and class give the same", tuple(x.shape), "vectors: ok")
 
 # %% [markdown]
-# A row depends on its token alone, so the *a* of *a blue star* and that of *a white background* are
-# one vector. Telling them apart is the work of the layers.
+# A row depends on its token alone, so the *a* of *a blue star* and the *a* of *a white background*
+# start as the same vector. Only the layers can make them different.
 
 # %%
 star, background = [place for place, token in enumerate(tokens) if token == " a"]
@@ -103,13 +104,13 @@ print(f"places {star} and {background} hold equal vectors: ok")
 # %% [markdown]
 # ## One layer
 #
-# `x` is called the **residual stream**. A layer never replaces it, but adds to it twice:
+# `x` is called the **residual stream**. A layer does not replace it but adds to it, twice:
 #
 # $$x \leftarrow x + \text{attention}(\text{norm}(x)), \qquad
 # x \leftarrow x + \text{mlp}(\text{norm}(x))$$
 #
 # Attention moves information between tokens; the MLP works on each token separately. You will write
-# every piece of the two lines, and then the lines.
+# every piece of these two lines, and then the lines themselves.
 #
 # ![Block diagram of the text encoder: embedding; in each layer a norm, grouped-query attention
 # and a sum, then a norm, a gated MLP and a sum; a last norm; the system prompt's states are cut
@@ -117,9 +118,9 @@ print(f"places {star} and {background} hold equal vectors: ok")
 #
 # ### The norm
 #
-# Every layer adds to the stream, so it grows. Attention and MLP therefore get a normalised copy:
-# each token is divided by the root of its mean square, and its `D` numbers are multiplied by `D`
-# learned weights $w$. This is an **RMSNorm** ([Zhang and
+# Since every layer adds to the stream, its values grow with depth. Attention and the MLP therefore
+# get a normalised copy, in which each token is divided by the root of its mean square and its `D`
+# numbers are multiplied by `D` learned weights $w$. This is an **RMSNorm** ([Zhang and
 # Sennrich](https://arxiv.org/abs/1910.07467), equation 4):
 #
 # $$y_i = \frac{w_i\, x_i}{\sqrt{\frac{1}{D} \sum_j x_j^2 + \epsilon}}$$
@@ -196,9 +197,9 @@ print("all tokens by yours and by the package: ok")
 # %% [markdown]
 # ### Queries, keys, values
 #
-# Attention is a lookup. Each token has a **query** `q`, what it looks for; a **key** `k`, what it
-# can be found by; and a **value** `v`, what it passes on. All three are linear in `y` and split
-# into heads of width `K`.
+# Attention is a lookup. Each token has a **query** `q`, which is compared with the **keys** `k` of
+# other tokens to decide how much of each one's **value** `v` it receives. All three are linear in
+# `y` and are split into heads of width `K`.
 
 
 # %%
@@ -215,14 +216,15 @@ print("q", tuple(q.shape), " k", tuple(k.shape), " v", tuple(v.shape))
 # ### Rotary positions
 #
 # Nothing so far depends on the order of the words. **Rotary position embedding** (RoPE, [Su et
-# al.](https://arxiv.org/abs/2104.09864), section 3.2) puts it in: numbers `i` and `i + K/2` of a
-# head are taken as the two coordinates of an arrow, and the arrow is turned by the angle
+# al.](https://arxiv.org/abs/2104.09864), section 3.2) adds this dependence: numbers `i` and
+# `i + K/2` of a head are treated as the two coordinates of an arrow, and the arrow is rotated by
+# the angle
 #
 # $$\alpha = \text{place} \cdot \theta^{-2i/K}, \qquad
 # (a, b) \rightarrow (a \cos\alpha - b \sin\alpha,\; a \sin\alpha + b \cos\alpha)$$
 #
-# with $\theta$ = 1,000,000 here. Queries and keys are turned, values are not. [Chapter
-# 05](05_msrope.ipynb) is about why, and about pictures.
+# with $\theta$ = 1,000,000 here. Queries and keys are rotated, values are not. [Chapter
+# 05](05_msrope.ipynb) explains why, and extends it to pictures.
 #
 # ## Exercise: rotary positions
 #
@@ -252,7 +254,7 @@ check.ex_03_rotary(rotary)
 # <details><summary>A hint</summary>
 #
 # The first halves of all heads are the `a`, the second halves the `b`. *torch.outer* multiplies
-# every place by every speed, and `(T, K/2)` fits to `(B, H, T, K/2)` as it is.
+# every place by every speed, and `(T, K/2)` broadcasts against `(B, H, T, K/2)`.
 #
 # </details>
 #
@@ -283,8 +285,9 @@ check.ex_03_rotary(rotary)
 # </details>
 
 # %% [markdown]
-# Turning two arrows by the same angle leaves the angle between them as it is. The product of a
-# query and a key therefore depends on their distance, not on their places:
+# Rotating two arrows by the same angle leaves the angle between them unchanged. The product of a
+# query and a key therefore depends on the distance between their places, not on the places
+# themselves:
 
 # %%
 theta, places = tower.config.rope_theta, torch.arange(ids.shape[1])
@@ -300,10 +303,10 @@ print("all tokens 100 places further on, the same products; keys alone by one pl
 # ### One head
 #
 # For each token `t`, one head compares its query with the keys of all tokens up to `t`, turns these
-# scores into weights by a softmax, and takes the weighted mean of the values. *Up to `t`* is the
-# **causal mask**: when the model was trained to predict, later tokens were the answer. Dividing by
-# $\sqrt{K}$ keeps the scores at size one whatever the width ([Vaswani et
-# al.](https://arxiv.org/abs/1706.03762), section 3.2.1).
+# scores into weights by a softmax, and takes the weighted mean of the values. The restriction to
+# tokens up to `t` is the **causal mask**. The model was trained to predict the next token, so later
+# ones would have given the answer away. Dividing by $\sqrt{K}$ keeps the scores near size one at
+# any width ([Vaswani et al.](https://arxiv.org/abs/1706.03762), section 3.2.1).
 
 
 # %%
@@ -327,14 +330,14 @@ print("loop and PyTorch's function give the same numbers: ok")
 # %% [markdown]
 # ### Many queries, few keys
 #
-# You saw it in the shapes: there are four query heads and only two key-value heads. Query heads 0
-# and 1 share key-value head 0, and 2 and 3 share head 1; officially 28 query heads share four, in
-# groups of seven. This is **grouped-query attention** ([Ainslie et
-# al.](https://arxiv.org/abs/2305.13245), section 2.2).
+# The shapes above show four query heads but only two key-value heads. Query heads 0 and 1 share
+# key-value head 0, and 2 and 3 share head 1; officially 28 query heads share four, in groups of
+# seven. This is **grouped-query attention** ([Ainslie et al.](https://arxiv.org/abs/2305.13245),
+# section 2.2).
 #
-# It was invented for generation, where the keys and values of all earlier tokens have to be kept in
-# every layer; groups of seven divide that memory by seven. A text encoder generates nothing and
-# only saves some weights by it.
+# It was invented for generation, where every layer has to keep the keys and values of all earlier
+# tokens; groups of seven divide that memory by seven. A text encoder generates nothing, so here it
+# only saves some weights.
 
 # %%
 c = official.config
@@ -352,7 +355,8 @@ print(f"weights saved: {saved / 1e6:.0f} million")
 #
 # Write `grouped_attention(q, k, v)`: `q` is `(B, H, T, K)`, `k` is `(B, G, T, K)` and `v` is
 # `(B, G, T, W)`, with `G` key-value heads; `H` is a multiple of `G`. Return `(B, H, T, W)`, with
-# causal mask and without a loop. Here `W` is `K`, but leave it free: further down it is `T`.
+# the causal mask and without a loop. Here `W` equals `K`, but do not rely on it, since further down
+# it is `T`.
 
 
 # %% tags=["exercise"]
@@ -407,7 +411,7 @@ check.ex_03_gqa(grouped_attention)
 # </details>
 
 # %% [markdown]
-# To finish attention, the heads are put side by side again and mixed by one more matrix, `o_proj`:
+# To finish attention, the heads are concatenated again and mixed by one more matrix, `o_proj`:
 
 # %%
 by_hand = attn.o_proj(grouped_attention(q, k, v).transpose(1, 2).flatten(2))
@@ -429,14 +433,14 @@ print("the weights of each token sum to 1, and none looks ahead: ok")
 # %% [markdown]
 # ### The gated MLP
 #
-# The MLP widens each state, and narrows it again. Two matrices widen it, `up` and `gate`, and what
-# the first one makes is multiplied, number by number, by a function of what the second one makes:
+# The MLP widens each state and narrows it again. Two matrices widen it, `up` and `gate`, and the
+# output of the first is multiplied, element by element, by a function of the output of the second:
 #
 # $$\text{mlp}(y) = W_\text{down}\,(\text{silu}(W_\text{gate}\, y) \odot W_\text{up}\, y),
 # \qquad \text{silu}(g) = g\,\sigma(g) = g\,/\,(1 + e^{-g})$$
 #
-# The function is near 0 where `g` is negative and near `g` where it is positive. The whole is known
-# as **SwiGLU** ([Shazeer](https://arxiv.org/abs/2002.05202), equation 6).
+# Well below zero the function is close to 0, and well above zero it is close to `g`. This MLP is
+# known as **SwiGLU** ([Shazeer](https://arxiv.org/abs/2002.05202), equation 6).
 
 # %%
 import math
@@ -474,7 +478,7 @@ check.ex_03_mlp(gated_mlp)
 # <details><summary>A nudge</summary>
 #
 # The formula has columns, `W y`; the tensors have rows, `(B, T, D)`. On which side does the matrix
-# stand then?
+# go then?
 #
 # </details>
 #
@@ -515,11 +519,11 @@ print("yours and the package's MLP: ok")
 # ★★★★☆ · 25 minutes
 #
 # Write `my_layer(layer, x, theta)`, from `(B, T, D)` to `(B, T, D)`; the places are 0, 1, 2, …
-# `layer` is only the container of the weights: `input_layernorm` and `post_attention_layernorm`,
-# each with `weight` and `eps`; `self_attn` with `q_proj`, `k_proj`, `v_proj`, `o_proj` and
-# `head_dim`, which is `K`; and `mlp`, as above. Do not call `layer`, `self_attn` or `mlp`
-# themselves. Build on your four functions. You will know it works when the checker says so and
-# when, below, your layers are the text encoder.
+# `layer` only holds the weights: `input_layernorm` and `post_attention_layernorm`, each with
+# `weight` and `eps`; `self_attn` with `q_proj`, `k_proj`, `v_proj`, `o_proj` and `head_dim`, which
+# is `K`; and `mlp`, as above. Do not call `layer`, `self_attn` or `mlp` themselves. Build on your
+# four functions. You will know it works when the checker says so and when your layers, stacked
+# below, give the text encoder's states.
 
 
 # %% tags=["exercise"]
@@ -534,8 +538,8 @@ check.ex_03_layer(my_layer)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# The two lines at the beginning of *One layer* are the whole function. Everything in them exists
-# already; what is new is where each piece gets its weights from.
+# The two lines at the beginning of *One layer* are the whole function. You have written everything
+# in them already; all that is new is which weights each piece takes.
 #
 # </details>
 #
@@ -591,8 +595,8 @@ show.source(Layer.forward)
 # %% [markdown]
 # ## The whole encoder
 #
-# Embed the ids, run the layers, normalise once more. On the way, `maps` keeps the attention weights
-# of every head.
+# The encoder embeds the ids, runs the layers and normalises once more. On the way, `maps` collects
+# the attention weights of every head.
 
 
 # %%
@@ -619,8 +623,8 @@ assert maps.shape == (4, 4, len(tokens), len(tokens))  # layers, heads, who look
 print("yours and the package's, relative difference under 1e-5: ok")
 
 # %% [markdown]
-# And an independent implementation: the class of the library transformers, which the official
-# pipeline uses, with the same weights.
+# As an independent check, we load the same weights into the class of the library transformers that
+# the official pipeline uses.
 
 # %%
 from qwenimage_ref.config import VisionConfig
@@ -640,8 +644,8 @@ print(f"package and transformers within {within('text_encoder'):.0e}, yours with
 # ## What it looks at
 #
 # The last token of all, a line end, is the only one that can see all others. Which ones does it
-# look at? There is one row for each head, darker for larger weights; the line stands between the
-# template's prefix and the prompt.
+# look at? There is one row for each head, darker for larger weights, and a line between prefix and
+# prompt.
 
 # %%
 from qwenimage_ref.course.figures import text_attention
@@ -661,8 +665,8 @@ assert [1, 3] in looking
 print("heads that give more than 90 % to 'left' [layer, head]:", looking)
 
 # %% [markdown]
-# This head seems to look for the word that says where things are. Ask for other places and watch
-# it, head 3 of layer 1:
+# Head 3 of layer 1 seems to look for the word that says where things are. Does it still, when we
+# ask for other places?
 
 
 # %%
@@ -696,7 +700,7 @@ for shape, word in looks.items():
 assert [shape for shape, word in looks.items() if word == shape] == ["star"]
 
 # %% [markdown]
-# It is not: for the other five shapes it looks at *of*. Take such stories with care. That a head
+# It is not: for the other five shapes it looks at *of*. Such stories call for caution. That a head
 # looks at a word does not show what it does with it, and a story that fits one case, or even six,
 # may fail on the next.
 #
@@ -719,10 +723,10 @@ assert book.strips.value == at_home
 print("another token looks at other words, and at none after itself; back again: ok")
 
 # %% [markdown]
-# All maps in print, a square for each head: down, the token that looks; across, the one that is
-# looked at. The empty half above the diagonal is the future. A dark upright bar is a word that
-# several tokens in a row look at; the longest belongs to *star*, at which all five tokens of the
-# suffix look.
+# Here are all maps in print, a square for each head: down, the token that looks; across, the one
+# that is looked at. The empty half above the diagonal is the future. A dark vertical bar is a word
+# that several successive tokens look at; the longest belongs to *star*, at which all five tokens of
+# the suffix look.
 
 # %%
 text_attention.every_head(
@@ -740,12 +744,13 @@ print("the future gets nothing; the whole suffix looks at 'star' in one head: ok
 # %% [markdown]
 # ## Which vectors to take
 #
-# The model could go on to its prediction: a last matrix, `lm_head`, makes 152,064 scores
-# (**logits**) of each state, one for each row of the vocabulary. Qwen-Image takes the states
-# instead. Logits are a linear function of them, so they hold nothing more and are 42 times as long.
+# The model could go on to its prediction: a last matrix, `lm_head`, turns each state into 152,064
+# scores (**logits**), one for each row of the vocabulary. Qwen-Image takes the states instead.
+# Since the logits are a linear function of them, they hold nothing more, yet they are 42 times as
+# long.
 #
-# So more than half of the tensors in the official files are not read for text to image: `visual`,
-# the vision tower, which the edit models use, and `lm_head`. The index file, a real official one,
+# Text to image therefore leaves more than half of the tensors in the official files unread:
+# `lm_head`, and `visual`, the vision tower, which only the edit models use. The official index file
 # lists them:
 
 # %%
@@ -769,8 +774,8 @@ print(listed)
 print(f"read for text to image: {read / listed['total_parameters']:.0%} of all numbers")
 
 # %% [markdown]
-# The states are taken *after* the last norm. In the stream their lengths differ widely; the norm
-# makes them comparable.
+# The states are taken *after* the last norm, because in the stream their lengths differ widely and
+# the norm makes them comparable.
 
 # %%
 x, shared = tower.embed(ids)
@@ -784,7 +789,7 @@ print("longest to shortest: over 15 before the norm, under 1.1 after: ok")
 # ## The cut
 #
 # The 34 states of the prefix are dropped. Because of the causal mask they cannot depend on the
-# prompt, which stands after them: they are the same for every prompt.
+# prompt, which comes after them, so they are the same for every prompt.
 
 # %%
 other = torch.tensor([pipe.tokenizer.encode_prompt("一个黄色的大圆形")])
@@ -793,8 +798,8 @@ assert same < 1e-5 * states.abs().max()
 print("another prompt in another language, the same 34 states: ok")
 
 # %% [markdown]
-# Then why is there a template at all? Because the prompt's tokens attend to it. Its system prompt
-# asks for a description of colour, shape, size, text and relations, and so it shifts the states of
+# Why, then, is there a template at all? The prompt's tokens attend to it. Its system prompt asks
+# for a description of colour, shape, size, text and relations, and this shifts the states of
 # everything after it.
 #
 # ## Exercise: when to cut
@@ -823,8 +828,8 @@ check.ex_03_drop(prompt_states)
 #
 # <details><summary>A hint</summary>
 #
-# Everything to the right of the prefix stays, the five tokens of the suffix too: they stand after
-# the prompt and attend to it.
+# Everything to the right of the prefix stays, including the five tokens of the suffix, which come
+# after the prompt and attend to it.
 #
 # </details>
 #
@@ -847,8 +852,8 @@ check.ex_03_drop(prompt_states)
 # </details>
 
 # %% [markdown]
-# How much does the template change? Cut it off *before* encoding, and compare. Positions are not to
-# blame, since only distances count.
+# How much difference does the template make? Cut it off *before* encoding, and compare. The shifted
+# positions cannot explain a difference, since only distances count.
 
 # %%
 kept = prompt_states(tower, ids, start)
@@ -885,8 +890,9 @@ assert most == ["a", "of"] and change.median() < 0.3
 print("half of the states change by less than 30 %, two by about their whole length:", most)
 
 # %% [markdown]
-# And the picture? Five times the same noise: cut as it should be; cut before encoding; cut one
-# token too early; not cut at all; and not cut, but with a mask that hides the prefix.
+# Does it show in the picture? We paint from the same noise five times: with the prefix cut as it
+# should be; cut before encoding; cut one token too early; not cut at all; and not cut, but hidden
+# by a mask.
 
 # %%
 from qwenimage_ref.conditions import Branch
@@ -929,18 +935,19 @@ print("before encoding or one too early: hardly visible; not cut: another pictur
 
 # %% [markdown]
 # Look at the second picture again. Its states were wrong by four tenths of their length, and
-# *nothing* shows. The pocket model has few words and tolerates much; a bug of this kind hides
-# behind a good picture, and only the number reveals it. One state too many does not show either,
-# although it moves all others by one position: the model was trained at seven sizes, at which the
-# prompt begins at different places. Without any cut the prefix is read like a prompt, and the
-# prompt itself begins 34 positions later than it ever did. The mask separates the two causes. With
-# the prefix hidden nobody asks for a word any more, but the positions still do harm.
+# *nothing* shows, because the pocket model has few words to distinguish and tolerates much. A bug
+# of this kind hides behind a good picture; only the number reveals it. One state too many does not
+# show either, although it moves all others by one position: the model was trained at seven sizes,
+# for which the prompt begins at different positions. Without any cut, two things go wrong: the
+# prefix is treated as part of the prompt, and the prompt begins 34 positions later than it ever did
+# in training. The mask separates these two causes: with the prefix hidden, the unwanted word
+# disappears, but the shifted positions still do harm.
 #
 # ## Padding
 #
-# Two prompts in one batch have to be equally long, so the shorter one is filled up with a token
-# that means nothing. Padding on the right does no harm: with a causal mask no real token can see
-# it. Padding on the left would be seen by all.
+# Two prompts in one batch must have the same length, so the shorter one is filled up with a token
+# that means nothing. Padding on the right does no harm, because with a causal mask no real token
+# can see it. Padding on the left would be visible to all of them.
 
 # %%
 pad = torch.full((1, 9), pipe.tokenizer.pad_id)
@@ -957,13 +964,13 @@ print(harmed)
 
 # %% [markdown]
 # The states of the padding itself are meaningless. They are set to zero, and the transformer gets a
-# mask, so that nothing attends to them ([chapter 06](06_one_mmdit_block.ipynb)).
+# mask so that no token attends to them ([chapter 06](06_one_mmdit_block.ipynb)).
 #
 # ## Two languages
 #
-# Do the states represent the meaning, or the words? Here are eight scenes, each described in
-# English and in Chinese, which share no token. We average the states of a prompt and compare by the
-# cosine: 1 is the same direction, 0 nothing in common.
+# Do the states represent the meaning or the words? Here are eight scenes, each described in English
+# and in Chinese, two languages that share no token. We average the states of each prompt and
+# compare by the cosine, which is 1 for the same direction and 0 for nothing in common.
 
 # %%
 from qwenimage_ref.posters import draw as world
@@ -998,11 +1005,11 @@ assert (alike.argmax(1) == torch.arange(8)).all() and same.mean() > rest.mean() 
 print(f"same scene {same.mean():.2f}, another scene {rest.mean():.2f}; each finds its twin: ok")
 
 # %% [markdown]
-# Each English caption is nearest to its own translation, and no label said that *red* and 红 mean
-# the same: both led to the same posters.
+# Each English caption is closest to its own translation, although no label ever said that *red* and
+# 红 mean the same: it follows from both leading to the same posters.
 #
-# With the official weights on the machine, the statement about the prefix is checked on them, with
-# one layer at a time in memory:
+# Where the official weights are on the machine, the statement about the prefix is checked on them
+# too, with one layer at a time in memory:
 
 # %%
 from qwenimage_ref.load import load_weights
@@ -1068,14 +1075,14 @@ print("4.2 times, 81 %, 1.5 times: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * It takes the last of all hidden states that the library returns, which is the one after the
-#   norm, though the name does not say so.
+# * It takes the last of the hidden states that the library returns, which is the one after the
+#   norm, although the name does not say so.
 # * It runs in bfloat16, with fused attention that never stores a map of weights.
 # * It encodes the prompt once, keeps the states, and removes the text encoder from the device
 #   before denoising starts: 14 GB less.
 # * The keys and values of the prefix never change, so a busy server computes them once.
-# * It cuts the prompt at 512 tokens by default, 1,024 at most; here, too.
-# * In edit models, vectors of the vision tower take the places of some tokens.
+# * Like this package, it cuts the prompt at 512 tokens by default, and at 1,024 at most.
+# * In edit models, vectors from the vision tower replace the embeddings of some tokens.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
@@ -1084,7 +1091,7 @@ print("4.2 times, 81 %, 1.5 times: ok")
 # * RMSNorm: [Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467). Grouped-query attention:
 #   [Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2. The gated MLP, SwiGLU:
 #   [Shazeer 2020](https://arxiv.org/abs/2002.05202), section 2.
-# * SD3 reads a prompt with three frozen encoders, CLIP-L, OpenCLIP bigG and T5-XXL ([Esser et al.
+# * SD3 encodes a prompt with three frozen encoders, CLIP-L, OpenCLIP bigG and T5-XXL ([Esser et al.
 #   2024](https://arxiv.org/abs/2403.03206), section 4): the states are the text stream, and a
 #   pooled vector of the CLIP models goes into the modulation beside the time.
 # * FLUX.1 takes the states of T5-XXL, 4,096 wide, and one pooled CLIP vector of 768
@@ -1095,12 +1102,12 @@ print("4.2 times, 81 %, 1.5 times: ok")
 #
 # ## Try this
 #
-# * Move the widget to *left* and to *of*. Which head finds out what is left of what?
-# * Drop the suffix, too: `paint(kept[:, :-5])`. Then paint a word.
+# * Move the widget to *left* and to *of*. Which head finds out which shape is on the left?
+# * Drop the suffix as well: `paint(kept[:, :-5])`. Then paint a prompt with a word in it.
 # * Paint with `tower.model.embed_tokens(ids)[:, start:]`, the words without any layer.
 # * Change the template's text and encode with it. Which states change most?
-# * Compare *a red circle left of a blue star* with *a blue star right of a red circle*. Same
-#   meaning: how near are the states?
+# * Compare *a red circle left of a blue star* with *a blue star right of a red circle*. They mean
+#   the same; how close are their states?
 #
 # Capstone: `text_encoder.py` can be written now: `make grade PART="text encoder"`,
 # 16 points.

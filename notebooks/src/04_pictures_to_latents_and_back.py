@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 04 · Pictures to latents and back
 #
-# The transformer of chapter 00 never sees a pixel. It works on
-# **latents**, a small stack of numbers that stands for the picture, and somebody else turns them
-# into pixels at the end. That somebody was built for video. This page takes it apart and keeps the
-# third of it that a single picture needs.
+# The transformer of chapter 00 never sees a pixel. It works on **latents**, a much smaller array of
+# numbers that represents the picture, and a second network turns them into pixels at the end. That
+# network was built for video. This page takes it apart and keeps the third of it that a single
+# picture needs.
 #
 # | | |
 # |---|---|
@@ -26,9 +26,10 @@
 # | **Picture** | poster, reconstruction and difference; the 16 channels between them |
 # | **Number** | our 2-D rewrite equals the 3-D video VAE to 1e-5; 44,599,603 numbers are in use |
 #
-# Why not paint pixels? A picture of 1328 × 1328 has 5.3 million numbers, and neighbours nearly
-# always agree. Latents have a twelfth of them and leave out what no eye misses. Everything after
-# that, each of the transformer's steps, costs less.
+# Why not work on pixels directly? A picture of 1328 × 1328 has 5.3 million numbers, and most of
+# them hardly differ from their neighbours. Its latents have a twelfth as many numbers and leave out
+# only details that are hard to see. Because the transformer runs dozens of times on a picture, a
+# smaller input makes every one of those runs cheaper.
 
 # %%
 import torch
@@ -46,7 +47,8 @@ pipe = QwenImage.from_pretrained(show.pocket_folder())
 vae = pipe.vae
 
 # %% [markdown]
-# Twelve posters, drawn and not painted, as numbers from -1 (black) to 1 (white):
+# We start from twelve posters, drawn by a program rather than by the model, as numbers from -1
+# (black) to 1 (white):
 
 # %%
 scenes = [world.sample_scene(number) for number in range(12)]
@@ -57,34 +59,36 @@ print(tuple(img.shape), f"from {img.min():.2f} to {img.max():.2f}")
 # %% [markdown]
 # ## There and back
 #
-# A **VAE** (variational autoencoder) is a pair of networks. `encode` shrinks a picture, `decode`
-# makes pixels of what is left, and both were trained together to lose as little as possible.
+# A **VAE** (variational autoencoder) is a pair of networks: `encode` compresses a picture into
+# latents and `decode` turns latents back into pixels. The two are trained together to lose as
+# little as possible on the way.
 #
-# `encode` returns two things. In training it did not point at one place but at a small cloud, and
-# `decode` had to cope with any point in it: `mean` is the middle of the cloud, `logvar` the
-# logarithm of its squared width. It made the latents smooth: a small change means a small change in
-# the picture. We take the middle.
+# `encode` returns two tensors, because it describes a normal distribution for each latent rather
+# than a single value: `mean` is its centre and `logvar` the logarithm of its variance. During
+# training the latents are sampled from this distribution, so `decode` has to cope with every point
+# near the mean. As a result, a small change of the latents means a small change in the picture. On
+# this page we use the mean.
 #
 # The loss of such a training run is the distance between picture and reconstruction, plus a small
-# share of the Kullback-Leibler divergence of each cloud from the standard normal distribution
-# ([Kingma and Welling](https://arxiv.org/abs/1312.6114), appendix B). That part keeps the clouds
-# from shrinking to points that lie far apart:
+# multiple of the Kullback-Leibler divergence of each distribution from the standard normal one
+# ([Kingma and Welling](https://arxiv.org/abs/1312.6114), appendix B). Without this second term, the
+# distributions could shrink to points that lie far apart:
 #
 # $$\text{KL} = \frac{1}{2} \sum_i \left(\text{mean}_i^2 + e^{\text{logvar}_i}
 # - \text{logvar}_i - 1\right)$$
 #
-# Qwen-Image kept the encoder of Wan and trained the decoder alone, on the reconstruction and on a
-# *perceptual* loss, a distance between the features that another network finds in both pictures.
-# An adversarial loss was dropped, as it no longer helped at this quality
+# Qwen-Image kept the encoder of Wan and fine-tuned only the decoder, with a reconstruction loss and
+# a *perceptual* loss, which is a distance between the features that another network extracts from
+# the two pictures. An adversarial loss was dropped, because at this quality it no longer helped
 # ([report](https://arxiv.org/abs/2508.02324), section 2).
 
 # %%
 mean, logvar = vae.encode(img)
 back = vae.decode(mean)
-width = (logvar / 2).exp()  # of the cloud, as a deviation
+width = (logvar / 2).exp()  # the standard deviation of each latent
 assert mean.shape == (12, 16, 16, 16) and back.shape == img.shape
 assert width.mean() < 0.05 * mean.std()
-print("latents", tuple(mean.shape), "; the cloud is under a twentieth of their spread: ok")
+print("latents", tuple(mean.shape), "; deviations are under a twentieth of their spread: ok")
 
 # %%
 chosen = [0, 2, 11]
@@ -100,13 +104,13 @@ show.grid(
 )
 
 # %% [markdown]
-# What is lost sits on the edges. In a number: the **peak signal-to-noise ratio** compares the mean
-# squared error with the largest possible value, on a logarithmic scale in decibels. With colours
-# from 0 to 1:
+# The losses are at the edges. The usual measure of their size is the **peak signal-to-noise ratio**
+# (PSNR), which compares the mean squared error with the largest possible value, on a logarithmic
+# scale in decibels. With colours from 0 to 1:
 #
 # $$\text{PSNR} = -10 \log_{10} \text{mean}\,(a - b)^2$$
 #
-# 20 dB is an error of a tenth of the range, 40 dB of a hundredth.
+# An error of a tenth of the range is 20 dB, and an error of a hundredth is 40 dB.
 
 
 # %%
@@ -129,13 +133,14 @@ print("loop, line and function agree; every poster above 30 dB: ok")
 # The [report](https://arxiv.org/abs/2508.02324) gives 33.4 dB for the official VAE on photographs
 # and 36.6 dB on pictures full of text (Table 2), the best of all that it compares. Wan 2.1, which
 # has the same architecture, reaches 31.3 and 26.8 there: before the decoder was tuned, text was the
-# harder of the two, and tuning it gained almost 10 dB. Our posters are easy: flat colours, few
-# letters.
+# harder of the two, and tuning gained almost 10 dB on it. Our posters, with flat colours and few
+# letters, are easy in comparison.
 #
 # ## Sixteen channels
 #
-# The latents of one poster are 16 squares of 16 × 16 numbers. Each number stands for 8 × 8 pixels,
-# three colours each: 192 numbers in, 16 out. Orange is above zero, blue below.
+# The latents of one poster are 16 squares of 16 × 16 numbers, one square for each channel. Each
+# place in them covers 8 × 8 pixels of three colours, so 192 numbers become 16. In the figure,
+# orange is above zero and blue below.
 
 # %%
 z = vae.normalize(mean)  # to mean 0 and deviation 1 in each channel; explained below
@@ -152,8 +157,8 @@ assert (z[0].std((1, 2)) > 0.05).all() and (black - red).abs().max() > 1
 print("no channel is flat, and the two shapes differ in some by more than 1: ok")
 
 # %% [markdown]
-# No channel *is* a colour, and none is an edge. Together they say both. What does one of them
-# carry? Multiply it by something and decode:
+# No single channel *is* a colour or an edge; these are encoded by all channels together. To see
+# what one of them contributes, multiply it by a factor and decode:
 
 # %%
 mixer = course.ChannelSliders(vae, z[:1])
@@ -169,7 +174,8 @@ mixer.factor.value = 0  # without it again, so that another channel shows anothe
 print("without channel 10 another picture; times 1 the old one: ok")
 
 # %% [markdown]
-# In print, each channel set to zero in turn, and how far the picture then is from the whole:
+# In print, here is the result of setting each channel to zero in turn, with its PSNR against the
+# full reconstruction:
 
 # %%
 without = [vae.decode(vae.denormalize(course.scaled(z[:1], c, 0))) for c in range(16)]
@@ -189,15 +195,15 @@ least, most = lost.index(max(lost)), lost.index(min(lost))
 print(f"most is lost with channel {most}, least with channel {least}, 10 dB and more apart: ok")
 
 # %% [markdown]
-# Shapes stay where they are, because a place in the latents is a place in the picture. Colours go,
-# because each is spread over several channels.
+# Shapes stay where they are, because every place in the latents corresponds to a place in the
+# picture. Colours change, because each one is spread over several channels.
 #
 # ## A preview that costs nothing
 #
-# Each colour is spread over many channels, but much of this is *linear*: one small matrix reads
-# most of a colour off the 16 numbers. Programs use it to show what is being painted without running
-# the decoder. Fit it by least squares on 32 other posters, and try it on ours; below we measure how
-# much of the colours it explains.
+# Although each colour is spread over many channels, the mapping is largely *linear*, so one small
+# matrix recovers most of a colour from the 16 numbers. Programs use such a matrix to show a picture
+# in progress without running the decoder. We fit one by least squares on 32 other posters, try it
+# on ours, and measure below how much of the colours it explains.
 
 # %%
 others = [
@@ -233,18 +239,19 @@ print("our fit explains over 75 % of the colours' variance, the official VAE's n
 
 # %% [markdown]
 # The second fit is a published one, made for the official VAE, where it explains 96 % (the file in
-# `tests/golden` says where it is from). Here it is worthless: the channels of two VAEs have nothing
-# in common, not even in the same architecture. Latents belong to the VAE that made them.
+# `tests/golden` names its source). Here it is worthless, because two VAEs that are trained
+# separately give their channels different meanings, even in the same architecture. Latents can only
+# be decoded by the VAE that produced them.
 #
 # ## A video VAE seen through one frame
 #
-# The official file holds a *video* VAE, in the architecture of Wan 2.1. The report (section on the
-# VAE) says why: its encoder can serve videos later, so it was left as it was, and only the decoder
-# was trained further, for pictures.
+# The official file holds a *video* VAE, in the architecture of Wan 2.1. The report gives the reason
+# in its section on the VAE: the encoder can then also serve videos later, so it was left unchanged
+# and only the decoder was trained further, on pictures.
 #
 # Its convolutions are three-dimensional: a weight is `(out, in, 3, 3, 3)`, three **taps** in time,
-# each a 3 × 3 kernel. They are **causal**: a frame may depend on earlier frames, never on later
-# ones. So two empty frames are put in front, and none behind. By hand:
+# each a 3 × 3 kernel. They are **causal**, which means that a frame may depend on earlier frames
+# but never on later ones. For that, two empty frames are padded in front and none behind. By hand:
 
 
 # %%
@@ -267,7 +274,8 @@ assert torch.allclose(causal_in_a_loop(film, weight), causal_at_once(film, weigh
 print("a film of six frames, the same by loop and by conv3d: ok")
 
 # %% [markdown]
-# Draw which tap meets which frame, and the waste is plain. Dashed frames are empty:
+# A drawing of which tap meets which frame shows how much of this is wasted on a single picture.
+# Dashed frames are empty:
 
 # %%
 import matplotlib.pyplot as plt
@@ -329,21 +337,21 @@ check.ex_04_taps(flatten)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# The drawing on the right. Time is the third axis of the weight.
+# Look at the drawing on the right. Time is the third axis of the weight.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Do not add taps up: what stands before the picture is empty, not a copy of the picture. And a
-# weight with `t` = 1 has its only tap at the same place, if you count from the end.
+# Do not sum the taps: the frames before the picture are empty, not copies of it. A weight with `t`
+# = 1 has its only tap in the same position, if you count from the end.
 #
 # </details>
 #
 # <details><summary>Pseudocode</summary>
 #
 # ```
-# of axis 2, take the end; keep all the rest
+# take the last entry of axis 2; keep the other axes
 # ```
 #
 # </details>
@@ -358,8 +366,8 @@ check.ex_04_taps(flatten)
 # </details>
 
 # %% [markdown]
-# Now the real thing: the video VAE of the library diffusers, filled with our weights in the form in
-# which files store them. Does your function give our layers?
+# Now we apply it to the video VAE of the library diffusers, loaded with our weights in the form in
+# which files store them. Does your function turn its layers into ours?
 
 # %%
 from qwenimage_ref.parity import reference
@@ -372,8 +380,9 @@ for name in ("encoder.conv_in.weight", "decoder.conv_out.weight", "quant_conv.we
     print(f"{name:23} {tuple(stored[name].shape)} -> {tuple(vae.get_parameter(name).shape)}")
 
 # %% [markdown]
-# Our file has zeros in its dead taps, so the test would be too easy. Fill them with noise first,
-# as a file may well have anything there. The video VAE must not care:
+# Our file has zeros in its dead taps, which would make the next test too easy, since a file may
+# hold any numbers there. We fill them with noise first; the result of the video VAE must not
+# change:
 
 # %%
 noisy = {
@@ -389,9 +398,9 @@ print(f"{len(noisy)} weights with noise in their dead taps, encoded and decoded 
 print(f"relative difference under {within('vae'):.0e}: ok")
 
 # %% [markdown]
-# The four `time_conv` among them shrink or stretch *time*, and one frame never runs them at all. So
-# how much of the official file is used on a picture? `stored_form` says what the file holds, our
-# classes hold what is needed.
+# The four `time_conv` layers among them shrink or stretch *time*, and on one frame they do not run
+# at all. How much of the official file, then, is used on a picture? `stored_form` lists the tensors
+# in the file, and our classes hold those that are needed.
 
 # %%
 from qwenimage_ref.checkpoint.stored_form import stored_form
@@ -404,18 +413,18 @@ held = {name: math.prod(shape) for name, shape in stored_form(big).items()}
 needed = {name: p.numel() for name, p in big.named_parameters()}
 assert (len(held), sum(held.values())) == (194, 126_892_531)
 assert sum(needed.values()) == 44_599_603
-print(f"stored {sum(held.values()):,}, alive {sum(needed.values()):,}")
+print(f"stored {sum(held.values()):,}, in use {sum(needed.values()):,}")
 
 # %%
 rows = {}
 for part in ("encoder", "decoder"):
-    alive = sum(n for name, n in needed.items() if name.startswith(part))
+    used = sum(n for name, n in needed.items() if name.startswith(part))
     time = sum(n for name, n in held.items() if name.startswith(part) and "time_conv" in name)
-    taps = sum(n for name, n in held.items() if name.startswith(part)) - alive - time
-    rows[part] = {"alive": alive, "dead taps": taps, "time_conv": time}
+    taps = sum(n for name, n in held.items() if name.startswith(part)) - used - time
+    rows[part] = {"in use": used, "dead taps": taps, "time_conv": time}
 fig, ax = plt.subplots(figsize=(8, 1.7))
 left = [0, 0]
-for kind, colour in (("alive", "joint"), ("dead taps", "noise"), ("time_conv", "accent")):
+for kind, colour in (("in use", "joint"), ("dead taps", "noise"), ("time_conv", "accent")):
     widths = [row[kind] / 1e6 for row in rows.values()]
     ax.barh([0, 1], widths, left=left, color=C[colour], label=kind)
     left = [a + b for a, b in zip(left, widths)]
@@ -424,23 +433,23 @@ ax.set(xlabel="million numbers")
 ax.invert_yaxis()
 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 ax.spines[["top", "right"]].set_visible(False)
-show.figure(fig, alt="Encoder 54 million, decoder 73 million; about a third of each is alive")
+show.figure(fig, alt="Encoder 54 million, decoder 73 million; about a third of each is in use")
 
 # %%
-assert [row["alive"] for row in rows.values()] == [19_306_592, 25_291_683]
+assert [row["in use"] for row in rows.values()] == [19_306_592, 25_291_683]
 dead = sum(row["dead taps"] for row in rows.values())
 assert dead == 79_968_384 and sum(row["time_conv"] for row in rows.values()) == 2_324_544
 print(
     {
-        part: f"{row['alive'] / 1e6:.1f} of {sum(row.values()) / 1e6:.1f}"
+        part: f"{row['in use'] / 1e6:.1f} of {sum(row.values()) / 1e6:.1f}"
         for part, row in rows.items()
     }
 )
 
 # %% [markdown]
 # The report's Table 2 writes it as 54/73 million, 19/25 million on images. (`quant_conv` and
-# `post_quant_conv`, between the two, are 1,328 more.) Here is all it takes to load such a weight,
-# and to write it back:
+# `post_quant_conv`, between the two, are 1,328 more.) This is all the code that it takes to load
+# such a weight and to write it back:
 
 # %%
 show.source(Tap)
@@ -448,7 +457,8 @@ show.source(Tap)
 # %% [markdown]
 # ## From pixels to latents, level by level
 #
-# Watch a poster on its way. Three times the sides are halved; instead, channels become more.
+# Here are the shapes of a poster on its way through the encoder. The sides are halved three times,
+# while the number of channels increases.
 #
 # ![Block diagram of encoder and decoder side by side: convolutions and residual blocks, three
 # times half as large and back, attention at the coarsest level only](figures/vae.svg)
@@ -472,11 +482,12 @@ kinds = {name: type(module).__name__ for name, module in watched.items()}
 show.table(["module", "kind", "C, h, w"], [[name, kinds[name], shape] for name, shape in shapes])
 
 # %% [markdown]
-# The last step before the latents, `quant_conv`, gives 32 channels: 16 for the mean, 16 for the
-# width of the cloud. A `ResBlock` is norm, SiLU, convolution, twice, and a shortcut around it. In
-# the middle, and only there, every place looks at every other once, with the attention of [chapter
-# 03](03_a_language_model_as_a_reader.ipynb), one head and no mask. Two details trip people up. The
-# norm divides each place's channel vector by its length, and has nothing under the root:
+# The last step before the latents, `quant_conv`, gives 32 channels: 16 for the mean and 16 for the
+# log-variance. A `ResBlock` applies norm, SiLU and convolution twice, with a shortcut around them.
+# In the middle, and only there, every place attends to every other, with the attention of [chapter
+# 03](03_a_language_model_as_a_reader.ipynb), but with one head and no mask. Two details are easy to
+# get wrong. The first is the norm, which divides the channel vector at each place by its length and
+# adds no epsilon under the root:
 
 # %%
 from qwenimage_ref.vae import Norm
@@ -493,8 +504,8 @@ assert torch.allclose(by_hand, norm(x), atol=1e-5)
 show.source(Norm._scaled)
 
 # %% [markdown]
-# And halving pads on the right and below only, so that the windows of 3 × 3, two apart, start at
-# the first pixel and end one beyond the last:
+# The second is that halving pads on the right and below only, so that the 3 × 3 windows, with a
+# stride of two, start at the first pixel and end one beyond the last:
 
 # %%
 down = vae.encoder.down_blocks[2].resample[1]
@@ -508,9 +519,10 @@ print("padding all around gives the same shape and other numbers: ok")
 # %% [markdown]
 # ## The scale that the transformer works in
 #
-# Raw latents have their own ranges, channel by channel. The transformer gets them mixed with noise
-# of mean 0 and deviation 1, so they have to be on that scale, too. The config of every VAE holds
-# both numbers for each channel. Ours, and the official ones, read from the official file:
+# Raw latents have a different range in each channel. The transformer receives them mixed with noise
+# of mean 0 and standard deviation 1, so they have to be brought to that scale first. The config of
+# every VAE holds both numbers for each channel. Here are ours, and the official ones, read from the
+# official file:
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -539,9 +551,9 @@ show.table(
 # ★★☆☆☆ · 5 minutes
 #
 # Write `normalise(z, mean, std)` for raw latents `z` of shape `(B, C, h, w)`, with `mean` and `std`
-# of shape `(C,)`: every channel is to come out with mean 0 and deviation 1. You will know it works
-# when the checker says so. A warning: our latents are 16 × 16 with 16 channels, so numbers along
-# the wrong axis raise no error.
+# of shape `(C,)`, such that every channel has mean 0 and deviation 1 afterwards. You will know it
+# works when the checker says so. Take care with the axes: our latents are 16 × 16 with 16 channels,
+# so statistics along the wrong axis raise no error.
 
 
 # %% tags=["exercise"]
@@ -563,8 +575,8 @@ check.ex_04_stats(normalise)
 #
 # <details><summary>A hint</summary>
 #
-# PyTorch lines shapes up from the right. `(C,)` meets the columns `w`. Two more axes of length one,
-# on the right of `C`, bring it where it belongs.
+# PyTorch aligns shapes from the right, so `(C,)` is aligned with the columns `w`. Two more axes of
+# length one, on the right of `C`, move it to the right place.
 #
 # </details>
 #
@@ -594,8 +606,9 @@ assert torch.allclose(vae.denormalize(by_hand), mean, atol=1e-5)
 print("by hand and by the package; and denormalize leads back: ok")
 
 # %% [markdown]
-# One name has misled many. The official code calls a variable `latents_std` and stores `1 / std` in
-# it, and then *divides* by it. Two wrongs make a right; who copies one of them gets this:
+# One name invites a mistake here. The official code stores `1 / std` in a variable that it calls
+# `latents_std`, and then *divides* by it, so the two reversals cancel. Copying only one of them
+# gives this:
 
 # %%
 m, s = (values.view(1, 16, 1, 1) for values in stats)
@@ -622,7 +635,7 @@ assert all(db < 25 < fidelity["right"] for name, db in fidelity.items() if name 
 print({name: round(db) for name, db in fidelity.items()})
 
 # %% [markdown]
-# With the official weights on the machine, the rewrite is proven on them, too:
+# Where the official weights are on the machine, the rewrite is checked on them as well:
 
 # %%
 from qwenimage_ref.checkpoint import load_into
@@ -645,21 +658,22 @@ stored_results.check(
 # %% [markdown]
 # ## Latents under noise
 #
-# What does the transformer do with latents? It leads noise back to them. How it does that is the
-# subject of [chapter 08](08_the_shifted_sampler.ipynb); three of its terms are needed before. Mix
-# the normalised latents of a poster, the *data*, with noise:
+# What does the transformer do with latents? It turns noise into them, step by step. How it does so
+# is the subject of [chapter 08](08_the_shifted_sampler.ipynb), but three of its terms are needed
+# earlier. Mix the normalised latents of a poster, the *data*, with noise:
 #
 # $$x = (1 - \sigma)\,\text{data} + \sigma\,\text{noise}$$
 #
-# `sigma` runs from 0 at the data to 1 at the noise, along a **straight path**. Its direction,
-# noise − data, is the **velocity**. It is the same everywhere on the path, and a single step leads
-# back: $\text{data} = x - \sigma\cdot\text{velocity}$.
+# As `sigma` goes from 0 to 1, `x` moves from the data to the noise along a **straight path**. The
+# direction of the path, noise − data, is the **velocity**. Since it is the same everywhere on the
+# path, a single step leads back: $\text{data} = x - \sigma\cdot\text{velocity}$.
 #
 # From `x` alone, though, the poster cannot be known, because paths from several posters pass there.
 # A network that is trained with a squared error predicts the mean over all of them, the **mean
 # velocity**, and the same step then ends at the **clean estimate**, the mean of the posters that
-# are possible. If there were only our twelve, both could be computed. Each poster counts with the
-# density of the noise that its path needs, $e^{-|\text{noise}|^2/2}$:
+# are possible. If our twelve posters were the only ones, both could be computed exactly: each
+# poster is weighted by the density of the noise that a path from it to `x` needs,
+# $e^{-|\text{noise}|^2/2}$:
 
 
 # %%
@@ -696,9 +710,9 @@ print("weight of the right poster:", ", ".join(f"{one:.2f}" for one in share))
 print("at sigma 1 the estimate is the mean of all twelve, at 0.5 it is the poster: ok")
 
 # %% [markdown]
-# Over 4,096 numbers, a twentieth of the data is enough to tell twelve posters apart. Among millions
-# of pictures the estimate remains a mean for longer; a prompt, which says what is possible, narrows
-# it from the first step on.
+# With 4,096 numbers, a twentieth of the data is enough to tell twelve posters apart. Among millions
+# of pictures, the estimate remains a mean over several of them for longer; a prompt, which
+# restricts what is possible, narrows it from the first step on.
 #
 # ## Estimate first
 #
@@ -747,14 +761,14 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 # ## What production code does differently
 #
 # * It keeps the 3-D convolutions and a cache for frames to come, because the same class decodes
-#   videos. On a still picture that costs two thirds of every multiplication with zeros, unless
-#   somebody notices.
+#   videos. On a still picture, two thirds of the multiplications in these layers are then by zero,
+#   unless the code skips them.
 # * It decodes large pictures in overlapping tiles to save memory. The attention in the middle then
-#   sees a tile instead of the picture, so the result differs a little.
-# * For training, `mean` of every picture is computed once and stored. Image-to-image pipelines draw
-#   from the cloud instead of taking its middle.
-# * Our upsampling convolves first and repeats pixels later, with weights added up: the same numbers
-#   from 16 products instead of 36.
+#   covers a tile instead of the whole picture, so the result differs a little.
+# * For training, `mean` of every picture is computed once and stored. Image-to-image pipelines
+#   sample from the distribution instead of taking its mean.
+# * Our upsampling convolves first and repeats pixels afterwards, with weights that have been added
+#   up, which gives the same numbers from 16 products instead of 36.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
@@ -763,10 +777,10 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 #   3.1.
 # * This architecture: [Wan, 2025](https://arxiv.org/abs/2503.20314), section on the VAE. What
 #   Qwen-Image changed: [report](https://arxiv.org/abs/2508.02324), section 2 and Table 2.
-# * SD3 went from 4 latent channels to 16 because reconstruction improves ([Esser et al.
+# * SD3 went from 4 latent channels to 16 because this improves the reconstruction ([Esser et al.
 #   2024](https://arxiv.org/abs/2403.03206), section 5.2.1).
-# * FLUX.1 has 16 channels, too, on a still-image VAE, and one number for the shift and one for
-#   the scale of all latents, 0.1159 and 0.3611
+# * FLUX.1 also has 16 channels, in a VAE for still images, and normalises all of them with one
+#   shift and one scale, 0.1159 and 0.3611
 #   ([util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py)), where
 #   Qwen-Image has a mean and a deviation for each channel.
 #
@@ -774,11 +788,12 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 #
 # ## Try this
 #
-# * Encode a picture that is no poster: noise, or a photograph of yours, sides a multiple of 8. How
-#   many decibels are left, and what does the pocket VAE make of a face?
+# * Encode a picture that is not a poster, such as noise, or a photograph of yours whose sides are
+#   multiples of 8. How many decibels are left, and what does the pocket VAE make of a face?
 # * Move the widget's factor to -1. What is the opposite of a channel?
 # * Shift the latents by one place with `z.roll(1, 3)` and decode. Then shift by half a place.
-# * Mix the latents of two posters half and half and decode; then mix the pixels. What is the same?
+# * Mix the latents of two posters half and half and decode; then mix the pixels. How do the two
+#   results differ?
 # * Quantise `z` to 16 levels. At how many levels do you see a difference?
 #
 # Capstone: `vae.py` can be written now: `make grade PART=vae`, 18 points.

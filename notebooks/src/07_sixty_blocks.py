@@ -28,8 +28,8 @@
 # **MMDiT**, a multimodal diffusion transformer ([Stable Diffusion
 # 3](https://arxiv.org/abs/2403.03206), section 4), is the part called `transformer`. Given noisy
 # latents, a text and a noise level, it predicts the velocity, the direction from the clean latents
-# to the noise. So we need an input: a drawn poster, mixed with three parts of noise to one of
-# poster, and its caption.
+# to the noise. As input we take a drawn poster, mixed with three parts of noise to one of poster,
+# and its caption.
 
 # %%
 import torch
@@ -57,8 +57,8 @@ print("noisy latents", tuple(noisy.shape), "  text states", tuple(txt_states.sha
 # ## Patches
 #
 # A transformer needs a sequence, so every patch of 2 × 2 latents becomes one **token** of `4C`
-# numbers. The tokens follow the rows of the grid. Within a token, the four numbers of channel 0
-# come first, in reading order, then those of channel 1, and so on.
+# numbers. The tokens are in row order. Within a token, the four numbers of channel 0 come first,
+# row by row, then those of channel 1, and so on.
 # [FLUX](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py) packs its latents
 # in the same order (function *prepare*). As a loop:
 
@@ -106,9 +106,9 @@ check.ex_07_patchify(patchify)
 #
 # <details><summary>A hint</summary>
 #
-# Splitting and merging axes keeps the order of the numbers in memory; what changes the order is an
-# exchange of axes. There is one of those, between the splitting and the merging. *einops* writes
-# all three in one line.
+# Splitting and merging axes keeps the order of the numbers in memory; only a permutation of axes
+# changes it. You need one, between the splitting and the merging. *einops* writes all three in one
+# line.
 #
 # </details>
 #
@@ -154,7 +154,7 @@ check.ex_07_unpatchify(unpatchify)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Go through your three steps backwards. Why are `rows` and `cols` needed, though `I` is known?
+# Go through your three steps backwards. Why are `rows` and `cols` needed, although `I` is known?
 #
 # </details>
 #
@@ -197,12 +197,12 @@ print("tokens", tuple(x.shape), "equal the package's, and there and back changes
 # %% [markdown]
 # ## Three input projections
 #
-# Every block works on two **streams** of one width `D`, image tokens and text tokens. The inputs
-# have other widths, so each of them has a projection of its own:
+# Every block works on two **streams**, image tokens and text tokens, of the same width `D`. The
+# inputs have other widths, so each of them has its own projection:
 #
 # * Image: each token goes through one linear layer, `img_in`.
-# * Text: the states of the text encoder are normalised token by token by `txt_norm`, an RMSNorm,
-#   then brought to width `D` by `txt_in`.
+# * Text: `txt_norm`, an RMSNorm, normalises each state of the text encoder, and `txt_in` projects
+#   it to width `D`.
 # * Time: the noise level becomes a vector, `temb`, from which every block computes its modulation.
 #
 # The time embedding is that of chapter 06: 128 angles, $1000\,\sigma \cdot 10000^{-i/128}$ for $i$
@@ -229,7 +229,7 @@ check.ex_07_time(time_embedding)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# What is the shape of all angles, for `B` noise levels and 128 speeds?
+# What is the shape of the tensor of all angles, for `B` noise levels and 128 speeds?
 #
 # </details>
 #
@@ -273,7 +273,7 @@ assert img.shape == (1, 64, D) and txt.shape[2] == temb.shape[2] == D == 192
 print("img", tuple(img.shape), "  txt", tuple(txt.shape), "  temb", tuple(temb.shape))
 
 # %% [markdown]
-# (Here `D` is 192, officially it is 3072.)
+# (Here `D` is 192; officially it is 3072.)
 #
 # ## The end
 #
@@ -284,7 +284,7 @@ print("img", tuple(img.shape), "  txt", tuple(txt.shape), "  temb", tuple(temb.s
 # $$\text{velocity} = W_\text{out}\,(\text{norm}(\text{img})\,(1 + \text{scale}) +
 # \text{shift})$$
 #
-# `proj_out` brings the width `D` back to 64.
+# Finally, `proj_out` projects from width `D` to `4C`, which is 64.
 #
 # ## Exercise: the end
 #
@@ -307,7 +307,7 @@ check.ex_07_end(leave)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# You wrote nearly the same line in chapter 06, `residual`. What is missing here, and what is in
+# You wrote nearly the same line in chapter 06, in `residual`. What is missing here, and what is in
 # another order?
 #
 # </details>
@@ -348,9 +348,9 @@ print("yours and the package's end, right behind the projections: ok")
 # %% [markdown]
 # ## The stack
 #
-# Between the two ends there is one block after another. Their weights differ, their form does not,
-# and all receive the same `temb` and the same rotations of both streams. Each gets the two streams
-# that the block before it returned.
+# Between the two ends the blocks follow one another. They have the same structure and different
+# weights; all receive the same `temb` and the same rotations of both streams, and each takes the
+# two streams that the previous block returned.
 #
 # ![Block diagram of the transformer: img_in, txt_norm, txt_in and the time embedding lead into a
 # stack of blocks; norm_out and proj_out turn the image stream into the
@@ -360,13 +360,13 @@ print("yours and the package's end, right behind the projections: ok")
 #
 # ★★★★☆ · 30 minutes
 #
-# Write `my_mmdit(mmdit, latents, txt_states, sigma)`: latents `(B, C, h, w)`, text states `(B, T,
-# Dt)` and noise levels `(B,)` in; the velocity, of the shape of the latents, out. `mmdit` is only
-# the container of the weights: `img_in`, `txt_norm`, `txt_in`, `time_text_embed.timestep_embedder`
-# with `linear_1` and `linear_2`, `transformer_blocks`, `norm_out.linear`, `proj_out`. Do not call
+# Write `my_mmdit(mmdit, latents, txt_states, sigma)`: latents `(B, C, h, w)`, text states
+# `(B, T, Dt)` and noise levels `(B,)` in; the velocity, of the shape of the latents, out. `mmdit`
+# only holds the weights: `img_in`, `txt_norm`, `txt_in`, `time_text_embed.timestep_embedder` with
+# `linear_1` and `linear_2`, `transformer_blocks`, `norm_out.linear`, `proj_out`. Do not call
 # `mmdit` itself. Build on your functions, here and in chapter 05 (or `positions` and `rotations` of
-# `qwenimage_ref.rope`; the widths are `mmdit.config.axes_dims_rope`). A block takes `(img, txt,
-# temb, img_rotation, txt_rotation)`.
+# `qwenimage_ref.rope`; the widths are `mmdit.config.axes_dims_rope`). A block takes
+# `(img, txt, temb, img_rotation, txt_rotation)`.
 
 
 # %% tags=["exercise"]
@@ -381,16 +381,16 @@ check.ex_07_mmdit(my_mmdit)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Write down what a block needs, five things, and make each of them. Everything behind the last
-# block needs only one of the two streams.
+# List the five things that a block needs, and compute each of them. Everything after the last block
+# needs only one of the two streams.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
 # The positions depend on `rows` and `cols`, half of the latents' height and width, and on `T`. The
-# blocks take `temb` with an axis for tokens, `(B, 1, D)`. In the loop, both names on the left of
-# `=` are the same as those handed in.
+# blocks take `temb` with an axis for tokens, `(B, 1, D)`. In the loop, the two names on the left of
+# `=` are those that are passed in.
 #
 # </details>
 #
@@ -429,7 +429,7 @@ check.ex_07_mmdit(my_mmdit)
 # </details>
 
 # %% [markdown]
-# Is it the right machine? Compare with the package and with diffusers' own class, all with the same
+# Is it correct? We compare it with the package and with diffusers' own class, all with the same
 # weights:
 
 # %%
@@ -448,8 +448,8 @@ assert (mine - theirs).abs().max() < 1e-4 * size  # angles up to 1000 can be rou
 print(f"package and diffusers within {within('mmdit'):.0e}, yours within 1e-04: ok")
 
 # %% [markdown]
-# In the package the work is spread over four functions, because training, control networks and
-# streaming need its parts:
+# In the package this is divided among four functions, because training, control networks and
+# streaming use the parts separately:
 
 # %%
 from qwenimage_ref.mmdit import FinalNorm, MMDiT
@@ -459,10 +459,10 @@ show.source(MMDiT.many, MMDiT.embed, MMDiT.velocity, FinalNorm.forward)
 # %% [markdown]
 # ## The picture through the depth
 #
-# What does each block add? Leave early, after 0, 1, 2, … blocks, straight through the end. A
-# velocity gives a picture: noisy latents minus `sigma` times the velocity are the *clean estimate*,
-# the clean latents that this velocity implies ([chapter
-# 04](04_pictures_to_latents_and_back.ipynb)).
+# What does each block add? To find out, we leave the stack early, after 0, 1, 2, … blocks, and go
+# straight to `norm_out` and `proj_out`. Every velocity can be turned into a picture, because the
+# noisy latents minus `sigma` times the velocity are the *clean estimate*, the clean latents that
+# this velocity implies ([chapter 04](04_pictures_to_latents_and_back.ipynb)).
 
 # %%
 img, txt, shared = mmdit.embed(x, txt_states, sigma, grids)
@@ -481,7 +481,7 @@ assert errors[8] < 0.2 < 0.5 < errors[5] and errors[6] > errors[7] > errors[8]
 print("the error of the velocity falls with each of the last three blocks, to under 20 %: ok")
 
 # %% [markdown]
-# Move through the depth. At 0 blocks only the projections are left.
+# Move the slider through the depth. At 0 blocks only the projections are left.
 
 # %%
 from qwenimage_ref.course.figures import through_the_stack
@@ -508,18 +508,20 @@ assert distances[7] < distances[5] < distances[0]
 print("the nearer to the top, the nearer to the last picture: ok")
 
 # %% [markdown]
-# Look at 6, 7 and 8: *where* something is comes first, its colour and its edge last. Be careful
-# with the lower ones. The end was trained for block 8 alone; below, its inputs have another
-# distribution, and block 3 may well hold more than its picture shows.
+# Look at 6, 7 and 8: *where* something is appears first, its colour and its edges last. The earlier
+# pictures need caution, because `norm_out` and `proj_out` were trained on the output of block 8
+# only. Earlier outputs have another distribution, so the stream after block 3 may well hold more
+# than its picture shows.
 
 # %% [markdown]
 # ## Streams grow
 #
-# A block *adds* to the streams and never replaces them, so the depth is a sum of sixty corrections,
-# and the streams grow. How large are they? Take the **rms**, the root of the mean of squares.
+# A block *adds* to the streams instead of replacing them, so the result is a sum of sixty
+# corrections, and the streams grow. We measure their size by the **rms**, the root of the mean
+# square.
 #
-# On the left is the pocket model, on the right a stored run of sixty blocks of full width with
-# random weights, which took four minutes.
+# On the left is the pocket model; on the right is a stored run of sixty blocks of full width with
+# random weights.
 
 # %%
 import json
@@ -537,11 +539,11 @@ alt = "Sizes of both streams: trained, they grow fastest at the end; random, lik
 through_the_stack.stream_sizes(panels, alt)
 
 # %% [markdown]
-# Random blocks add in random directions. That is a *random walk*: after $n$ steps its distance is
-# $\sqrt n$ steps, so the *square* of the size should be a straight line. Does the trained model
-# grow faster because its last blocks all add in one direction? Measure the cosine between the
-# updates of two blocks, token by token, and how large a random walk with steps of the same sizes
-# would become.
+# Random blocks add in random directions. This is a *random walk*: after $n$ steps its expected
+# distance is $\sqrt n$ steps, so the *square* of the size should be a straight line. Does the
+# trained model grow faster because its last blocks all add in one direction? To decide, we measure
+# the cosine between the updates of two blocks, token by token, and compute how large a random walk
+# with steps of the same sizes would become.
 
 # %%
 import numpy as np
@@ -568,20 +570,21 @@ print(f"rms at the end: {pocket['img'][7]:.2f}; of a random walk: {walk:.2f}")
 assert max(alike.values()) < 0.35 and 0.8 < pocket["img"][7] / walk < 1.05
 
 # %% [markdown]
-# They do not: the updates are far from parallel, some even point against one another, and the
-# stream becomes no larger than a random walk would. It grows at the end because the late updates
-# are larger.
+# They do not: the updates are far from parallel, some even oppose one another, and the stream
+# becomes no larger than a random walk would. It grows at the end because the late updates are
+# larger.
 #
-# Did you see the third assert, two cells above? The last block leaves the text stream *exactly* as
-# it was. Nothing after it uses the text, so no gradient ever reached those gates, and they are
-# still the zeros of their initialisation. In the official model the same weights exist, are stored,
-# and are computed for nothing.
+# The third assert, two cells above, deserves a second look: the last block leaves the text stream
+# *exactly* as it was. Nothing after it uses the text, so no gradient ever reached those gates, and
+# they still have the zeros of their initialisation. The official model stores the same weights, and
+# computing with them has no effect on its output.
 #
 # ## Errors grow, too
 #
-# The official weights are **bf16**, numbers of 16 bits, and production computes in it as well. A
-# bf16 keeps 8 binary digits, so each operation rounds by up to a 256th. After sixty blocks with
-# dozens of roundings each, how much is left? Measure it on the pocket model:
+# The official weights are **bf16**, a 16-bit format, and production also computes in it. A bf16
+# keeps 8 binary digits, so each operation has a relative rounding error of up to 1/256. How much
+# accuracy is left after sixty blocks with dozens of roundings each? First we measure it on the
+# pocket model:
 
 # %%
 import copy
@@ -596,8 +599,8 @@ assert all(0.001 < error < 0.02 for error in off)
 print("after each of 8 blocks, bf16 is between 0.1 % and 2 % away from float32: ok")
 
 # %% [markdown]
-# And through sixty blocks of full width, beside the error of float32 and the distance between this
-# package and diffusers:
+# Next, through sixty blocks of full width, beside the error of float32 and the distance between
+# this package and diffusers:
 
 # %%
 from qwenimage_ref.course.figures import error_growth
@@ -611,10 +614,10 @@ assert 0.3 < exponent < 0.5 and bf16[-1] < 0.02
 print("60 times the depth, but less than the square root of 60 times the error: ok")
 
 # %% [markdown]
-# The random walk again, this time to our advantage: rounding errors have random directions, so they
-# hardly add up, while the stream that they are compared with grows. Why not float16, whose 11
-# digits round eight times finer? Its largest number is 65,504, and diffusers clips both streams
-# there when it computes in float16, as a precaution:
+# Here the random walk works in our favour: rounding errors have nearly random directions and so
+# hardly add up, while the stream that they are compared with grows. Why not use float16, whose 11
+# digits round eight times finer? Its largest number is 65,504, so diffusers, as a precaution, clips
+# both streams there when it computes in float16:
 
 # %%
 import inspect
@@ -626,19 +629,20 @@ assert torch.finfo(torch.float16).max == 65504 < 1e38 < torch.finfo(torch.bfloat
 # %% [markdown]
 # ## A file of tensors, byte by byte
 #
-# The weights are stored in **safetensors** files
-# ([format](https://github.com/huggingface/safetensors)). It is so small that you can write one with
+# The weights are stored in **safetensors** files. The
+# [format](https://github.com/huggingface/safetensors) is so simple that you can write a file with
 # `struct`, which turns numbers into bytes, and `json`:
 #
 # 1. eight bytes: the length of the header, an integer, its lowest byte first;
-# 2. the header, JSON: for each tensor its type, its shape and where it starts and stops, counted in
-#    bytes *from the end of the header*; spaces may fill it up;
+# 2. the header, in JSON: for each tensor its type, its shape and its first and last byte, counted
+#    *from the end of the header*; it may be padded with spaces;
 # 3. the numbers, tensor after tensor, the last axis fastest, lowest byte first.
 #
-# Nothing in it can be executed, hence *safe*; a pickle, the older format, is a program.
+# Nothing in such a file can be executed, hence the word *safe*; a pickle, the older format, is a
+# program.
 #
-# First, what does a bf16 look like? It is the upper half of a float32: sign, 8 bits of exponent,
-# and the first 7 bits of the fraction.
+# A bf16 is the upper half of a float32: the sign, 8 bits of exponent, and the first 7 bits of the
+# fraction.
 
 # %%
 import struct
@@ -651,8 +655,9 @@ for value in (1.0, -2.5, 0.1, 3e38):
 assert kept == torch.tensor(3e38).view(torch.int32).bitwise_and(~0xFFFF).view(torch.float32)
 
 # %% [markdown]
-# Cutting off the lower half rounds towards zero; to write weights, round to the nearest instead, as
-# torch does. Reading needs no rounding at all. Now a file of two tensors:
+# Cutting off the lower half rounds towards zero; when weights are written, they should be rounded
+# to the nearest number instead, as torch does. Reading needs no rounding at all. Here is a file of
+# two tensors:
 
 # %%
 wide = np.array([1, -2.5], "<f4")
@@ -678,8 +683,8 @@ alt = "All bytes of the file, 16 a row: length 120, the JSON of the header, 8 by
 through_the_stack.file_bytes(content, regions, alt)
 
 # %% [markdown]
-# Above each character is its byte in hexadecimal: 78 is 120, the length, and 20 is a space. Does
-# the official library accept these bytes as a file?
+# Above each character is its byte in hexadecimal: 78 is 120, the length, and 20 is a space. The
+# official library should accept these bytes as a file:
 
 # %%
 from safetensors.torch import load
@@ -694,10 +699,10 @@ print("read by the official library, number by number: ok")
 #
 # ★★★☆☆ · 15 minutes
 #
-# Write `load_tensor(file, name)`: the path of a .safetensors file and the name of a tensor go in, a
-# numpy array of float32 with the tensor's shape comes out. Types are F32 and BF16. Use `struct`,
-# `json` and `numpy`, nothing else. You will know it works when the checker says so and when the
-# machine below, which gets its weights from your function, gives the velocity from above.
+# Write `load_tensor(file, name)`: from the path of a .safetensors file and the name of a tensor it
+# returns a numpy array of float32 in the tensor's shape. Types are F32 and BF16. Use only `struct`,
+# `json` and `numpy`. You will know it works when the checker says so and when the network below,
+# which gets its weights from your function, predicts the velocity from above.
 
 
 # %% tags=["exercise"]
@@ -712,16 +717,16 @@ check.ex_07_tensor(load_tensor)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Look at the picture of the bytes and go from left to right. What do you have to know before you
-# can know the next thing?
+# Look at the picture of the bytes and go from left to right. What does each part tell you that you
+# need for reading the next?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# `open(file, "rb")` gives bytes, and slices of bytes are bytes. *np.frombuffer* looks at bytes as
-# numbers. There is no bf16 in numpy, but there are whole numbers of 16 and of 32 bits, and an array
-# of one type can be looked at as another with its method *view*.
+# `open(file, "rb")` gives bytes, and slices of bytes are bytes. *np.frombuffer* interprets bytes as
+# numbers. Numpy has no bf16, but it has integers of 16 and of 32 bits, and the method *view*
+# reinterprets an array of one type as another.
 #
 # </details>
 #
@@ -755,13 +760,14 @@ check.ex_07_tensor(load_tensor)
 #     return numbers.reshape(entry["shape"])
 # ```
 #
-# It reads only what it needs: of a file of 5 GB the header and one tensor. That is the whole trick
-# of what follows.
+# It reads only what it needs: of a file of 5 GB, the header and one tensor. The next section relies
+# on this.
 #
 # </details>
 
 # %% [markdown]
-# Does your function agree with the package's loader? On every tensor of the pocket transformer:
+# Does your function agree with the package's loader? We compare them on every tensor of the pocket
+# transformer:
 
 # %%
 file = show.data_file("pocket/transformer/diffusion_pytorch_model.safetensors")
@@ -772,8 +778,8 @@ print(len(state), "tensors, number by number: ok")
 # %% [markdown]
 # ## One block in memory
 #
-# Now use it. Only *one* block exists; before each step its weights are overwritten by those of the
-# next one, read from disk.
+# Now we use it to keep only *one* block in memory, whose weights are overwritten before each step
+# by those of the next block, read from disk.
 
 # %%
 from qwenimage_ref.mmdit import Block
@@ -795,9 +801,9 @@ assert torch.equal(stream_by_hand(x, txt_states, sigma, grids), velocity)
 print("one block in memory, eight from disk, the same bits: ok")
 
 # %% [markdown]
-# The package does this with two refinements. It reads the next block while this one computes, and
-# it reads ahead into the operating system's cache, which is released when memory is needed
-# elsewhere: the process itself holds one block and no more.
+# The package does this with one refinement: while one block computes, it reads the next one ahead
+# into the operating system's cache. That memory is released when it is needed elsewhere, so the
+# process itself holds only one block.
 
 # %%
 from qwenimage_ref.adapt import streaming
@@ -826,9 +832,10 @@ print(
 # %% [markdown]
 # ## Both branches in one pass
 #
-# Guidance runs the transformer twice, with the prompt and with an empty one. From memory this costs
-# computing only. From disk, *reading* takes the time, and two runs would read everything twice. So
-# a streamed transformer computes both branches through block 0, then both through block 1.
+# Guidance runs the transformer twice, with the prompt and with an empty one. With the weights in
+# memory this costs only computing time. From disk, *reading* takes most of the time, and two runs
+# would read everything twice. A streamed transformer therefore computes both branches through block
+# 0, then both through block 1, and so on.
 
 # %%
 show.source(streaming._Blocks.__iter__)
@@ -851,7 +858,7 @@ print(f"both together: {together} tensors read; one after the other: {len(reads)
 #
 # For the pocket model we read the headers of its files. For the official one no file is needed: on
 # torch's *meta device* ([chapter 01](01_map_of_the_machine.ipynb)) tensors have shapes but no
-# numbers, and shapes times two bytes are sizes.
+# numbers, and in bf16 each number takes two bytes.
 
 # %%
 import math
@@ -912,17 +919,18 @@ rows = [
 show.table(["in millions of bytes", *by_group], rows)
 
 # %% [markdown]
-# Two surprises. The modulations, which get one vector per picture, hold more than attention, which
-# gets every token: $6D$ outputs for each of two streams. And nearly a third of the download is a
-# language model. Its *token embeddings* and *vision tower* are in the files, yet a prompt uses a
-# few rows of the former, and text to image does not use the latter at all.
+# Two of these shares are surprising. The modulations, which are applied to one vector per picture,
+# hold more weights than attention, which is applied to every token, because they have $6D$ outputs
+# for each of two streams. And nearly a third of the download is a language model. Its *token
+# embeddings* and *vision tower* are in the files, although a prompt uses only a few rows of the
+# former, and text to image does not use the latter at all.
 #
 # ## Nine shards and an index
 #
-# A file of 40 GB is hard to handle, so the transformer is split into **shards**: tensors in order
-# of registration, a new file before the one that would pass 5 GB. An *index* lists which tensor is
-# in which shard. The package computes all that from shapes, and with it the exact size of each
-# file:
+# A file of 40 GB is hard to handle, so the transformer is split into **shards**. Tensors are
+# written in order of registration, and a new file is started whenever the next tensor would take
+# the current one past 5 GB. An *index* lists which tensor is in which shard. The package computes
+# all of this from shapes, including the exact size of each file:
 
 # %%
 from qwenimage_ref.checkpoint.published_hashes import TRANSFORMER_2512
@@ -935,8 +943,8 @@ assert computed == published, "sizes are reproduced to the byte"
 print(len(layout), "shards; bytes as published:", *(f"{size:,}" for size in computed[:2]), "... ok")
 
 # %% [markdown]
-# Where the official index file is on your machine, the next cell reads it. Where it is not, you see
-# the stored result.
+# If the official index file is on your machine, the next cell reads it; otherwise you see the
+# stored result.
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -974,8 +982,8 @@ stored_results.check(f"transformer/{next(iter(layout))}", what, first_bytes)
 # %% [markdown]
 # ## What streaming costs
 #
-# The memory is *everything that is not a block, plus one block*. For the official transformer in
-# bf16:
+# Streaming needs memory for *everything that is not a block, plus one block*. For the official
+# transformer in bf16:
 
 # %%
 block_bytes = sum(size for key, size in sizes["transformer"].items() if "blocks.0." in key)
@@ -986,9 +994,9 @@ print(f"instead of {mmdit_bytes / 1e9:.1f} GB: {mmdit_bytes / (rest + block_byte
 # %% [markdown]
 # Is that what a process really holds? `data/measurements/streaming.json` has measurements at full
 # width. When they were taken, a block was *mapped* from its file, and the system counts mapped
-# memory separately: without what Python and its libraries map anyway, one block should be left.
-# (Today the same bytes are read into the process's own memory.) The last two lines are a picture
-# from random weights of the full size, with transformer, text encoder and VAE.
+# memory separately, so after subtracting what Python and its libraries map, one block should be
+# left. (Today the same bytes are read into the process's own memory.) The last two lines are for a
+# whole picture from random weights of full size, with transformer, text encoder and VAE.
 
 # %%
 measured = json.loads(show.data_file("measurements/streaming.json").read_text())
@@ -1002,8 +1010,8 @@ print(f"all {whole['weights_gb']} GB: {whole['picture']}")
 print(f"peak {whole['peak_gb']:.2f} GB with Python and all, {whole['seconds']:.0f} s on two cores")
 
 # %% [markdown]
-# The price is time: each pass reads every block once, as fast as the disk can. A guided step reads
-# no more than a plain one, as the second assert shows for the measured run.
+# The cost is time, because each pass reads every block once, at the speed of the disk. A guided
+# step reads no more than a plain one, as the second assert shows for the measured run.
 #
 # ## Estimate first
 #
@@ -1014,7 +1022,8 @@ print(f"peak {whole['peak_gb']:.2f} GB with Python and all, {whole['seconds']:.0
 #
 # <details><summary>Answer</summary>
 #
-# 50 passes over 40.8 GB are 2,039 GB: 17 minutes. With a pass for each branch, 34.
+# 50 passes over 40.8 GB are 2,039 GB, which take 17 minutes. With a pass for each branch it would
+# be 34.
 #
 # </details>
 #
@@ -1031,7 +1040,8 @@ print(f"peak {whole['peak_gb']:.2f} GB with Python and all, {whole['seconds']:.0
 #
 # <details><summary>Answer</summary>
 #
-# Two times 18,432 × 3,072 plus biases a block, 113 million; 59 of 60 go: 6.7 billion, a third.
+# Each block has two times 18,432 × 3,072 weights plus biases, 113 million; without 59 of 60 that is
+# 6.7 billion less, a third.
 #
 # </details>
 
@@ -1047,14 +1057,14 @@ print(f"{59 * modulation / 1e9:.1f} billion, {59 * 2 * modulation / mmdit_bytes:
 # %% [markdown]
 # ## What production code does differently
 #
-# * It keeps the whole transformer in the memory of a GPU, or on several, and streams only where
-#   there is no other choice; diffusers calls it *offloading*, by model, by block or to disk.
+# * It keeps the whole transformer in the memory of one or several GPUs and streams only where it
+#   has to; diffusers calls this *offloading*, by model, by block or to disk.
 # * Offloading between a computer's memory and its GPU overlaps copying with computing, as our
 #   read-ahead does with the disk.
 # * It stores weights in fewer bits, 8 or 4, which makes both reading and memory smaller. This costs
-#   accuracy, and bf16 is what such formats are compared with.
+#   accuracy, which is measured against bf16.
 # * It loads files with the safetensors library, written in Rust, which maps them into memory.
-# * It may skip blocks whose output hardly changed since the last step, which is called caching.
+# * It may skip blocks whose output hardly changed since the last step, which is called *caching*.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
@@ -1062,22 +1072,22 @@ print(f"{59 * modulation / 1e9:.1f} billion, {59 * 2 * modulation / mmdit_bytes:
 #   and Xie 2022](https://arxiv.org/abs/2212.09748), section 3.2. Sizes of the official stack:
 #   [Qwen-Image report](https://arxiv.org/abs/2508.02324), Table 1.
 # * The file format: [safetensors](https://huggingface.co/docs/safetensors), section *Format*.
-# * SD3: the width is 64 times the depth, as many heads as blocks, and depth 38 for the largest
-#   model of 8 billion parameters ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), sections
-#   4 and 5.3).
-# * FLUX.1: 19 blocks of two streams, then 38 of one, all 3,072 wide; each of the latter shares
-#   its weights between text and image
+# * In SD3 the width is 64 times the depth, there are as many heads as blocks, and the largest model
+#   has a depth of 38 and 8 billion parameters ([Esser et al.
+#   2024](https://arxiv.org/abs/2403.03206), sections 4 and 5.3).
+# * FLUX.1 has 19 blocks of two streams and then 38 of one, all 3,072 wide; the latter share their
+#   weights between text and image
 #   ([util.py](https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py)).
 #
 # </details>
 #
 # ## Try this
 #
-# * Leave one block out and keep all others. Which of the eight does the picture miss least?
-# * Run the early exits at `sigma` 0.3, where most of the picture is there. Do the projections alone
-#   show more?
+# * Leave one block out and keep all others. Which of the eight changes the picture least?
+# * Run the early exits at `sigma` 0.3, where most of the picture is visible. Do the projections
+#   alone show more?
 # * Exchange two neighbouring blocks, then the first and the last. A stack of residual blocks
-#   tolerates more than you expect; where does it stop?
+#   tolerates more than you may expect; which exchange is too much?
 # * Flip one bit of the file's header length and load it with `load_tensor`, then with the package.
 #   Which error would you rather read?
 #

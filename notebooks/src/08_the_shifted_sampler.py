@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 08 · The shifted sampler
 #
-# How does noise become a picture? By small steps along arrows. This page shows the arrows where
-# they can be seen, on a plane, and then takes the very steps of Qwen-Image.
+# Noise becomes a picture in small steps along a field of arrows. This page shows the arrows on a
+# plane, where they can be seen, and then takes exactly the steps of Qwen-Image.
 #
 # | | |
 # |---|---|
@@ -24,9 +24,9 @@
 # | **Picture** | particles that flow from noise to a star; noise levels for five picture sizes |
 # | **Number** | the official noise levels to 1e-6; one exact step ends at the data |
 #
-# A picture is a point, too, in a space with a direction for every number of its latents. All that
-# happens there happens on a plane as well. So here the *data* are not pictures of stars but the
-# points of one star, and *noise* is a cloud of points.
+# A picture is a point in a space with one dimension for every number of its latents, and what
+# happens in that space can be watched on a plane. Here the *data* are the points of one star, and
+# *noise* is a cloud of points around the origin.
 
 # %%
 import math
@@ -43,12 +43,13 @@ noise = flow_on_a_plane.noise(600, seed=0)  # (600, 2)
 # %% [markdown]
 # ## The straight path
 #
-# Give each point of the star a point of noise, at random. Join the two by a straight line. `sigma`
-# is the position on it: 0 at the data, 1 at the noise. (Chapter 04 showed this path for latents.)
+# Pair each point of the star with a random point of noise and join the two by a straight line.
+# `sigma` is the position on this line: 0 at the data, 1 at the noise. (Chapter 04 showed the same
+# path for latents.)
 #
 # $$x = (1 - \sigma)\,\text{data} + \sigma\,\text{noise}$$
 #
-# Once with a loop, once in one line:
+# First with a loop, then in one line:
 
 # %%
 sigma = 0.25
@@ -68,10 +69,9 @@ flow_on_a_plane.clouds(
 )
 
 # %% [markdown]
-# Walk one line from data to noise while `sigma` grows from 0 to 1. You are carried
-# $\text{noise} - \text{data}$ in all, evenly. That is the **velocity**, and it is the same
-# everywhere on the line. If you know it, a single step from anywhere leads straight back:
-# $\text{data} = x - \sigma \cdot \text{velocity}$.
+# As `sigma` grows from 0 to 1, `x` moves evenly along its line and covers $\text{noise} -
+# \text{data}$ in all. This is its **velocity**, the same everywhere on the line, so from any point
+# a single step leads back: $\text{data} = x - \sigma \cdot \text{velocity}$.
 
 # %%
 velocity = noise - data
@@ -81,10 +81,10 @@ for s in levels:
 print("one exact step from each of five levels ends at the data: ok")
 
 # %% [markdown]
-# One trap. Equation 1 of the Qwen-Image Technical Report runs time the other way: its $t$ is 1 at
-# the *data*, and its velocity is data − noise. The released weights, like this course, predict
-# noise − data. The two differ by $t = 1 - \sigma$ and a sign. Mix them up, and each step leads
-# away:
+# Beware of one trap: in equation 1 of the Qwen-Image Technical Report time runs the other way, so
+# that $t$ is 1 at the *data* and the velocity is data − noise. The released weights, like this
+# course, predict noise − data. The two conventions differ by $t = 1 - \sigma$ and a sign, and
+# whoever mixes them steps away from the data:
 
 # %%
 t, v = 1 - 0.25, data - noise  # the report's
@@ -98,13 +98,13 @@ print("the report's line is ours; its velocity with our sign ends twice as far f
 # %% [markdown]
 # ## Many lines cross
 #
-# To paint, we start from noise, and the data is unknown. All we have is `x`, and many lines pass
-# there, from many points of the star. A network that is trained with a squared error predicts the
-# **mean** of what is possible, the conditional expectation.
+# When we paint, we start from noise and the data is unknown. All we have is `x`, and lines from
+# many points of the star pass through it. A network trained with a squared error predicts the
+# **mean** over all of them, the conditional expectation.
 #
-# Here the mean can be computed. The line from a point of the data passes `x` if the noise was
-# $(x - (1 - \sigma)\,\text{data}) / \sigma$. Such noise comes with a known density, the bell
-# curve $e^{-|\text{noise}|^2/2}$. That density is the weight of the line.
+# Here the mean can be computed. The line from a data point passes through `x` if its noise is $(x -
+# (1 - \sigma)\,\text{data}) / \sigma$. The weight of the line is the probability density of that
+# noise, a bell curve proportional to $e^{-|\text{noise}|^2/2}$.
 
 
 # %%
@@ -119,8 +119,8 @@ def mean_velocity_by_hand(x, sigma, data):
 
 
 # %% [markdown]
-# The package computes the same for all points at once. A softmax does just this: it divides weights
-# $e^{\dots}$ by their sum. (`copies` is for later.)
+# The package computes the same for all points at once, with a softmax, since a softmax divides
+# weights $e^{\dots}$ by their sum. (`copies` is for later.)
 
 # %%
 show.source(flow_on_a_plane.exact_velocity)
@@ -135,10 +135,10 @@ assert torch.allclose(x - 0.5 * one, data[:1].expand(600, 2), atol=1e-5)
 print("by loop and at once the same mean; for data of one point, one step ends there: ok")
 
 # %% [markdown]
-# Below, one `x` at three levels (black), the lines that pass there (blue; those of little weight
-# are left out), and the point to which the mean velocity leads (orange). That point,
-# $x - \sigma\cdot\text{velocity}$, is called the **clean estimate**. From deep noise it is the
-# middle of the star, where there is no data at all. The less noise, the closer it is to the data.
+# The figure shows one `x` at three levels (black), the lines that pass through it (blue; those of
+# little weight are left out), and the point to which the mean velocity leads (orange). That point,
+# $x - \sigma\cdot\text{velocity}$, is called the **clean estimate**. At high noise it is the middle
+# of the star, where there is no data at all; with less noise it comes closer to the data.
 
 # %%
 import matplotlib.pyplot as plt
@@ -164,8 +164,8 @@ assert far > 0.3 and near < 0.2
 print("the estimate lies off the star at sigma 0.9 and nearly on it at 0.2: ok")
 
 # %% [markdown]
-# An arrow at every place makes a **vector field**. Here it is at the same levels, turned round, so
-# that arrows point where a step leads:
+# An arrow at every place is a **vector field**. Here it is at the same levels, with its sign
+# reversed so that arrows point where a step leads:
 
 # %%
 flow_on_a_plane.arrows(
@@ -185,10 +185,11 @@ print("from the corner: towards the middle in thick noise, to the outline in thi
 # %% [markdown]
 # ## A field that you train
 #
-# For pictures, a sum over all the data is out of reach. So a network learns the mean from examples:
-# draw data, noise and `sigma`, mix, and let it predict `noise - data`. This is **flow matching**,
-# the method by which Qwen-Image was trained. Our network is small. It also gets a *label*, in place
-# of a prompt: 1 for star, 2 for ring, and 0 for *not said*, in three examples of ten.
+# For pictures, a sum over all the data is out of reach, so a network learns the mean from examples:
+# draw data, noise and `sigma`, mix them, and train the network to predict `noise - data`. This is
+# **flow matching**, the method by which Qwen-Image was trained. Our small network also gets a
+# *label* in place of a prompt: 1 for a star, 2 for a ring, and in three examples of ten 0 for
+# *unspecified*.
 
 # %%
 show.source(flow_on_a_plane.Field.forward, flow_on_a_plane.batch)
@@ -212,8 +213,8 @@ for _ in range(2000):
     losses.append(loss.item())
 
 # %% [markdown]
-# The loss stays above 1 for good: examples are single lines, and the field can only give their
-# mean. Did it learn *that*? Here we can look it up.
+# The loss stays above 1 however long we train, because each example is a single line and the field
+# can only give their mean. Did it learn *the mean*? Here we can compare with the exact one.
 
 # %%
 ask_star = flow_on_a_plane.ask(
@@ -228,24 +229,25 @@ print("loss above 1, yet the mean velocity is known, up to a twentieth of its sq
 # %% [markdown]
 # ## Flow
 #
-# Now paint. Start at noise, compute the velocity, go a little way against it, compute it again. A
-# step from `sigma` to `sigma_next` changes `x` by $(\sigma_{next} - \sigma)\cdot\text{velocity}$.
-# That is **Euler's method** for an ordinary differential equation:
+# To paint, start at noise, compute the velocity, take a small step against it, and repeat. A step
+# from `sigma` to `sigma_next` changes `x` by $(\sigma_{next} - \sigma)\cdot\text{velocity}$. This
+# is **Euler's method** for an ordinary differential equation:
 #
 # $$\frac{dx}{d\sigma} = v(x, \sigma) = \text{E}[\,\text{noise} - \text{data} \mid x, \sigma\,]$$
 #
-# Why is the mean velocity enough? Through each place it carries as many particles as the lines do
-# together. So at every `sigma` the particles are spread as the points on the lines are, though none
-# of them follows a line ([Lipman et al.](https://arxiv.org/abs/2210.02747), Theorem 1).
+# The mean velocity is enough because it carries as many particles through each place as all the
+# lines together. At every `sigma` the particles are therefore distributed like the points on the
+# lines, although none of them follows a line ([Lipman et al.](https://arxiv.org/abs/2210.02747),
+# Theorem 1).
 #
 # ## Exercise: a step
 #
 # ★★☆☆☆ · 10 minutes
 #
 # Write `my_step(x, velocity, sigma, sigma_next)`, for tokens of shape (B, I, D) and levels that are
-# tensors of one number. In production the velocity is in bfloat16. Then the product is in bfloat16,
-# too; the sum with `x`, which may be in float32, is rounded once; and the result has the velocity's
-# type. You will know it works when the checker accepts it, in both types.
+# tensors of one number. In production the velocity is in bfloat16, and then so is the product; the
+# sum with `x`, which may be in float32, is rounded once, to the velocity's type. You will know it
+# works when the checker accepts it in both types.
 
 
 # %% tags=["exercise"]
@@ -268,8 +270,8 @@ check.ex_08_step(my_step)
 #
 # <details><summary>A hint</summary>
 #
-# A tensor of one number does not change the type of the tensor it is multiplied with. For a sum of
-# two types torch chooses the more precise one. Only the last conversion is left to you.
+# A tensor of one number does not change the type of the tensor it is multiplied with, and for a sum
+# of two types torch chooses the more precise one. Only the last conversion is left to you.
 #
 # </details>
 #
@@ -330,13 +332,14 @@ assert torch.equal(again, states[-1])
 print("they end within 0.1 of the star, on average; the same seed, the same particles: ok")
 
 # %% [markdown]
-# Gray dots mark where they began, and blue lines are the **trajectories** of some. After the start
-# nothing is random: the noise decides everything, and the seed decides the noise.
+# Gray dots mark the starting points, and blue lines are the **trajectories** of some particles.
+# After the start nothing is random, so the noise determines the result and the seed determines the
+# noise.
 #
-# The trajectories bend, although every line was straight, because a mean of lines changes from
-# place to place. A step follows the arrow at its beginning and misses the bend. So more steps, less
-# error. One step is
-# the worst: from pure noise, the mean is the middle of the star for *every* particle.
+# The trajectories bend, although every line was straight, because the mean over lines changes from
+# place to place. An Euler step follows the arrow at its beginning and misses the bend, so more
+# steps mean less error. A single step is worst: from pure noise it takes *every* particle to the
+# middle of the star.
 
 # %%
 counts = (1, 2, 4, 8, 16, 32, 64)
@@ -350,8 +353,8 @@ assert errors[0] > 1 and errors[5] < 0.1
 print("the more steps, the nearer to where 256 steps end; 32 come within 0.1: ok")
 
 # %% [markdown]
-# **Heun's method** follows the bend. It makes Euler's step, computes the velocity at its end, too,
-# and repeats the step with the mean of both: two runs of the network for each step.
+# **Heun's method** follows the bend. It takes Euler's step, computes the velocity at the end of it,
+# and repeats the step with the mean of the two, at the cost of two network runs a step.
 
 
 # %%
@@ -385,17 +388,18 @@ print("one step: all particles end near the middle: ok")
 # %% [markdown]
 # ## Where should the steps be?
 #
-# So far all steps had one length. Qwen-Image takes more of them in deep noise, and the more so the
-# larger the picture. Why? A picture repeats itself: neighbouring pixels are nearly equal. Let
-# $n$ pixels repeat one point of the plane, each with noise of its own. In their mean the data is
-# what it was, but the noise has shrunk by $\sqrt{n}$. So at one `sigma` the large picture is far
-# *clearer*. What counts is the ratio of data to noise, $(1 - \sigma)/\sigma$. To be as uncertain
-# as a single pixel at $\sigma$, the large picture has to be at a higher level $\sigma'$:
+# So far all steps had one length. Qwen-Image takes more of them at high noise, especially for large
+# pictures, and the reason is that neighbouring pixels are nearly equal. Suppose that $n$ pixels
+# repeat one point of the plane, each with its own noise. Their mean has the same data, but its
+# noise is smaller by $\sqrt{n}$, so at the same `sigma` the large picture is far *clearer*. What
+# counts is the ratio of data to noise, $(1 - \sigma)/\sigma$. To be as uncertain as a single pixel
+# at $\sigma$, the large picture has to be at a higher level $\sigma'$:
 #
 # $$\sqrt{n}\,\frac{1 - \sigma'}{\sigma'} = \frac{1 - \sigma}{\sigma}
 # \qquad\Longrightarrow\qquad \sigma' = \frac{s}{s + (1/\sigma - 1)},\quad s = \sqrt{n}$$
 #
-# The number $s$ is the **shift**. Shift 1 changes nothing; 0 and 1 always stay.
+# The number $s$ is the **shift**. A shift of 1 changes nothing, and any shift leaves the levels 0
+# and 1 in place.
 
 # %%
 for n in (4, 16):
@@ -407,8 +411,8 @@ for n in (4, 16):
 print("with shift 2 for 4 pixels and 4 for 16, the mean is as noisy as one pixel was: ok")
 
 # %% [markdown]
-# Does it matter? Paint with ten steps and different shifts, with the exact velocity for points that
-# 1, 4 or 16 pixels repeat, and see how far off the particles end.
+# To see that it matters, paint with ten steps, different shifts, and the exact velocity for points
+# that 1, 4 or 16 pixels repeat, and measure how far off the particles end.
 
 # %%
 from functools import partial
@@ -446,9 +450,9 @@ print("one valley, moved by a factor of 2 for 4 pixels and of 4 for 16: ok")
 # %% [markdown]
 # ## `mu`: how far Qwen-Image shifts
 #
-# Real pixels are alike, but do not repeat, and Qwen-Image's rule is gentler than the root. Its
-# shift is $e^{\mu}$, and `mu` is a straight line over the number of **image tokens**. A token is a
-# patch of 16 × 16 pixels. The line is given by two points, in scheduler_config.json:
+# Real pixels are similar but not equal, and Qwen-Image shifts by less than the root. Its shift is
+# $e^{\mu}$, where `mu` grows linearly with the number of **image tokens**, patches of 16 × 16
+# pixels. Two points in scheduler_config.json define the line:
 
 # %%
 import json
@@ -483,8 +487,8 @@ show.table(
 #
 # ★★☆☆☆ · 5 minutes
 #
-# Write `my_mu(height, width)`, for sides in pixels. The line goes on beyond both points; nothing is
-# clamped. You will know it works when 256 × 256 gives 0.5 and the checker is content.
+# Write `my_mu(height, width)`, for sides in pixels. The line continues beyond both points; nothing
+# is clamped. You will know it works when 256 × 256 gives 0.5 and the checker accepts it.
 
 
 # %% tags=["exercise"]
@@ -542,8 +546,8 @@ show.table(["width × height", "image tokens", "mu", "shift"], rows)
 # %% [markdown]
 # ## The terminal stretch
 #
-# A schedule for $N$ steps begins with $1, \frac{N-1}{N}, \dots, \frac{1}{N}$. These are shifted,
-# and a 0 is put at the end. But look at the last step: the shift has lifted the last level, too.
+# A schedule for $N$ steps starts from $1, \frac{N-1}{N}, \dots, \frac{1}{N}$. These levels are
+# shifted, and a 0 is appended. The shift, however, also raises the last level:
 
 # %%
 N = 8
@@ -554,18 +558,18 @@ assert even[-1] == 0.125 and lifted[-1] > 0.24
 print([f"{level:.3f}" for level in lifted.tolist()])
 
 # %% [markdown]
-# From 0.248 to 0 in one step, where the fine detail is settled: too far. So Qwen-Image
-# **stretches** the levels. The first stays 1, and the last becomes `shift_terminal`, 0.02. Every
-# level's distance from 1 grows by one and the same factor.
+# The last step would go from 0.248 to 0, too far for the range in which fine detail is settled.
+# Qwen-Image therefore **stretches** the levels: the first stays 1, the last becomes
+# `shift_terminal`, 0.02, and every level's distance from 1 grows by the same factor.
 
 # %% [markdown]
 # ## Exercise: the terminal stretch
 #
 # ★★☆☆☆ · 5 minutes
 #
-# Write `my_stretch(levels, terminal)`: shifted levels in, a tensor that begins with 1 and does not
-# hold the final 0; stretched levels out. The tensor that you were given stays as it is. You will
-# know it works when the last level is `terminal` and the checker is content.
+# Write `my_stretch(levels, terminal)`: it takes shifted levels, a tensor that begins with 1 and
+# lacks the final 0, and returns stretched ones, leaving its argument unchanged. You will know it
+# works when the last level is `terminal` and the checker accepts it.
 
 
 # %% tags=["exercise"]
@@ -580,7 +584,7 @@ check.ex_08_stretch(my_stretch)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Do not think of the levels, think of how much of the way is done: `1 - levels`.
+# Think not of the levels but of how much of the way is done: `1 - levels`.
 #
 # </details>
 #
@@ -615,8 +619,8 @@ check.ex_08_stretch(my_stretch)
 #
 # ★★★☆☆ · 10 minutes
 #
-# Write `my_sigmas(steps, mu, terminal)`: space evenly, shift, stretch, put the 0 at the end. Give a
-# tensor of `steps + 1` levels. You will know it works when the official levels below are yours.
+# Write `my_sigmas(steps, mu, terminal)`: space evenly, shift, stretch, append the 0. Return a
+# tensor of `steps + 1` levels. You will know it works when it gives the official levels below.
 
 
 # %% tags=["exercise"]
@@ -638,7 +642,7 @@ check.ex_08_sigmas(my_sigmas)
 # <details><summary>A hint</summary>
 #
 # The order matters: the shift moves every level but 1 and 0, so the stretch has to come after it.
-# The 0 is no part of either.
+# The 0 takes part in neither.
 #
 # </details>
 #
@@ -666,7 +670,7 @@ check.ex_08_sigmas(my_sigmas)
 # </details>
 
 # %% [markdown]
-# Yours, the package's, and the levels that the official scheduler gave, stored with this
+# We compare yours and the package's with levels from the official scheduler, stored in this
 # repository:
 
 # %%
@@ -688,8 +692,8 @@ for name, case in golden.items():
 show.source(shift_at, sigmas)
 
 # %% [markdown]
-# The first picture shows the five sizes, with even steps for comparison. The second shows what the
-# stretch does where steps are few.
+# The first panel shows the five sizes, with even steps for comparison; the second shows the effect
+# of the stretch when steps are few.
 
 # %%
 looks = [("light", "-"), ("text", "-"), ("joint", "-"), ("image", "-"), ("wrong", "-")]
@@ -715,8 +719,8 @@ print("after half of the steps: even 0.50,", ", ".join(f"{level:.2f}" for level 
 # %% [markdown]
 # ## Two sliders
 #
-# Your field, with any number of steps and any shift (no stretch). The plane repeats nothing, so no
-# large shift helps here. With few steps you see what it costs.
+# Here is your field with any number of steps and any shift (no stretch). Since no pixel is repeated
+# on the plane, a large shift cannot help, and with few steps you see what it costs.
 
 # %%
 sliders = flow_on_a_plane.FlowSliders(field)
@@ -757,9 +761,9 @@ print("more steps end nearer to the star; at 8 steps, shift 5 ends farther than 
 # ## What the network receives, and what a step rounds
 #
 # The scheduler counts time in *timesteps*, $1000\,\sigma$. The network receives `sigma` again, but
-# the detour leaves a trace: in bfloat16, as production runs, $1000\,\sigma$ is rounded before it is
-# divided. Sampling in bfloat16 calls the network with these rounded times. (Whether it was trained
-# with them is not known: the official training code is not public.)
+# the detour has an effect: in bfloat16, as production runs, $1000\,\sigma$ is rounded before it is
+# divided, so the network is called with rounded times. (Whether it was trained with them is not
+# known: the official training code is not public.)
 
 # %%
 from qwenimage_ref.sampler import model_time
@@ -773,7 +777,7 @@ for level, time in list(zip(levels.tolist(), times))[1:4]:
 
 # %% [markdown]
 # A step in bfloat16 rounds three times: the length of the step, its product with the velocity, and
-# the sum. A step taken wholly in float32 and rounded once ends elsewhere now and then:
+# the sum. A step computed in float32 and rounded only once sometimes ends elsewhere:
 
 # %%
 x16, velocity16 = (torch.randn(1, 500, 64, generator=generator).bfloat16() for _ in range(2))
@@ -790,16 +794,17 @@ print("between one half and five of a hundred numbers differ in the last bit: ok
 # %% [markdown]
 # ## Guidance
 #
-# Your field gives two velocities at every place. With the label of a star, `cond` points away from
-# stars. Without a label, `uncond` points away from everything, star or ring. The difference is what
-# the label adds. **Classifier-free guidance** exaggerates it, by `true_cfg_scale` (an older method
-# needed a second network, a classifier; Ho and Salimans did without it, `arXiv:2207.12598`):
+# Your field gives two velocities at every place: `cond`, with the label of a star, points away from
+# stars, while `uncond`, without a label, points away from stars and rings alike. The difference
+# between them is the effect of the label, and **classifier-free guidance** multiplies it by
+# `true_cfg_scale` ([Ho and Salimans](https://arxiv.org/abs/2207.12598); an older method needed a
+# second network, a classifier):
 #
 # $$\text{combined} = \text{uncond} + \text{scale}\cdot(\text{cond} - \text{uncond})$$
 #
-# Scale 0 forgets the label, 1 is plain `cond`, and above 1 we leave the stretch between the two
-# answers, on the side of the label. Multiply by `sigma` and subtract from `x`: the clean estimates
-# obey the same formula.
+# Scale 0 ignores the label, 1 gives `cond`, and above 1 the result is extrapolated beyond `cond`.
+# Multiplying by `sigma` and subtracting from `x` shows that the clean estimates obey the same
+# formula.
 
 # %%
 x, sigma = (1 - 0.5) * data + 0.5 * noise, torch.tensor(0.5)
@@ -815,11 +820,11 @@ shorter = (combined.norm(dim=1) < cond.norm(dim=1)).float().mean().item()
 print(f"{100 * shorter:.0f} % of them have become shorter")
 
 # %% [markdown]
-# Longer velocities overshoot. In pictures this shows as glaring colours. So Qwen-Image gives every
-# combined velocity the length of its `cond`, and keeps only the new *direction*. Most tokens are
-# shortened by that, but not all: where `cond` and `uncond` point apart, the combination can be the
-# shorter one, and is lengthened. Length of what? Of each **token's** velocity, that is over its
-# channels, the last axis: 64 numbers there, two here. Each token is treated by itself.
+# Longer velocities overshoot, which shows as glaring colours in pictures. Qwen-Image therefore
+# rescales every combined velocity to the length of its `cond` and keeps only the new *direction*.
+# Most tokens are shortened by this, but where the combination is shorter than `cond`, it is
+# lengthened. The length is that of each **token's** velocity, over its channels, the last axis: 64
+# numbers there, two here. Each token is rescaled separately.
 #
 # ![Block diagram of the loop: the transformer predicts with and without the prompt, guide
 # combines both, euler_step moves x to the next noise level and back to the
@@ -831,7 +836,7 @@ print(f"{100 * shorter:.0f} % of them have become shorter")
 #
 # Write `my_guide(cond, uncond, true_cfg_scale)`, all of shape (B, I, 4C): batch, image tokens,
 # channels of a token. You will know it works when every token of the result is as long as the same
-# token of `cond`, and the checker is content.
+# token of `cond`, and the checker accepts it.
 
 
 # %% tags=["exercise"]
@@ -879,7 +884,7 @@ check.ex_08_guide(my_guide)
 # </details>
 
 # %% [markdown]
-# Yours, the package's, and a loop over tokens:
+# Compare yours with the package's and with a loop over tokens:
 
 # %%
 from qwenimage_ref.sampler import guide
@@ -909,13 +914,14 @@ print("loop, yours and the package's: the same 600 guided velocities: ok")
 #
 # ★★★★☆ · 25 minutes
 #
-# Everything is here now. Write `my_loop(network, x, levels, cond, uncond, true_cfg_scale)`, which
-# paints from `x`, of shape (B, I, D), through all `levels`, and returns two things: `x` at the end,
-# and the list of the clean estimates, one a step.
+# All the parts are ready. Write `my_loop(network, x, levels, cond, uncond, true_cfg_scale)`, which
+# paints from `x`, of shape (B, I, D), through all `levels`, and returns the final `x` and the list
+# of clean estimates, one a step.
 #
 # * `network(x, time, cond)` gives a velocity. `time` has shape (B,) and is the `sigma` where the
 #   step begins, after its detour: 1000 `sigma`, in the type of `x`, divided by 1000.
-# * Where `uncond` is `None` there is no guidance, and the network runs once a step; else twice.
+# * Where `uncond` is `None` there is no guidance, and the network runs once a step; otherwise
+#   twice.
 #
 # Build on `my_step` and `my_guide`.
 
@@ -975,7 +981,7 @@ check.ex_08_loop(my_loop)
 # </details>
 
 # %% [markdown]
-# Let it paint stars. What has a star that a ring has not? Tips, and hollows between them.
+# Let it paint stars. What distinguishes them from rings is the tips, and the hollows between.
 
 
 # %%
@@ -1012,14 +1018,15 @@ assert apart["no label"] < apart["scale 1"] < apart["scale 4, length kept"]
 print("with the label farther from the ring, with guidance of 4 farther still: ok")
 
 # %% [markdown]
-# Few strays are left, but so is less of the star: particles leave its sides where the ring crosses
-# them, because a place that both shapes share says little about a star. Without the rescaling they
-# overshoot the upper tip. Guidance does the same to pictures: clearer than life, and less varied.
+# Guidance leaves few strays, but it also loses part of the star: particles move away from its sides
+# where the ring crosses them, because a place on both shapes is weak evidence for a star. Without
+# the rescaling they overshoot the upper tip. Pictures change in the same way: with guidance they
+# are clearer, and less varied.
 #
 # ## When guidance decides
 #
-# Your loop paints posters as well; the transformer is a network like any other. One prompt asks for
-# little, the other for a small shape and a word of four letters:
+# Your loop also paints posters when it gets the transformer as its network. Of our two prompts, one
+# is plain and the other asks for a small shape and a word of four letters:
 
 # %%
 from qwenimage_ref import QwenImage
@@ -1068,9 +1075,9 @@ print("of 8 words, at most 5 are right at scale 1 and at least 6 at scale 4: ok"
 print("the plain prompt is right at both scales, for every seed: ok")
 
 # %% [markdown]
-# So guidance decides where the prompt asks for something rare, and changes nothing that counts
-# where the model is sure anyway. A word of four letters is in doubt until late, and the exaggerated
-# difference settles it. Over a hundred captions, few of which are hard, from one noise each:
+# So guidance decides where the prompt asks for something difficult and changes little where the
+# model is right anyway. To see how much it gains on average, we count over a hundred captions, few
+# of which are hard, with one noise each:
 
 # %%
 from qwenimage_ref.evaluate import settings
@@ -1097,12 +1104,11 @@ assert paired(all_right(4), all_right(8))["p"] < 0.01
 print("a little guidance helps, more adds nothing, and too much does harm: ok")
 
 # %% [markdown]
-# Scale 2 gets twelve more of them right; scale 4 six more, which could be chance; and 8 pulls too
-# hard and ruins some. That is the whole verdict, and other chapters refer to it:
-# [13](13_is_it_any_good.ipynb) asks how certain such a gain is, [22](22_why_this_way.ipynb)
-# measures it on weights that are trained less and so are sure of less (it is larger), and
-# [20](20_few_steps.ipynb) leaves it out, because a strong pull needs small steps. The price is the
-# same everywhere: a second pass in every step.
+# Scale 2 gets twelve more of them right; scale 4 gets six more, which could be chance; and scale 8
+# ruins some. Other chapters refer to this result: [13](13_is_it_any_good.ipynb) asks how certain
+# such a gain is, [22](22_why_this_way.ipynb) measures it on weights that were trained less (there
+# it is larger), and [20](20_few_steps.ipynb) paints without guidance in few steps. The price is
+# always a second pass in every step.
 #
 # ## Estimate first
 #
@@ -1112,7 +1118,7 @@ print("a little guidance helps, more adds nothing, and too much does harm: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 35. Evenly spaced it would be 25. The first half of the noise gets seven steps in ten.
+# 35, where even spacing would give 25: the upper half of the noise gets seven steps in ten.
 #
 # </details>
 #
@@ -1130,7 +1136,7 @@ print("a little guidance helps, more adds nothing, and too much does harm: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 0.490. With 64 tokens they lie below the first point of the line, and the line just goes on.
+# 0.490. With 64 tokens they lie below the first point of the line, which simply continues.
 #
 # </details>
 
@@ -1144,14 +1150,14 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * It gives the schedule to a scheduler object, which looks up the step by its timestep. The
-#   numbers are these.
+# * It puts the schedule into a scheduler object, which looks up the step by its timestep; the
+#   numbers are the same.
 # * *Few-step* models change the schedule. Lightning ([chapter 20](20_few_steps.ipynb)) is a LoRA, a
 #   small file of changes to the weights, that needs four steps. Both shifts of its config are ln 3
 #   and there is no stretch, so its steps start at 1, 0.9, 0.75 and 0.5. It needs no guidance.
-# * Some programs leave the lengths as guidance made them. Their pictures differ from the official
-#   ones at the same scale.
-# * Solvers of higher order remember the last velocities and follow the bend.
+# * Some programs do not rescale after guidance, so at the same scale their pictures differ from the
+#   official ones.
+# * Higher-order solvers reuse earlier velocities to follow the bend.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
@@ -1175,11 +1181,11 @@ print(f"{above} of 50 steps; {repeated:.1f} and {real:.1f} times; 0.490: ok")
 #
 # ## Try this
 #
-# * Train with `level` drawn evenly. What happens to the tips, and why there?
+# * Train with `level` drawn uniformly. What happens to the tips, and why there?
 # * Guide away from the ring: `uncond` is then `flow_on_a_plane.ask(field, flow_on_a_plane.RING)`.
 #   That is what a *negative prompt* does.
-# * Set the scale to 0.5. What is a half-hearted star?
-# * Ask for one official step only: `sigmas(1, 6889, official)`. Why can it not be stretched?
+# * Set the scale to 0.5. What do the particles form?
+# * Ask for a single official step: `sigmas(1, 6889, official)`. Why can it not be stretched?
 #
 # Capstone: `sampler.py` can be written now: `make grade PART=sampler`, 15 points.
 #

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 09 · Text to image
 #
-# All the parts are known. On this page you write the pipeline that joins them: three steps, then
-# the whole, until its picture equals the package's to the sixth digit.
+# You now know all the parts. On this page you write the pipeline that joins them, first in three
+# steps and then as a whole, until its picture equals the package's to the sixth digit.
 #
 # | | |
 # |---|---|
@@ -37,11 +37,11 @@ steps, seed, scale, side = 20, 0, 4.0, 128
 # %% [markdown]
 # ## From prompts to states
 #
-# A prompt is put into a fixed text, the **template**, and cut into tokens ([chapter
-# 02](02_tokens.ipynb)). The language model gives each token a vector, its *state* ([chapter
-# 03](03_a_language_model_as_a_reader.ipynb)). Then the states of the template's beginning are
-# dropped: *after* the forward pass, because the prompt's tokens have attended to them. For a single
-# prompt:
+# A prompt is inserted into a fixed text, the **template**, and split into tokens ([chapter
+# 02](02_tokens.ipynb)). The language model turns each token into a vector, its *state* ([chapter
+# 03](03_a_language_model_as_a_reader.ipynb)). The states of the template's beginning are then
+# dropped, but only *after* the forward pass, because the prompt's tokens attend to them. For a
+# single prompt:
 
 
 # %%
@@ -56,17 +56,18 @@ for text in (prompt, " "):
     print(tuple(states_of_one(text).shape), "for", repr(text))
 
 # %% [markdown]
-# The empty-looking `" "` has six states: its own, and five of the template's end.
+# The prompt `" "` looks empty but has six states: its own, and five of the template's end.
 #
 # ## Exercise: states
 #
 # ★★★☆☆ · 20 minutes
 #
-# Prompts of different lengths are read together: the shorter rows of ids are padded at the end,
-# with `tokenizer.pad_id`. A **mask**, true where a token is real, goes to the text encoder, as
-# `parts.text_encoder(ids, mask)`, and later to the transformer. Write `my_states(parts, prompts)`,
-# which gives the states (B, T, Dt), those of padding 0, and the mask (B, T). Where no row is
-# padded, the mask is `None` for both. `parts` has the attributes of `pipe`.
+# Prompts of different lengths are encoded in one batch, in which the shorter rows of ids are padded
+# at the end with `tokenizer.pad_id`. A **mask**, true where a token is real, goes to the text
+# encoder, as `parts.text_encoder(ids, mask)`, and later to the transformer. Write
+# `my_states(parts, prompts)`, which returns the states (B, T, Dt), with zeros at padding, and the
+# mask (B, T). Where no row is padded, the mask is `None` for both. `parts` has the attributes of
+# `pipe`.
 
 
 # %% tags=["exercise"]
@@ -83,7 +84,7 @@ check.ex_09_states(my_states)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Every row becomes as long as the longest, with the template counted in.
+# Every row becomes as long as the longest one, template included.
 #
 # </details>
 #
@@ -132,16 +133,16 @@ print("two prompts,", mask.sum(1).tolist(), "tokens:", tuple(states.shape), "of 
 # %% [markdown]
 # ## From seeds to tokens
 #
-# Noise is drawn as latents: 16 channels, an eighth of the picture's sides. The transformer works on
-# tokens, patches of 2 × 2 latents, of 64 numbers each; `pack` of [chapter
-# 08](08_the_shifted_sampler.ipynb)'s sampler cuts them. Nothing else in a pipeline is random.
+# Noise is drawn in the shape of latents, 16 channels at an eighth of the picture's sides. The
+# transformer works on tokens, patches of 2 × 2 latents with 64 numbers each, into which `pack` from
+# the sampler's module rearranges them. Nothing else in the pipeline is random.
 #
 # ## Exercise: noise
 #
 # ★★☆☆☆ · 10 minutes
 #
 # Write `my_noise(seeds, height, width)`: packed noise (B, I, 64), one picture for each seed. Each
-# has a generator of its own, so that its noise does not depend on its neighbours in the batch.
+# has its own generator, so that its noise does not depend on the other pictures of the batch.
 
 # %%
 from qwenimage_ref.sampler import pack, unpack
@@ -159,14 +160,14 @@ check.ex_09_noise(my_noise)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Draw every picture alone, of shape (1, 16, rows, columns), then join them.
+# Draw the noise of each picture separately, in shape (1, 16, rows, columns), and then join them.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# `torch.Generator().manual_seed(seed)` is a generator; normal numbers are drawn from it if torch
-# gets it as `generator`.
+# `torch.Generator().manual_seed(seed)` is a generator; torch draws normal numbers from it if it is
+# passed as `generator`.
 #
 # </details>
 #
@@ -199,16 +200,17 @@ print("the package's noise, bit for bit, and each picture's its own:", tuple(x.s
 # %% [markdown]
 # ## From tokens to pixels
 #
-# At the end the way back: `unpack`, bring the latents back to the VAE's own scale, decode ([chapter
-# 04](04_pictures_to_latents_and_back.ipynb)). The VAE gives colours from −1 to 1, colours first.
+# At the end the tokens are unpacked to latents, the latents are brought back to the VAE's own
+# scale, and the VAE decodes them ([chapter 04](04_pictures_to_latents_and_back.ipynb)). Its output
+# has values from −1 to 1, with the axis of colours first.
 #
 # ## Exercise: pixels
 #
 # ★★★☆☆ · 15 minutes
 #
-# Write `my_pixels(vae, x, rows, cols)`, for tokens `x` (B, I, 4C) of a grid of `rows` × `cols`:
-# pixels (B, H, W, 3) from 0 to 1. Unpack without the package. A token holds its numbers channel by
-# channel, and in each channel the patch row by row: (c, dy, dx).
+# Write `my_pixels(vae, x, rows, cols)`, which turns tokens `x` (B, I, 4C) of a grid of `rows` ×
+# `cols` into pixels (B, H, W, 3) from 0 to 1. Unpack without the package. A token holds its numbers
+# channel by channel, and in each channel the patch row by row: (c, dy, dx).
 
 
 # %% tags=["exercise"]
@@ -223,14 +225,14 @@ check.ex_09_pixels(my_pixels)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Cut the axes apart first, put them in order, then join them: six axes in between.
+# Split the axes first, permute them, then merge them: there are six axes in between.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
 # Row `2 r + dy` of the latents is row `dy` of the patches in row `r`. So `r` and `dy` have to be
-# neighbours before they are joined, and so have the columns.
+# neighbours before they are merged, and likewise for the columns.
 #
 # </details>
 #
@@ -274,13 +276,13 @@ print("noise, decoded:", tuple(gray.shape), f"from {gray.min():.1f} to {gray.max
 #
 # ★★★★☆ · 50 minutes
 #
-# Write `my_paint(parts, prompts, negatives, true_cfg_scale, height, width, steps, seeds)`: lists of
-# prompts, negative prompts and seeds to pixels. Between `my_noise` and `my_pixels` stands the loop
-# of [chapter 08](08_the_shifted_sampler.ipynb), with the true transformer:
+# Write `my_paint(parts, prompts, negatives, true_cfg_scale, height, width, steps, seeds)`: from
+# lists of prompts, negative prompts and seeds to pixels. Between `my_noise` and `my_pixels` comes
+# the loop of [chapter 08](08_the_shifted_sampler.ipynb), with the real transformer:
 # `parts.transformer(x, states, time, grids, mask)`, where `time` has shape (B,) and `grids` is a
-# list of one grid (frames, rows, columns) in tokens, with one frame. The schedule is
-# `sigmas(steps, image_tokens, parts.scheduler)`. There is guidance only with `negatives` that are
-# not `None` and a scale above 1; without it nothing is computed for them. You will know it works
+# list of one grid (frames, rows, columns) in tokens, with one frame. The schedule is `sigmas(steps,
+# image_tokens, parts.scheduler)`. Guidance applies only where `negatives` is not `None` and the
+# scale is above 1; otherwise nothing is computed for the negative prompts. You will know it works
 # when the checker accepts it and the picture below is the package's within 1e-6.
 
 # %%
@@ -307,8 +309,9 @@ check.ex_09_paint(my_paint)
 #
 # <details><summary>A hint</summary>
 #
-# A list of (states, mask): for the prompts and, if need be, for the negative prompts. For each of
-# its entries a velocity, and `guide` where there are two. A token is 16 pixels wide.
+# Keep a list of (states, mask), one entry for the prompts and, with guidance, one for the negative
+# prompts. Each entry gives a velocity; where there are two, combine them with `guide`. A token is
+# 16 pixels wide.
 #
 # </details>
 #
@@ -380,7 +383,7 @@ assert show.difference(by_hand, by_pipe) < 1
 print("the picture reads:", show.describe(read(by_hand)))
 
 # %% [markdown]
-# The package's loop is yours, with a few lines more for weights that do not fit into memory:
+# The package's loop is the same, with a few more lines for weights that do not fit into memory:
 
 # %%
 show.source(QwenImage.denoise)
@@ -388,9 +391,9 @@ show.source(QwenImage.denoise)
 # %% [markdown]
 # ## The film strip
 #
-# What does the model predict while it paints? `watch` kept the noisy latents of every step and the
-# clean estimates, $x - \sigma\cdot\text{velocity}$. Above, the latents, decoded; below, the
-# estimates, which chapter 00 showed for all twenty steps.
+# What does the model predict while it paints? `watch` has kept the noisy latents of every step and
+# the clean estimates, $x - \sigma\cdot\text{velocity}$. The upper row shows the decoded latents,
+# the lower row the estimates, which chapter 00 showed for all twenty steps.
 
 # %%
 shown = [0, 2, 5, 9, 12, 15, 17, 19]
@@ -409,8 +412,8 @@ print("each clean estimate lies nearer to the end than its noisy latents: ok")
 
 # %% [markdown]
 # From pure noise, the estimate is a mean over everything the prompt allows. This prompt allows
-# little, so its mean is nearly a picture, with soft edges. The layout is settled in the first
-# steps, contours later, and the last steps change little that is visible. As a curve:
+# little, so its mean is nearly a picture, with soft edges. The layout is settled in the first steps
+# and the contours later, while the last steps change little that is visible. The same as a curve:
 
 # %%
 from qwenimage_ref.course import charts
@@ -431,8 +434,8 @@ print("halfway, the estimate is less than half as far from the end as the latent
 # %% [markdown]
 # ## The same as diffusers
 #
-# diffusers is the library in which Qwen-Image was published. Its own pipeline opens the same folder
-# and paints the same prompt from the same seed:
+# Qwen-Image was released for the library diffusers. Its pipeline opens the same folder and paints
+# the same prompt from the same seed:
 
 # %%
 from qwenimage_ref.parity import reference_picture as reference
@@ -450,7 +453,8 @@ print("yours and diffusers': mean difference under 1/255: ok")
 # ## The negative prompt
 #
 # [Chapter 08](08_the_shifted_sampler.ipynb) shows what guidance does, and when it decides. At a
-# scale of 1, or without a negative prompt, there is no second pass and a picture costs half:
+# scale of 1, or without a negative prompt, there is no second pass, so a picture costs half as
+# much:
 
 # %%
 plain = "a red circle left of a blue star on a white background"
@@ -462,9 +466,9 @@ assert len(calls) == steps
 print(len(calls), "passes without guidance, and not", 2 * steps)
 
 # %% [markdown]
-# The negative prompt is not a list of forbidden words. It is the other end of the arrow, the
-# prediction to move away from. Ask for *a large star* and no more, and move away from nothing in
-# particular; then away from *a large blue star on a white background*.
+# The negative prompt is not a list of forbidden words. It gives the prediction that guidance moves
+# away from. We ask for *a large star* and nothing else, first with an empty negative prompt and
+# then with *a large blue star on a white background*.
 
 # %%
 away = "a large blue star on a white background"
@@ -481,13 +485,14 @@ assert min(map(show.difference, *groups)) > 20
 print("away from blue on white: another background, and it is not white: ok")
 
 # %% [markdown]
-# Away from blue turned out to be yellow, and away from white gray. The arrow goes on past the
-# prompt's own prediction, and so past every poster of the training set; hence the blurred tips.
+# Moving away from blue gave yellow, and moving away from white gave gray. Guidance extrapolates
+# beyond the prompt's own prediction and so beyond the posters of the training set, which explains
+# the blurred tips.
 #
 # ## Seeds
 #
-# Only the seed is random. A list of seeds gives each picture of a batch its own noise, the same
-# that it would have alone.
+# Only the noise is random, and the seed determines it. A list of seeds gives each picture of a
+# batch its own noise, the same that it would have on its own.
 
 # %%
 seeds = [0, 1, 2, 3]
@@ -503,7 +508,7 @@ print("seed 2 alone is seed 2 among others, and not seed 1: ok")
 # %% [markdown]
 # ## Several at once, and other sizes
 #
-# A picture must not depend on its neighbours in a batch, nor on their padding. Yours does not:
+# A picture must depend neither on the others of its batch nor on padding. Yours does not:
 
 # %%
 with torch.no_grad():
@@ -513,9 +518,10 @@ assert (together - torch.cat(alone)).abs().max() < 1e-3
 print("two prompts of different lengths, in one batch and each alone: within a thousandth")
 
 # %% [markdown]
-# Any size is possible whose sides are multiples of 16: 8 for the VAE times 2 for the patches.
-# Whether the picture is any good is another question. This model was trained at seven sizes, all of
-# them about as large as 128 × 128. Its first lesson had posters of 96 × 96, which it has forgotten:
+# A picture can have any size whose sides are multiples of 16, since the VAE needs a factor of 8 and
+# the patches a factor of 2. Whether it is any good is another question. This model was trained at
+# seven sizes, all of about the same area as 128 × 128. At first it was trained on posters of 96 ×
+# 96, but it no longer paints them well:
 
 # %%
 wishes = [(96, 96), (128, 128), (256, 256)]
@@ -538,18 +544,20 @@ assert reads[1] == asked_for and asked_for not in (reads[0], reads[2])
 print("as asked for at the size it knows, otherwise at the other two: ok")
 
 # %% [markdown]
-# This transformer was trained on 8 × 8 tokens. On 12 × 12 it fills the rest with what it has
-# learned, and the scene appears twice. The released Qwen-Image was trained at many sizes, and its
-# model card names seven.
+# This transformer was trained on grids of about 8 × 8 tokens, and on 12 × 12 it repeats the scene
+# to fill the rest. The released Qwen-Image was trained at many sizes
+# ([report](https://arxiv.org/abs/2508.02324)), and its [model
+# card](https://huggingface.co/Qwen/Qwen-Image) names seven.
 #
 # ## Exercise: image to image
 #
 # ★★★☆☆ · 15 minutes
 #
-# Start from a *picture* instead of noise: encode it, add noise, paint from there. The `strength`
-# says how much of the schedule is run. At strength 0.6 of 20 steps the first 8 are skipped and the
-# last 12 are taken; where the number to skip is no whole number, it is rounded down. Write
-# `image_to_image(pipe, img, noise, levels, strength, cond, uncond)` in five lines:
+# Image to image starts from a *picture* instead of noise: encode it, add noise, and paint from
+# there. The `strength` is the share of the schedule that is run. At strength 0.6 of 20 steps, the
+# first 8 are skipped and the last 12 are taken; where the number to skip is not an integer, it is
+# rounded down. Write `image_to_image(pipe, img, noise, levels, strength, cond, uncond)` in five
+# lines:
 #
 # * `pipe.vae.encode(img)` gives the mean and the log-variance of the latents; take the mean;
 #   `pipe.vae.normalize` brings latents to the transformer's scale;
@@ -557,8 +565,8 @@ print("as asked for at the size it knows, otherwise at the other two: ok")
 # * `pipe.denoise(x, levels, cond, uncond)` takes a step for each pair of neighbours in `levels`;
 #   return what it returns.
 #
-# `levels` is the full schedule, `cond` and `uncond` are handed on as they are. You will know it
-# works when the checker is content and the pictures below go from old to new.
+# `levels` is the full schedule; `cond` and `uncond` are passed on unchanged. You will know it works
+# when the checker accepts it and the pictures below go from old to new.
 
 
 # %% tags=["exercise"]
@@ -580,7 +588,7 @@ check.ex_09_img2img(image_to_image)
 # <details><summary>A hint</summary>
 #
 # `levels[k:]` is the schedule without its first `k` steps. Its first entry is the `sigma` at which
-# you start, and so the one to mix with.
+# you start, and therefore the one to mix with.
 #
 # </details>
 #
@@ -609,8 +617,8 @@ check.ex_09_img2img(image_to_image)
 # </details>
 
 # %% [markdown]
-# A drawn poster, a red circle and a blue star, is painted over with another prompt. Move the
-# slider:
+# We start from a drawn poster of a red circle and a blue star and paint over it with another
+# prompt. Move the slider:
 
 # %%
 from qwenimage_ref.course.figures.image_to_image import STRENGTHS, StrengthSlider
@@ -650,13 +658,13 @@ assert show.difference(pipe.to_pictures(painted)[0], overs[2]) < 1
 print("yours paints what the slider shows; less strength keeps more of the start: ok")
 
 # %% [markdown]
-# A low strength can recolour and bend, but not move. Where things are is settled at high noise, in
-# the steps that were skipped. At strength 1 the start has weight $1 - \sigma = 0$: nothing of it is
-# left.
+# A low strength can recolour and deform things but not move them, because their places are settled
+# at high noise, in the steps that were skipped. At strength 1 the starting picture has weight $1 -
+# \sigma = 0$, so nothing of it is left.
 #
 # ## With the released weights
 #
-# The class behind `pipe` opens the 20-billion model as well.
+# The class of `pipe` also opens the released model with its 20 billion parameters.
 
 # %%
 from qwenimage_ref.course import stored_results
@@ -692,8 +700,8 @@ stored_results.check(
 #
 # <details><summary>Answer</summary>
 #
-# 12 of 20 steps. After 10 steps, `sigma` is still near 0.6: the shift spends more steps in deep
-# noise.
+# 12 of 20 steps. After 10 steps, `sigma` is still near 0.6, because the shift spends more steps at
+# high noise.
 #
 # </details>
 #
@@ -727,11 +735,11 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 # %% [markdown]
 # ## What production code does differently
 #
-# * It paints 1328 × 1328 in 50 steps and bfloat16, on a GPU; noise drawn on a GPU is another noise
-#   for the same seed.
-# * Its image to image, like this package's `pipe(wish, image=start, strength=0.6)` behind the
-#   slider, *samples* the latents of the start picture instead of taking their mean as yours does;
-#   the sample is drawn before the noise, by the same generator.
+# * It paints 1328 × 1328 in 50 steps and bfloat16, on a GPU; for the same seed, noise drawn on a
+#   GPU differs from noise drawn on a CPU.
+# * Its image to image, like this package's `pipe(wish, image=start, strength=0.6)`, which the
+#   slider uses, *samples* the latents of the starting picture, where yours takes their mean; the
+#   sample is drawn before the noise, from the same generator.
 # * It rounds sides down to multiples of 16 where this package refuses.
 # * A wrapper rewrites short prompts into long ones before anything else happens.
 #
@@ -756,9 +764,9 @@ print(runs, "; half of the noise is gone after", half, "steps; sigma at 0.6:", f
 # * Take the clean estimates of the prompt `" "` at scale 1. What is the mean poster?
 # * Use *a large blue star on a white background* as the prompt and `wish` as the negative prompt.
 # * Paint a sequence: image to image on its own result, ten times, at strength 0.3. What drifts?
-# * Let the scale be 1 in the first ten steps and 4 in the last ten, then the other way round.
+# * Set the scale to 1 in the first ten steps and to 4 in the last ten, then the other way round.
 #
 # Capstone: `pipeline.py` is the last file: `make grade PART=pipeline`, 11 points, 5 of them for a
-# picture from end to end. `make grade` alone gives all of them.
+# picture from end to end. `make grade` alone grades all files.
 #
 # Next: [10 · LoRA](10_lora.ipynb), how to teach the model something new.
