@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 00 · A picture in sixty seconds
 #
-# You type a sentence, and a picture of it appears. This page does it first and explains it second.
+# You type a sentence, and a picture of it appears. This page first does it and then explains how.
 #
 # | | |
 # |---|---|
@@ -23,18 +23,19 @@
 # | **Picture** | eight painted scenes under their prompts |
 # | **Number** | the grid equals the stored one: mean difference under 1/255 |
 #
-# The machine is **Qwen-Image**, a model of 20 billion numbers, in a pocket size: the same code,
-# the same parts and the same names, with smaller numbers inside. The pocket model was trained on
-# *posters* only: coloured shapes on a plain background, sometimes with a word below. It has never
-# seen a cat. In exchange it runs here, in seconds, and every part of it can be opened.
+# The model is **Qwen-Image**, which has 20 billion parameters, in a pocket size: the same code, the
+# same parts and the same names, with far fewer parameters. The pocket model was trained only on
+# *posters*, which show coloured shapes on a plain background, sometimes with a word below. It has
+# never seen a cat, but it runs on your machine in seconds, and you can open every part of it.
 #
-# This chapter [in Chinese, 中文版](../notebooks/zh/00_a_picture_in_sixty_seconds.ipynb).
+# This chapter is also available [in Chinese,
+# 中文版](../notebooks/zh/00_a_picture_in_sixty_seconds.ipynb).
 
 # %% [markdown]
 # ## Is everything here?
 #
-# One row for each package. If one says *too old* or *missing*, run `make setup` in the folder of
-# the repository, then restart the kernel.
+# Each package has one row. If a row says *too old* or *missing*, run `make setup` in the folder of
+# the repository and restart the kernel.
 
 # %% tags=["nbval-ignore-output"] reason="versions differ from machine to machine"
 from qwenimage_ref.course.publish import environment
@@ -45,7 +46,7 @@ for package, needed, found, verdict in environment.packages():
 # %% [markdown]
 # ## Open the model
 #
-# A folder of weights becomes a pipeline, `pipe`. Its four parts are plain attributes.
+# A folder of weights is loaded as a pipeline, `pipe`, whose four parts are plain attributes.
 
 # %%
 from qwenimage_ref import QwenImage
@@ -65,10 +66,10 @@ for name, part in parts.items():
 # %% [markdown]
 # ## Eight prompts
 #
-# Five in English, three in Chinese; some ask for a word, the last one for a Chinese word, the
-# third for a number of things. The model learned both languages from captions like these. The
-# seventh is special: no purple star was in any training picture, so the model has to combine the
-# purple of other shapes with stars of other colours.
+# Five prompts are in English and three in Chinese; some ask for a word, the last one for a Chinese
+# word, and the third for a number of shapes. The model learned both languages from captions like
+# these. The seventh prompt is special: there was no purple star in any training picture, so the
+# model has to combine the purple of other shapes with stars of other colours.
 
 # %%
 from qwenimage_ref.pocket import first_grid
@@ -83,7 +84,7 @@ for number, prompt in enumerate(first_grid.PROMPTS, 1):
 pictures = first_grid.paint(pipe)
 
 # %% [markdown]
-# The Chinese prompts are given in English here, marked *(zh)*.
+# The Chinese prompts are shown in English here and marked *(zh)*.
 
 # %%
 from qwenimage_ref.posters.draw import caption
@@ -95,10 +96,10 @@ captions = [
 show.grid(pictures, captions, alt="Painted, in two rows of four: " + "; ".join(captions))
 
 # %% [markdown]
-# You can judge by eye whether these are right. But a glance misses small errors, and no test can
-# repeat it. So everything you see in this course has a **numeric twin**. The first: your eight
-# pictures are the stored ones, which somebody else's machine painted. `difference` is the mean over
-# all pixels, in steps of 1/255, the smallest step a pixel can take.
+# You can judge by eye whether these are right. A glance misses small errors, however, and a test
+# cannot repeat it. Every picture in this course therefore has a **numeric twin**. The first one
+# compares your eight pictures with stored ones, painted on another machine. `difference` is the
+# mean over all pixels, in units of 1/255, the smallest step of a pixel value.
 
 # %%
 from PIL import Image
@@ -109,8 +110,9 @@ assert difference < 1, f"your grid differs by {difference:.2f} / 255"
 print("mean difference from data/pictures/first_grid.png under 1/255: ok")
 
 # %% [markdown]
-# The second twin does not compare, it *looks*. Posters are so plain that a short program can read
-# them back: which background, which shapes, where, and what word. It does not see the prompt.
+# The second twin does not compare but *reads* the pictures. Posters are so simple that a short
+# program can recover the background, the shapes, their places and the word. It does not see the
+# prompt.
 
 # %%
 from qwenimage_ref.posters.read import read, score
@@ -129,8 +131,8 @@ assert held >= 32, f"only {held} of 40 statements about the scenes hold"
 print("without the words, at least 32 of 40 statements about the scenes hold: ok")
 
 # %% [markdown]
-# A *no* in the table is not hidden: this model is small, and spelling is the hardest thing it
-# learned. A later chapter measures it on hundreds of prompts instead of eight.
+# We leave every *no* in the table: this model is small, and spelling is the hardest thing it
+# learned. A later chapter measures its spelling on hundreds of prompts instead of eight.
 
 # %% [markdown]
 # ## Now you
@@ -151,8 +153,8 @@ assert mine.size == (128, 128)
 print("the machine reads:", show.describe(read(mine)))
 
 # %% [markdown]
-# How large a picture becomes is no part of the prompt but two arguments. The model was trained at
-# seven sizes, as Qwen-Image recommends seven.
+# The size of a picture is not part of the prompt; it is given by two arguments. The model was
+# trained at seven sizes, and Qwen-Image recommends seven as well.
 
 # %%
 from qwenimage_ref.posters.scene import SIZES
@@ -170,12 +172,12 @@ print("one shape on at least five of the seven: ok")
 # %% [markdown]
 # ## Three sliders
 #
-# * `seed` chooses the noise that the picture is made from. Another seed: another picture of the
+# * `seed` chooses the noise that the picture starts from. Another seed gives another picture of the
 #   same sentence.
-# * `steps` is how many small moves lead from noise to picture.
-# * `guidance` is how strongly the prompt pulls. At 1 the model just paints; above 1 each step
-#   compares the prompt with an empty one and exaggerates the difference. Chapter 08 shows when that
-#   decides.
+# * `steps` is the number of small steps from noise to picture.
+# * `guidance` is the strength of the prompt. At 1 the model simply paints; above 1 each step
+#   compares the predictions with the prompt and with an empty one and amplifies the difference.
+#   Chapter 08 shows when this matters.
 #
 # Move a slider with the mouse or the arrow keys, or type another prompt and press Enter.
 
@@ -187,7 +189,7 @@ panel = sliders.Sliders(pipe, home)
 panel
 
 # %% [markdown]
-# A program can move a slider, too, and see that the picture follows it and comes back.
+# A program can move a slider, too, and check that the picture changes with it and changes back.
 
 # %%
 at_home = panel.picture.value
@@ -198,8 +200,8 @@ assert panel.picture.value == at_home
 print("another seed, another picture; the same seed, the same picture: ok")
 
 # %% [markdown]
-# The same states in print, for paper and for readers who run nothing: one row for each slider,
-# moved alone, with the others at seed 0, 20 steps, guidance 4.
+# Here are the same states in print, for paper and for readers who do not run the code. In each row
+# only one slider moves, while the others stay at seed 0, 20 steps and guidance 4.
 
 # %%
 settings = sliders.one_by_one(home)
@@ -208,8 +210,8 @@ captions = [str(setting) for setting in settings]
 show.grid(states, captions, alt=f"{home.prompt}, painted with: {'; '.join(captions)}", scale=1)
 
 # %% [markdown]
-# Look along the second row: two steps are too few, and from eight to twenty little happens. In
-# numbers: how far is each picture of that row from the last one?
+# In the second row two steps are too few, and from eight to twenty little changes. To put numbers
+# on it, we measure how far each picture of that row is from the last one:
 
 # %%
 final = states[7]
@@ -220,16 +222,18 @@ print("8 steps end nearer to 20 steps than 2 steps do: ok")
 # %% [markdown]
 # ## What just happened
 #
-# 1. `pipe.tokenizer` cut your prompt into `ids`, whole numbers that stand for pieces of words.
-# 2. `pipe.text_encoder`, a language model, read them and gave each one a vector: the *text states*.
-# 3. `pipe.noise` drew the `latents` from the seed, a small stack of pure noise.
-# 4. `pipe.transformer` looked at latents and text together, twenty times, and each time computed
-#    the direction from picture to noise, the `velocity`; the latents moved a small step back along
-#    it.
+# 1. `pipe.tokenizer` split your prompt into `ids`, integers that represent pieces of words.
+# 2. `pipe.text_encoder`, a language model, turned each of them into a vector: the *text states*.
+# 3. `pipe.noise` drew the initial `latents` from the seed, a small three-dimensional array of pure
+#    noise.
+# 4. `pipe.transformer` processed latents and text together, twenty times, and each time computed
+#    the direction from picture to noise, the `velocity`; the latents moved a small step in the
+#    opposite direction.
 # 5. `pipe.vae` turned the final latents into pixels.
 #
-# The drawing shows the same with the shapes of the arrays, of the official model and of this one.
-# A `callback` watches a real run below and confirms them; it gets latents and velocity unpacked.
+# The drawing shows the same process with the shapes of the arrays, for the official model and for
+# this one. Below it, a `callback` records a real run to confirm them; it gets latents and velocity
+# unpacked.
 #
 # ![Block diagram: prompt, tokenizer and text encoder on the left, noise and pack on the right
 # lead into the loop of transformer and Euler step; then unpack, VAE and
@@ -257,11 +261,11 @@ print("20 steps, each with latents and a velocity of (1, 16, 16, 16): ok")
 # %% [markdown]
 # ## The film of the twenty steps
 #
-# Where was it heading on the way? `sigma` is the share of noise in the latents, which falls from 1
-# to 0. Follow a velocity to its end at once, `latents - sigma * velocity`, and you are at the
-# picture that the model expects at that moment, its **clean estimate**. The `callback` kept all
-# twenty. Here they are, decoded, each under the `sigma` at which it was made; the last one is the
-# picture.
+# What did the model expect to paint along the way? `sigma` is the share of noise in the latents,
+# which falls from 1 to 0. Following a velocity to its end in one step,
+# `latents - sigma * velocity`, gives the picture that the model expects at that moment, its **clean
+# estimate**. The `callback` kept all twenty. Here they are, decoded, each under the `sigma` at
+# which it was made; the last one is the final picture.
 
 # %%
 import torch
@@ -280,7 +284,7 @@ far = ", ".join(f"{to_go[number]:.1f}" for number in (0, 4, 9, 14))
 print("steps 1, 5, 10, 15 are off the picture by", far, "/ 255; step 20 ends there: ok")
 
 # %% [markdown]
-# Here is the same film with a play button. The slider stops it at a frame.
+# Here is the same film with a play button. The slider selects a single frame.
 
 # %%
 moving = sliders.Film(frames, captions)
@@ -295,15 +299,15 @@ assert moving.picture.value == at_the_end and moving.play.value == 19
 print("the first frame is the first estimate, the last one is the picture: ok")
 
 # %% [markdown]
-# Fewer text states than ids? The prompt is put into a fixed template for the language model
-# (*"Describe the image by detailing the color, shape, …"*), and the states of the template's first
-# part are dropped after the forward pass. Chapters 02 and 03 are about this.
+# Why are there fewer text states than ids? The prompt is inserted into a fixed template for the
+# language model (*"Describe the image by detailing the color, shape, …"*), and the states of the
+# template's first part are dropped after the forward pass. Chapters 02 and 03 explain this.
 #
 # ## The whole machine in fifteen lines
 #
-# Here is the loop, written out by hand from the same parts. `pack` cuts the latents into 64
-# *tokens*, little patches of 2 × 2, because a transformer works on rows of tokens; `unpack` puts
-# them back.
+# Here is the loop, written by hand from the same parts. `pack` splits the latents into 64 *tokens*,
+# small patches of 2 × 2, because a transformer works on sequences of tokens; `unpack` puts them
+# back together.
 
 # %%
 from qwenimage_ref.sampler import guide, pack, sigmas, unpack
@@ -336,8 +340,8 @@ assert show.difference(by_hand, picture) < 1
 print("by hand and by pipe, mean difference under 1/255: ok")
 
 # %% [markdown]
-# Nothing was hidden in `guide`, either. Whenever this course shows code of the package, it takes it
-# from the package itself, so what you read is what ran:
+# There is nothing hidden in `guide`, either. Whenever this course shows code of the package, it
+# takes it from the package itself, so the code you read is the code that ran:
 
 # %%
 from qwenimage_ref.sampler import euler_step
@@ -350,7 +354,7 @@ show.source(guide, euler_step)
 # ★☆☆☆☆ · 3 minutes
 #
 # Start from *a red circle left of a blue star on a white background*. Change **one word** so that
-# the two shapes trade sides, each keeping its colour. You will know it works when the checker says
+# the two shapes swap sides and each keeps its colour. You will know it works when the checker says
 # so and the second row of pictures is the first one flipped.
 
 # %% tags=["exercise"]
@@ -365,28 +369,29 @@ check.ex_00_word(my_prompt)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Cross out every word that a picture of a single shape would need, too. Few of the twelve are left.
+# Cross out every word that a picture of a single shape would also need. Few of the twelve are left.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# One of the words says where the circle stands, seen from the star. A star that stays where it is
-# can have a circle on either side.
+# One of the words says on which side of the star the circle is. Even if the star does not move, the
+# circle can be on either side of it.
 #
 # </details>
 #
 # <details><summary>The solution</summary>
 #
-# `a red circle right of a blue star on a white background`. Colours and shapes stay tied to each
-# other, only the relation turns. That the model ties *red* to *circle* and not to *star*, although
-# both words are in the same sentence, is the work of the text states: each already knows its
-# neighbours.
+# `a red circle right of a blue star on a white background`. Colours and shapes stay paired, and
+# only the relation changes. Although both colours are in the same sentence, the model pairs *red*
+# with *circle* and not with *star*. The text states make this possible, because the state of each
+# token already includes its context.
 #
 # </details>
 
 # %% [markdown]
-# Words are cheap; does the *picture* flip? Four seeds of the old prompt above, four of yours below.
+# Does the *picture* flip as well? The upper row shows four seeds of the old prompt, the lower row
+# four of yours.
 
 # %%
 prompts = [check.START_00] * 4 + [my_prompt] * 4
@@ -412,8 +417,8 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 40 times: each step runs it twice, once with your prompt and once with the empty one. Guidance
-# doubles the price of a picture. At guidance 1 it is 20.
+# 40 times: each step runs it twice, once with your prompt and once with the empty one, so guidance
+# doubles the cost of a picture. At guidance 1 it runs 20 times.
 #
 # </details>
 #
@@ -422,7 +427,7 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 # <details><summary>Answer</summary>
 #
 # The latents are 16 × 16 × 16 = 4,096 numbers, the picture is 128 × 128 × 3 = 49,152: twelve times
-# as many. The transformer works on the small array alone; the `vae` supplies the rest.
+# as many. The transformer works only on the small array; the `vae` supplies the rest.
 #
 # </details>
 #
@@ -431,8 +436,8 @@ print("at least 2 of 4 stand red, blue before and blue, red after: ok")
 #
 # <details><summary>Answer</summary>
 #
-# None. The noise depends on the seed alone. That is why pictures of one seed are often alike in
-# their details, whatever they show.
+# None. The noise depends on the seed alone, which is why pictures from the same seed are often
+# similar in their details, whatever they show.
 #
 # </details>
 
@@ -450,25 +455,26 @@ print(len(calls), "runs;", latents.numel(), "numbers in the latents: ok")
 #
 # * It runs on a GPU in bfloat16, with 1328 × 1328 pixels and 50 steps, where this page uses a CPU,
 #   float32, 128 × 128 and 20.
-# * It lets a language model rewrite your prompt into a long description first. Here the model sees
-#   your own words.
-# * It keeps the text states of the empty prompt instead of reading it again for each picture, and
+# * A language model first rewrites your prompt into a long description. Here the model gets your
+#   own words.
+# * It stores the text states of the empty prompt instead of encoding it again for each picture, and
 #   may run both passes of guidance as one batch.
-# * It often skips guidance: *few-step* models are trained so that one run a step is enough, and
-#   eight steps or four.
+# * It often skips guidance: *few-step* models are trained to need only one run in each step, and
+#   only eight or four steps.
 # * It has exactly the parts of the drawing. The class behind `pipe` loads the released 20-billion
 #   weights as well, if you have them, and the tests compare it with the official code.
 #
 # ## Try this
 #
-# * Ask for something that was never in a caption, a *brown* circle or a *cat*. What does a model do
-#   that cannot say "I do not know"?
+# * Ask for something that was never in a caption, such as a *brown* circle or a *cat*. What does a
+#   model paint when it cannot answer "I do not know"?
 # * Put the empty prompt `" "` in the text field. What is the average poster?
-# * Set guidance to 8 at 4 steps, then at 20. What does the extra pull cost, and where?
-# * Write a five-letter word. Training stopped at four.
+# * Set guidance to 8 at 4 steps, then at 20. What is the cost of the stronger guidance, and where
+#   do you see it?
+# * Ask for a five-letter word. In training, words had at most four letters.
 # * In a terminal: `make paint PROMPT="a pink ring above a black square on a mint background"`.
 #
-# Capstone: `make blank` writes the package with empty functions, and `make grade` says what is
-# there. Nothing has to be written yet; the chapters below say what can be.
+# Capstone: `make blank` writes the package with empty functions, and `make grade` reports which of
+# them work. There is nothing to write yet; each later chapter says what you can write.
 #
 # Next: [01 · Map of the machine](01_map_of_the_machine.ipynb), every part with its size.

@@ -13,8 +13,9 @@
 # %% [markdown]
 # # 05 · MSRoPE
 #
-# Attention treats its input as a set, so where does it learn that one token is above another? The
-# positions are put into queries and keys, as rotations. On this page you write both.
+# Attention treats its input as a set, so it cannot tell which of two tokens is above the other.
+# Qwen-Image adds the positions to queries and keys, as rotations. On this page you write both the
+# positions and the rotation.
 #
 # | | |
 # |---|---|
@@ -46,13 +47,13 @@ assert torch.allclose(out[shuffled], other, atol=1e-6)
 print("tokens in another order, the same results in that order: ok")
 
 # %% [markdown]
-# Without positions, a poster and the same poster cut into shuffled pieces are the same input. So
-# positions have to be put *into* the numbers.
+# Without positions, a poster and the same poster with its tokens shuffled are the same input. The
+# positions therefore have to be encoded *in* the queries and keys.
 #
 # ## A rotated pair
 #
-# Take two numbers, `a` and `b`, as a hand on a clock face. Rotate the hand by an angle that grows
-# with the token's position:
+# Take two numbers, `a` and `b`, as the coordinates of a hand on a clock face, and rotate the hand
+# by an angle that is proportional to the token's position:
 
 # %%
 import math
@@ -69,7 +70,8 @@ print("a quarter turn of (1, 0): ({:.1f}, {:.1f})".format(*turn_by_hand(1, 0, ma
 
 # %% [markdown]
 # Now consider the inner product of a query at position `m` and a key at position `n`. If both are
-# moved by three positions, both hands turn by the same angle, and the angle *between* them stays:
+# moved by three positions, both hands turn by the same angle, and the angle *between* them does not
+# change:
 #
 # $$\langle R_m q,\; R_n k \rangle = \langle q,\; R_{n-m} k \rangle$$
 #
@@ -88,13 +90,14 @@ print(f"{here:.3f} at 2 and 7, {moved:.3f} at 102 and 107, but {farther:.3f} at 
 
 # %% [markdown]
 # This is **RoPE**, *rotary position embedding* ([Su et al.](https://arxiv.org/abs/2104.09864),
-# section 3.2). It has no parameters, and moving everything together changes nothing.
+# section 3.2). It has no parameters, and moving all tokens together changes nothing.
 #
 # ## Many pairs, many speeds
 #
-# One hand is not enough: after a full turn it stands where it began. A clock has several hands, and
-# so has a head. In a group of `dim` numbers, pair number `i` turns by $\theta^{-2i/dim}$ for each
-# position, with $\theta$ = 10,000: the first pair by 1, the last by hardly anything.
+# One hand is not enough, because after a full turn it points where it began. A head therefore has
+# several, like a clock. In a group of `dim` numbers, pair number `i` turns by $\theta^{-2i/dim}$
+# for each position, with $\theta$ = 10,000: from 1 radian for the first pair to almost nothing for
+# the last.
 
 # %%
 from qwenimage_ref.rope import THETA
@@ -140,7 +143,7 @@ assert hands.words.value != at_two_and_five
 print("both moved by five: the same angles; the key alone by one more: other angles: ok")
 
 # %% [markdown]
-# The same in print: a query at 2 and a key at 5, both five positions further, and the key one
+# In print: a query at 2 and a key at 5; both moved by five positions; and the key moved by one
 # more.
 
 # %%
@@ -162,12 +165,12 @@ print("3 radians between the fastest hands in the first two rows, 4 in the third
 # %% [markdown]
 # The fast hands distinguish neighbours, the slow ones show roughly where in the picture a token is.
 #
-# Which two numbers of a head form a pair? *Neighbours*: 0 and 1, 2 and 3, and so on. (Language
-# models of the Llama family, and the text encoder of [chapter
-# 03](03_a_language_model_as_a_reader.ipynb), pair number 0 with the one half a head away. Weights
-# trained with one convention are useless with the other; we will see it.)
+# The two numbers of a pair are *neighbours*: 0 and 1, 2 and 3, and so on. (The text encoder of
+# [chapter 03](03_a_language_model_as_a_reader.ipynb), like other language models in the library
+# transformers, pairs number 0 with the one half a head away. Weights trained with one convention
+# are useless with the other, as we will see below.)
 #
-# As a loop over tokens and pairs:
+# Here is the rotation as a loop over tokens and pairs:
 
 # %%
 K = 12  # numbers in a head
@@ -203,15 +206,15 @@ check.ex_05_rotate(turn)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# `turn_by_hand` is already written for two numbers. It works as well on two tensors of shape
-# `(S, K/2)`, once its `math` is torch's.
+# `turn_by_hand` is already written for two numbers. It also works on two tensors of shape
+# `(S, K/2)` if you replace `math` by torch.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# You end with two tensors, all first numbers and all second ones. They have to go back between each
-# other: lay them side by side on a new last axis, then make two axes one.
+# You end with two tensors, all first numbers and all second ones. They have to be interleaved
+# again: stack them on a new last axis, then merge the last two axes.
 #
 # </details>
 #
@@ -260,8 +263,8 @@ show.source(rotate)
 #
 # Compute the products from the right side of the equation above. Write `relative(q, k, gap)`: `q`
 # is `(S, K)`, `k` is `(R, K)`, and `gap` of shape `(S, R, K/2)` is the angle of each pair at the
-# key's position *minus* that at the query's. Return the products of all queries with all keys, `(S,
-# R)`. Your function never sees a position.
+# key's position *minus* that at the query's. Return the products of all queries with all keys,
+# `(S, R)`. Your function never sees a position.
 
 
 # %% tags=["exercise"]
@@ -276,8 +279,8 @@ check.ex_05_relative(relative)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# The query stays as it is. Each key is rotated once for every query, so rotated keys have one axis
-# more than keys.
+# The query is not rotated. Each key is rotated once for every query, so the rotated keys have one
+# axis more than the keys.
 #
 # </details>
 #
@@ -321,14 +324,14 @@ print("100 products, both rotated or the key alone by the difference: the same: 
 # %% [markdown]
 # ## Three coordinates in one head
 #
-# A picture has rows *and* columns, and when it is edited there are several pictures. So a position
-# is three integers, `(frame, row, col)`, and a head is split into three groups of pairs, one for
-# each. Officially a head has 128 numbers, split into 16, 56 and 56 (`transformer/config.json`,
-# field `axes_dims_rope`); the pocket model has smaller heads. Three axes, and one rule for text and
-# pictures: that is **MSRoPE**, *multimodal scalable RoPE* ([technical
-# report](https://arxiv.org/abs/2508.02324), section 2.4), a relative of the M-RoPE of
-# [Qwen2-VL](https://arxiv.org/abs/2409.12191) (section 2.1). FLUX has three axes, too, but counts
-# rows and columns from the corner and leaves all text at position 0 ([its
+# A picture has rows *and* columns, and when it is edited there are several pictures. A position
+# therefore consists of three integers, `(frame, row, col)`, and a head is split into three groups
+# of pairs, one for each of them. Officially a head has 128 numbers, split into 16, 56 and 56
+# (`transformer/config.json`, field `axes_dims_rope`); the pocket model has smaller heads. This
+# scheme, with three axes and one rule for text and pictures, is **MSRoPE**, *multimodal scalable
+# RoPE* ([technical report](https://arxiv.org/abs/2508.02324), section 2.4), a relative of the
+# M-RoPE of [Qwen2-VL](https://arxiv.org/abs/2409.12191) (section 2.1). FLUX has three axes, too,
+# but counts rows and columns from the corner and leaves all text at position 0 ([its
 # code](https://github.com/black-forest-labs/flux/blob/main/src/flux/sampling.py), function
 # *prepare*).
 
@@ -421,10 +424,10 @@ assert gap.abs().max() < 1e-5
 print("yours and the package's, three tokens of 64 angles: ok")
 
 # %% [markdown]
-# What do 64 pairs see together? Take a query whose every pair is (1, 0), and let all keys be the
-# same. Then their product is a sum of cosines of differences. Its mean measures how near every
-# other token is to attention before anything is learned. Here are the 83 × 83 tokens of 1328 × 1328
-# pixels, the largest official square, seen from the circled token.
+# What do the 64 pairs express together? Let every pair of the query and of all keys be (1, 0). Then
+# each product is a sum of cosines of differences, and its mean measures how close a token is for
+# attention before anything is learned. The figure shows it for the 83 × 83 tokens of 1328 × 1328
+# pixels, the official square size, as seen from the circled token.
 
 # %%
 img, _ = positions([(1, 83, 83)], text_length=0)
@@ -456,15 +459,15 @@ print(
 )
 
 # %% [markdown]
-# Training changes this, since `q` and `k` decide how much each pair counts. The cross is what they
-# start from.
+# Training changes this, since `q` and `k` determine how much each pair counts, but the cross is the
+# starting point.
 #
 # ## The position map
 #
-# Which numbers does each token get? The picture is **centred**: its middle has row 0 and column 0.
-# The text continues off its lower right corner, along the **diagonal**: the words stand at
-# (`start`, `start`), (`start` + 1, `start` + 1), and so on. Here are the pocket model's grid and a
-# prompt.
+# Which position does each token get? The picture is **centred**, so that its middle has row 0 and
+# column 0. The text continues beyond its lower right corner, along the **diagonal**: the words are
+# at (`start`, `start`), (`start` + 1, `start` + 1), and so on. Here are the pocket model's grid and
+# a prompt.
 #
 # ![A grid of 8 by 8 image tokens around row 0 and column 0, five text tokens on the diagonal
 # below its right corner, and bars that divide a head among frame, row and
@@ -483,8 +486,8 @@ assert txt.tolist() == [[4, 4, 4], [5, 5, 5], [6, 6, 6]]
 print("the picture: -4 to 3 both ways; the text: 4, 5, 6 on all three axes: ok")
 
 # %% [markdown]
-# What about an *odd* side? Five rows cannot lie evenly around 0 in integers with as many below as
-# from 0 on. The extra row goes to the negative side: 5 rows are −3, −2, −1, 0, 1.
+# An *odd* number of rows cannot be split evenly into negative ones and those from 0 on. The extra
+# row goes to the negative side, so that 5 rows are −3, −2, −1, 0, 1.
 #
 # Move the sliders. The extra row or column of an odd side has another colour. Watch where the text
 # starts when only one side grows.
@@ -504,7 +507,7 @@ assert sliders.picture.value == before
 print("moved and moved back:", sliders.words.value)
 
 # %% [markdown]
-# Some of its states in print:
+# Some of these states in print:
 
 # %%
 grids = [(4, 4), (5, 8), (9, 8), (9, 3)]
@@ -526,9 +529,9 @@ print("the text starts at half of the longer side, rounded down: ok")
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `places(rows, cols)`. It returns three things: the list of the rows' numbers, from the top,
-# the list of the columns' numbers, from the left, and the number of the first word. You will know
-# it works when the checker says so and the table below is full of *yes*.
+# Write `places(rows, cols)`. It returns three things: the list of row positions, from the top; the
+# list of column positions, from the left; and the position of the first word. You will know it
+# works when the checker says so and the table below is full of *yes*.
 
 
 # %% tags=["exercise"]
@@ -549,8 +552,8 @@ check.ex_05_odd(places)
 #
 # <details><summary>A hint</summary>
 #
-# A side of 5 ends at 1 and a side of 4 ends at 1. What is the same about 4 and 5? The first word
-# takes the first place that is free both among the rows and among the columns.
+# Sides of 4 and of 5 both end at 1. What do 4 and 5 have in common? The first word takes the first
+# position that is free both among the rows and among the columns.
 #
 # </details>
 #
@@ -591,7 +594,7 @@ show.table(["pixels", "rows", "columns", "text from", "as the package"], rows)
 # %% [markdown]
 # ## Several pictures
 #
-# The edit models get reference pictures as further tokens behind those of the picture that is
+# The edit models get reference pictures as further tokens, appended to those of the picture that is
 # painted. Each picture is centred on its own size, and the `frame` separates them: the first
 # picture has frame 0, the next one frame 1. A grid may itself hold several frames; then the next
 # one begins after all of them. Tokens come picture by picture, frame by frame, row by row, from
@@ -618,16 +621,16 @@ check.ex_05_positions(my_positions)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# For one picture you need every combination of a frame, a row and a column, in an order that is
-# said above. Which of the three changes fastest?
+# For one picture you need every combination of a frame, a row and a column, in the order given
+# above. Which of the three changes fastest?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Torch has a function for all combinations of several rows of numbers, in that very order; three
-# nested loops do it, too. Between pictures only one number has to be remembered: the next frame
-# that is free.
+# Torch has a function for all combinations of several lists of numbers, in exactly this order;
+# three nested loops work, too. From one picture to the next, only one number has to be kept: the
+# next free frame.
 #
 # </details>
 #
@@ -663,7 +666,7 @@ check.ex_05_positions(my_positions)
 # </details>
 
 # %% [markdown]
-# The package's function has one option more, for the layered model below:
+# The package's function has one more option, for the layered model below:
 
 # %%
 for grids in ([(1, 8, 8)], [(1, 4, 6), (1, 9, 2), (1, 3, 5)], [(2, 5, 3), (1, 1, 1)]):
@@ -674,10 +677,9 @@ show.source(positions)
 # %% [markdown]
 # ## The same table as diffusers
 #
-# Now the number of this page. The official code, in the library diffusers, looks its angles up in a
-# long table of positive and negative positions. Do all angles agree? The package's have to agree
-# *bit for bit*: the tolerance is 0, for the formula is the same and positions are integers. Yours
-# may round differently.
+# The official code, in the library diffusers, looks its angles up in a long table of positive and
+# negative positions. Do all angles agree? Those of the package have to agree *bit for bit*, since
+# the formula is the same and positions are integers; yours may round differently.
 
 # %%
 from dataclasses import replace
@@ -707,11 +709,11 @@ for name, (grids, text_length) in cases.items():
 # %% [markdown]
 # ## Why centred? Why the diagonal?
 #
-# Products depend only on differences of positions. So if *everything* moves together, text and all,
-# nothing can change, and differences between two image tokens are the same whether the grid is
-# centred or counted from its corner. Centring can change two things only: how far the text is from
-# the picture, and how pictures of several sizes overlap. Let the pocket model paint with other
-# positions: `paint_with` replaces the model's rule by `change`.
+# Products depend only on differences of positions. Moving *everything* together, text included,
+# therefore changes nothing, and the difference between two image tokens is the same whether the
+# grid is centred or counted from its corner. Centring can change two things only: how far the text
+# is from the picture, and how pictures of several sizes overlap. Let the pocket model paint with
+# other positions: `paint_with` replaces the model's rule by `change`.
 
 
 # %%
@@ -739,7 +741,8 @@ changes = {
 painted = {name: paint_with(change) for name, change in changes.items()}
 
 # %% [markdown]
-# And one more mistake, half-split pairs: the right angles, applied to the wrong pairs.
+# One more mistake is to split the head in halves, which applies the right angles to the wrong
+# pairs.
 
 # %%
 from qwenimage_ref import mmdit
@@ -774,14 +777,14 @@ print("all moved together: the same picture; each of the other three: another on
 # So on a single square picture a centred rule cannot be distinguished from an uncentred one that
 # moves the text along. Centring matters where there are *several* sizes:
 #
-# * In **edit** models each picture is centred on its own size, so the centres coincide, whatever
-#   the sizes. Counted from the corner, the corners would.
+# * In **edit** models each picture is centred, so the centres of pictures of different sizes
+#   coincide. If positions were counted from the corner, the corners would.
 # * In **wide and tall** pictures the text is equally far from the centre by rows and by columns.
 #
-# And the **diagonal**? A word in a row of its own would sit exactly where a picture's token could
-# be. On the diagonal beyond the corner no word shares a position with a token, and between two
-# words all three differences are equal: for itself the text is an ordinary one-dimensional sequence
-# (report, section 2.4).
+# Why the **diagonal**? If the words formed a row, they would share positions with image tokens of a
+# larger picture. On the diagonal beyond the corner no word shares a position with a token, and
+# between two words all three differences are equal, so within itself the text is an ordinary
+# one-dimensional sequence (report, section 2.4).
 
 # %%
 img, txt = positions([(1, 8, 8), (1, 4, 6)], text_length=40)
@@ -794,8 +797,8 @@ print("no word shares a place with a token of the pictures: ok")
 # %% [markdown]
 # Pictures can also grow. The angles of a small grid are exactly those of the middle of a large one,
 # and the new tokens lie around it. (Counted from the corner, the small grid would be the upper left
-# quarter.) The text does not stay where it was: it starts at the edge of the grid, so from a grid
-# of 32 to one of 64 the first word moves from 16 to 32 tokens from the middle.
+# quarter.) The text does move, because it starts at the edge of the grid: between a grid of 32 and
+# one of 64, the first word goes from 16 to 32 tokens from the middle.
 
 # %%
 axes = official.axes_dims_rope
@@ -836,8 +839,8 @@ assert img[:, 0].unique().tolist() == [-1, 0, 1, 2] and txt[0, 0] == 3
 #
 # <details><summary>Answer</summary>
 #
-# About 45,000. It moves by 10,000 to the power of −54/56, or 0.00014, a row. Within a picture it is
-# a ruler rather than a clock.
+# About 45,000. It turns by 10,000 to the power of −54/56, or 0.00014, for each row, so within a
+# picture its angle grows almost linearly.
 #
 # </details>
 #
@@ -845,8 +848,8 @@ assert img[:, 0].unique().tolist() == [-1, 0, 1, 2] and txt[0, 0] == 3
 #
 # <details><summary>Answer</summary>
 #
-# By nothing: no angle is learned. What costs is the table while it runs, 64 complex numbers a
-# token.
+# Not at all, because no angle is learned. The only cost is the table during a run, 64 complex
+# numbers for each token.
 #
 # </details>
 
@@ -860,13 +863,13 @@ print("52, about 45,000 rows, no parameter: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * diffusers makes a table of all angles from −4096 to 4095 once and looks them up. The table ends,
-#   so neither picture nor text may go beyond position 4095.
-# * Others rotate with real numbers, as in your `turn`. In float32 the two ways agree to about 5e-7;
-#   in bfloat16 a few results in a million differ, enough to spoil bit-for-bit comparisons.
+# * diffusers computes a table of all angles from −4096 to 4095 once and looks them up, so neither
+#   picture nor text may go beyond position 4095.
+# * Other programs rotate with real numbers, as your `turn` does. The results differ in the last
+#   bits, which is enough to spoil bit-for-bit comparisons.
 # * Angles and rotation stay in float32 even when the network runs in bfloat16: an angle of 40 would
 #   be off by a tenth of a radian.
-# * Where several prompts are padded to one length, the padding gets positions, too. It lies at the
+# * Where several prompts are padded to one length, the padding also gets positions. They are at the
 #   end of the diagonal, so no real token moves.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
@@ -888,9 +891,9 @@ print("52, about 45,000 rows, no parameter: ok")
 # ## Try this
 #
 # * Move only the text, by 1, 2, 4, 8 positions, with `paint_with`. When does the picture change?
-# * Mirror the columns: `img * torch.tensor([1, 1, -1])`. What happens to *left of*, and why is it
-#   not the mirrored picture?
-# * Draw `nearness` for the frame pairs of a reference picture. How much nearer is frame 0 to frame
+# * Mirror the columns: `img * torch.tensor([1, 1, -1])`. What happens to *left of*, and why is the
+#   result not the mirrored picture?
+# * Draw `nearness` for the frame pairs of a reference picture. How much closer is frame 0 to frame
 #   1 than to frame 2?
 #
 # Capstone: `rope.py` can be written now: `make grade PART=rope`, 9 points.

@@ -237,8 +237,9 @@ print("after the last block scale comes first: ok")
 # \text{part}(\text{norm}(x)\,(1 + \text{scale}) + \text{shift})$$
 #
 # (This gate is not the one inside the text encoder's MLP.) With all gates at 0 a block is the
-# identity. The training of the pocket model started from there, as *adaLN-Zero* proposes: a deep
-# stack of identities is easy to train, while sixty random blocks in a row would destroy the signal.
+# identity. The training of the pocket model started from there, as *adaLN-Zero* proposes; in DiT,
+# this gave better pictures than every other initialisation and conditioning that was tried
+# ([Peebles and Xie](https://arxiv.org/abs/2212.09748), Figure 5).
 
 # %%
 import copy
@@ -259,9 +260,9 @@ print("zero gates: what goes in comes out, bit for bit: ok")
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `residual(x, shift, scale, gate, part)`. `x` has shape `(B, S, D)`, the next three have `(B,
-# 1, D)`, and `part` is a function from `(B, S, D)` to `(B, S, D)`. Use torch alone. The block at
-# the end is built on this function.
+# Write `residual(x, shift, scale, gate, part)`. `x` has shape `(B, S, D)`, the next three have
+# `(B, 1, D)`, and `part` is a function from `(B, S, D)` to `(B, S, D)`. Use torch alone. The block
+# at the end is built on this function.
 
 
 # %% tags=["exercise"]
@@ -353,11 +354,11 @@ print("all gates are open, but those of the text in the last block are 0: ok")
 # %% [markdown]
 # Why are the last ones closed? After the last block only the image is used and the text is
 # discarded. No gradient ever reached those gates, so they have kept the value they started with. In
-# the official model, too, this part of the last block computes something that nothing uses.
+# the official model, too, this part of the last block computes a result that nothing uses.
 #
 # ## Queries, keys, values
 #
-# Now to the part in which the streams meet. Each stream computes `q`, `k` and `v` from its
+# This is the part in which the streams meet. Each stream computes `q`, `k` and `v` from its
 # modulated tokens with its own linear layers, and each of them is split into `H` heads of `K`
 # numbers. The names of the layers distinguish the streams: `to_q` belongs to the image and
 # `add_q_proj` to the text.
@@ -388,12 +389,12 @@ assert torch.allclose(louder, attn.norm_q(img_q), atol=1e-3)
 print("queries 100 times as large, the same after the norm: ok")
 
 # %% [markdown]
-# Why is this done? The inner product of `q` and `k`, divided by $\sqrt K$, is the *logit* that goes
-# into the softmax. Without the norm, logits tend to grow during training until a token attends to a
-# single other token. With it, no logit can exceed a bound that the weights set: a normalised query
-# or key is at most $\sqrt K$ times its largest weight long, so a logit is at most $\sqrt K$ times
-# the square of the largest weight. (`attention_weights` gives the softmax of a block's logits; you
-# write that step below.)
+# The inner product of `q` and `k`, divided by $\sqrt K$, is the *logit* that goes into the softmax.
+# Without the norm, logits can grow during training until a token attends to a single other token
+# ([Dehghani et al.](https://arxiv.org/abs/2302.05442), section 2). With it, no logit can exceed a
+# bound that the weights set: a normalised query or key is at most $\sqrt K$ times its largest
+# weight long, so a logit is at most $\sqrt K$ times the square of the largest weight.
+# (`attention_weights` gives the softmax of a block's logits; you write that step below.)
 
 # %%
 for b, arguments in zip(transformer.transformer_blocks, inputs):
@@ -575,8 +576,8 @@ for b, s, h in ((0, 0, 0), (1, 3, 2), (0, 4, 1), (1, 38, 0)):  # two of the text
 print("for four tokens, as in plain Python: ok")
 
 # %% [markdown]
-# Last, each stream has one more linear layer. In the package, one fused function of torch does the
-# middle of it:
+# Finally, each stream has one more linear layer. In the package, a fused function of torch computes
+# the attention between the projections:
 
 # %%
 img_out, txt_out = attn.to_out(img_answer), attn.to_add_out(txt_answer)
@@ -605,15 +606,15 @@ print("the two kinds differ by less than a thousandth, and by far more than 1e-5
 # %% [markdown]
 # ## The block, whole
 #
-# Attention needs both streams at once, so its half of the block cannot use `residual`. The MLP's
-# half can.
+# Attention needs both streams at once, so its half of the block cannot use `residual`, but the
+# MLP's half can.
 #
 # ## Exercise: the block
 #
 # ★★★★☆ · 30 minutes
 #
 # Write `my_block(block, img, txt, temb, img_rotation, txt_rotation)`, which returns the new `img`
-# and the new `txt`. `block` is only the container of the weights: use its linear layers and norms
+# and the new `txt`. `block` only holds the weights: use its linear layers and norms
 # (`block.attn.to_q`, ...), `block.img_mod(temb)` and `block.txt_mod(temb)`, which give the six
 # vectors, and `block.img_mlp` and `block.txt_mlp`; do not call `block` or `block.attn` themselves.
 # Build on `heads_of`, `joint` and `residual`.
@@ -631,8 +632,8 @@ check.ex_06_block(my_block)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Write the two streams under each other, line by line. Every line of the image has its twin for the
-# text, with other weights; only one line has no twin.
+# Write the two streams under each other, line by line. Every line of the image has its counterpart
+# for the text, with other weights; only one line has none.
 #
 # </details>
 #
@@ -850,8 +851,8 @@ print("over all blocks the image attends to the text more at high noise than at 
 # A column of the map belongs to one word, and its lower part says how much each patch of the
 # picture attends to that word. Since we know where the circle and the star are, we can *measure*
 # it: the mean share that patches on the right shape give to the word, divided by the mean share
-# that all others give it. Each word is shown at the block where this ratio is largest, the best of
-# eight, so the number flatters.
+# that all others give it. Each word is shown at the block where this ratio is largest; being the
+# best of eight, the number is too favourable.
 
 # %%
 from qwenimage_ref.posters.read import read
@@ -980,15 +981,15 @@ check.ex_06_mask(attend)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# The logits have shape `(B, H, S, S)`: asking tokens, then tokens that are looked at. Which of the
-# two axes is the mask about? And how many places does it lack?
+# The logits have shape `(B, H, S, S)`: queries, then keys. To which of the two axes does the mask
+# apply? And how many places does it lack?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
 # First make `real` as long as `S`: what is true of all image tokens? Then give it axes of length
-# one where the logits have heads and asking tokens, so that it fits all of them.
+# one where the logits have heads and queries, so that it broadcasts.
 #
 # </details>
 #
@@ -1043,7 +1044,7 @@ print("yours and torch's own function, with the mask: the same: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 24 × 6,926² = 1.15 billion: more than three times the block's parameters. Nobody writes them down;
+# 24 × 6,926² = 1.15 billion: more than three times the block's parameters. They are never stored;
 # fused kernels keep a few rows at a time.
 #
 # </details>
@@ -1100,8 +1101,8 @@ print(f"{count:,} parameters, {modulation:,} of them modulation: ok")
 # ## Try this
 #
 # * Swap shift and scale in `my_block`. How far is the result from `Block`?
-# * Look at the words *left* and *of* with `times_as_much` for places of your own. Which patches ask
-#   for them?
+# * Look at the words *left* and *of* with `times_as_much` for places of your own. Which patches
+#   attend to them?
 # * Set `gate` to 0 in one trained block, `transformer.transformer_blocks[n].img_mod[1]`, and paint.
 #   Which blocks does a poster need most?
 #

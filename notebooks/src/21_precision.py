@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 21 · Precision
 #
-# The official transformer is 41 GB of weights. The files that people run weigh 20, or 12. Nothing
-# was left out of them: every weight is there, with fewer bits. This page takes the bits away one
-# by one and looks at what happens, to a number, to a layer and to a picture.
+# The weights of the official transformer take 41 GB. The files that most people run take 20 GB or
+# 12 GB, although no weight is missing from them: each is stored in fewer bits. This page removes
+# the bits step by step and shows what that does to a number, to a layer and to a picture.
 #
 # | | |
 # |---|---|
@@ -43,14 +43,14 @@ assert len(weights) == 8 * 14 and 0.97 < share < 0.98
 print(f"{len(weights)} linear layers in 8 blocks hold {packed:,} numbers, 98 % of all")
 
 # %% [markdown]
-# Those 98 % are what gets packed. The rest (biases, norms, the layers where image, text and time
-# enter and leave) is small, and much depends on it, so files usually leave it as it is.
+# These 98 % are what is quantised. The rest (biases, norms, and the layers where image, text and
+# time enter and leave) is small and sensitive, so files usually keep it in full precision.
 #
 # ## A number is a row of switches
 #
-# A floating-point number is written like 1.6 × 2⁻⁴: a **sign**, an **exponent**, which power of
-# two, and a **fraction**, how far it is from that power to the next. Here is 0.1 in four formats,
-# and what each makes of it:
+# A floating-point number has the form 1.6 × 2⁻⁴. It consists of a **sign**, an **exponent**, which
+# selects a power of two, and a **fraction**, which says how far the number is from that power to
+# the next. Here is 0.1 in four formats, with the value that each of them stores:
 
 # %%
 alt = "0.1 in 32, 16, 16 and 8 bits: 0.1, 0.10009766, 0.099975586 and 0.1015625"
@@ -62,16 +62,18 @@ assert found == [0.10009765625, 0.0999755859375, 0.1015625]
 print("bf16, float16 and fp8 have no 0.1, only a neighbour:", *(f"{x:.6f}" for x in found))
 
 # %% [markdown]
-# Exponent bits buy *range*, fraction bits buy *exactness*. bf16 has the 8 exponent bits of float32,
-# so it reaches as far, and pays with the fraction; float16 has chosen the other way round. Now read
-# one by hand. Two things are not obvious:
+# Exponent bits give *range*, and fraction bits give *precision*. bf16 has the 8 exponent bits of
+# float32 and therefore the same range, at the expense of the fraction; float16 makes the opposite
+# choice. To decode such a number by hand, you need two facts that are not obvious:
 #
 # * The exponent is stored shifted up by a **bias**, so that it is never negative: with 8 bits, 127
-#   means 2⁰. In front of the fraction stands a one that no bit holds, since every number has it.
-# * Except the smallest. Where all exponent bits are zero that one is absent, and the power of two
-#   is that of the exponent *one*. These are the **subnormals**; the first of them is zero.
+#   means 2⁰. In front of the fraction there is an implicit one, which is not stored because every
+#   number has it.
+# * The exception is the smallest numbers. Where all exponent bits are zero, the implicit one is
+#   absent, and the power of two is that of the exponent *one*. These are the **subnormals**; the
+#   first of them is zero.
 #
-# All exponent bits set means infinity, or NaN, *not a number*.
+# If all exponent bits are set, the pattern means infinity or NaN, *not a number*.
 
 # %%
 import math
@@ -90,8 +92,9 @@ def decode_by_hand(pattern, exponent_bits, fraction_bits):
 
 
 # %% [markdown]
-# One loop over all patterns of 16 bits, against one line that asks torch what it makes of them.
-# (NaN is not equal to anything, itself included, so a number takes its place before we compare.)
+# A loop over all patterns of 16 bits is compared with one line in which torch reinterprets the same
+# bits. (NaN is not equal to anything, itself included, so we replace it by a number before we
+# compare.)
 
 # %%
 for name in ("bfloat16", "float16"):
@@ -107,8 +110,9 @@ print("65,536 patterns of bf16 and of float16, by hand and by torch: the same")
 # %% [markdown]
 # ## Rounding is relative
 #
-# Between one power of two and the next there are always the same number of steps. So the error of
-# rounding is a fixed *share* of the number, whatever its size, until the exponents run out.
+# Between one power of two and the next there is always the same number of steps. The rounding error
+# is therefore a fixed *share* of the number, whatever its size, until the smallest exponent is
+# reached.
 
 # %%
 octaves = range(-20, 18)
@@ -127,17 +131,17 @@ assert ((sizes > 0.005) & (sizes < 0.2)).float().mean() > 0.75, "gray is where w
 print("worst: 1/257 for bf16, 1/17 for fp8 at 0.1; at 0.0003 fp8 loses everything: ok")
 
 # %% [markdown]
-# Gray is where more than three in four of the pocket model's weights are. bf16 does not care. fp8
-# has its floor just there: below 2⁻⁶ = 0.016 its subnormals begin, whose steps no longer shrink
-# with the number.
+# The gray band contains more than three in four of the pocket model's weights. For bf16 this range
+# makes no difference, but fp8 reaches its limit just there: below 2⁻⁶ = 0.016 its subnormals begin,
+# whose steps no longer shrink with the number.
 #
 # ## Where small changes go
 #
-# A training step adds a small `delta` to a weight, and so does a LoRA, a small file of changes that
-# somebody trained. If the sum is kept in bf16 it is rounded to the nearest number, and if `delta`
-# is less than half a step, that is the old one. Take a layer of the pocket model, deltas a
-# thousandth as large as its weights, and add them either at once, or in ten parts. `arrived` is how
-# far the weights went in the direction of `delta`, as a share of its length:
+# A training step adds a small `delta` to a weight, and so does merging a LoRA. If the sum is kept
+# in bf16, it is rounded to the nearest number of that format, and if `delta` is less than half a
+# step, that is the old weight. We take a layer of the pocket model and deltas a thousandth as large
+# as its weights, and add them either at once or in ten parts. `arrived` is how far the weights
+# moved in the direction of `delta`, as a share of its length:
 
 # %%
 weight = weights["transformer_blocks.3.attn.to_q"]
@@ -156,23 +160,24 @@ print("at once: fewer than 25 % of the weights move, and half of delta arrives")
 print("in ten parts: fewer than 3 % move, and less than a tenth of delta arrives")
 
 # %% [markdown]
-# That is why this package trains in float32 over a bf16 base, and merges a LoRA in float32,
-# rounding *once*. A LoRA that stays unmerged loses nothing.
+# For this reason the package trains in float32 over a bf16 base, and merges a LoRA in float32,
+# rounding only *once*. A LoRA that stays unmerged loses nothing.
 #
 # ## A byte: fp8
 #
 # The fp8 of model files is **e4m3fn**: 4 bits of exponent, 3 of fraction, bias 7. It differs from
-# the formats above in one thing. *fn* says *finite*: there is no infinity. The highest exponent is
-# an ordinary one, and only the pattern of all ones behind the sign, s 1111 111, is NaN. So the
-# largest number is 448.
+# the formats above in one respect: *fn* stands for *finite*, because the format has no infinity.
+# The highest exponent is used for ordinary numbers, and only the pattern with all ones after the
+# sign, s 1111 111, is NaN, so the largest number is 448 ([Micikevicius et
+# al.](https://arxiv.org/abs/2209.05433), section 3).
 #
 # ## Exercise: decode a byte
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `decode(byte)`: a whole number from 0 to 255 goes in, the number that e4m3fn means by it
-# comes out (*math.nan* for NaN). You will know it works when the checker says so and torch agrees
-# below.
+# Write `decode(byte)`, which takes an integer from 0 to 255 and returns the number that it
+# represents in e4m3fn (*math.nan* for NaN). You will know it works when the checker says so and
+# torch agrees below.
 
 
 # %% tags=["exercise"]
@@ -235,9 +240,10 @@ print("256 bytes as torch has them: 253 different numbers, from 1/512 to 448")
 # %% [markdown]
 # ## Why plain fp8 flushes small weights
 #
-# 253 numbers must do for a whole layer. Below stand the weights of a pocket layer over the numbers
-# that fp8 has for them, and right the same layer, twenty times smaller. A larger model needs
-# smaller weights, because each output is a sum of more products.
+# All weights of a layer have to be expressed by these 253 numbers. The left panel shows the weights
+# of a pocket layer above the numbers that fp8 has for them; the right panel shows the same layer,
+# twenty times smaller. Larger models have smaller weights, because each output is a sum of more
+# products.
 
 # %%
 panels = {}
@@ -257,10 +263,11 @@ assert there[0] < 15 and there[1] > 150
 print("numbers of fp8 for the smaller layer: under 15 plain, over 150 scaled: ok")
 
 # %% [markdown]
-# On the right, plain fp8 has come down to its last few steps, and everything below half a step,
-# 2⁻¹⁰, becomes zero: it is *flushed*. The cure is one number a layer. Divide all weights by a
-# **scale**, so that the largest becomes 448, where fp8 ends; store the scale beside them; multiply
-# when you use them. Files called *fp8 scaled* do that. In numbers, for random weights:
+# On the right, plain fp8 has only its last few steps left, and everything below half a step, 2⁻¹⁰,
+# becomes zero: it is *flushed*. One number for each layer solves this. Divide all weights by a
+# **scale**, chosen so that the largest becomes 448, the largest number of fp8, store the scale
+# beside them, and multiply by it when the weights are used. Files called *fp8 scaled* do that. In
+# numbers, for random weights:
 
 # %%
 bell = torch.randn(512, 512, generator=torch.Generator().manual_seed(3))
@@ -274,10 +281,10 @@ assert 0.15 < flushed < 0.16 and 0.11 < errors[0] < 0.115 and 0.026 < errors[1] 
 show.table(["std of the weights", "flushed", "error plain", "error scaled"], rows)
 
 # %% [markdown]
-# The *error* is the length of the difference over the length of the weights. Scaled fp8 costs 2.6 %
-# at any size, because it moves along with the weights; plain fp8 costs the same where weights are
-# large, and four times as much where they are small. The package's version, with finer scales for
-# rows and for blocks of 64 inputs:
+# The *error* is the length of the difference over the length of the weights. Scaled fp8 has an
+# error of 2.6 % at any size, because the scale follows the weights; plain fp8 has the same error
+# where weights are large, and four times as much where they are small. The package's version also
+# has finer scales, for rows and for blocks of 64 inputs:
 
 # %%
 from qwenimage_ref.formats.fp8 import quantize_fp8
@@ -287,9 +294,9 @@ show.source(quantize_fp8)
 # %% [markdown]
 # ## Blocks: a scale for every 32
 #
-# **GGUF** files go on from there. They cut each row of a weight into **blocks** of 32 numbers, give
-# every block a scale `d` of its own, a float16, and keep the weights as small *whole* numbers q. In
-# the type Q8_0, q has 8 bits and the weight is `d` times q. A block is 34 bytes:
+# **GGUF** files go one step further. They divide each row of a weight into **blocks** of 32
+# numbers, give every block its own scale `d`, a float16, and store the weights as small *integers*
+# q. In the type Q8_0, q has 8 bits and the weight is `d` times q. A block takes 34 bytes:
 
 # %%
 import struct
@@ -313,8 +320,8 @@ assert torch.equal(line, gguf_blocks.decode(rows, "Q8_0")[0, :32])
 print("the first block by hand, in one line and by the package: the same 32 weights")
 
 # %% [markdown]
-# And the way in? The largest weight of the block becomes 127 or -127, the others follow. The
-# package does both ways; its decoders of ten types are a line or two each.
+# To encode a block, the scale is chosen so that its largest weight becomes 127 or -127. The package
+# encodes and decodes; its decoders of ten types take a line or two each.
 
 # %%
 d = weight[0, :32].abs().max() / 127
@@ -328,11 +335,11 @@ show.source(gguf_blocks._q8_0, gguf_blocks._q4_0, gguf_blocks._q4_1)
 # ★★★☆☆ · 15 minutes
 #
 # Q4_0 has 4 bits a weight, so two share a byte. A block is 18 bytes: the float16 `d`, then sixteen
-# bytes. The *lower* half of byte i (`byte & 15`) belongs to weight i, the *upper* half (`byte >>
-# 4`) to weight i + 16. A half is a whole number from 0 to 15; it means that number less 8, so that
-# weights of both signs can be had: the weight is `d` times (q - 8). Write `decode_block(block)`: 18
-# bytes go in, a list of 32 numbers comes out. You will know it works when the checker says so, and
-# when a layer of the model comes out as the package decodes it.
+# bytes. The *lower* half of byte i (`byte & 15`) belongs to weight i, the *upper* half
+# (`byte >> 4`) to weight i + 16. A half is an integer q from 0 to 15, from which 8 is subtracted to
+# represent weights of both signs: the weight is `d` times (q - 8). Write `decode_block(block)`,
+# which takes 18 bytes and returns a list of 32 numbers. You will know it works when the checker
+# says so and when it decodes a layer of the model as the package does.
 
 
 # %% tags=["exercise"]
@@ -347,7 +354,7 @@ check.ex_21_q4(decode_block)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Cover the line about Q4_0 in the source above, and begin from `q8_by_hand`.
+# Start from `q8_by_hand`, without looking at the line about Q4_0 in the source above.
 #
 # </details>
 #
@@ -389,8 +396,9 @@ assert torch.equal(mine, gguf_blocks.decode(rows, "Q4_0"))
 print(f"{len(cut):,} blocks, a whole layer, by hand and by the package: the same")
 
 # %% [markdown]
-# What does a block look like before and after? Gray lines are the numbers that it can hold. There
-# is no file type for the third panel: it is the recipe of Q4_0 with 2 bits, to see it break.
+# What does a block look like before and after? Gray lines mark the values that it can represent. No
+# file type corresponds to the third panel: it is the method of Q4_0 with 2 bits, to show where it
+# breaks down.
 
 # %%
 before = weight[0, :32]
@@ -413,14 +421,14 @@ assert torch.allclose(precision.in_blocks(weight, 4), mine, rtol=0, atol=1e-7)
 print("error of this block: under 1 %, under 12 %, over 20 %: ok")
 
 # %% [markdown]
-# Why blocks? A scale is set by the largest weight, and all others suffer for it. With one scale for
-# a layer of 4 bits, a single outlier among 36,864 weights decides; in blocks it spoils 31
-# neighbours. Other answers to outliers, and the formats that have them, are on the second page of
-# this chapter, [28](28_outliers.ipynb).
+# Why use blocks? The largest weight determines the scale, and with it the error of all others. With
+# one scale for a layer of 4 bits, a single outlier among 36,864 weights affects them all; in blocks
+# it affects only 31 neighbours. Other answers to outliers, and the formats that use them, are on
+# the second page of this chapter, [28](28_outliers.ipynb).
 #
 # ## Layer by layer
 #
-# Seven formats that lose something, a dot for each of the 112 layers:
+# Here is the error of seven formats, with a dot for each of the 112 layers:
 
 # %%
 formats = precision.FORMATS
@@ -441,13 +449,14 @@ print("one scale with 4 bits: twice the error of blocks or more; the worst layer
 print(*worst, sep="\n")
 
 # %% [markdown]
-# Notice: Q8_0 is five times more exact than fp8 in nearly the same space. fp8 spends four of its
-# bits on range, which a block does not need, since the scale has provided for that. What fp8 is
-# good at is *arithmetic*: recent GPUs multiply it directly.
+# Q8_0 is nearly five times more precise than fp8 in nearly the same space. The reason is that fp8
+# spends four of its bits on range, which a block does not need, since its scale provides it. The
+# advantage of fp8 is in *arithmetic*: recent GPUs multiply it directly.
 #
 # ## What arrives at the velocity
 #
-# The machine answers with a velocity. Twelve noisy posters, with the weights of each format:
+# The output of the transformer is a velocity. We compare it for twelve noisy posters, with the
+# weights in each format:
 
 # %%
 import json
@@ -476,10 +485,10 @@ rows = [
 show.table(["format", "bits a weight", "million bytes", "error of the velocity"], rows)
 
 # %% [markdown]
-# Down to 3 bits the velocity's error is hardly larger than that of a single layer, although 112
-# wrong layers work together: errors that point everywhere do not add up. With one scale that luck
-# ends. Its two worst dots are modulations of the image, which hold a few weights far larger than
-# all others: next to nothing is left of them, and every token is affected.
+# Down to 3 bits the velocity's error is hardly larger than that of a single layer, although all 112
+# layers are wrong, because errors in unrelated directions hardly add up. With one scale a layer
+# this no longer holds. The two worst layers are modulations of the image, which have a few weights
+# far larger than all others; the other weights become almost zero, and this affects every token.
 #
 # ## One prompt, eight machines
 
@@ -515,8 +524,8 @@ print("the fewer bits, the farther from the picture of bf16: ok")
 # %% [markdown]
 # ## Quality against bytes
 #
-# One prompt proves nothing. The record holds 200 held-out captions for each format, painted in 8
-# steps and read back by the machine of [chapter 13](13_is_it_any_good.ipynb). Bars are 95 %
+# A single prompt proves little. The record has 200 held-out captions for each format, painted in 8
+# steps and read back by the reader of [chapter 13](13_is_it_any_good.ipynb). Bars are 95 %
 # intervals.
 
 # %%
@@ -532,9 +541,10 @@ assert scores["2 bits, blocks"]["scene"]["high"] < scores["3 bits, blocks"]["sce
 print("right scenes: bf16 over 93 %, Q4_0 over 85 %, 3 bits under 85 %, 2 bits fewer still: ok")
 
 # %% [markdown]
-# Every format painted the same captions from the same noise, so they can be compared in *pairs*:
-# which captions came out right in bf16 and wrong now, and which the other way round? The share that
-# is lost, in points, with its 95 % interval; and how far the pictures are from those of bf16:
+# Since every format painted the same captions from the same noise, they can be compared in *pairs*:
+# which captions came out right in bf16 and wrong in the other format, and which the other way
+# round? The table gives the share that is lost, in percentage points, with its 95 % interval, and
+# the distance of the pictures from those of bf16:
 
 # %%
 lost = {name: precision.lost(record[name], record["bf16"]) for name in order[1:]}
@@ -568,14 +578,16 @@ assert twice["scene"]["low"] > 0, "could be chance"
 print("8 bits: the loss could be chance; Q4_0 loses scenes; less, or one scale: both: ok")
 
 # %% [markdown]
-# Q8_0 moved no mark of a scene. And bits are not everything: 4 bits with one scale a layer lose
-# more scenes than 2 bits with a scale for every 32, although they weigh half as much again.
+# Q8_0 changed the result of no scene. The number of bits is not everything, either: 4 bits with one
+# scale a layer lose more scenes than 2 bits with a scale for every 32 weights, although they take
+# half as much space again.
 #
-# Read Q4_0 with care. Of the scenes it lost twelve and won two, which is no chance; of the words it
-# lost six and won eight, which is. That does not mean that words survive what scenes do not: "could
-# be chance" is not "is chance".
+# The row of Q4_0 needs care. Of the scenes it lost twelve and gained two, which is unlikely to be
+# chance; of the words it lost six and gained eight, which could well be. This does not show that
+# words survive better than scenes, because a difference that could be chance need not be chance.
 #
-# And do not trust the record, either. A slice of it, the first eight captions in two formats, now:
+# You need not trust the record, either. Here is a part of it, the first eight captions in two
+# formats, painted again:
 
 # %%
 from qwenimage_ref.evaluate import held_out, score, settings
@@ -592,9 +604,9 @@ print("at least 30 of 32 marks are those of the record: ok")
 # %% [markdown]
 # ## Running from packed weights
 #
-# So far we unpacked everything at once, which shows the error and saves no memory. The package
-# keeps weights packed *while it runs*: a layer unpacks its weight when it is called and drops it
-# after.
+# So far we unpacked everything at once, which shows the error but saves no memory. The package can
+# keep weights packed *while it runs*: a layer unpacks its weight when it is called and frees it
+# afterwards.
 
 # %%
 from qwenimage_ref.checkpoint.packed_linear import PackedLinear
@@ -628,13 +640,13 @@ print(f"held {held / 1e6:.1f} million bytes, and {largest / 1e6:.1f} for the lay
 print(f"unpacked it would be {full / 1e6:.1f}")
 
 # %% [markdown]
-# The price is time: every weight is decoded again in every step. diffusers runs GGUF files in just
-# this way.
+# The cost is time, because every weight is decoded again in every step. diffusers runs GGUF files
+# in the same way ([its guide](https://huggingface.co/docs/diffusers/quantization/gguf)).
 #
 # ## Twenty billion
 #
-# No weights are needed to weigh the official machine: on torch's meta device tensors have shapes
-# but no numbers.
+# The sizes of the official model can be computed without its weights: on torch's meta device
+# tensors have shapes but no numbers.
 
 # %%
 from qwenimage_ref.config import MMDiTConfig
@@ -655,8 +667,8 @@ assert size["bf16"] == 40_860_802_176
 print("a Q8_0 file, as published: 1,933 tensors, 840 in blocks, 20.27 GiB: ok")
 
 # %% [markdown]
-# Published GGUF files keep biases and norms in float32 where the table counts bf16, which makes a
-# hundredth of a GiB.
+# Published GGUF files keep biases and norms in float32 where the table counts bf16, a difference of
+# a hundredth of a GiB.
 #
 # ## Estimate first
 #
@@ -664,16 +676,16 @@ print("a Q8_0 file, as published: 1,933 tensors, 840 in blocks, 20.27 GiB: ok")
 #
 # <details><summary>Answer</summary>
 #
-# 1.0. The next number is 1.0078; 0.001 is less than half of that step, and is lost each time.
+# 1.0. The next number is 1.0078, and 0.001, being less than half of that step, is lost each time.
 #
 # </details>
 #
-# **2.** Of the 254 finite patterns of fp8, how many mean numbers below 1 in size?
+# **2.** Of the 254 finite patterns of fp8, how many represent numbers whose magnitude is below 1?
 #
 # <details><summary>Answer</summary>
 #
 # 112, nearly half: exponents 0 to 6 of 16, eight fractions each, two signs. Floating-point numbers
-# crowd around zero, and so do weights.
+# are densest around zero, and so are weights.
 #
 # </details>
 #
@@ -681,8 +693,8 @@ print("a Q8_0 file, as published: 1,933 tensors, 840 in blocks, 20.27 GiB: ok")
 #
 # <details><summary>Answer</summary>
 #
-# Just: 11.56 GB, and the largest layer, 3072 × 18,432, takes 0.11 more. Latents, text states and
-# the other parts do not fit in any more.
+# Only just: it takes 11.56 GB, and the largest layer, 3072 × 18,432, takes 0.11 GB more. There is
+# no room left for the other parts.
 #
 # </details>
 
@@ -699,26 +711,47 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 # %% [markdown]
 # ## What production code does differently
 #
-# * It multiplies in fp8, where the GPU can. Then the *inputs* of each layer are rounded to fp8,
-#   too, with scales of their own, which costs more than rounding weights.
-# * GGUF's K types (Q4_K, Q5_K, Q6_K) put 256 weights in a block whose small scales are whole
-#   numbers themselves. This package decodes them; finding good ones takes a search.
+# * It multiplies in fp8 where the GPU can. Then the *inputs* of each layer are rounded to fp8 as
+#   well, with their own scales.
+# * GGUF's K types (Q4_K, Q5_K, Q6_K) have blocks of 256 weights, in which the small scales are
+#   themselves stored as integers. This package decodes them; to encode them well, one has to search
+#   for good scales.
 # * Mixed GGUF files keep the first and last blocks in more bits than the rest.
-# * ComfyUI merges a LoRA into fp8 with *stochastic* rounding: up or down by chance, so that small
+# * ComfyUI merges a LoRA into fp8 with *stochastic* rounding, up or down at random, so that small
 #   deltas arrive on average.
-# * It avoids plain fp8 under few-step LoRAs: the README of Qwen-Image-Lightning warns of grid
-#   patterns in the picture.
-# * Files called fp8 come in several dialects; the package's loader names the one it found.
+# * It avoids plain fp8 under few-step LoRAs, because it can leave grid patterns in the picture, as
+#   the README of [Qwen-Image-Lightning](https://github.com/ModelTC/Qwen-Image-Lightning) warns.
+# * Files called fp8 come in several dialects; the package's loader names the one that it finds.
+#
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The two formats of fp8, and why e4m3 has no infinity: [Micikevicius et al.
+#   2022](https://arxiv.org/abs/2209.05433), section 3.
+# * Single channels whose large values spoil a common scale: [Dettmers et al.
+#   2022](https://arxiv.org/abs/2208.07339), section 4.
+# * The file format and its types:
+#   [gguf.md](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) and the block structures in
+#   [ggml-common.h](https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h) of ggml.
+# * SD3 medium was published with its T5 encoder in float16 and in fp8 ([model
+#   card](https://huggingface.co/stabilityai/stable-diffusion-3-medium)). T5-XXL is the largest
+#   network of that pipeline, so it is the one that is worth quantising.
+# * FLUX.1 is the model for which GGUF files of transformers were first made; according to [their
+#   README](https://github.com/city96/ComfyUI-GGUF), transformers lose less by quantisation than
+#   convolutional networks.
+#
+# </details>
 #
 # ## Try this
 #
-# * `precision.in_blocks(weight, 3, block=16)`: what do smaller blocks gain, what do they cost?
+# * Try `precision.in_blocks(weight, 3, block=16)`. What do smaller blocks gain, and what do they
+#   cost?
 # * Keep only the modulation layers in bf16 and the rest in 2 bits. Which layers matter most?
-# * Divide the weights of a layer by 50 before `as_fp8` and multiply after. Watch the flushing.
+# * Divide the weights of a layer by 50 before `as_fp8` and multiply afterwards. How many are
+#   flushed?
 # * `python -m qwenimage_ref.evaluate.precision` measures the record again, once you have removed
 #   it.
 #
-# Capstone: `make grade` compares in float32, and the sampler in bfloat16, too: the roundings of
-# this page are among the 15 points of `make grade PART=sampler`.
+# Capstone: `make grade` compares in float32, and the sampler in bfloat16 as well, so the roundings
+# of this page are among the 15 points of `make grade PART=sampler`.
 #
 # Next: [outliers](28_outliers.ipynb), the second page.
