@@ -1,0 +1,17 @@
+"""Begins every grid at 0."""
+
+import torch
+
+from qwenimage_ref.sampler import pack
+
+HINT = "has its middle there"
+
+
+def answer(target, pictures):
+    places, every = [], [target, *pictures]
+    for frame, latents in enumerate(every):
+        rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
+        row = torch.arange(rows)
+        col = torch.arange(cols)
+        places.append(torch.cartesian_prod(torch.tensor([frame]), row, col))
+    return torch.cat([pack(each) for each in every], dim=1), torch.cat(places)

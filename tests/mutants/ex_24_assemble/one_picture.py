@@ -1,0 +1,17 @@
+"""Takes the first picture alone."""
+
+import torch
+
+from qwenimage_ref.sampler import pack
+
+HINT = "there may be several"
+
+
+def answer(target, pictures):
+    places, every = [], [target, *pictures[:1]]
+    for frame, latents in enumerate(every):
+        rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
+        row = torch.arange(rows) - (rows - rows // 2)
+        col = torch.arange(cols) - (cols - cols // 2)
+        places.append(torch.cartesian_prod(torch.tensor([frame]), row, col))
+    return torch.cat([pack(each) for each in every], dim=1), torch.cat(places)

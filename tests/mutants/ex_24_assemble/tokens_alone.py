@@ -1,0 +1,17 @@
+"""Forgets the positions."""
+
+import torch
+
+from qwenimage_ref.sampler import pack
+
+HINT = "give two tensors"
+
+
+def answer(target, pictures):
+    places, every = [], [target, *pictures]
+    for frame, latents in enumerate(every):
+        rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
+        row = torch.arange(rows) - (rows - rows // 2)
+        col = torch.arange(cols) - (cols - cols // 2)
+        places.append(torch.cartesian_prod(torch.tensor([frame]), row, col))
+    return torch.cat([pack(each) for each in every], dim=1)
