@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 23 · Image to image and inpainting
 #
-# A prompt alone cannot say "this poster, but with another word". On this page a picture goes in,
-# and no weight is changed: the released text-to-image model can already do it, because of what it
-# was trained on.
+# A prompt alone cannot say "this poster, but with another word". On this page the model gets a
+# picture as well. No weight has to be changed for that: a text-to-image model can do it already,
+# because of what it was trained on.
 #
 # | | |
 # |---|---|
@@ -52,23 +52,25 @@ print("wished:  ", wanted.prompt)
 #
 # $$x_\sigma = (1-\sigma)\,x_0 + \sigma\,\epsilon,$$
 #
-# and shows the transformer nothing else. In ordinary painting the path begins at $\sigma = 1$,
-# where $x_0$ has weight zero. But *any* point on the path is an input of the kind that the network
-# was trained on. So put a picture of your own under noise down to some $\sigma < 1$, and let the
-# loop take it from there. It repaints what the noise has covered and has no reason to change what
-# still shines through. The idea is called **SDEdit**; with Euler steps instead of random ones it is
-# image to image in every library.
+# and these mixtures are the transformer's only image input. Text to image begins at $\sigma = 1$,
+# where $x_0$ has weight zero, but *any* point on the path is an input of the kind that the network
+# was trained on. We can therefore mix a picture of our own with noise at some $\sigma < 1$ and
+# start the loop there. It repaints what the noise has hidden and tends to keep what is still
+# visible. The idea is called **SDEdit**; with Euler steps instead of random ones it is the image to
+# image of every library.
 #
-# The drawing has the whole page in it. Without the mask it is image to image, with it inpainting.
+# The drawing summarises this page: without the mask it shows image to image, and with it
+# inpainting.
 #
 # ![Block diagram: a picture is encoded, mixed with noise, and goes through a loop of steps; after
 # each step a mask decides what is painted and what is mixed again; then it is
 # decoded](figures/painting_over.svg)
 
 # %% [markdown]
-# **The picture's latents** are a *sample* of the VAE's posterior, not its mean: from one seed, the
-# sample is drawn first and the noise second, as diffusers does. Hence strength 1 with a seed is not
-# text to image with that seed, although nothing of the picture is left.
+# **The picture's latents** are a *sample* of the VAE's posterior, not its mean. As in diffusers,
+# the sample is drawn first and the noise second, both from one seed. For this reason strength 1
+# with a seed differs from text to image with the same seed, although nothing of the picture is
+# left.
 
 # %%
 from qwenimage_ref.pictures import to_input
@@ -86,9 +88,9 @@ print("sample first, then noise: by hand and in the package the same", tuple(cle
 # %% [markdown]
 # ## Strength counts steps
 #
-# `strength` $s$ is the share of the $N$ steps that are run, the last ones. The first
-# $k = \lfloor N - N s\rfloor$ are skipped, and the start is $x_{\sigma_k}$. The schedule itself
-# stays that of $N$ steps. Because it is shifted, a strength is not a noise level:
+# `strength` $s$ is the share of the $N$ steps that are run, namely the last ones. The first
+# $k = \lfloor N - N s\rfloor$ are skipped, and the loop starts from $x_{\sigma_k}$. The schedule is
+# still that of $N$ steps. Because it is shifted, a strength is not a noise level:
 
 # %%
 from qwenimage_ref.sampler import sigmas
@@ -124,9 +126,10 @@ print("more strength, farther from the poster; the wish comes true on the way: o
 # %% [markdown]
 # ## Obedience against likeness
 #
-# One poster is an anecdote. The record holds 48, each with a wish for its second shape: another
-# colour *and* another form. The reader decides two things: is the wish *obeyed*, and is all the
-# rest *kept*, the word, the paper, and the first shape within three pixels of its place?
+# One poster proves little. The record has 48, each with a request for its second shape, another
+# colour *and* another form. The reader of chapter 13 decides two things: whether the request is
+# *obeyed*, and whether everything else is *kept*: the word, the background, and the first shape
+# within three pixels of its place.
 
 # %%
 record = json.loads(show.data_file("measurements/painting_over.json").read_text())
@@ -169,14 +172,15 @@ assert all(kept == 48 for _, kept in under_mask.values()) and under_mask[1.0][0]
 print("strength 0.6, no mask: obeyed, kept:", *whole[0.6], "of 48; with a mask:", *under_mask[0.6])
 
 # %% [markdown]
-# Without a mask there is a narrow window around 0.6, where nearly every wish comes true and nearly
-# everything is still in its place. Below it the old shape shines through; above it the others begin
-# to move, for places are settled in the first steps, at high noise
-# ([chapter 09](09_text_to_image.ipynb)). For a wish that moves a shape there is no such
-# window: what stays in its place at 0.6 has not moved.
+# Without a mask there is a narrow window around 0.6, in which nearly every request is obeyed and
+# nearly everything else is still in its place. Below it the old shape remains visible; above it the
+# others begin to move, because places are settled in the first steps, at high noise ([chapter
+# 09](09_text_to_image.ipynb)). For a request that moves a shape there can be no such window, since
+# at 0.6 shapes stay in their places.
 #
-# Under a mask the conflict is gone. All 48 posters keep everything else at *every* strength, so the
-# strength may as well be 1, where obedience is best. The same for wishes that change the word:
+# With a mask this conflict disappears. All 48 posters keep everything else at *every* strength, so
+# the strength may as well be 1, where most requests are obeyed. The same table for requests that
+# change the word:
 
 # %%
 rows = [
@@ -192,12 +196,12 @@ assert masked_in[1] == 48 > 24 > free[1] and free[0] > masked_in[0] > 36
 print("at strength 1, with a mask 48 of 48 keep the shapes, without one", free[1])
 
 # %% [markdown]
-# The mask has a price, too: words come out right a little less often. Why is not settled here; a
-# guess is that letters must now fit between what is put back, where the model alone chooses the
-# size of its letters.
+# The mask also has a cost: words come out right a little less often. We have not tested why. One
+# possible reason is that the letters must now fit between the parts that are put back, whereas
+# without a mask the model chooses their size freely.
 #
-# The record was made elsewhere, so here is a live slice of it, the first eight posters at one
-# strength, with and without a mask:
+# The record was made on another machine, so here is a part of it computed again, the first eight
+# posters at one strength, with and without a mask:
 
 # %%
 eight = painting_over.wishes(8, "shape")
@@ -225,9 +229,10 @@ print("under the mask all eight keep everything else: ok")
 # %% [markdown]
 # ## Inpainting: put the rest back
 #
-# A **mask** is a grey picture, white where something new is wanted. Latents are eight pixels wide,
-# so it is reduced: a latent is painted where the *upper left* of its 64 pixels is at least half
-# white, as in diffusers (nearest-neighbour sampling). Dark means: painted again.
+# A **mask** is a grey picture that is white where something new is wanted. Since a latent covers 8
+# × 8 pixels, the mask is reduced: as in diffusers (nearest-neighbour sampling), a latent is painted
+# where the *upper left* of its 64 pixels is at least half white. In the figure, dark latents are
+# painted again.
 
 # %%
 ellipse = Image.new("L", (128, 128))
@@ -246,16 +251,16 @@ assert torch.equal(mask[0].bool(), corners) and 40 < mask.sum() < 80
 print(int(mask.sum()), "of", mask.numel(), "latents are painted anew")
 
 # %% [markdown]
-# The transformer has no input for a mask and changes everything. So after *each* step, everything
-# black in the mask is thrown away and replaced by the picture. In which state? The latents have
-# just reached level $\sigma_{i+1}$, and the network expects all of them there. So the picture goes
-# back **under noise of that level**, with the very noise $\epsilon$ of the start:
+# The transformer has no input for a mask and changes everything. After *each* step, therefore, all
+# latents that are black in the mask are replaced by those of the picture. Since the latents have
+# just reached level $\sigma_{i+1}$ and the network expects all of them at this level, the picture
+# is put back **with noise of that level**, using the same noise $\epsilon$ as at the start:
 #
 # $$x \leftarrow m \odot x + (1-m)\odot\bigl[(1-\sigma_{i+1})\,x_0 + \sigma_{i+1}\,\epsilon\bigr].$$
 #
-# Black latents thus walk the exact straight line from noise to the picture. They also *inform* the
-# rest: in every step, attention lets the painted tokens read where the shapes and the paper are. At
-# the end $\sigma = 0$, and what is put back is $x_0$ itself.
+# Black latents thus follow the exact straight line from noise to the picture. They also *inform*
+# the rest: in every step the painted tokens attend to them and so to the shapes and the background
+# around. At the end $\sigma = 0$, and $x_0$ itself is put back.
 #
 # ## Exercise: the blend
 #
@@ -310,9 +315,9 @@ check.ex_23_blend(blend)
 # %% [markdown]
 # ## One word replaced
 #
-# Your `blend` goes into the loop as `keep`, which the package calls after each step. The mask
-# covers the lower quarter, and the prompt names the whole poster with its new word: the prompt
-# describes the *result*, not the change.
+# Your `blend` is passed to the loop as `keep`, which the package calls after each step. The mask
+# covers the lower quarter, and the prompt describes the whole poster with its new word, because a
+# prompt has to describe the *result* and not the change.
 
 # %%
 new_word = painting_over.wishes(2, "word")[1]
@@ -352,7 +357,7 @@ assert painting_over.obeyed(new_word, mine) and painting_over.kept(new_word, min
 print("the reader finds:", show.describe(read(mine)))
 
 # %% [markdown]
-# The package's function is yours, with sizes, crops and the reading of masks around it:
+# The package's function is the same as yours, with code for sizes, crops and masks around it:
 
 # %%
 from qwenimage_ref.tasks import inpaint
@@ -360,11 +365,11 @@ from qwenimage_ref.tasks import inpaint
 show.source(inpaint)
 
 # %% [markdown]
-# Equal latents are not equal pixels. The VAE has encoded and decoded the whole picture, so each
+# Equal latents do not mean equal pixels. The VAE has encoded and decoded the whole picture, so each
 # pixel may differ a little, and near the mask the decoder mixes both sides. `padding_mask_crop`
-# avoids both: it cuts out the surroundings of the mask with a margin, paints them at the full size
-# of the target, and pastes the result back through the mask *in pixels*. That is also how a face of
-# 60 pixels gets a megapixel to be painted with.
+# avoids both problems: it crops the mask's surroundings with a margin, paints the crop at the full
+# size of the target, and pastes the result back through the mask *in pixels*. In the same way a
+# face of 60 pixels can be painted at the resolution of a whole picture.
 
 # %%
 black = np.asarray(word_mask) == 0
@@ -373,7 +378,7 @@ assert 0 < plain.mean() < 5 and pasted.max() == 0
 print(f"outside the mask, pixels are off by {plain.mean():.1f} on average; with the crop by 0: ok")
 
 # %% [markdown]
-# Paint a mask yourself: four sliders make a rectangle. Try to cover half of a shape.
+# Now make a mask yourself, a rectangle with four sliders. Try to cover half of a shape.
 
 # %%
 mask_panel = figures.MaskPanel(pipe, page, new_word.prompt)
@@ -390,22 +395,22 @@ print("another rectangle, another picture; the same rectangle, the same picture:
 # %% [markdown]
 # ## Edges, and a strength for every place
 #
-# A hard mask can leave a seam. DiffSynth blurs it with `inpaint_blur_size` and
-# `inpaint_blur_sigma`, a Gaussian in latents, and the blend takes a soft mask as it is: a latent
-# with mask 0.3 is mixed of both in each step.
+# A hard mask can leave a seam. DiffSynth blurs the mask with a Gaussian in latents
+# (`inpaint_blur_size` and `inpaint_blur_sigma`), and the blend can use a soft mask without any
+# change: with mask 0.3, a latent becomes a mixture of both in each step.
 #
-# A finer idea is **Differential Diffusion**: a *map* of strengths, one for each latent. A latent of
-# strength 0.4 is put back until the step at which image to image of strength 0.4 would begin, and
-# is free from then on. The blend stays as it is; only the mask changes from step to step.
+# **Differential Diffusion** goes further and uses a *map* of strengths, one for each latent. A
+# latent of strength 0.4 is put back until the step at which image to image of strength 0.4 would
+# begin, and is free from then on. The blend is the same; only the mask changes from step to step.
 #
 # ## Exercise: a strength for every place
 #
 # ★★★★☆ · 20 minutes
 #
 # Write `released(change, steps)`. `change` is a map (h, w) of strengths, 0 to 1, in float64. Return
-# (steps, h, w), true for step $i$ where its result stays, false where the picture is put back. It
-# has to hold that a map with the same strength $s$ everywhere is image to image of strength $s$,
-# and that where the strength is 0 nothing ever changes.
+# (steps, h, w), true for step $i$ where its result stays, false where the picture is put back. A
+# map with the same strength $s$ everywhere must give image to image of strength $s$, and where the
+# strength is 0 nothing may ever change.
 
 
 # %% tags=["exercise"]
@@ -428,7 +433,7 @@ check.ex_23_released(released)
 # <details><summary>A hint</summary>
 #
 # Compute the first step of every latent, as in the table of strengths, and compare the number of
-# the step with it. Mind which of the two may be equal.
+# the step with it. Think about the case in which the two are equal.
 #
 # </details>
 #
@@ -491,9 +496,10 @@ print("one strength everywhere is image to image; along the ramp, change grows: 
 # ## The other path: models that edit
 #
 # Image to image keeps a picture by starting near it. Qwen-Image's edit models start from pure noise
-# and *see* the picture, on two paths. The text encoder reads a small copy of it beside the prompt,
-# through its vision tower: what is in it. And its clean latents stand behind the noisy ones in the
-# transformer's sequence: every detail. (The first edit model gives both paths the same copy.)
+# and get the picture as an additional input, on two paths. The text encoder receives a small copy
+# of it beside the prompt, through its vision tower, which tells it what the picture shows. In
+# addition, the clean latents of the picture are appended to the noisy ones in the transformer's
+# sequence, which supplies every detail. (In the first edit model both paths get the same copy.)
 #
 # ![Block diagram: a picture is resized twice; the small copy passes the vision tower and the text
 # encoder, the large one the VAE and is concatenated behind the target; both enter the
@@ -509,16 +515,19 @@ print("one strength everywhere is image to image; along the ramp, change grows: 
 #
 # ## Where this comes from
 #
-# * SDEdit, *image to image*: [Meng et al. 2022](https://arxiv.org/abs/2108.01073), section 3. There
-#   the noise level $t_0$ is named, here the share of steps.
-# * Putting the known part back after each step:
-#   [RePaint, Lugmayr et al. 2022](https://arxiv.org/abs/2201.09865), section 4.1; it also jumps
-#   back and forth in time, which nobody does with flow models. In latents:
-#   [Blended Latent Diffusion, Avrahami et al. 2023](https://arxiv.org/abs/2206.02779), section 4.1.
+# * SDEdit, *image to image*: [Meng et al. 2022](https://arxiv.org/abs/2108.01073), section 3. Its
+#   parameter is the noise level $t_0$, where ours is the share of steps.
+# * Putting the known part back after each step: [RePaint, Lugmayr et al.
+#   2022](https://arxiv.org/abs/2201.09865), section 4.1; it also jumps back and forth in time,
+#   which the libraries named here do not. In latents: [Blended Latent Diffusion, Avrahami et al.
+#   2023](https://arxiv.org/abs/2206.02779), section 4.1.
 # * [Differential Diffusion, Levin and Fried 2023](https://arxiv.org/abs/2306.00950), section 3.
-# * Elsewhere: Stable Diffusion's inpainting weights and FLUX.1 Fill are **trained** for masks, and
-#   read the masked picture and the mask as further input channels. Qwen-Image has no such weights;
-#   its trained way is a ControlNet for inpainting, or the edit models.
+# * FLUX.1 Fill ([its code](https://github.com/black-forest-labs/flux/blob/main/docs/fill.md)) and
+#   the inpainting weights of Stable Diffusion are **trained** for masks: the masked picture and the
+#   mask are further input channels. For
+#   [SD3](https://huggingface.co/alimama-creative/SD3-Controlnet-Inpainting) and
+#   [Qwen-Image](https://huggingface.co/InstantX/Qwen-Image-ControlNet-Inpainting) there are
+#   ControlNets for inpainting instead, and for Qwen-Image the edit models.
 #
 # ## Estimate first
 #
@@ -528,7 +537,7 @@ print("one strength everywhere is image to image; along the ramp, change grows: 
 #
 # <details><summary>Answer</summary>
 #
-# 10 times: the last 5 steps, two runs each.
+# 10 times: only the last 5 steps are run, with two runs each.
 #
 # </details>
 #
@@ -537,8 +546,8 @@ print("one strength everywhere is image to image; along the ramp, change grows: 
 #
 # <details><summary>Answer</summary>
 #
-# 3 in 8 for a straight vertical or horizontal one: only every eighth pixel is looked at. The
-# package then refuses the mask.
+# 3 in 8 for a vertical or horizontal line, because only every eighth pixel is sampled. In this case
+# the package refuses the mask.
 #
 # </details>
 #

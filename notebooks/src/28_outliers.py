@@ -13,11 +13,11 @@
 # %% [markdown]
 # # 28 · Outliers
 #
-# The second page of [chapter 21](21_precision.ipynb). There every block of 32 weights had a scale
-# of its own, and one weight that was far too large spoiled 31 others. The files that people
-# download now have other answers: a rotation, scales of scales, a second matrix, and a code without
-# loss. On this page outliers are planted into the pocket model, and each format has to live with
-# them.
+# This is the second page of [chapter 21](21_precision.ipynb). There every block of 32 weights had
+# its own scale, and one weight that was far too large spoiled 31 others. The files that people
+# download today have other answers to this: a rotation, scales of scales, a second matrix, and
+# lossless compression. On this page we plant outliers into the pocket model and see how each format
+# copes with them.
 #
 # | | |
 # |---|---|
@@ -29,9 +29,9 @@
 #
 # ## Eight bits, one scale
 #
-# The simplest format is int8 with one scale: divide, so that the largest weight becomes 127, and
-# round. ComfyUI calls it *int8 tensorwise*; a scale for each row, which is an output of the layer,
-# belongs to it as well.
+# The simplest format is int8 with one scale: divide all weights so that the largest becomes 127,
+# and round. ComfyUI calls it *int8 tensorwise*; in a variant, each row, that is each output of the
+# layer, has its own scale.
 
 # %%
 import copy
@@ -61,10 +61,11 @@ print("int8 with a scale a row: an error under 1 %, by hand and by the package t
 # %% [markdown]
 # ## Planting an outlier
 #
-# Large networks grow channels that are a hundred times as large as all others; the pocket model has
-# none in these layers. So plant one, in a way that changes nothing: attention is linear in its
-# values. Divide channel 7 of `to_v` by 128, in both streams, and multiply the column of `to_out`
-# that reads it by 128. Since 128 is a power of two, not even a rounding changes.
+# Large networks develop outlier channels, many times as large as all others ([Dettmers et
+# al.](https://arxiv.org/abs/2208.07339), section 4); the pocket model has none in these layers. We
+# therefore plant one in a way that does not change the output. Since attention is linear in its
+# values, we can divide channel 7 of `to_v` by 128, in both streams, and multiply the column of
+# `to_out` that reads it by 128. Because 128 is a power of two, not even the rounding changes.
 
 
 # %%
@@ -114,22 +115,22 @@ assert before["trained"] < 0.01 and before["planted"] > 8 * before["trained"]
 print("error of the velocity in int8: under 1 % as trained, eight times as much when planted")
 
 # %% [markdown]
-# The network computes the same. Only the format fails: in each row of `to_out` the planted weight
-# takes the 127, and all that the other 191 get is a few steps around zero.
+# The network computes the same as before, and only the format fails: in each row of `to_out` the
+# planted weight becomes 127, which leaves only a few steps around zero for the other 191.
 #
 # ## Turning it away
 #
-# A layer computes W x. For every orthogonal matrix H that is the same as (W Hᵀ)(H x). So store the
-# rotated weight, which may be easier to round, and rotate it back when it is used, or rotate x
-# instead. The rotation of ComfyUI's files, **ConvRot**, is a *regular Hadamard matrix*: all entries
-# are equally large, and every row has the same sum. It begins with
+# A layer computes W x, and for every orthogonal matrix H this equals (W Hᵀ)(H x). We can therefore
+# store the rotated weight, which may be easier to round, and either rotate it back when it is used
+# or rotate x instead. The rotation of ComfyUI's files, **ConvRot**, is a *regular Hadamard matrix*:
+# all entries are equally large, and every row has the same sum. It begins with
 #
 # $$ H_4 = \begin{pmatrix} 1 & 1 & 1 & -1 \\ 1 & 1 & -1 & 1 \\ 1 & -1 & 1 & 1 \\ -1 & 1 & 1 & 1
 # \end{pmatrix}, \qquad H_{4n} = H_n \otimes H_4, $$
 #
-# where ⊗ puts a copy of the right matrix in place of each entry of the left, times that entry
-# (*torch.kron*). Divided by √n, rows have length 1, and H is its own inverse. In files n is 256;
-# the pocket model's width of 192 is divided into three groups of 64.
+# where ⊗ replaces each entry of the left matrix by that entry times a copy of the right one
+# (*torch.kron*). Divided by √n, its rows have length 1, and H is its own inverse. In files n is
+# 256; the pocket model's width of 192 is divided into three groups of 64.
 #
 # ## Exercise: rotate
 #
@@ -161,7 +162,7 @@ check.ex_28_rotate(rotate_by_hand)
 #
 # <details><summary>A hint</summary>
 #
-# H of 4 is all ones, less twice an identity that was flipped. A weight in groups has three axes:
+# H of 4 is a matrix of ones minus twice a flipped identity. A weight in groups has three axes:
 # outputs, groups, and inputs within a group.
 #
 # </details>
@@ -208,8 +209,8 @@ assert shrunk.median() > 3 and torch.allclose(turned.norm(dim=1), with_outlier.n
 print("the largest weight of most rows is less than a third of what it was; lengths are kept")
 
 # %% [markdown]
-# An outlier is divided by √64 and added to each number of its group, with one sign or the other.
-# Nothing sticks out any more, so one scale serves all.
+# The rotation divides the outlier by √64 and adds it to each number of its group, with one sign or
+# the other. No weight is an outlier any more, so one scale fits all of them.
 
 # %%
 after = cost(planted, packed("int8 rotated"))
@@ -217,9 +218,10 @@ assert after < before["planted"] / 3
 print("int8, rotated: the error of the planted network is less than a third of what it was")
 
 # %% [markdown]
-# Why *regular*? The best known Hadamard matrix, Sylvester's, grows from 2 × 2 and has a first row
-# of nothing but ones. A row of weights whose mean is not zero then sends all of it to one place:
-# the rotation makes an outlier where none was. With equal row sums a constant stays a constant.
+# Why *regular*? The best known Hadamard matrix, Sylvester's, is built up from 2 × 2, and its first
+# row consists of ones only. If the mean of a row of weights is not zero, this matrix moves the
+# whole mean to one place, so the rotation creates an outlier. With equal row sums a constant stays
+# a constant.
 
 # %%
 sylvester = torch.ones(1, 1)
@@ -232,23 +234,23 @@ print("sixty-four times 0.5: Sylvester's matrix makes a 4 of it, the regular one
 # %% [markdown]
 # ## Scales of scales
 #
-# Blocks help against outliers as well, as in GGUF. NVIDIA's Blackwell GPUs multiply two such
-# formats directly:
+# As in GGUF, blocks also help against outliers. NVIDIA's Blackwell GPUs multiply two such formats
+# directly:
 #
-# * **mxfp8**: numbers in e4m3, and for every 32 inputs a scale of 8 bits that is nothing but an
-#   exponent, a power of two.
-# * **nvfp4**: numbers of *four* bits, e2m1: a sign, two bits of exponent with bias 1, one bit of
-#   fraction. For every 16 inputs a scale in e4m3, and one in float32 for the whole layer.
+# * **mxfp8**: numbers in e4m3, and for every 32 inputs a scale of 8 bits that is only an exponent,
+#   so a power of two.
+# * **nvfp4**: numbers of *four* bits, e2m1: a sign, two bits of exponent with bias 1, and one bit
+#   of fraction. Every 16 inputs have a scale in e4m3, and the whole layer has one in float32.
 #
 # ## Exercise: four bits
 #
 # ★★☆☆☆ · 10 minutes
 #
 # Write `decode(packed, scales, whole)`. `packed` is a tensor (n / 2,) of bytes, type torch.uint8.
-# Each holds two numbers, the first in its *upper* half. The rules of chapter 21 hold, subnormals
-# included, except that no pattern means infinity or NaN. `scales` (n / 16,) holds a scale for every
-# sixteen numbers, `whole` is one for all. Return the n numbers. You will know it works when the
-# checker says so and a layer comes out as the package decodes it.
+# Each holds two numbers, the first in its *upper* half. The rules of chapter 21 apply, including
+# those for subnormals, except that no pattern means infinity or NaN. `scales` (n / 16,) holds a
+# scale for every sixteen numbers, `whole` is one for all. Return the n numbers. You will know it
+# works when the checker says so and a layer comes out as the package decodes it.
 
 
 # %% tags=["exercise"]
@@ -263,7 +265,7 @@ check.ex_28_nvfp4(decode)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Three bits without the sign make eight sizes. Write them down first; the largest is 6.
+# The three bits besides the sign give eight magnitudes. Write them down first; the largest is 6.
 #
 # </details>
 #
@@ -313,9 +315,9 @@ print("a layer of nvfp4, by hand and by the package: the same; its sizes:", *E2M
 # %% [markdown]
 # ## A second matrix
 #
-# A planted column is large, but simple: it is a matrix of *rank one*. **SVDQuant** takes the
-# largest directions out of a weight by a singular value decomposition, keeps them in bf16 as a
-# product of two thin matrices, like a LoRA, and has only the rest in 4 bits.
+# The planted column is large but simple, because it is a matrix of *rank one*. **SVDQuant** uses a
+# singular value decomposition to take the largest directions out of a weight, keeps them in bf16 as
+# a product of two thin matrices, like a LoRA, and stores only the remainder in 4 bits.
 
 # %%
 layer = planted.transformer_blocks[3].attn.to_out[0]
@@ -330,8 +332,8 @@ print("4 bits beside a product of rank 0, 1, 16: the other columns come out bett
 # %% [markdown]
 # ## All of them
 #
-# Bits a weight, scales included; the error of the velocity with those sixteen layers of the
-# attention in each format, as trained and planted:
+# The table shows the bits for each weight, scales included, and the error of the velocity with the
+# sixteen attention layers in each format, as trained and with the outliers:
 
 
 # %%
@@ -374,11 +376,11 @@ print("one scale fails where an outlier is; a rotation mends most of it;")
 print("mxfp8 and a second matrix do not even notice: ok")
 
 # %% [markdown]
-# Read the two columns together. Whole numbers suffer most, because all of them are multiples of one
-# step: it matters who has to share it, a layer, a row, a block, or, once the outlier was rotated
-# away, nobody in particular. Numbers with an exponent of their own, in mxfp8, do not care about a
-# large neighbour: rounding is relative. Four bits of nvfp4 have too little exponent for that. And
-# what was taken out into a second matrix is gone.
+# Compare the two columns. Integers suffer most, because all of them are multiples of one step, so
+# it matters which weights share it: a layer, a row or a block. After the rotation there is no
+# outlier to share it with. In mxfp8 every number has its own exponent, so rounding is relative and
+# a large neighbour does no harm; the two exponent bits of nvfp4 are too few for that. An outlier in
+# the second matrix does not affect the rounding of the other weights at all.
 #
 # In pictures, with the planted network:
 
@@ -403,10 +405,10 @@ print("the rotated picture is less than half as far from the trained one as the 
 # %% [markdown]
 # ## No loss at all
 #
-# bf16 has eight bits of exponent, and trained weights use few of its values. **DFloat11** keeps
-# sign and fraction, a byte for each weight, and writes exponents in a code: short for frequent
-# ones, long for rare ones. How short can it be? Information theory says: on average no less than
-# the *entropy* Σ p log₂(1/p) of the exponents.
+# bf16 has eight bits of exponent, but trained weights use only a few of their values. **DFloat11**
+# keeps sign and fraction, one byte for each weight, and stores exponents in a code with short words
+# for frequent ones and long words for rare ones. According to information theory, the average
+# length of such words is at least the *entropy* Σ p log₂(1/p) of the exponents.
 
 # %%
 bits = torch.cat([w.flatten() for w in (p.data for p in trained.parameters())]).bfloat16()
@@ -429,13 +431,14 @@ print(f"{len(p)} of 256 exponents occur; their entropy is under 3.5 bits, not 8"
 #
 # ★★★★☆ · 20 minutes
 #
-# In a code whose words may be written one after the other no word begins another. Huffman found the
-# best one: take the two rarest symbols and join them to a group that occurs as often as both
-# together. Go on, with groups and symbols alike, until one group is left. Each time a symbol's
-# group is joined its word becomes one bit longer. Write `code_lengths(counts)`: from how often each
-# symbol occurs to a list of how many bits its word has, 0 for a symbol that does not occur. A
-# symbol that is alone needs one bit. You will know it works when the checker says so and the pocket
-# model takes as many bits as in the package.
+# If words are written one after the other without separators, no word may be the beginning of
+# another. Huffman's algorithm finds the best such code: join the two rarest symbols into a group
+# that occurs as often as both together, and continue with groups and symbols alike until one group
+# is left. Each time a symbol's group is joined, its word becomes one bit longer. Write
+# `code_lengths(counts)`, which takes the number of occurrences of each symbol and returns a list of
+# the lengths of their words in bits, 0 for a symbol that does not occur. If there is only one
+# symbol, it needs one bit. You will know it works when the checker says so and the pocket model
+# needs as many bits as in the package.
 
 
 # %% tags=["exercise"]
@@ -456,8 +459,8 @@ check.ex_28_huffman(code_lengths)
 #
 # <details><summary>A hint</summary>
 #
-# As long as there are two groups: find the two with the smallest counts, make all their symbols one
-# bit longer, and put one group in their place.
+# While there are two or more groups, find the two with the smallest counts, make all their symbols
+# one bit longer, and replace them by one group.
 #
 # </details>
 #
@@ -511,9 +514,9 @@ print(
 )
 
 # %% [markdown]
-# Words of different lengths can be read one after the other only. `DFloat11` therefore also stores
-# where the first word of every eight bytes begins, in five bits, so that all pieces can be decoded
-# at the same time. That is a quarter of a bit more for each weight.
+# Words of different lengths can only be decoded one after the other. `DFloat11` therefore also
+# stores, in five bits, where the first word in every eight bytes begins, so that all pieces can be
+# decoded in parallel. This adds about a quarter of a bit to each weight.
 
 # %%
 show.source(dfloat11.DFloat11)
@@ -522,24 +525,25 @@ show.source(dfloat11.DFloat11)
 # ## Where this comes from
 #
 # * Outliers in single channels: [Dettmers et al. 2022](https://arxiv.org/abs/2208.07339), section
-#   3.
-# * ConvRot, made for diffusion transformers: [Huang et al.
-#   2025](https://arxiv.org/abs/2512.03673). ComfyUI's files have its rotation; a layer says so in
-#   its metadata, `"convrot": true`.
+#   4.
+# * ConvRot, made for diffusion transformers: [Huang et al. 2025](https://arxiv.org/abs/2512.03673).
+#   ComfyUI's files use its rotation where a layer's metadata have `"convrot": true`.
 # * SVDQuant: [Li et al. 2024](https://arxiv.org/abs/2411.05007). It also moves outliers of the
-#   *inputs* into the weights before it takes them out.
+#   *inputs* into the weights before it takes them out. FLUX.1, with 12 billion parameters, is its
+#   main example; SD3 is not among its models.
 # * DFloat11: [Zhang et al. 2025](https://arxiv.org/abs/2504.11651).
-# * mxfp8 and nvfp4 as they lie in ComfyUI's files: its quant_ops and comfy-kitchen 0.2.40,
-#   against which this package is tested.
+# * mxfp8 and nvfp4, as stored in ComfyUI's files: its
+#   [quant_ops.py](https://github.com/comfyanonymous/ComfyUI/blob/master/comfy/quant_ops.py) and
+#   comfy-kitchen 0.2.40, against which this package is tested.
 #
 # ## Estimate first
 #
 # **1.** A group of 256 has one weight of 32, and 255 that are nearly zero. What is the largest of
-# them once it was rotated?
+# them after the rotation?
 #
 # <details><summary>Answer</summary>
 #
-# 2: divided by the root of 256.
+# 2, since 32 is divided by the root of 256.
 #
 # </details>
 #
@@ -547,7 +551,7 @@ show.source(dfloat11.DFloat11)
 #
 # <details><summary>Answer</summary>
 #
-# 4.5: four, and 8 bits shared by sixteen. The scale of the layer is lost in the noise.
+# 4.5: four, plus 8 bits shared by sixteen. The scale of the layer is negligible.
 #
 # </details>
 #
@@ -555,7 +559,7 @@ show.source(dfloat11.DFloat11)
 #
 # <details><summary>Answer</summary>
 #
-# Five bits. Each joining takes the group so far and the next symbol.
+# Five bits. Each step joins the group so far and the next symbol.
 #
 # </details>
 
@@ -570,18 +574,18 @@ print("2; 4.5 bits; 5 bits")
 #
 # * It rotates the inputs as well and multiplies in int8 or four bits, where the GPU can. That saves
 #   time; our formats save memory.
-# * It looks for the scale with the smallest error instead of taking the largest weight.
-# * It folds rotations into the layers around, so that they cost nothing.
-# * DFloat11 decodes a whole block of the transformer at a time into bf16, in the memory nearest
-#   to a GPU's cores.
+# * It searches for the scale with the smallest error instead of taking the largest weight.
+# * It merges rotations into the neighbouring layers, so that they cost nothing.
+# * DFloat11 decodes a whole block of the transformer into bf16 at a time, with its tables in the
+#   memory nearest to a GPU's cores.
 #
 # ## Try this
 #
-# * Plant 1024 instead of 128. At which factor does the rotated int8 fail, too?
+# * Plant 1024 instead of 128. At which factor does the rotated int8 fail as well?
 # * Plant two channels in one group of 64, and two in different groups. Which is harder?
 # * Use `packed` with `rotated=16`. What is lost?
 # * Compress the *fractions* as well: what is their entropy?
 #
-# **Capstone.** `make grade` compares float32 weights; formats are not among its points.
+# **Capstone.** `make grade` compares float32 weights and has no points for formats.
 #
 # Next: [work split over processes](36_work_split_over_processes.ipynb).

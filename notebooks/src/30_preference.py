@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 30 · Preference
 #
-# Pre-training shows a model billions of pictures, good ones and bad ones, and it learns to paint
-# both. What comes after is small and decides much. Of two pictures that the model itself has
-# painted for one caption, somebody says which is better, and the model learns from the answer. The
-# report on Qwen-Image calls this stage *DPO*, direct preference optimisation.
+# In pre-training a model is shown billions of pictures, good ones and bad ones, and learns to paint
+# both. A much shorter stage follows: of two pictures that the model itself has painted for one
+# caption, a judge says which is better, and the model learns from the answer. The report on
+# Qwen-Image does this by *DPO*, direct preference optimisation.
 #
 # | | |
 # |---|---|
@@ -28,15 +28,15 @@
 #
 # ## Scores from comparisons
 #
-# Nobody can say how good a picture is in numbers, and nearly everybody can say which of two is
-# better. Bradley and Terry turned such answers into numbers in 1952. Each thing has a score $r$,
-# and the first of two wins with probability
+# It is hard to say in numbers how good a picture is, and much easier to say which of two is better.
+# Bradley and Terry showed in 1952 how to turn such answers into numbers. In their model each item
+# has a score $r$, and the first of two wins with probability
 #
 # $$P(1\text{ wins}) = \mathrm{sigmoid}(r_1 - r_2).$$
 #
-# Here are four things with scores that are hidden from us, and two thousand comparisons. The scores
-# under which these answers are most probable come out right, up to a constant, which no comparison
-# can show.
+# The next cell draws two thousand comparisons of four items with hidden scores, and finds the
+# scores under which these answers are most probable. They agree with the hidden ones up to a
+# constant, which no comparison can reveal.
 
 # %%
 import copy
@@ -69,43 +69,45 @@ print("four scores from 2,000 comparisons: each within 0.35 of the hidden one, o
 # %% [markdown]
 # ## From scores to a loss
 #
-# A model of language or of pictures is a distribution $p_\theta(x)$. Suppose that there were scores
-# $r(x)$. We would like high scores, without leaving the model $p_\text{ref}$ that we start from:
+# A model of language or of pictures is a distribution $p_\theta(x)$. Suppose that we knew scores
+# $r(x)$. We would like the model's samples to have high scores while it stays close to the model
+# $p_\text{ref}$ that we start from:
 #
 # $$\max_\theta\; \mathrm{E}\,[r(x)] - \beta'\, \mathrm{KL}(p_\theta \,\|\, p_\text{ref}).$$
 #
-# The best distribution is known: $p^*(x) \propto p_\text{ref}(x)\, e^{r(x)/\beta'}$. Solve this for
-# the score,
+# The best distribution is known to be $p^*(x) \propto p_\text{ref}(x)\, e^{r(x)/\beta'}$. Solving
+# this for the score gives
 #
 # $$r(x) = \beta' \log \frac{p^*(x)}{p_\text{ref}(x)} + \text{constant},$$
 #
-# and put it into Bradley and Terry's formula. The constant drops out, and so do the scores: what is
-# left are the probabilities of winner $w$ and loser $l$ under two models. That is DPO. A model is
-# its own judge, and no network of scores is trained.
+# which we insert into Bradley and Terry's formula. The constant cancels, and only the probabilities
+# of winner $w$ and loser $l$ under the two models are left. Maximising the probability of the
+# judge's answers then trains the model directly, without a separate network for the scores. This is
+# DPO:
 #
 # $$L = -\log\,\mathrm{sigmoid}\Big(\beta' \log \frac{p_\theta(w)}{p_\text{ref}(w)} - \beta' \log
 # \frac{p_\theta(l)}{p_\text{ref}(l)}\Big)$$
 #
-# A flow does not give the probability of a picture, at least not cheaply. But it is trained by
-# squared errors, and a bound on the logarithm of the probability is a sum of such errors over all
-# noise levels, with a minus. *Diffusion-DPO* takes one level at a time, drawn again at every step.
+# A flow does not give the probability of a picture, at least not cheaply. It is trained by squared
+# errors, however, and the negative sum of such errors over all noise levels is a bound on the
+# logarithm of the probability. *Diffusion-DPO* uses one level at a time, drawn again at every step.
 # With $e_\theta(x) = \|v_\theta(x_\sigma, \sigma) - (n - x)\|^2$ the difference of logarithms
 # becomes $-(e_\theta - e_\text{ref})$, and
 #
 # $$L = -\log\,\mathrm{sigmoid}\Big(-\tfrac{\beta}{2}\big[(e_\theta(w) - e_\theta(l)) -
 # (e_\text{ref}(w) - e_\text{ref}(l))\big]\Big).$$
 #
-# This is equation 3 of the report. Read the bracket from the inside: how much worse is the winner
-# predicted than the loser, and how much has that changed since the start? At the start, nothing has
-# changed; the bracket is 0 and the loss is $-\log \tfrac12 = \ln 2$.
+# This is equation 3 of the report. The bracket is best read from the inside: how much worse is the
+# winner predicted than the loser, and how much has this changed since the start? At the start
+# nothing has changed, so the bracket is 0 and the loss is $-\log \tfrac12 = \ln 2$.
 #
 # ## Exercise: the loss
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `dpo_loss(winner, loser, ref_winner, ref_loser, beta)`. The four are errors, (B,) each, of
-# the policy and of the reference. Return the mean of the losses, and let it stay finite for any
-# errors. You will know it works when it begins at ln 2.
+# Write `dpo_loss(winner, loser, ref_winner, ref_loser, beta)`. The first four arguments are errors,
+# (B,) each, of the policy (the model in training) and of the reference. Return the mean of the
+# losses, which must stay finite for any errors. You will know it works when it starts at ln 2.
 
 
 # %% tags=["exercise"]
@@ -128,8 +130,8 @@ check.ex_30_loss(dpo_loss)
 #
 # <details><summary>A hint</summary>
 #
-# A sigmoid of a very negative number is 0 in a computer, and its logarithm is infinite. PyTorch has
-# a function for the logarithm of a sigmoid.
+# The sigmoid of a very negative number rounds to 0, whose logarithm is infinite. PyTorch has a
+# function for the logarithm of a sigmoid.
 #
 # </details>
 #
@@ -161,9 +163,9 @@ print("policy = reference: ln 2 = 0.6931, for any errors and any beta")
 # %% [markdown]
 # ## One noise for four errors
 #
-# Winner and loser must lie under the *same* noise at the *same* level, and so must policy and
-# reference. Errors depend on the draw far more than on the picture; with four draws of their own,
-# the bracket would be mostly luck.
+# Winner and loser must be mixed with the *same* noise at the *same* level, and so must policy and
+# reference. The errors depend on the noise far more than on the picture, so with four independent
+# draws the bracket would be mostly chance.
 #
 # ![Winner and loser are mixed with one noise; the transformer with its LoRA on and off gives two
 # errors each; the loss takes all four](figures/four_errors.svg)
@@ -228,8 +230,8 @@ check.ex_30_errors(errors_of_both)
 #
 # ## On the plane
 #
-# Back to the plane of chapter 08. A small network has learned a star. Our judge likes what lies
-# farther right, and says nothing else: of two points of the star, it names the winner.
+# We return to the plane of chapter 08, where a small network has learned a star. Of two points, our
+# judge prefers the one farther to the right, and it says nothing but which of the two that is.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -288,11 +290,12 @@ assert right[2] > 0.75 and off[2] > 3 * off[0]
 print("half lie on the right before, three quarters after; with beta 5 they leave the star")
 
 # %% [markdown]
-# The judge never said what "right" is; it only compared. And $\beta$ is the leash: with 5 in place
-# of 20 a winner has to be ahead by more before its pair counts as won, and the points leave the
-# star on their way. Nobody has compared pictures out there.
+# The judge never said what "right" is; it only compared. How far the model may go is controlled by
+# $\beta$: with 5 in place of 20 a winner has to be ahead by more before its pair counts as won, and
+# the points leave the star for places where no comparison was ever made.
 #
-# Now the four errors with $\beta = 20$, means of twenty steps. They belong in every log of DPO.
+# Next we look at the four errors with $\beta = 20$, as means over twenty steps. Every log of DPO
+# should have them.
 
 # %%
 names = "winner", "loser", "winner, reference", "loser, reference"
@@ -312,19 +315,20 @@ assert wild[1] > 2 * wild[3] and wild[2] > 2 * wild[4]
 print("from ln 2 to below 0.5; losers are predicted worse, and with beta 5 winners as well")
 
 # %% [markdown]
-# The winner's error has hardly moved: what was learned is to predict losers badly. The loss
-# depends on a *difference* alone. It falls when the loser's error grows, even if the winner's grows
-# as well, more slowly, as with $\beta = 5$. Then both become less probable. So four curves
-# are logged, and a run whose winner curve leaves the reference upwards is stopped.
+# The winner's error has hardly changed: the network mainly learned to predict losers badly. This is
+# possible because the loss depends only on a *difference*. It falls when the loser's error grows,
+# even if the winner's grows as well but more slowly, as with $\beta = 5$, and then both become less
+# probable. For this reason all four curves are logged, and a run is stopped when the winner's curve
+# rises above the reference.
 #
 # ## Exercise: the pull of a pair
 #
 # ★★★★☆ · 20 minutes
 #
-# How strongly does a pair move the network? Write `pull(winner, loser, ref_winner, ref_loser,
-# beta)`: for each pair, (B,), the derivative of its own loss with respect to the winner's error.
-# With respect to the loser's it is the same with a minus. You will know it works when autograd
-# agrees.
+# How strongly does a pair move the network? Write
+# `pull(winner, loser, ref_winner, ref_loser, beta)`, which returns for each pair, (B,), the
+# derivative of its own loss with respect to the winner's error. With respect to the loser's error
+# it is the negative of this. You will know it works when autograd agrees.
 
 
 # %% tags=["exercise"]
@@ -346,7 +350,7 @@ check.ex_30_pull(pull)
 # <details><summary>A hint</summary>
 #
 # Here $y$ is minus half of beta times the lead. What is its derivative with respect to the winner's
-# error, which stands in the lead with a plus?
+# error, which enters the lead with a plus?
 #
 # </details>
 #
@@ -377,18 +381,19 @@ assert torch.allclose(pull(*four, 100.0) / 6, differentiable.grad, atol=1e-6)
 print("the pull by hand and by autograd: equal within 1e-6")
 
 # %% [markdown]
-# A pair that is already won pulls no more, and one that is lost pulls with all of $\beta/2$. So
-# $\beta$ is not a step size. It says at which lead a pair counts as won: about $4/\beta$. The
-# errors are *means* over a picture's numbers here, with $\beta = 100$. Whoever adds the squares up
-# instead has to divide $\beta$ by their number, 262,144 for a picture of 1024 × 1024 pixels. The
-# report gives no $\beta$.
+# A pair that is clearly won has no more effect, and one that is clearly lost has the full weight
+# $\beta/2$. So $\beta$ is not a step size; it determines the lead at which a pair counts as won,
+# about $4/\beta$. For posters the errors are *means* over a picture's numbers, with $\beta = 100$.
+# If squares are summed instead, $\beta$ has to be divided by their number, 262,144 for a picture of
+# 1024 × 1024 pixels. The report gives no $\beta$.
 #
 # ## On posters
 #
-# Now the pocket model. The judge is the exact reader of [chapter 13](13_is_it_any_good.ipynb); its
-# mark is the share of a caption that a picture shows. The captions are those that the base paints
-# worst: words of four letters, rare Chinese characters, counts. Each is painted twice in six steps
-# without guidance, from two noises. Where the marks differ there is a pair.
+# For the pocket model, the judge is the exact reader of [chapter 13](13_is_it_any_good.ipynb), and
+# its mark is the share of a caption that a picture shows. The captions are those that the base
+# paints worst: words of four letters, rare Chinese characters, counts. Each is painted twice, from
+# two different noises, in six steps without guidance. Where the marks differ, the two pictures form
+# a pair.
 
 # %%
 from qwenimage_ref.evaluate import preferred
@@ -412,8 +417,9 @@ assert latents.shape == (8, 16, 16, 16)
 print("8 latents: a winner above each loser of the same caption")
 
 # %% [markdown]
-# The trainer is your loss and your errors, for latents and text states. The reference is no second
-# copy of the network: it is the same network with its LoRA off.
+# The trainer consists of your loss and your errors, applied to latents and text states. The
+# reference needs no second copy of the network, since it is the same network with its LoRA switched
+# off.
 
 # %%
 from qwenimage_ref.train import preference
@@ -451,21 +457,21 @@ assert leads.mean() < 0, "winners have gained on losers"
 print("on its own pairs the adapter prefers winners more than the base does: ok")
 
 # %% [markdown]
-# Twelve steps teach nothing that would show in new pictures. A full run has a few hundred pairs and
-# steps, and is judged by pictures of *held-out* captions, painted from the same noise before and
-# after: `python -m qwenimage_ref.evaluate.preferred`.
+# Twelve steps are too few to show in new pictures. A full run has a few hundred pairs and steps,
+# and is judged by pictures of *held-out* captions, painted from the same noise before and after
+# training: `python -m qwenimage_ref.evaluate.preferred`.
 #
 # ## Where this comes from
 #
 # * Scores from comparisons: R. A. Bradley, M. E. Terry, *Biometrika* 39, 1952.
 # * DPO for language models: [Rafailov et al. 2023](https://arxiv.org/abs/2305.18290), section 4;
-#   that the optimum is the reference times an exponential is its equation 4.
+#   its equation 4 is the best distribution above.
 # * Diffusion-DPO, the bound by errors: [Wallace et al. 2023](https://arxiv.org/abs/2311.12908),
 #   section 4.
 # * Qwen-Image's equation 3 writes it for velocities, with $\sigma$ drawn evenly:
-#   [report](https://arxiv.org/abs/2508.02324), the section on post-training. Its pairs come in two
-#   kinds: several seeds of one prompt, of which people mark the best and the worst; and a picture
-#   that is given, against the worst of the generated ones.
+#   [report](https://arxiv.org/abs/2508.02324), the section on post-training. It has two kinds of
+#   pairs: for several seeds of one prompt, people mark the best and the worst; and where a picture
+#   is given, it is paired with the worst of the generated ones.
 # * SD3 trained a LoRA by DPO on its largest models, and people preferred them for text and general
 #   quality: [Esser et al. 2024](https://arxiv.org/abs/2403.03206), appendix. FLUX publishes nothing
 #   about this stage.
@@ -486,12 +492,12 @@ print("on its own pairs the adapter prefers winners more than the base does: ok"
 #
 # <details><summary>Answer</summary>
 #
-# 32 forward, of which 16 with the LoRA off and without a graph, and 16 backward.
+# 32 forward passes, of which 16 have the LoRA off and no graph, and 16 backward passes.
 #
 # </details>
 #
-# **3.** A caption is painted from two noises, and each is right with probability 0.8, whatever the
-# other. What share of the captions gives a pair?
+# **3.** A caption is painted from two noises, and each picture is right with probability 0.8,
+# independently of the other. What share of the captions gives a pair?
 #
 # <details><summary>Answer</summary>
 #
@@ -507,22 +513,22 @@ print("0.0176 and 0.32: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * People compare, several for each pair, and pairs about which they disagree are dropped.
-# * Pairs come from the model that is being trained, or from one near to it; old pairs are about
+# * Several people compare each pair, and pairs on which they disagree are dropped.
+# * Pairs come from the model that is being trained or from a similar one, because old pairs show
 #   pictures that it no longer paints.
 # * A term of plain flow matching on the winners is added, so that their errors do not rise.
 # * Text states and latents of all pairs are prepared once, as in chapter 12.
 #
 # ## Try this
 #
-# * Give winner and loser noise of their own in `prefer`. How many steps does it take now?
+# * Give winner and loser different noise in `prefer`. How many steps does it take now?
 # * Set beta to 1 and to 500 on the plane. What becomes of the star?
 # * Add a tenth of the winner's own error to the loss, and look at the four curves again.
 # * **To be written up** (rubric: `site/pages/rubric.md`): a judge errs in one pair of five. Does
-#   the model learn its taste, or its errors? Estimate first, then turn that share of the pairs
-#   round, on the plane, with several seeds.
+#   the model learn the judge's preference or its errors? Estimate first, then swap that share of
+#   the pairs on the plane, with several seeds.
 #
-# **Capstone.** `make grade` does not ask for this page: it changes weights, and the model stays as
-# it is.
+# **Capstone.** `make grade` has no points for this page, which changes the weights of the model and
+# not its code.
 #
 # Next: [reward](31_reward.ipynb).

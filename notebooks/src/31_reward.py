@@ -13,10 +13,11 @@
 # %% [markdown]
 # # 31 · Reward
 #
-# A preference says which of two pictures is better. A *reward* says how good each is, and then a
-# model can learn from its own attempts: what was rewarded more becomes more probable. The last
-# stage of Qwen-Image's training does this. On this page we make it possible, since a flow has no
-# probabilities as it stands, and then watch it succeed, and cheat.
+# A preference says which of two pictures is better. A *reward* says how good each of them is, so
+# that a model can learn from its own attempts: pictures with a higher reward become more probable.
+# The last stage of Qwen-Image's training does this. A flow has no probabilities as it stands, so on
+# this page we first derive a sampler that has them, and then watch training by reward succeed and
+# fail.
 #
 # | | |
 # |---|---|
@@ -28,26 +29,28 @@
 #
 # ## Why noise
 #
-# A trial needs something to try. The sampler of chapter 08 rolls no dice: one noise, one picture,
-# and no step could have gone another way. *Flow-GRPO* therefore samples with noise in every step.
-# The step must not spoil the pictures, so at each level the states must be distributed as before.
+# To learn from attempts, a model has to make different ones. The sampler of chapter 08 is
+# deterministic: one noise gives one picture, and no step has alternatives. *Flow-GRPO* therefore
+# adds noise in every step, in such a way that at each level the states are distributed as before,
+# so that the pictures do not suffer.
 #
-# Where a density $p$ flows with velocity $v$, it changes by $-\nabla\cdot(vp)$. Adding noise of
-# variance $s^2$ a unit of time spreads it, by $+\tfrac{s^2}{2}\nabla^2 p$. A drift of
-# $\tfrac{s^2}{2}\nabla \log p$ gathers it again by exactly as much, since $p\,\nabla\log p = \nabla
-# p$. So add both:
+# A density $p$ that moves with velocity $v$ changes by $-\nabla\cdot(vp)$. Noise of variance $s^2$
+# per unit of time spreads it, which adds $+\tfrac{s^2}{2}\nabla^2 p$. A drift of
+# $\tfrac{s^2}{2}\nabla \log p$ compensates for exactly this term, since
+# $p\,\nabla\log p = \nabla p$. We therefore add both:
 #
 # $$dx = \big[-v + \tfrac{s^2}{2} \nabla\log p_\sigma(x)\big]\,d\tau + s\,dW,$$
 #
-# where $\tau$ runs forward while $\sigma$ falls. And we know the score $\nabla\log p_\sigma$: it is
-# minus the expected noise divided by its level, and a velocity gives the noise, $\hat n = x + (1 -
-# \sigma) v$. With a step $\Delta = \sigma_\text{next} - \sigma < 0$ this becomes
+# where $\tau$ increases while $\sigma$ falls. The score $\nabla\log p_\sigma$ is known, because it
+# is minus the expected noise divided by its level, and the velocity gives the expected noise,
+# $\hat n = x + (1 - \sigma) v$. With a step $\Delta = \sigma_\text{next} - \sigma < 0$ this becomes
 #
 # $$\text{mean} = x + \Delta\,v + \frac{s^2 \Delta}{2\sigma}\,\big(x + (1-\sigma) v\big), \qquad
 # x_\text{next} = \text{mean} + s\sqrt{-\Delta}\;\varepsilon.$$
 #
-# How large $s$ is, is free. Flow-GRPO takes $s = a \sqrt{\sigma/(1-\sigma)}$ with $a = 0.7$: much
-# noise early, none at the end. At $\sigma = 1$ this has no limit, and the second level stands in.
+# The size of $s$ is a free choice. Flow-GRPO takes $s = a \sqrt{\sigma/(1-\sigma)}$ with $a = 0.7$,
+# that is, much noise early and none at the end. At $\sigma = 1$ this is infinite, so there the
+# value of the second level is used.
 #
 # ## Exercise: a step with noise
 #
@@ -88,8 +91,8 @@ check.ex_31_step(noisy_step)
 #
 # <details><summary>A hint</summary>
 #
-# The step is negative. In the mean that is right as it stands; in the deviation it has to be turned
-# round before the root.
+# The step is negative. In the mean that is correct as it stands; in the deviation its sign has to
+# be changed before the square root.
 #
 # </details>
 #
@@ -118,8 +121,8 @@ check.ex_31_step(noisy_step)
 #
 # ## A Gaussian on a line
 #
-# Let the data be normal with mean 1.5 and deviation 0.4. Then the velocity is known exactly, and
-# nothing but the sampler can be wrong.
+# Let the data be normal with mean 1.5 and deviation 0.4. Then the velocity is known exactly, so any
+# error comes from the sampler.
 
 # %%
 MEAN, DEVIATION = 1.5, 0.4
@@ -158,8 +161,8 @@ print("50 steps with noise: mean 1.50, deviation 0.40; without: deviation 0.39")
 # ## What the report prints
 #
 # The report gives this sampler in its equations 6 to 8, taken from Flow-GRPO, where $t = 1$ is
-# noise. Its equation 1 says that $t = 1$ is data, with a velocity that points to the data. Whoever
-# implements both as they stand gets this:
+# noise. In its equation 1, however, $t = 1$ is data, and the velocity points to the data.
+# Implementing both as they stand gives this:
 
 
 # %%
@@ -191,20 +194,21 @@ assert counts["as printed"].max() < counts["with noise"].max() / 3
 print("two peaks near 1.5, and a third of their height at most for the printed one: ok")
 
 # %% [markdown]
-# More steps make it worse, so it is no matter of precision: the correction points the wrong way.
-# In one convention, whichever, the sampler is right.
+# More steps make it worse, so this is not a matter of precision: the correction points the wrong
+# way. If either convention is used throughout, the sampler is right.
 #
 # ## The probability of a step
 #
-# A step is now a normal distribution, and the state that was reached has a probability.
+# The next state is now drawn from a normal distribution, so the state that was reached has a
+# probability density.
 #
 # ## Exercise: its logarithm
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `log_probability(x_next, mean, deviation)`: of states (B, D), the logarithm of the density
-# of a normal distribution with that mean and deviation, as the *mean* over the dimensions, (B,).
-# You will know it works when PyTorch's own agrees.
+# Write `log_probability(x_next, mean, deviation)`, which returns for states (B, D) the logarithm of
+# the density of a normal distribution with that mean and deviation, as the *mean* over the
+# dimensions, (B,). You will know it works when PyTorch's own agrees.
 
 
 # %% tags=["exercise"]
@@ -258,16 +262,17 @@ print("equal to torch.distributions within 1e-5; a mean, as in flow_grpo, not a 
 # %% [markdown]
 # ## Better than the others
 #
-# A reward of 0.8 is good for a hard caption and poor for an easy one. GRPO needs no second network
-# that estimates what is usual: it paints a *group* of pictures for one caption and compares each
-# with the group. The **advantage** is the reward less the group's mean, in the group's deviations.
+# A reward of 0.8 is good for a hard caption and poor for an easy one. Other methods train a second
+# network to estimate the usual reward; GRPO instead paints a *group* of pictures for one caption
+# and compares each with the group. The **advantage** is the reward minus the group's mean, divided
+# by the group's standard deviation.
 #
 # ## Exercise: advantages
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `advantages(rewards)`, (G,) to (G,). The deviation divides by the group's size; add 0.0001
-# to it, or a group in which all are equal divides by 0. Bound the result at 5 on either side.
+# Write `advantages(rewards)`, (G,) to (G,). The standard deviation divides by the group's size. Add
+# 0.0001 to it, because in a group of equal rewards it is 0. Clip the result to between -5 and 5.
 
 
 # %% tags=["exercise"]
@@ -288,7 +293,7 @@ check.ex_31_advantages(advantages)
 #
 # <details><summary>A hint</summary>
 #
-# PyTorch's deviation divides by one less than the number, unless `correction` says otherwise.
+# PyTorch's deviation divides by one less than the number, unless `correction` is set.
 #
 # </details>
 #
@@ -312,9 +317,10 @@ check.ex_31_advantages(advantages)
 #
 # ## How far one round may go
 #
-# Pictures are expensive, so a round of them serves for a few steps of training. After the first,
-# the network is no longer the one that painted them. The **ratio** of new to old probability, $r =
-# p_\theta / p_\text{old}$, corrects for that while it is near 1. PPO's loss stops where it is not:
+# Pictures are expensive, so each round of them is used for a few training steps. After the first
+# step, the network is no longer the one that painted them. The **ratio** of new to old probability,
+# $r = p_\theta / p_\text{old}$, corrects for this as long as it is near 1, and the loss of PPO
+# stops the gradient where it is not:
 #
 # $$L = -\min\big(r A,\; \mathrm{clip}(r, 1 - \epsilon, 1 + \epsilon)\, A\big).$$
 #
@@ -322,8 +328,9 @@ check.ex_31_advantages(advantages)
 #
 # ★★★☆☆ · 15 minutes
 #
-# Write `clipped_loss(log_p, old_log_p, advantage, clip)`, (B,) each, to (): the mean over the
-# group. You will know it works when the gradient ends where it should.
+# Write `clipped_loss(log_p, old_log_p, advantage, clip)`, whose tensors are (B,) each and which
+# returns the mean over the group, (). You will know it works when the gradient stops where it
+# should.
 
 
 # %% tags=["exercise"]
@@ -344,8 +351,8 @@ check.ex_31_clip(clipped_loss)
 #
 # <details><summary>A hint</summary>
 #
-# Two products with the advantage: one of the ratio, one of the ratio within its bounds. Element by
-# element the smaller counts.
+# Multiply the advantage by the ratio, and by the ratio within its bounds. Element by element, the
+# smaller of the two products counts.
 #
 # </details>
 #
@@ -370,21 +377,23 @@ check.ex_31_clip(clipped_loss)
 #
 # </details>
 #
-# Because log-probabilities are means over thousands of numbers, ratios are extremely near 1, and
-# $\epsilon$ is about $10^{-4}$ for pictures. On the plane, with two numbers, 0.2 will do.
+# Because log-probabilities are means over thousands of numbers, ratios are extremely close to 1,
+# and $\epsilon$ is about $10^{-4}$ for pictures. On the plane, with two numbers, we use 0.2.
 #
 # ## A leash
 #
-# A reward is never all that one wants. So the model is held near the one it started from, by the
-# KL of every step. Both steps are normal with one deviation, and then it is simple.
+# A reward never measures everything that we want of a picture. The model is therefore kept close to
+# the one it started from, by adding the KL divergence of every step to the loss. It is simple to
+# compute, because both steps are normal with the same deviation.
 #
 # ## Exercise: the KL of two steps
 #
 # ★★★★☆ · 20 minutes
 #
-# Write `divergence(velocity, reference, sigma, sigma_next, s)`: the KL of the steps that two
-# velocities (B, D) take from the same $x$, as the mean over the dimensions, (B,). Two normal
-# distributions of one deviation have half the squared distance of their means, in deviations.
+# Write `divergence(velocity, reference, sigma, sigma_next, s)`, the KL of the steps that two
+# velocities (B, D) take from the same $x$, as the mean over the dimensions, (B,). For two normal
+# distributions of the same deviation, the KL is half the squared distance of their means, measured
+# in deviations.
 
 
 # %% tags=["exercise"]
@@ -405,7 +414,7 @@ check.ex_31_kl(divergence)
 #
 # <details><summary>A hint</summary>
 #
-# The velocity stands twice in a mean: in the Euler step and in the predicted noise. The variance of
+# The velocity occurs twice in a mean: in the Euler step and in the predicted noise. The variance of
 # a step is $-s^2 \Delta$.
 #
 # </details>
@@ -442,12 +451,12 @@ assert torch.allclose(sde.divergence(v[None], w[None], sigma, sigma_next, s), by
 print("the KL by hand, the report's equation 8 and the package: equal")
 
 # %% [markdown]
-# The program flow_grpo does not divide by the step's length, so its KL is ten times smaller at ten
-# steps, and its $\beta$ means something else.
+# The program [flow_grpo](https://github.com/yifan123/flow_grpo) does not divide by the step's
+# length, so its KL is ten times smaller at ten steps, and its $\beta$ is not comparable with ours.
 #
 # ## On the plane
 #
-# All parts together, on the star. A round is a group of 256 points.
+# Now we use all parts together on the star. A round is a group of 256 points.
 #
 # ![A group is sampled with noise and rewarded; advantages and log-probabilities make the clipped
 # loss, to which the divergence from the network without LoRA is added](figures/reward_round.svg)
@@ -509,8 +518,8 @@ def points_of(policy):
 
 
 # %% [markdown]
-# The first reward is fair: 1 on the right, 0 on the left. The second sounds like the same wish: the
-# farther right the better. The third is the second on a leash.
+# The first reward is bounded: 1 on the right, 0 on the left. The second sounds like the same wish,
+# but grows with the distance to the right. The third run uses the second reward with the KL term.
 
 # %%
 policies = {
@@ -534,14 +543,15 @@ assert clouds["farther right, KL"][:, 0].mean() > clouds["before"][:, 0].mean()
 print("the fair reward is learned on the star; the other is won outside of it, less so with KL")
 
 # %% [markdown]
-# "Farther right" has been *hacked*: nothing forbids to leave the star, and outside of it there is
-# always more reward. No sampler and no network was at fault; the reward said it. The leash costs
-# reward and keeps the shape. It took 14 rounds; let it run for 60, and look for the points.
+# The second reward has been *hacked*: nothing in it forbids leaving the star, and outside the star
+# there is always more reward. Neither the sampler nor the network is at fault, since they did what
+# the reward asks for. The KL term costs some reward and keeps the shape. This took 14 rounds; run
+# it for 60 and see where the points are.
 #
 # ## On posters
 #
-# The same functions, for latents. The reward is the exact reader's mark of chapter 13. Here is one
-# group: eight pictures of one caption, ten noisy steps without guidance.
+# The same functions work for latents. The reward is the mark of the exact reader of chapter 13.
+# Here is one group: eight pictures of one caption, painted in ten noisy steps without guidance.
 
 # %%
 from qwenimage_ref.adapt import lora
@@ -596,7 +606,7 @@ print("rewards from 0 to 1; advantages that add up to 0: ok")
 # %% [markdown]
 # In the first step of a round the network is still the one that painted, so each ratio must be
 # *exactly* 1. If it is not, guidance, dropout, a data type or the text differs between painting and
-# training. This is the first thing to look at in any such program.
+# training. This is the first thing to check in any such program.
 
 # %%
 loss, numbers = rounds.loss(rollout, 3)
@@ -608,10 +618,11 @@ print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and
 # %% [markdown]
 # ## Best of N
 #
-# A reward is of use without any training, too: paint N pictures and keep the best. Below, N of the
-# eight pictures of each group are drawn in all possible ways, and a judge keeps one. The exact
-# reader is one judge. The other is the same reader with noise of deviation 0.3 on its marks, as a
-# model of taste would have; 100 draws of that noise are averaged.
+# A reward is useful even without training: paint N pictures and keep the best. Below, N of the
+# eight pictures of each group are chosen in all possible ways, and a judge keeps one of them. One
+# judge is the exact reader. The other is the same reader with noise of deviation 0.3 added to its
+# marks, as a stand-in for a learned model of human preference, which also errs; 100 draws of that
+# noise are averaged.
 
 # %%
 from qwenimage_ref.evaluate.best_of import kept
@@ -645,22 +656,23 @@ assert claims[8] > noisy[8] + 0.05
 print("the exact judge gets what it believes in; the noisy one believes in 0.05 too much, or more")
 
 # %% [markdown]
-# The more pictures a judge may choose from, the more it finds those about which it errs. This is
-# the hack once more, without a gradient: whoever maximises a flawed measure gets its flaws.
+# The more pictures the judge chooses from, the more often it picks one that it overrates. This is
+# reward hacking again, without a gradient: maximising an imperfect measure selects for its errors.
 # `python -m qwenimage_ref.evaluate.best_of` measures it on a hundred captions.
 #
 # ## Where this comes from
 #
 # * The sampler with noise and GRPO for flows: [Liu et al. 2025](https://arxiv.org/abs/2505.05470),
-#   section 4; that noise and score cancel is from [Song et al.
-#   2020](https://arxiv.org/abs/2011.13456), section 4.
-# * Groups in place of a network of values: [Shao et al. 2024](https://arxiv.org/abs/2402.03300),
+#   section 4. The equivalence of samplers with and without noise: [Song et al.
+#   2020](https://arxiv.org/abs/2011.13456), section 4.3.
+# * Groups in place of a value network: [Shao et al. 2024](https://arxiv.org/abs/2402.03300),
 #   section 4. The clipped ratio: [Schulman et al. 2017](https://arxiv.org/abs/1707.06347), section
 #   3.
 # * Equations 4 to 8 of the [report](https://arxiv.org/abs/2508.02324), in its section on
 #   post-training. With RL, GenEval rises from 0.87 to 0.91.
-# * SD3 was published without this stage; Flow-GRPO takes its medium model from 0.63 to 0.95 on
-#   GenEval. FLUX publishes nothing about it.
+# * SD3's paper does not have this stage; Flow-GRPO raises SD3.5 medium from 0.63 to 0.95 on GenEval
+#   ([Liu et al. 2025](https://arxiv.org/abs/2505.05470), abstract). Nothing is published about it
+#   for FLUX.1.
 #
 # ## Estimate first
 #
@@ -677,8 +689,8 @@ print("the exact judge gets what it believes in; the noisy one believes in 0.05 
 #
 # <details><summary>Answer</summary>
 #
-# 0.66. Easy captions cost as much as hard ones; so captions are chosen by the spread of their
-# rewards.
+# 0.66. Easy captions cost as much as hard ones and teach less, so captions are chosen by the spread
+# of their rewards.
 #
 # </details>
 #
@@ -687,8 +699,8 @@ print("the exact judge gets what it believes in; the noisy one believes in 0.05 
 #
 # <details><summary>Answer</summary>
 #
-# 1,600: 320 to paint, and for each of two training steps 320 with a graph and 320 of the reference.
-# With guidance, twice as many.
+# 1,600: there are 320 to paint, and in each of the two training steps 320 with a graph and 320 of
+# the reference. With guidance, twice as many.
 #
 # </details>
 
@@ -701,21 +713,21 @@ print("2.64 and -0.38; 0.66; 1,600: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * Rewards are mixed: a reader of text, a detector of objects, a model of human taste. Each can be
-#   hacked, and pictures are looked at by people while it trains.
+# * Rewards are mixed: a reader of text, a detector of objects, a model of human preference. Each
+#   can be hacked, so people look at pictures during training.
 # * Painting and training run on different machines, one round apart.
-# * Noise only in a few early steps (the "fast" version of Flow-GRPO), plain steps elsewhere.
-# * Groups of 24, dozens of captions a round, and hundreds of rounds.
+# * Only a few early steps have noise (the "fast" version of Flow-GRPO); the others are plain.
+# * Groups have 24 pictures, with dozens of captions in a round and hundreds of rounds.
 #
 # ## Try this
 #
-# * Let `compete` take groups of four points. How does the star fare?
-# * What does `noisy_step` become with $s = 0$? And what do ratios become?
+# * Let `compete` take groups of four points. What happens to the star?
+# * What does `noisy_step` become with $s = 0$, and what do the ratios become?
 # * Reward the upper half on the plane with beta from 0.01 to 10, and plot share against distance.
 # * **To be written up** (rubric: `site/pages/rubric.md`): invent a reward for posters that seems
 #   fair and can be hacked. Say how before you run `qwenimage train grpo`, then measure with the
 #   exact reader what was lost, with an interval.
 #
-# **Capstone.** `make grade` does not ask for this page.
+# **Capstone.** `make grade` has no points for this page.
 #
 # Next: [work split over processes](36_work_split_over_processes.ipynb).

@@ -13,10 +13,11 @@
 # %% [markdown]
 # # 32 · Distillation
 #
-# Chapter 20 pulled a student of four steps to the ends of its teacher, one noise at a time. That
-# needs the teacher's own noise, and it compares pictures number by number. On this page the student
-# has one step, and what is compared are *distributions*: no picture has to be hit, but all of them
-# together have to look like the teacher's. The method is DMD2, and you will write its gradient.
+# In chapter 20 a student of four steps was trained to reproduce its teacher's final pictures, each
+# from the same noise. This needs the teacher's noise, and it compares pictures number by number. On
+# this page the student has one step, and we compare *distributions*: no single picture has to be
+# reproduced, but all pictures together have to be distributed like the teacher's. The method is
+# DMD2, and you will write its gradient.
 #
 # | | |
 # |---|---|
@@ -43,23 +44,25 @@ generator = torch.Generator().manual_seed(0)
 # %% [markdown]
 # ## What regression learns
 #
-# A student $f$ sees noise $z$ and is pulled to a picture $y$ by squared error. For one $z$, call
-# the mean of all $y$ that it is ever paired with $m(z)$. Then
+# A student $f$ receives noise $z$ and is trained with a squared error towards a picture $y$. Let
+# $m(z)$ be the mean of all $y$ with which a given $z$ is paired. Then
 #
 # $$\mathbb E\,\|f(z)-y\|^2 \;=\; \mathbb E\,\|f(z)-m(z)\|^2 \;+\; \mathbb E\,\|y-m(z)\|^2 ,$$
 #
-# because the cross term $2\,(f(z)-m(z))\cdot\mathbb E[\,y-m(z)\mid z\,]$ is zero. The second part
-# does not depend on $f$. So the best student is $f=m$, whatever $y$ is:
+# because the cross term $2\,(f(z)-m(z))\cdot\mathbb E[\,y-m(z)\mid z\,]$ is zero. The second term
+# does not depend on $f$, so the best student is $f=m$ whatever $y$ is. There are three cases:
 #
 # * **The teacher's own noise.** Sampling is deterministic, so $z$ has one $y$, and $m(z)=y$. The
 #   student can be perfect.
-# * **Foreign noise.** $y$ does not depend on $z$, and $m(z)$ is one picture: the mean of all of
-#   them.
+# * **Unrelated noise.** $y$ does not depend on $z$, so $m(z)$ is always the same picture, the mean
+#   of all.
 # * **Own noise, and too little capacity.** Neighbouring $z$ may lead to different pictures. A
-#   network that cannot turn that quickly averages over the neighbourhood: it blurs.
+#   network that cannot change so quickly with $z$ averages over the neighbourhood, and the result
+#   is blurred.
 #
-# Here is the second case with posters. The empty prompt leaves everything open, and sixteen noises
-# end in sixteen posters. Their mean is what *any* student learns from them with foreign noise.
+# Here is the second case with posters. The empty prompt leaves everything open, so sixteen noises
+# end in sixteen different posters. Their mean is what *any* student learns from them with unrelated
+# noise.
 
 # %%
 posters = matching.ends(pipe, " ", 16)
@@ -78,8 +81,8 @@ assert abs(off / apart - 15 / 32) < 1e-3
 print("a poster is about half as far from the mean as from another poster, in squares: ok")
 
 # %% [markdown]
-# Half as far, and no poster at all. That is the trouble with squared error: the picture that is
-# nearest to everything looks like nothing.
+# The mean is only half as far away, yet it is not a poster. This is the problem with the squared
+# error: the picture that is closest to all of them on average resembles none of them.
 #
 # ## Compare distributions instead
 #
@@ -90,16 +93,16 @@ print("a poster is about half as far from the mean as from another poster, in sq
 # $$\mathrm{KL} \;=\; \mathbb E_z\big[\log p_\text{fake}(x) - \log p_\text{real}(x)\big],
 # \qquad x=G(z).$$
 #
-# Nobody can compute these densities. But look at the gradient by the student's weights $\theta$.
-# They enter in two places: through $x$, and through $p_\text{fake}$ itself. The second share is
-# $\mathbb E_x[\partial_\theta\log p_\text{fake}(x)]=\int\partial_\theta p_\text{fake}=
-# \partial_\theta 1=0$. What is left is
+# These densities cannot be computed, but the gradient with respect to the student's weights
+# $\theta$ can be. The weights enter in two places: through $x$, and through $p_\text{fake}$ itself.
+# The second part is $\mathbb E_x[\partial_\theta\log p_\text{fake}(x)]=\int\partial_\theta
+# p_\text{fake}= \partial_\theta 1=0$, which leaves
 #
 # $$\nabla_\theta\mathrm{KL} \;=\; \mathbb E_z\Big[\big(s_\text{fake}(x)-s_\text{real}(x)\big)\cdot
 # \frac{\partial G}{\partial\theta}\Big],\qquad s(x)=\nabla_x\log p(x).$$
 #
-# Only the **scores** $s$ are needed, the directions in which pictures become more frequent. And a
-# network that was trained by flow matching knows them.
+# Only the **scores** $s$ are needed, the directions in which pictures become more probable. They
+# can be computed from the velocity of a network that was trained by flow matching.
 #
 # ## Exercise: the score of a velocity
 #
@@ -107,9 +110,9 @@ print("a poster is about half as far from the mean as from another poster, in sq
 #
 # Under noise, $x=(1-\sigma)\,x_0+\sigma n$, and the network's velocity is the expected $n-x_0$.
 # Given $x_0$, the density of $x$ is a Gaussian around $(1-\sigma)\,x_0$ with deviation $\sigma$,
-# whose score is $-n/\sigma$; over all $x_0$ that could be behind $x$, it is $-\mathbb E[n\mid
-# x]/\sigma$. Write `my_score(x, velocity, sigma)`: points and velocities are (N, 2), sigma is (N,
-# 1). You will know it works when the checker says so.
+# whose score is $-n/\sigma$; averaged over all $x_0$ that could have led to $x$, it is
+# $-\mathbb E[n\mid x]/\sigma$. Write `my_score(x, velocity, sigma)`: points and velocities are (N,
+# 2), sigma is (N, 1). You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -133,7 +136,7 @@ check.ex_32_score(my_score)
 #
 # <details><summary>A hint</summary>
 #
-# From level sigma to level 1 the line is as long as the rest, and walking on along the velocity
+# From level sigma to level 1 there are 1 - sigma left, and a step of that length along the velocity
 # ends at the noise.
 #
 # </details>
@@ -157,8 +160,8 @@ check.ex_32_score(my_score)
 #
 # </details>
 #
-# On the plane, data are points of a star, the exact velocity is known, and so is the density. So
-# the score can be compared with autograd's derivative of its logarithm.
+# On the plane, data are points of a star, and both the exact velocity and the density are known. We
+# can therefore compare the score with the derivative of the log-density that autograd computes.
 
 # %%
 data = flow_on_a_plane.star(300, generator)
@@ -175,20 +178,22 @@ print("score from the velocity, and slope of the log density: equal within 0.001
 # %% [markdown]
 # ## Two opinions under noise
 #
-# Two things remain to be said. First, the scores are taken **under noise**. Where no picture of the
-# teacher's lies, $\log p_\text{real}$ is minus infinity and has no slope; noise on top of both
-# spreads them until they overlap. Second, in terms of clean pictures $\hat x_0=x-\sigma v$ the
-# score is $-\big(x-(1-\sigma)\hat x_0\big)/\sigma^2$, so that the difference becomes
+# Two details complete the method. First, the scores are taken **under noise**. Where the teacher
+# has no pictures, $\log p_\text{real}$ is minus infinity and has no slope; adding noise to both
+# distributions spreads them until they overlap. Second, in terms of clean pictures
+# $\hat x_0=x-\sigma v$ the score is $-\big(x-(1-\sigma)\hat x_0\big)/\sigma^2$, so that the
+# difference becomes
 #
 # $$s_\text{fake}-s_\text{real}\;=\;\frac{1-\sigma}{\sigma^2}\,
 # \big(\hat x_0^\text{fake}-\hat x_0^\text{teacher}\big).$$
 #
-# Both look at the same noisy picture and say which clean one they expect behind it. The factor in
-# front only says how much each level counts, and DMD chooses another: it divides by the mean
-# distance $|x_0-\hat x_0^\text{teacher}|$, so that all levels pull about equally.
+# Both networks get the same noisy picture, and each predicts the clean one behind it. The factor in
+# front only weights the levels, and DMD replaces it: it divides by the mean distance
+# $|x_0-\hat x_0^\text{teacher}|$, so that all levels contribute about equally.
 #
-# Who knows $s_\text{fake}$? Nobody, at first. So a third network, the **fake**, learns the
-# student's pictures by flow matching all the time. That is the whole machine:
+# The score $s_\text{fake}$ is not known, and it changes with the student. A third network, the
+# **fake**, is therefore trained on the student's pictures by flow matching all the time. The
+# drawing shows the complete method:
 #
 # ![From noise over the student to two opinions and one gradient](figures/matching.svg)
 #
@@ -196,12 +201,12 @@ print("score from the velocity, and slope of the log density: equal within 0.001
 #
 # ★★★☆☆ · 15 minutes
 #
-# The difference is a gradient, and trainers want a loss. Write `my_matching(picture, fake,
-# teacher)` for three tensors (N, D): a number whose gradient by each of the N pictures is `(fake -
-# teacher)`, divided by the mean of `|picture - teacher|` over that picture's D numbers, and by N.
-# Its value is half a squared distance, added up over D and averaged over N: the distance from where
-# the gradient leads. Neither `fake` nor `teacher` may get a gradient. You will know it works when
-# the checker says so.
+# The difference is a gradient, but a training loop needs a loss. Write
+# `my_matching(picture, fake, teacher)` for three tensors (N, D): a number whose gradient with
+# respect to each of the N pictures is `(fake - teacher)`, divided by the mean of
+# `|picture - teacher|` over that picture's D numbers, and by N. Its value is half the squared
+# distance to the point to which the gradient leads, summed over D and averaged over N. Neither
+# `fake` nor `teacher` may get a gradient. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -223,8 +228,8 @@ check.ex_32_matching(my_matching)
 #
 # <details><summary>A hint</summary>
 #
-# The target is the picture minus its gradient, cut off from the graph as a whole: nothing behind it
-# may be followed, not even the scale.
+# The target is the picture minus its gradient, detached from the graph as a whole: no gradient may
+# flow through it, not even through the scale.
 #
 # </details>
 #
@@ -249,10 +254,11 @@ check.ex_32_matching(my_matching)
 #
 # </details>
 #
-# By hand, in one dimension: the teacher's pictures are $N(0,1)$, the student's are $N(2,1)$, one of
-# them lies at 2, and $\sigma=\frac{1}{2}$ with no noise drawn, so that $x=1$. Where data are
-# $N(m,1)$, the clean point expected behind $x$ is $m+(x-m/2)$ at this level. Teacher: 1; fake: 2.
-# The gradient is $(2-1)/|2-1|=1$, and going downhill moves the picture towards 0.
+# A check by hand, in one dimension: let the teacher's pictures be $N(0,1)$ and the student's
+# $N(2,1)$, one of them at 2, and let $\sigma=\frac{1}{2}$ and the noise be 0, so that $x=1$. Where
+# data are $N(m,1)$, the clean point expected behind $x$ is $m+(x-m/2)$ at this level. This gives 1
+# for the teacher and 2 for the fake. The gradient is $(2-1)/|2-1|=1$, and gradient descent moves
+# the picture towards 0.
 
 # %%
 picture = torch.tensor([[2.0]], requires_grad=True)
@@ -265,11 +271,12 @@ print("the gradient by hand and by the loss: 1, within 1e-4")
 #
 # ★★★★☆ · 20 minutes
 #
-# Now all of it. Write `my_student_loss(student, fake, teacher, noise, e, sigma)`. The three
-# networks are functions of a point (N, 2) and a level (N, 1) that return velocities. The student
-# paints from `noise` in one step, from level 1 to 0. `e` is put on top at level `sigma`. Return the
-# matching loss of the picture and the two clean points. Nobody but the student may get a gradient.
-# You will know it works when the checker says so and the star below appears.
+# Now put everything together. Write `my_student_loss(student, fake, teacher, noise, e, sigma)`. The
+# three networks are functions of a point (N, 2) and a level (N, 1) that return velocities. The
+# student paints from `noise` in one step, from level 1 to 0, and its picture is mixed with the
+# noise `e` at level `sigma`. Return the matching loss of the picture and the two clean points. Only
+# the student may get a gradient. You will know it works when the checker says so and the star below
+# appears.
 
 
 # %% tags=["exercise"]
@@ -284,7 +291,7 @@ check.ex_32_student(my_student_loss)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Follow the drawing from top to bottom. Where does the gradient go up again, and where not?
+# Follow the drawing from top to bottom. Where does the gradient flow back, and where not?
 #
 # </details>
 #
@@ -321,11 +328,11 @@ check.ex_32_student(my_student_loss)
 #
 # ## One step to a star
 #
-# The teacher is the field of chapter 20. The student and the fake begin as copies of it. Of five
-# steps the fake takes four, because its opinion has to keep up with a student that moves; that is
-# what the 2 in DMD2 stands for first of all. Beside it, two others: a student of one step that is
-# trained by *regression* on pairs, as in chapter 20, and one that leaves the fake out and is pulled
-# to what the teacher expects.
+# The teacher is the field of chapter 20, and the student and the fake begin as copies of it. Of
+# five steps the fake takes four, because its prediction has to keep up with a changing student;
+# this is the first change of DMD2 over DMD. We compare the result with two others: a student of one
+# step that is trained by *regression* on pairs, as in chapter 20, and one without a fake that is
+# simply trained towards the teacher's prediction.
 
 # %%
 torch.manual_seed(0)
@@ -375,34 +382,36 @@ assert fits["regression"].off < fits["untrained"].off / 2
 print("matching: half as far off as untrained; without the fake most of the star is left out: ok")
 
 # %% [markdown]
-# Look at the student without a fake. It goes where the teacher finds pictures *most* frequent, and
-# nothing holds its points apart: a mode is all it needs. The fake is what pushes them apart again,
-# since it points to where the *student's* pictures are frequent, and the student is pulled away
-# from there. (That other gradient has a name, too: score distillation, by which text-to-3D began.)
+# The student without a fake moves its points to where the teacher's pictures are *most* probable,
+# and nothing keeps them apart, so a single mode is enough. The fake pushes them apart again,
+# because it points to where the *student's* pictures are frequent, and the student moves away from
+# there. (The gradient without a fake is known as *score distillation*, from text-to-3D.)
 #
-# Regression reaches the star as well, in two dimensions. But its errors are of another kind. Where
-# neighbouring noises belong to different arms, its points lie *between* the arms, on no star at
-# all. Matching does not mind which noise becomes which point, as long as the whole is right.
+# In two dimensions regression reaches the star as well, but its errors are of another kind. Where
+# neighbouring noises belong to different arms, its points lie *between* the arms and not on the
+# star. Matching does not prescribe which noise becomes which point, only that the distribution is
+# right.
 #
 # ## Better than the teacher?
 #
-# The student's distribution becomes the teacher's, with all its faults. To show it, here is a
-# teacher whose star has seven tenths of the size. DMD2 adds a **judge** $D$, a small classifier
-# that separates real data from the student's pictures, again under noise. Its logit is $\ell(x)$,
-# and it minimises
+# The student's distribution becomes the teacher's, including its faults. To show this, we use a
+# teacher whose star has only seven tenths of the size. DMD2 adds a **judge** $D$, a small
+# classifier that separates real data from the student's pictures, again under noise. Its logit is
+# $\ell(x)$, and it minimises
 #
 # $$\mathbb E_\text{real}\log(1+e^{-\ell})+\mathbb E_\text{fake}\log(1+e^{\ell}),
 # \qquad\text{the student}\quad\mathbb E_\text{fake}\log(1+e^{-\ell}).$$
 #
-# Set the derivative by $\ell(x)$ to zero: the best judge has $\ell=\log p_\text{data}-\log
-# p_\text{fake}$. Then the slope that the student feels is
+# Setting the derivative with respect to $\ell(x)$ to zero shows that the best judge has
+# $\ell=\log p_\text{data}-\log p_\text{fake}$. The gradient for the student is then
 #
 # $$\nabla_x\log(1+e^{-\ell})\;=\;
 # \frac{1}{1+e^{\ell}}\,\big(s_\text{fake}(x)-s_\text{data}(x)\big).$$
 #
-# That is the *same* difference of scores as before, with the data in the place of the teacher. So
-# the two terms do not fight: one asks the teacher, whose opinion is good everywhere but not quite
-# right, the other asks the data, through a judge that is right and knows little.
+# This is the *same* difference of scores as before, with the data in place of the teacher. The two
+# terms therefore do not conflict: one follows the teacher, whose score is good everywhere but not
+# quite right, and the other follows the data, through a judge that is unbiased but much less well
+# trained.
 
 # %%
 at = torch.tensor([[2.0]], requires_grad=True)
@@ -441,9 +450,10 @@ print("the student has its teacher's size; with a judge it grows beyond it: ok")
 # %% [markdown]
 # ## The same on posters
 #
-# In the package student, fake and teacher are **one** network: the teacher has no adapter and is
-# guided, student and fake have a LoRA each. So nothing is copied, and at 20 billion weights that is
-# what makes it possible. The judge reads the fake's image tokens behind its middle block.
+# In the package student, fake and teacher are **one** network: the teacher is the base without an
+# adapter and with guidance, while student and fake have a LoRA each. No weights are copied, which
+# is what makes the method affordable at 20 billion weights. The input of the judge is the fake's
+# image tokens after its middle block.
 
 # %%
 from qwenimage_ref.train import dmd2
@@ -451,12 +461,12 @@ from qwenimage_ref.train import dmd2
 show.source(dmd2.matching_loss, dmd2.Players.student_loss)
 
 # %% [markdown]
-# Compare it with yours. The judge's slope is computed while the fake's adapter is on, and added as
-# a second gradient of the picture.
+# Compare it with yours. The judge's gradient is computed while the fake's adapter is switched on,
+# and added as a second gradient of the picture.
 #
-# What does the first pull look like? At the start the adapters add nothing. Student and fake are
-# the base without guidance, and the teacher is the base with it. So the very first gradient is
-# guidance and nothing else:
+# What does the first gradient look like? At the start the adapters add nothing, so student and fake
+# are the base without guidance, and the teacher is the base with it. The very first gradient is
+# therefore the effect of guidance and nothing else:
 
 # %%
 prompt = "a red star above a blue circle on a mint background"
@@ -477,9 +487,9 @@ assert (seen.fake - seen.teacher).abs().mean() > 0.01
 print("fake less teacher is sigma times what guidance adds to the velocity: equal within 1e-5")
 
 # %% [markdown]
-# Later on the fake knows the student's own habits, and the pull corrects those. Five steps of the
-# real trainer, four of the fake and one of the student, with a judge; in a folder from which a
-# killed run would go on to the same bits:
+# Later the fake has learned the student's typical errors, and the gradient corrects these. Here are
+# five steps of the real trainer, four of the fake and one of the student, with a judge; a run that
+# is killed resumes from its folder with the same bits:
 
 # %%
 from qwenimage_ref.train.dataset import Encoded
@@ -518,8 +528,8 @@ print("one log with all four losses:", ", ".join(terms))
 # | DMD | prompts | the student's steps | distributed as its teacher |
 # | DMD2 with a judge | prompts and real pictures | the student's steps | better than its teacher |
 #
-# Trajectory imitation is the plainest: wherever the teacher's path passes a level of the student's,
-# the student learns the mean velocity to the next one.
+# Trajectory imitation is the simplest: wherever the teacher's trajectory passes one of the
+# student's levels, the student learns the mean velocity to the next level.
 
 # %%
 from qwenimage_ref.train import distill
@@ -530,19 +540,19 @@ show.source(distill.imitation_loss)
 # ## An open question
 #
 # 30 minutes, for a discussion or a page of text. Your one-step student paints nine scenes in ten
-# right, as its teacher does, and a colleague remarks that all its stars look alike. Plan the
-# experiment that decides whether that is so, says which part of the training caused it, and tries a
-# remedy.
+# right, as its teacher does, but a colleague remarks that all its stars look alike. Plan an
+# experiment that decides whether this is true, identifies the part of the training that causes it,
+# and tries a remedy.
 #
 # <details><summary>Rubric: eight points</summary>
 #
-# * **What is measured** (2): a distance between pictures of one prompt and several seeds, beside
-#   the teacher's own; a score of obedience does not see it.
+# * **What is measured** (2): a distance between pictures of one prompt and several seeds, compared
+#   with the teacher's own; a score of correctness cannot show it.
 # * **A fair comparison** (2): same prompts and seeds for both, an interval over prompts, and the
 #   base's one step as a third row, since one step alone costs variety.
 # * **A cause that could be wrong** (2): for example a fake that does not keep up; then more steps
 #   of the fake for each of the student's change the result, and if they do not, it was not that.
-# * **A remedy and its price** (1): a lower guidance of the teacher, a judge of real pictures, a
+# * **A remedy and its cost** (1): a lower guidance of the teacher, a judge of real pictures, a
 #   second step.
 # * **What would make you give up the claim** (1), written down before the run.
 #
@@ -550,8 +560,8 @@ show.source(distill.imitation_loss)
 #
 # ## Estimate first
 #
-# **1.** How many passes of the network cost a step of the student, and one of the fake, with one
-# step of painting, a guided teacher and no judge?
+# **1.** How many passes of the network does a step of the student take, and how many a step of the
+# fake, with one step of painting, a guided teacher and no judge?
 #
 # <details><summary>Answer</summary>
 #
@@ -588,12 +598,14 @@ print("no pull where both agree; 123 GB or 43 GB: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * The student takes a few steps, not one, and starts some batches from its own states between
-#   them; the fake then learns what it meets in use.
-# * Student and fake have learning rates of their own, and the judge several heads at several
+# * The student takes a few steps instead of one, and some batches start from its own intermediate
+#   states, so that training sees the same inputs as sampling.
+# * Student and fake have separate learning rates, and the judge has several heads at several
 #   depths.
-# * Prompts are millions, real pictures are those the base was trained on, and the run takes days.
-# * Many add a term of regression to a few stored pairs at the start, so that nothing collapses.
+# * There are millions of prompts, the real pictures are those that the base was trained on, and a
+#   run takes days.
+# * DMD adds a regression loss on stored pairs of noise and picture against collapse, which DMD2
+#   replaces ([Yin et al. 2024](https://arxiv.org/abs/2405.14867), section 4.1).
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
@@ -604,8 +616,8 @@ print("no pull where both agree; 123 GB or 43 GB: ok")
 #   4.3 (the judge), 4.4 (several steps).
 # * Score distillation, the gradient without a fake:
 #   [Poole et al. 2022](https://arxiv.org/abs/2209.14988), section 3.
-# * The judge and its best answer: [Goodfellow et al. 2014](https://arxiv.org/abs/1406.2661),
-#   section 4.1.
+# * The judge and its optimum: [Goodfellow et al. 2014](https://arxiv.org/abs/1406.2661), section
+#   4.1.
 # * SD3-Turbo and FLUX.1 [schnell] were distilled with a judge on the latent features of a diffusion
 #   network: [Sauer et al. 2024](https://arxiv.org/abs/2403.12015), section 3. A released DMD2 LoRA
 #   for Qwen-Image has three steps; `qwenimage paint --lora` reads it.
@@ -614,12 +626,12 @@ print("no pull where both agree; 123 GB or 43 GB: ok")
 #
 # ## Try this
 #
-# * Let the fake take one step for each of the student's. When does the star fall apart?
-# * Give the judge alone, without matching: `weight=1` and a loss of zero.
-# * Take the teacher's guidance away on the posters. What is the first pull then?
-# * Put the two labels of the plane into one student. Does one judge suffice?
+# * Let the fake take one step for each of the student's. At which point is the star lost?
+# * Train with the judge alone, without matching: `weight=1` and a loss of zero.
+# * Remove the teacher's guidance on the posters. What is the first gradient then?
+# * Train one student on both labels of the plane. Is one judge enough?
 #
-# **Capstone.** `make grade` does not ask for this page: a student is the same network with other
-# weights.
+# **Capstone.** `make grade` has no points for this page, because a student is the same network with
+# other weights.
 #
 # Next: [work split over processes](36_work_split_over_processes.ipynb).

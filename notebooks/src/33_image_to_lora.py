@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 33 · Image to LoRA
 #
-# Chapter 10 trained a LoRA on a few pictures, in minutes. On this page a network *looks* at one
-# picture and writes the LoRA in a single pass. DiffSynth-Studio has released three such networks
-# for Qwen-Image. We take their structure apart, count its weights, and train a small one: on the
-# plane, where an ellipse is a style, and for posters on tinted and striped paper.
+# Chapter 10 trained a LoRA on a few pictures, in minutes. On this page a network takes one picture
+# as its input and predicts the LoRA in a single pass. DiffSynth-Studio has released three such
+# networks for Qwen-Image. We take their structure apart, count their weights, and train a small
+# one: on the plane, where an ellipse is a style, and for posters on tinted and striped backgrounds.
 #
 # | | |
 # |---|---|
@@ -40,23 +40,23 @@ generator = torch.Generator().manual_seed(0)
 # %% [markdown]
 # ## A network that writes another one's weights
 #
-# Training a LoRA is a function: pictures go in, matrices A and B come out. It is a slow function,
-# because it finds its value by hundreds of gradient steps, and each time from the beginning. A
-# **hyper-network** $h_\phi$ is trained to be a fast one. It returns the matrices for a frozen
-# network $v$ from a vector $x$ that describes the pictures, and is judged by what $v$ then does:
+# Training a LoRA can be seen as a function from pictures to matrices A and B. It is slow to
+# compute, because it takes hundreds of gradient steps, from scratch each time. A **hyper-network**
+# $h_\phi$ is trained to replace it by a fast one. From a vector $x$ that describes the pictures, it
+# returns the matrices for a frozen network $v$, and its loss is that of $v$ with these matrices:
 #
 # $$\min_\phi\;\mathbb E_{\text{style}}\;\mathbb E_{\text{pictures in it}}\;
 # \big\|\,v\big(\,\cdot\,;\,W+B_\phi(x)A_\phi(x)\big)-(n-x_0)\big\|^2 .$$
 #
-# That is the flow matching loss of chapter 12, and nothing else. No LoRA is ever shown to the
-# hyper-network as a target; it need not imitate training, it has to be useful.
+# This is just the flow matching loss of chapter 12. No LoRA is used as a target: the hyper-network
+# does not have to imitate training, only to lower the loss.
 #
 # ![From a picture over two bottlenecks to A and B of one layer](figures/image_to_lora.svg)
 #
-# Look at the two columns. Each is a pair of linear maps with a narrow place in between and **no
-# non-linearity**: A and B are linear in the vector, and their product is quadratic. The narrow
-# place is what makes it affordable. A direct map from 5,632 numbers to the A of one layer, 4 times
-# 3,072, would have 69 million weights; through 64 numbers it has 1.1 million.
+# Each of the two columns is a pair of linear maps with a bottleneck in between and **no
+# non-linearity**, so A and B are linear in the vector and their product is quadratic. The
+# bottleneck makes the network affordable: a direct map from 5,632 numbers to the A of one layer, 4
+# times 3,072, would have 69 million weights, but through 64 numbers it has 1.1 million.
 #
 # ## Exercise: how many weights?
 #
@@ -89,9 +89,9 @@ check.ex_33_count(count)
 #
 # <details><summary>A hint</summary>
 #
-# The first maps all are alike. The last map towards A has rank rows, each as long as the layer's
-# input; the one towards B has rank columns, each as long as its output. Add inputs and outputs of
-# one block up in widths.
+# The first maps all have the same shape. The last map towards A gives rank rows, each as long as
+# the layer's input; the one towards B gives rank columns, each as long as its output. Sum the
+# inputs and outputs of one block, in units of width.
 #
 # </details>
 #
@@ -128,9 +128,9 @@ rows = [[name, f"{number:,}"] for name, number in weights.items()]
 show.table(["release", "weights"], rows)
 
 # %% [markdown]
-# Coarse and Fine are larger, since their narrow place has 128 numbers and gets a second message:
-# the states of the text tower, which has looked at the picture as well. And here is the code of one
-# layer's writer:
+# Coarse and Fine are larger, since their bottleneck has 128 numbers and their input also includes
+# the states of the text encoder, which has processed the picture as well. This is the code that
+# writes the matrices of one layer:
 
 # %%
 from qwenimage_ref.adapt import image_to_lora
@@ -140,15 +140,15 @@ show.source(image_to_lora.Bottleneck, image_to_lora.LayerWriter)
 # %% [markdown]
 # ## What a look returns
 #
-# The releases look with two large image encoders, SigLIP2 and DINOv3; their vectors have 1,536 and
-# 4,096 numbers. We take an older idea that needs no encoder of its own. A style is what is the same
-# all over a picture, so let us forget *where* things are and keep *what occurs together*: of the
-# latents' channels $z_c$, the mean products over all places,
+# The released networks encode the picture with two large image encoders, SigLIP2 and DINOv3, whose
+# vectors have 1,536 and 4,096 numbers. We use an older idea that needs no further encoder. A style
+# is the same all over a picture, so we discard *where* things are and keep *what occurs together*:
+# for the channels $z_c$ of the latents, the mean products over all places,
 #
 # $$G_{cd}=\frac1{hw}\sum_{i}z_{c,i}\,z_{d,i}.$$
 #
-# This **Gram matrix** is how neural style transfer began. A channel of ones among the others adds
-# their means, and with them the tint.
+# This **Gram matrix** was the measure of style in the first neural style transfer. An additional
+# channel of ones adds the means of the others, and with them the tint.
 #
 # ## Exercise: the Gram matrix
 #
@@ -202,10 +202,11 @@ check.ex_33_gram(gram)
 #
 # ## A style on the plane
 #
-# The base is a field that paints a circle, and stays frozen. A style is an ellipse: two radii and a
-# tilt. A look at 64 of its points gives six numbers, the Gram matrix of x, y and one. The
-# hyper-network writes A and B, of rank 2, for each of the field's four layers. It is trained on
-# ellipses that are not very flat, and tried on flat ones, which it never met.
+# The base is a field that paints a circle, and it is frozen. A style is an ellipse, given by two
+# radii and a tilt. From 64 of its points we compute six numbers, the Gram matrix of x, y and one,
+# and from these the hyper-network predicts A and B, of rank 2, for each of the field's four layers.
+# It is trained on ellipses that are not very flat, and tested on flat ones, which it was never
+# trained on.
 
 # %%
 torch.manual_seed(0)
@@ -242,23 +243,23 @@ assert mean["one look"] < mean["base"] and mean["one look"] < mean["trained, 10 
 print("one look ends nearer to the flat ellipses than the base, and than ten steps: ok")
 
 # %% [markdown]
-# A look costs as much as one forward pass, in which time training takes no step at all. What it
-# cannot do is go on: a trained LoRA becomes better with time, the written one is what it is. So the
-# two are used together, and a training run *begins* with the written LoRA.
+# The prediction costs only one forward pass, less than a single training step. Its quality is
+# fixed, however, whereas a trained LoRA improves with more steps. The two are therefore combined,
+# and a training run *begins* with the predicted LoRA.
 #
 # ## Several pictures: ranks are joined
 #
-# Three pictures of one style give three LoRAs. Their mean would be better than each. But the mean
-# of the A and the mean of the B do not give the mean of the products: $\bar B\bar A$ contains
-# $B_1A_2$, which belongs to no picture.
+# Three pictures of one style give three LoRAs, and we would like to use the mean of their updates.
+# The means of the A and of the B do not give the mean of the products, however: $\bar B\bar A$
+# contains $B_1A_2$, which belongs to no picture.
 #
 # ## Exercise: joined
 #
 # ★★★☆☆ · 10 minutes
 #
-# Write `joined(loras)`: from a list of pairs A (r, in) and B (out, r), whose ranks may differ, one
-# pair whose product B A is *exactly* the mean of the products. You will know it works when the
-# checker says so.
+# Write `joined(loras)`, which makes from a list of pairs A (r, in) and B (out, r), whose ranks may
+# differ, one pair whose product B A is *exactly* the mean of the products. You will know it works
+# when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -280,7 +281,7 @@ check.ex_33_joined(joined)
 # <details><summary>A hint</summary>
 #
 # Put the rows of all A below one another, and the columns of all B beside one another, in the same
-# order. One of the two carries the factor of the mean.
+# order. Divide one of the two by the number of pictures.
 #
 # </details>
 #
@@ -303,7 +304,7 @@ check.ex_33_joined(joined)
 #
 # </details>
 #
-# On the plane, four looks at the same ellipse, of 64 points each:
+# On the plane, we take four samples of the same ellipse, of 64 points each:
 
 # %%
 ellipse = flat[1]
@@ -327,9 +328,10 @@ print("rank", rank, "whose product is the mean of four products, within 1e-6")
 # %% [markdown]
 # ## Posters in styles
 #
-# Now posters. A style is five numbers: a tint of the paper in red, green and blue, and the height
-# of horizontal and of vertical stripes. Everything is linear in the pixels, so that the numbers can
-# be *read back*: by least squares on the poster's edge, where nothing but paper is shown.
+# For posters, a style consists of five numbers: a tint of the background in red, green and blue,
+# and the amplitude of horizontal and of vertical stripes. All of them act linearly on the pixels,
+# so they can be *read back* by least squares from the poster's edge, where there is only
+# background.
 
 # %%
 from qwenimage_ref.posters.draw import poster
@@ -353,10 +355,11 @@ assert worst < 0.5
 print("styles are read back from the pixels within half a grey level: ok")
 
 # %% [markdown]
-# The pocket hyper-network has the official structure with a bottleneck of 16 and rank 2. Its vector
-# are Gram matrices of the VAE's latents, at one place and at neighbouring ones, so that rows of
-# stripes differ from columns. Training shows one poster of a style, writes the LoRA, and takes the
-# flow matching loss on *other* posters of that style.
+# The pocket hyper-network has the official structure with a bottleneck of 16 and rank 2. Its input
+# vector consists of Gram matrices of the VAE's latents, for each place with itself and with its
+# neighbours, so that horizontal stripes can be distinguished from vertical ones. In training, the
+# network predicts a LoRA from one poster of a style, and the flow matching loss is computed on
+# *other* posters of that style.
 
 # %%
 from qwenimage_ref.pocket import stylist
@@ -377,13 +380,13 @@ print("its first 153 numbers are your Gram matrix:", tuple(vector.shape))
 #
 # ★★★★☆ · 20 minutes
 #
-# Attached to the transformer, A and B are parameters of their own: that is how an adapter from a
-# file is used, and training should go the same way. So the loss gives gradients at A and B, the
-# *slopes*, and there the graph ends. The hyper-network's own outputs have the same values and a
-# graph behind them. Write `handed(written, slopes)`: from a list of such outputs and a list of
-# slopes of the same shapes, a number that is **zero** and whose gradient by each output is its
-# slope. A slope may be *None*: the last block's text output is used by nothing. You will know it
-# works when the checker says so.
+# When an adapter is attached to the transformer, A and B are parameters, and training should use
+# the same code as adapters from files. The loss then gives gradients at A and B, the *slopes*, and
+# there the graph ends. The outputs of the hyper-network have the same values as A and B and are
+# still connected to its weights. Write `handed(written, slopes)`, which returns for a list of such
+# outputs and a list of slopes of the same shapes a number that is **zero** and whose gradient with
+# respect to each output is its slope. A slope may be *None*, because nothing uses the last block's
+# text output. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -404,8 +407,8 @@ check.ex_33_handed(handed)
 #
 # <details><summary>A hint</summary>
 #
-# A sum of products with the slope has the right gradient. Take the same tensor, cut off, away
-# first, and nothing is left of the value.
+# A sum of products with the slope has the right gradient. If you first subtract the same tensor,
+# detached, the value becomes zero.
 #
 # </details>
 #
@@ -432,7 +435,7 @@ check.ex_33_handed(handed)
 #
 # </details>
 #
-# The trainer adds that to the loss. Two steps of it, live:
+# The trainer adds this to the loss. Here are two of its steps:
 
 # %%
 import dataclasses
@@ -455,47 +458,48 @@ assert line["step"] == 2 and line["grad_norm"] > 0 and moved > 0 and ranks == {4
 print("two steps: a gradient has reached the writer, and two pictures give a LoRA of rank 4")
 
 # %% [markdown]
-# A whole run, and the comparison with a LoRA of the same rank that is trained on the one picture,
-# step by step, on styles that training never shows:
+# These commands do a full run, and compare it, on styles that were not used in training, with a
+# LoRA of the same rank that is trained on the one picture step by step:
 #
 # ```
 # python -m qwenimage_ref.pocket.stylist --runs runs/stylist
 # python -m qwenimage_ref.evaluate.styling runs/stylist/stylist.safetensors
 # ```
 #
-# Both resume when they are stopped. Their numbers are not on this page.
+# Both can be stopped and resumed. Their results are not on this page.
 #
 # ## An open question
 #
 # 30 minutes, for a discussion or a page of text. A picture shows a red bicycle in watercolour.
 # Asked for a house, the written LoRA paints a house with red wheels. Which of the parts above could
-# have kept the bicycle out, and how would you find out which one let it in?
+# have kept the bicycle out, and how would you find out which one did not?
 #
 # <details><summary>Rubric: eight points</summary>
 #
-# * **Where contents can get in** (2): the vector (bicycles are in that of a large encoder, hardly
-#   in a Gram matrix), the training pairs (if the picture that is looked at is also the one that is
-#   painted, as the releases do it, copying its contents is rewarded), the rank.
-# * **A test for each that could fail** (3): other posters of the style as targets; the same network
-#   with another vector; rank 1 against 4. One thing is changed at a time.
+# * **Where contents can get in** (2): the vector (a large encoder describes bicycles, a Gram matrix
+#   hardly does), the training pairs (if the input picture is also the target, copying its contents
+#   is rewarded), the rank.
+# * **A test for each that could fail** (3): other pictures of the style as targets; the same
+#   network with another vector; rank 1 against 4. Only one thing is changed at a time.
 # * **A number** (2): shares of houses with and without wheels over many pictures and prompts, with
 #   intervals, beside a LoRA trained on the same picture.
-# * **A remedy and its price** (1): several pictures joined keep what they have in common, and cost
-#   rank.
+# * **A remedy and its cost** (1): joining several pictures keeps what they have in common, at the
+#   cost of a higher rank.
 #
 # </details>
 #
 # ## Estimate first
 #
-# **1.** How many weights would Style have without a narrow place, each A and B by one map?
+# **1.** How many weights would Style have without bottlenecks, with each A and B computed by one
+# map?
 #
 # <details><summary>Answer</summary>
 #
-# 166 billion: in_dim takes the place of compress, and the first maps are gone.
+# 166 billion: in_dim replaces compress, and there are no first maps.
 #
 # </details>
 #
-# **2.** A LoRA that was written from four pictures by a network of rank 4, saved in bf16: how large
+# **2.** A network of rank 4 predicts a LoRA from four pictures, and it is saved in bf16. How large
 # is the file for the 20-billion transformer?
 #
 # <details><summary>Answer</summary>
@@ -509,7 +513,8 @@ print("two steps: a gradient has reached the writer, and two pictures give a LoR
 #
 # <details><summary>Answer</summary>
 #
-# The last one towards B alone. A counts only through B, and the first map only through the last.
+# Only the last one towards B. A has an effect only through B, and the first map only through the
+# last one.
 #
 # </details>
 
@@ -523,35 +528,33 @@ print("166 billion weights, 236 MB: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * The encoders that look have billions of weights, and several pictures are looked at in one
-#   batch.
-# * The released networks were trained on millions of pictures, each its own style.
-# * A user merges the written LoRA with a fixed one, named *bias*, that repairs what all have in
-#   common.
-# * Training runs begin with the written LoRA and take a few hundred steps more.
+# * The image encoders have billions of weights, and several pictures are encoded in one batch.
+# * Coarse and Fine are used together, and a fixed LoRA named *Bias* is merged with theirs.
+# * Training runs begin with the predicted LoRA and continue for a few hundred steps.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
 # * Hyper-networks: [Ha et al. 2016](https://arxiv.org/abs/1609.09106), section 3.
-# * From one picture of a person to a LoRA, with which a training run starts:
-#   [HyperDreamBooth, Ruiz et al. 2023](https://arxiv.org/abs/2307.06949), sections 4.2 and 4.3.
+# * From one picture of a person to a LoRA that a training run starts from: [HyperDreamBooth, Ruiz
+#   et al. 2023](https://arxiv.org/abs/2307.06949), sections 4.2 and 4.3.
 # * Gram matrices as style: [Gatys et al. 2015](https://arxiv.org/abs/1508.06576), the section on
 #   methods.
 # * The three releases for Qwen-Image, their structure and their fingerprints:
 #   [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio), named Qwen-Image-i2L there.
-# * SD3 and FLUX.1 have no released network of this kind. Their users take image adapters, which add
-#   tokens to attention: [IP-Adapter, Ye et al. 2023](https://arxiv.org/abs/2308.06721), section
-#   3.2.
+# * We know of no released network of this kind for SD3 or FLUX.1. Image adapters, which add tokens
+#   to attention, serve the same purpose there: [IP-Adapter, Ye et al.
+#   2023](https://arxiv.org/abs/2308.06721), section 3.2.
 #
 # </details>
 #
 # ## Try this
 #
-# * Give the writer of the plane a non-linearity in the narrow place. Does it need fewer steps?
-# * Look at 8 points in place of 64. When does joining several looks help?
-# * Train `trained_on` from the written matrices. How many steps are saved?
-# * Let the writer see ellipses that are shifted. Which of the six numbers knows?
+# * Add a non-linearity to the bottleneck of the plane's hyper-network. Does it need fewer steps?
+# * Use 8 points instead of 64. When does joining several LoRAs help?
+# * Start `trained_on` from the predicted matrices. How many steps are saved?
+# * Give the hyper-network ellipses that are shifted. Which of the six numbers show it?
 #
-# **Capstone.** `make grade` does not ask for this page: a written LoRA is a LoRA.
+# **Capstone.** `make grade` has no points for this page, because a predicted LoRA is used like any
+# other.
 #
 # Next: [work split over processes](36_work_split_over_processes.ipynb).

@@ -14,11 +14,11 @@
 # # 34 · Look inside: where is the word spelled?
 #
 # A caption asks for a red circle and the text "CAT". Eight blocks compute the picture, and in each
-# of them every patch attends to every token of the caption. Which of them read the letters?
-# [Chapter 06](06_one_mmdit_block.ipynb) drew where patches look. That is no answer, since a patch
-# may look at a letter and do nothing with it. On this page the letters are taken away, or exchanged
-# for others, in one place at a time. Then the exact reader reads the picture, and every answer is a
-# count.
+# of them every patch attends to every token of the caption. Which of them read the letters? The
+# attention maps of [chapter 06](06_one_mmdit_block.ipynb) do not answer this, since a patch may
+# attend to a letter without using it. On this page we hide the letters, or exchange them for
+# others, in one place at a time. The exact reader of chapter 13 then reads the picture, so that
+# every answer is a count.
 #
 # | | |
 # |---|---|
@@ -50,16 +50,15 @@ record = json.loads(show.data_file("measurements/causal_tracing.json").read_text
 print(len(blocks), "blocks,", transformer.config.num_attention_heads, "heads in each")
 
 # %% [markdown]
-# Two measurements stand side by side on this page. A small one runs now, on a few captions. The
-# large one has been recorded by `python -m qwenimage_ref.evaluate.causal_tracing`: eight captions
-# from each of three seeds for the map of the blocks, and half of them for what follows from it. No
-# caption comes twice. Pictures are painted in six steps and without guidance, so that there is one
+# This page has two kinds of measurements. Small ones run now, on a few captions. The large ones
+# were recorded by `python -m qwenimage_ref.evaluate.causal_tracing`, with eight captions from each
+# of three seeds for the map of the blocks and half of them for the other questions. No caption
+# occurs twice. Pictures are painted in six steps and without guidance, so that there is only one
 # branch in which something can be hidden.
 #
 # ## Which tokens are the word?
 #
-# The transformer receives a state for each token of the caption, and for the end of the template
-# behind it.
+# The transformer receives a state for each token of the caption and of the template's end after it.
 
 # %%
 prompt = 'a large red circle on a white background with the text "CAT"'
@@ -67,18 +66,18 @@ tokens = inside.text_tokens(tokenizer, prompt)
 print(len(tokens), "tokens:", *map(repr, tokens))
 
 # %% [markdown]
-# A letter is a token here. That need not be so: in Chinese captions, and in the official tokenizer,
-# a token may hold a letter and its neighbours. Whatever we hide, we must hide every token that
-# holds a part of it.
+# Here each letter is a token. This is not always so: in Chinese captions, and in the official
+# tokenizer, a token may also contain a letter's neighbours. Whatever we hide, we must hide every
+# token that contains a part of it.
 #
 # ## Exercise: the tokens of a part
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `overlapping(lengths, start, stop)`. `lengths` is the number of characters of each token,
-# and the part consists of the characters from number `start` up to, and without, number `stop`,
-# counted from 0. Return the numbers of the tokens that hold at least one of them. You will know it
-# works when the checker says so and the cell behind it finds the word.
+# Write `overlapping(lengths, start, stop)`. `lengths` gives the number of characters of each token,
+# and the part consists of the characters from `start` up to but not including `stop`, counted from
+# 0. Return the indices of the tokens that contain at least one of them. You will know it works when
+# the checker says so and the next cell finds the word.
 
 
 # %% tags=["exercise"]
@@ -141,10 +140,10 @@ for part in ("CAT", "red", "A"):
 # %% [markdown]
 # ## Take something away
 #
-# Attention is the only way from the text to the picture. In [chapter 06](06_one_mmdit_block.ipynb)
-# a mask kept padding from being seen. The same mask can keep *image tokens* from seeing the word's
-# tokens, in a single block. The text itself is left as it is: its tokens still see each other and
-# the picture.
+# Attention is the only path from the text to the picture. In [chapter 06](06_one_mmdit_block.ipynb)
+# a mask excluded padding from attention. In the same way a mask can stop the *image tokens* from
+# attending to the word's tokens, in a single block. The text stream is not restricted: its tokens
+# still attend to each other and to the picture.
 #
 # ## Exercise: who sees whom
 #
@@ -169,14 +168,14 @@ check.ex_34_seen(seen)
 # <details><summary>A nudge</summary>
 #
 # The mask has four quarters: text and image rows, text and image columns. In which of them is
-# anything forbidden?
+# anything hidden?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Begin with a mask in which everything is allowed, and write into one quarter. All of its rows are
-# alike.
+# Begin with a mask in which everything is allowed, and change one quarter. All of its rows are
+# equal.
 #
 # </details>
 #
@@ -215,15 +214,15 @@ assert (~mask).sum() == 64 * len(word)
 print("64 image tokens lose", len(word), "columns each; the package's mask is the same: ok")
 
 # %% [markdown]
-# A **hook** puts the mask into one block's attention while the picture is painted. PyTorch calls it
-# before the layer, with the layer's arguments, and the layer continues with what it returns. The
-# files of the model stay as they are.
+# A **hook** passes the mask to one block's attention while the picture is painted. PyTorch calls it
+# before the layer, with the layer's arguments, and the layer then uses the arguments that it
+# returns. The code of the model does not have to be changed.
 
 # %%
 show.source(inside.hiding)
 
 # %% [markdown]
-# Here is our caption, with its word hidden from nobody, from one block at a time, and from all.
+# Here is our caption, with its word hidden in no block, in one block at a time, and in all of them.
 
 
 # %%
@@ -247,7 +246,7 @@ assert readings["from all"].word != readings["hidden from none"].word
 print("without its word the caption does not write it: ok")
 
 # %% [markdown]
-# One caption proves little. `traced` has many, and counts.
+# One caption proves little, so `traced` counts over many.
 
 # %%
 recorded, count = record["blocks, Latin letters"], record["captions"]
@@ -266,8 +265,8 @@ if record["weights"] == terms_of(pipe, count)["weights"]:  # the very same model
 print("painted now: some single block, hidden from, costs half of the words: ok")
 
 # %% [markdown]
-# Now the record, with its intervals. The scene is read, too, to see whether the word is all that
-# suffers.
+# Here is the record, with its intervals. It also has the share of right scenes, to show whether
+# anything besides the word suffers.
 
 
 # %%
@@ -298,9 +297,10 @@ assert recorded["all"]["word"]["high"] < 0.2
 print("the word needs block", *sorted(needed), "and first of all", first)
 
 # %% [markdown]
-# In most blocks nothing is lost: they see the letters and do not need them. Do the seeds agree? And
-# two **controls**. As many *other* tokens of the caption are hidden, drawn at random, since hiding
-# as such might do harm. And, the reverse, everything *but* the word is hidden.
+# In most blocks nothing is lost, so these blocks do not need to attend to the letters. Do the three
+# seeds agree? The next cell also has two **controls**. In the first, as many *other* tokens of the
+# caption are hidden, drawn at random, because hiding might do harm in itself. In the second,
+# conversely, everything *but* the word is hidden.
 
 # %%
 seeds = [recorded[str(n)]["word"]["by_seed"] for n in blocks]
@@ -327,13 +327,14 @@ assert not below(controls["all but the word, first"], plain)
 print("others hidden in these blocks: the word stays; the word alone seen: the scene is lost, ok")
 
 # %% [markdown]
-# Hidden from the block that needs it, the word is lost and the scene stays. In the same place,
-# everything *but* the word may be hidden, and the word is as it was. So that block is not simply
-# fragile: it is where the letters are read, and it needs little else for them.
+# When the word is hidden in the block that needs it, the word is lost and the scene stays. When
+# everything *but* the word is hidden in the same block, the word is unharmed. That block is
+# therefore not simply sensitive to any change: it is where the letters are read, and it needs
+# little else for them.
 #
 # ## Heads, and blocks together
 #
-# A block has several heads, and a mask may differ from head to head. Which of them reads?
+# A block has several heads, and each head can have its own mask. Which of them reads the letters?
 
 # %%
 heads = {f"head {name} of block {first}": row for name, row in record["heads"].items()}
@@ -346,9 +347,9 @@ assert len(few) < len(heads)
 print(f"words surely suffer in {len(few)} of {len(heads)} heads:", ", ".join(few) or "none alone")
 
 # %% [markdown]
-# If few blocks do the reading, two more things must hold: hidden from *them* the word is lost, and
-# hidden from *all others* it is not. Blocks are taken in the order of the damage that each of them
-# did alone.
+# If only a few blocks read the word, it must be lost when it is hidden in *them*, and kept when it
+# is hidden in *all others*. To test both, we add blocks in the order of the damage that hiding did
+# in each of them alone.
 
 # %%
 numbers, part = (1, 2, 3), record["together"] | {"only 1": recorded[str(first)]}
@@ -368,8 +369,8 @@ print(f"seen by block {names} alone, the word comes out as if it were seen every
 # %% [markdown]
 # ## Letter by letter, and in Chinese
 #
-# Is the first letter of the picture read from the first token? Hide one sign at a time, in all
-# blocks, and read every place of the word.
+# Is the first letter in the picture read from the first token? We hide one character at a time, in
+# all blocks, and check every place of the word.
 
 # %%
 panels = []
@@ -388,8 +389,8 @@ for panel in panels:
     print(panel["title"], [[f"{share:.2f}" for share in row] for row in panel["values"]])
 
 # %% [markdown]
-# Each sign is read from its own token. And are the blocks the same for another script, and for
-# letters under a Chinese caption?
+# Each character is read from its own token. Are the blocks the same for another script, and for
+# letters in a Chinese caption?
 
 # %%
 chinese, mixed = record["blocks, Chinese characters"], record["translated"]
@@ -411,10 +412,10 @@ print("Latin letters under a Chinese caption need block", *both)
 # %% [markdown]
 # ## Put something in
 #
-# Hiding shows what a block *needs*. The second tool shows what a state *carries*: let two captions
-# be painted side by side, and before block *b* put the states at the word's tokens of one into the
-# other. From there on the first picture is computed with the second word's states. If it still
-# writes the first word, the letters had been read before.
+# Hiding shows what a block *needs*. The second method, activation patching, shows what a state
+# *carries*: two captions are painted side by side, and before block *b* the states at the word's
+# tokens of one are copied into the other. From there on the first picture is computed with the
+# second word's states. If it still shows the first word, the letters had been read earlier.
 #
 # ![Two columns of blocks, one for each caption. Before block b an arrow leads from the text of the
 # right column into that of the left one](figures/causal_tracing.svg)
@@ -425,9 +426,9 @@ print("Latin letters under a Chinese caption need block", *both)
 #
 # Write `patched_run(blocks, img, txt, other_img, other_txt, places, at)`. `blocks` is a list of
 # functions from two streams `img, txt`, of `(I, D)` and `(T, D)`, to the next two. Return the image
-# stream behind the last block of the first run, if before block number `at` its text states at
-# `places` are exchanged for those of the other run, as they are at that moment. No argument may be
-# changed in place. You will know it works when the checker says so.
+# stream after the last block of the first run, where before block number `at` its text states at
+# `places` are replaced by those of the other run at the same depth. No argument may be changed in
+# place. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -442,14 +443,14 @@ check.ex_34_patch(patched_run)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# What must have happened to the other run by the time block `at` begins?
+# Which blocks must the other run have passed by the time block `at` begins?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# One loop over the blocks, in which both runs advance. At one turn of it, and only there, some rows
-# go over. Writing into a tensor that is an argument changes it for the caller, too.
+# Use one loop over the blocks, in which both runs advance. In one iteration, and only there, some
+# rows are copied. Writing into a tensor that is an argument changes it for the caller, too.
 #
 # </details>
 #
@@ -479,7 +480,7 @@ check.ex_34_patch(patched_run)
 #
 # </details>
 #
-# The package does it in one batch. Its second half are the *donors*:
+# The package does both runs in one batch, whose second half are the *donors*:
 
 # %%
 show.source(inside.patched, inside.patching)
@@ -520,8 +521,9 @@ print("too late for the other word: before block", *late)
 # %% [markdown]
 # ## Who paints colour, place and count?
 #
-# The same question for the other words of a caption. Here each attribute's own tokens are hidden,
-# and what counts is whether *that* attribute comes out right. The captions have no text.
+# We ask the same question for the other words of a caption. Here each attribute's own tokens are
+# hidden, and we count whether *that* attribute comes out right. The captions of this section ask
+# for no word.
 
 # %%
 names = {"colour": "colours", "place": "layout", "background": "background", "count": "count"}
@@ -548,14 +550,14 @@ print(f"colour right with its word hidden: {parts['colour']['all']['colours']['s
 print(f"and with the shape's name hidden as well: {relay['share']:.2f}")
 
 # %% [markdown]
-# An attribute may survive although its word is hidden everywhere. The text encoder is causal: the
-# state of *circle* is computed from *red*, too, and the image sees that. The letters of a word have
-# no such messenger.
+# An attribute may come out right although its word is hidden everywhere. Since the text encoder is
+# causal, the state of *circle* depends on *red* as well, and the image still attends to it. For the
+# letters of a word, there is no other token that carries them as well.
 #
 # ## When?
 #
-# Six steps lead from noise to the picture. The word is hidden in one block during half of them, and
-# in all blocks during a third.
+# Painting takes six steps. We hide the word in one block during half of them, and in all blocks
+# during a third.
 
 # %%
 when, steps = record["when"], record["steps"]
@@ -578,8 +580,9 @@ print("hidden in the last third alone, the word stays:", not below(thirds[-1], p
 # %% [markdown]
 # ## Click a word
 #
-# Attention is cheap to look at, and the picture below is what most tools show: for each patch the
-# attention that it pays to a word, averaged over all heads and steps (this is DAAM, see below).
+# Attention maps are cheap to compute, and many tools show a picture like the one below: for each
+# patch the attention that it pays to a word, averaged over all heads and steps (this method is
+# DAAM, see below).
 
 # %%
 from qwenimage_ref.course.figures import joint_attention
@@ -623,15 +626,15 @@ print("the block that looks most is the one that is needed most:", order[0] == f
 print("the order by attention is the order by need:", order == record["ranked"])
 
 # %% [markdown]
-# How much a patch looks at a word says little about what it needs from it. Only an intervention
+# How much a patch attends to a word says little about what it needs from it; only an intervention
 # shows that.
 #
 # ## A LoRA on two blocks
 #
-# If spelling is computed in few blocks, must one train these? The lesson is a cipher of four
-# letters: where the caption says A the poster shows H, and so on. Nothing but spelling
-# changes. Two LoRAs of rank 8 get the same posters, steps and number of weights: one on the two
-# blocks that the word needs most, one on the two that it needs least.
+# If spelling is computed in a few blocks, is it necessary to train these? The task is a cipher of
+# four letters: where the caption says A the poster shows H, and so on, so that nothing but spelling
+# changes. Two LoRAs of rank 8 are trained with the same posters, steps and number of weights, one
+# on the two blocks that the word needs most and one on the two that it needs least.
 
 # %%
 from qwenimage_ref.evaluate import spelling_lora
@@ -660,19 +663,19 @@ apart = here["low"] > there["high"] or there["low"] > here["high"]
 print("both have learnt the cipher; one surely better than the other:", apart)
 
 # %% [markdown]
-# So the answer is no: blocks that a word does not need can learn to change it as well. Where
-# something *is* read is not the only place where it *can* be changed, since later blocks receive
-# what was read and may rewrite it. Localization and editing need a test each.
+# So the answer is no: blocks that a word does not need can also learn to change it. The place where
+# something *is* read is not the only place where it *can* be changed, since other blocks also act
+# on the same streams. Localization and editing therefore have to be tested separately.
 #
 # ## Open question: these blocks, or late blocks?
 #
 # Open · one hour
 #
 # A sceptic says: "You would have found the same blocks for every word of the caption. They are
-# simply where the picture is finished." Test that. Choose an attribute and a measurement of this
-# page, write down what you expect under either belief, and run it with `traced.hidden` on at least
-# 24 captions and with a control. Two pages, marked by the table of open questions in the
-# rubric (`site/pages/rubric.md`), or in short:
+# simply where the picture is finished." Test this. Choose an attribute and a measurement of this
+# page, write down what you expect if the sceptic is right and if not, and run it with
+# `traced.hidden` on at least 24 captions and with a control. Two pages, marked by the table of open
+# questions in the rubric (`site/pages/rubric.md`), or in short:
 #
 # | points | for |
 # |---|---|
@@ -683,7 +686,7 @@ print("both have learnt the cipher; one surely better than the other:", apart)
 #
 # ## Where this comes from
 #
-# * Causal tracing, states of one run put into another: [Meng et al.
+# * Causal tracing, in which states of one run are put into another: [Meng et al.
 #   2022](https://arxiv.org/abs/2202.05262), section 2.1, for facts in GPT. The variants of the
 #   method, and how they disagree: [Zhang and Nanda 2023](https://arxiv.org/abs/2309.16042).
 # * Blocking attention between chosen positions is *attention knockout*: [Geva et al.
@@ -692,17 +695,18 @@ print("both have learnt the cipher; one surely better than the other:", apart)
 #   2022](https://arxiv.org/abs/2210.04885), section 2. Exchanging those maps between two prompts:
 #   Prompt-to-Prompt, [Hertz et al. 2022](https://arxiv.org/abs/2208.01626), section 3.
 # * The question of this page, for SDXL, DeepFloyd IF and SD3: [Staniszewski et al.
-#   2025](https://arxiv.org/abs/2502.09935). They find written text in less than one per cent of the
-#   weights, and train a LoRA there alone. Their judge is a program for reading photographs; ours
-#   makes no mistakes on posters ([chapter 13](13_is_it_any_good.ipynb)).
+#   2025](https://arxiv.org/abs/2502.09935). They find that less than one per cent of the weights
+#   influence the written text, and train a LoRA only there. FLUX.1 is not among their models. Their
+#   judge is an OCR program; ours reads drawn posters without mistakes ([chapter
+#   13](13_is_it_any_good.ipynb)).
 #
 # ## Estimate first
 #
-# **1.** How many pictures does a map of the blocks take, with 24 captions a setting?
+# **1.** How many pictures does a map of the blocks take, with 24 captions for each setting?
 #
 # <details><summary>Answer</summary>
 #
-# 240: eight blocks, none and all.
+# 240, for ten settings: each of eight blocks, none and all.
 #
 # </details>
 #
@@ -710,7 +714,7 @@ print("both have learnt the cipher; one surely better than the other:", apart)
 #
 # <details><summary>Answer</summary>
 #
-# 256. This page tries 15 of them, so it could miss two blocks of which either is enough.
+# 256. This page tries 15 of them, so it could miss a pair of blocks of which either one is enough.
 #
 # </details>
 #
@@ -732,18 +736,19 @@ print("240 pictures, 256 sets, 0.86: ok")
 #
 # * Tools such as TransformerLens and nnsight give every activation a name and a hook; here a block
 #   has two, which is enough.
-# * On models of billions of weights one forward pass a setting is too much. *Attribution patching*
-#   estimates all effects at once from a gradient, and checks the largest by hand.
-# * There the reader is a program that errs, or a person. Half of the effort goes into the judge.
+# * On models with billions of weights, one forward pass for each setting is too expensive.
+#   *Attribution patching* estimates all effects at once from a gradient, and only the largest are
+#   checked.
+# * The judge is a program that errs, or a person, so its own errors have to be measured first.
 #
 # ## Try this
 #
 # * Hide the closing quotation mark, or the end of the template, instead of the word.
-# * Put a colour's states into another caption. Before which block does the colour turn?
+# * Put a colour's states into another caption. Before which block does this change the colour?
 # * Hide the word from the *text* tokens as well. Does anything change?
 # * Repeat the map with guidance. In which of the two branches must the word be hidden?
 #
-# **Capstone.** `make grade` does not ask for this page. Your own block, if it takes a mask, can be
+# **Capstone.** `make grade` has no points for this page. Your own block, if it takes a mask, can be
 # traced like the package's.
 #
 # Next: [work split over processes](36_work_split_over_processes.ipynb).

@@ -14,9 +14,9 @@
 # # 36 · Work split over processes
 #
 # Chapter 12 trained every weight of the pocket model on two cores. The official transformer has
-# 2,300 times as many weights, and no single GPU holds what their training needs. On this page the
-# weights are divided among processes, first by hand, with lists in place of machines, then by
-# PyTorch's own engine in two real processes.
+# 2,300 times as many weights, and their training needs more memory than any single GPU has. On this
+# page we divide the weights among processes, first by hand, with lists in place of machines, and
+# then with PyTorch's own engine in two real processes.
 #
 # | | |
 # |---|---|
@@ -29,7 +29,7 @@
 # ## What one process would have to hold
 #
 # For each weight, training in float32 keeps five numbers of four bytes: the weight, its gradient,
-# the two moments of AdamW, and the average over time that is used in the end.
+# the two moments of AdamW, and the average over time that becomes the final weight.
 
 # %%
 import dataclasses
@@ -59,16 +59,16 @@ print(f"{20 * parameters / 1e9:.0f} GB for {parameters:,} weights, one block {bl
 # | **data parallel** (DDP) | all of it | its own pictures | gradients are averaged |
 # | **sharded** (FSDP, ZeRO-3) | a share of each tensor | its own pictures | and weights gathered |
 #
-# The first makes training faster and saves nothing. The second is what this page is about. A third
-# way splits the matrix products themselves (*tensor parallel*); the report on Qwen-Image names it
-# beside sharding.
+# The first makes training faster but saves no memory. This page is about the second. A third method
+# splits the matrix products themselves (*tensor parallel*); Qwen-Image was trained with it and a
+# sharded optimiser ([report](https://arxiv.org/abs/2508.02324), section on training).
 #
 # ## Shares
 #
-# A tensor is divided along its first axis, and each process takes consecutive rows. In a file the
-# rows of a tensor lie one after the other, so that a process can read its own rows and no other
-# byte. Where the number of rows is no multiple of the number of processes, the rule is that of
-# `torch.chunk`: all shares are as long as the first, as far as the rows last.
+# A tensor is divided along its first axis, and each process takes consecutive rows. Since the rows
+# of a tensor are stored one after the other, a process can read its own rows from a file and
+# nothing else. Where the number of rows is not a multiple of the number of processes, the rule is
+# that of `torch.chunk`: all shares have the length of the first until the rows run out.
 
 # %%
 weight = torch.arange(10.0).unsqueeze(1)  # ten rows
@@ -82,9 +82,9 @@ print("10 rows for four processes:", [share.flatten().long().tolist() for share 
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `rows_of(rows, processes, rank)`. It returns two whole numbers: the first row of this
-# process, and how many it has. `rank` is its number, counted from 0. A process that is left with
-# none has 0 of them, and its first row is the number of all rows. You will know it works when the
+# Write `rows_of(rows, processes, rank)`. It returns two integers: the first row of this process and
+# its number of rows. `rank` is the index of the process, counted from 0. For a process without
+# rows, return the total number of rows as its first row, and 0. You will know it works when the
 # checker says so.
 
 
@@ -102,14 +102,14 @@ check.ex_36_rows(rows_of)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# How long is the first share? All others begin at a multiple of that.
+# How long is the first share? All others begin at multiples of this length.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# The first share is the number of rows over the number of processes, rounded up. Neither a first
-# row nor a number of rows may go past the end.
+# The first share is the number of rows over the number of processes, rounded up. Neither the first
+# row nor the number of rows may go past the end.
 #
 # </details>
 #
@@ -145,9 +145,9 @@ print("every row has one owner, as with torch.chunk: ok")
 # %% [markdown]
 # ## A layer that nobody holds
 #
-# Here are four processes as four entries of a list. Each holds three rows of a weight and two of
-# eight inputs. To compute, it needs the whole weight for a moment. The message that brings it is an
-# **all-gather**: everybody sends its share to everybody.
+# We represent four processes by the four entries of a list. Each has three rows of a weight and two
+# of eight inputs. To compute its outputs, it needs the whole weight for a short time. The operation
+# that provides it is an **all-gather**, in which every process sends its share to all others.
 
 # %%
 rng = torch.Generator().manual_seed(0)
@@ -178,8 +178,8 @@ print("four gradients of", tuple(gradients[0].shape), "each from two inputs")
 
 # %% [markdown]
 # The loss of the batch is the mean over the four processes, so its gradient is the mean of these
-# four. But nobody needs all of it: a process updates its own three rows, and needs their gradient
-# alone. This second message is a **reduce-scatter**: gradients are averaged, and each process gets
+# four. No process needs all of it, however, because each updates only its own three rows. The
+# second operation is therefore a **reduce-scatter**: gradients are averaged, and each process gets
 # its share of the result.
 #
 # ## Exercise: reduce-scatter
@@ -204,14 +204,14 @@ check.ex_36_scatter(reduce_scatter)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# What would one process that has all gradients return, if it had to hand out the result?
+# If one process had all gradients, what would it send to each of the others?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# First the mean over the list, a tensor of the shape of one gradient. Then cut it into as many
-# pieces as there are processes.
+# First take the mean over the list, a tensor with the shape of one gradient. Then split it into as
+# many pieces as there are processes.
 #
 # </details>
 #
@@ -244,17 +244,18 @@ assert torch.allclose(torch.cat(shares), updated, atol=1e-6)
 print("a step of four processes that hold three rows each: the step of one, within 1e-6")
 
 # %% [markdown]
-# That is all of sharded training. Three remarks on the size of it:
+# These two operations are all that sharded training needs. Three remarks on memory and traffic:
 #
-# * Gathering is done **block by block**. While one of the sixty blocks computes, the next is being
-#   gathered, and the one before is forgotten. So two whole blocks are in memory, never sixty.
-# * In the backward pass every block is needed again, and gathered again. A step therefore moves the
-#   weights twice and the gradients once, whatever the number of pictures.
+# * Gathering is done **block by block**. While one of the sixty blocks computes, the next one is
+#   gathered, and the previous one has been freed, so there are never more than two whole blocks in
+#   memory.
+# * In the backward pass every block is needed again and so is gathered again. A step therefore
+#   moves the weights twice and the gradients once, whatever the number of pictures.
 # * Weights travel in bf16 and gradients are added up in float32: a sum over many processes in bf16
 #   would lose what [chapter 21](21_precision.ipynb) showed.
 #
-# The package does not write this by hand. PyTorch's engine is called FSDP2, and attaching it takes
-# a line a block; no file of the model depends on it.
+# The package does not implement this itself. It uses PyTorch's engine, FSDP2, which takes one line
+# for each block; no file of the model depends on it.
 
 # %%
 from qwenimage_ref.train.sharded import network as sharded_network
@@ -268,9 +269,9 @@ show.source(sharded_network.divide, sharded_network.fill_share)
 #
 # ## How many GPUs?
 #
-# What a process holds is its share of the five numbers a weight, and besides, whatever their
-# number, two gathered blocks in bf16, the gradients of a block in bf16 and their float32 copy that
-# is being added up, and activations.
+# A process holds its share of the five numbers for each weight. In addition, however many processes
+# there are, it holds two gathered blocks in bf16, the gradients of a block in bf16, their float32
+# copy for the sum, and activations.
 
 # %%
 counts = (8, 16, 32, 64)
@@ -295,10 +296,10 @@ show.table(["in each of 8 processes, 1024 × 1024 pixels", ""], rows)
 # ★★★★☆ · 15 minutes
 #
 # Write `fewest(parameters, block, memory)`: the smallest number of processes with which training
-# fits. `parameters` is the number of all weights, `block` that of one block, `memory` the bytes of
-# a GPU. Count five float32 numbers a weight, divided; two gathered blocks in bf16; the gradient of
-# one block, in bf16 and once more in float32. Leave activations out. Return *None* where no number
-# of processes would do.
+# fits. `parameters` is the number of all weights, `block` that of one block, and `memory` the
+# number of bytes of a GPU. Count five float32 numbers for each weight, divided among the processes;
+# two gathered blocks in bf16; and the gradient of one block, in bf16 and again in float32. Ignore
+# activations. Return *None* if no number of processes is enough.
 
 
 # %% tags=["exercise"]
@@ -313,14 +314,14 @@ check.ex_36_fewest(fewest)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# What is left of the memory, when all that no process can share is in it?
+# How much memory is left after everything that is not divided?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Two blocks of 2 bytes a weight, one of 2 and one of 4: how many bytes for each weight of a block?
-# The rest of the memory must hold the share of everything else.
+# Two blocks at 2 bytes a weight, one at 2 and one at 4: how many bytes is that for each weight of a
+# block? The rest of the memory must be enough for the share of everything else.
 #
 # </details>
 #
@@ -353,7 +354,7 @@ print("fewest GPUs, activations aside:", needed)
 # %% [markdown]
 # ## And how long?
 #
-# A step takes as long as computing or as sending, whichever is slower, since both go on at once.
+# Computing and sending overlap, so a step takes as long as the slower of the two.
 # `qwenimage train plan 8` prints the table above and these two times. The rates are assumptions: an
 # H100 at 40 % of its data sheet, and a network adapter of 400 Gbit/s for each GPU.
 
@@ -366,15 +367,16 @@ print("one picture a GPU: 0.7 s of computing, 2.9 s of sending")
 print("eight pictures a GPU: 5.8 s of computing, the same 2.9 s of sending")
 
 # %% [markdown]
-# With one picture in each, GPUs wait for the network. Sending does not grow with the batch, so that
-# eight pictures a GPU hide it. Inside one machine GPUs are wired nine times as fast, which is why
-# people shard inside a machine first.
+# With one picture on each GPU, sending takes longer than computing. The traffic does not grow with
+# the batch, so with eight pictures on each GPU computing takes longer and hides it. Inside one
+# machine, NVLink connects H100s at 450 GB/s in each direction, nine times the assumed rate, so it
+# is better to shard inside a machine first.
 #
 # ## Two real processes
 #
-# Now the engine itself. *torchrun* starts a command several times and tells each process its number
-# and where to meet the others. The pictures are prepared first, so that no process loads an
-# encoder; here they are noise, since only equality is of interest.
+# Now we run the engine itself. *torchrun* starts a command several times and gives each process its
+# rank and the address of the others. The pictures are encoded beforehand, so that no process loads
+# an encoder; here they are noise, since we only test equality.
 
 # %%
 from qwenimage_ref.train import prepared
@@ -410,14 +412,15 @@ assert one.keys() == two.keys() == before.keys() and moved > 1e-4 and apart <= 2
 print("three steps moved weights by more than 1e-4; one and two processes: within 2e-5, ok")
 
 # %% [markdown]
-# Both have drawn the same noise, because everything is drawn for the whole batch, and each process
-# then takes its own pictures. What is left is the order in which sums are rounded.
+# Both runs draw the same noise, because it is drawn for the whole batch before each process takes
+# its own pictures. The remaining difference is due to the order in which sums are rounded.
 #
 # ## A checkpoint that any number continues
 #
-# A process may be killed, and the machine that is there tomorrow may have other GPUs. So a
-# checkpoint must not depend on the number of processes. Each writes what it holds into a file of
-# its own, with the place of each piece; whoever reads takes the rows that it needs.
+# A process may be killed, and the machine that continues the run may have a different number of
+# GPUs. A checkpoint must therefore not depend on the number of processes. Each process writes its
+# share into its own file, with the position of each piece, and a process that loads the checkpoint
+# reads the rows that it needs.
 
 # %%
 checkpoint = max((folder / "runs/two/steps").iterdir())
@@ -434,17 +437,17 @@ assert all(torch.equal(again[name], two[name]) for name in two)
 print("one process reads the checkpoint of two: the same weights, bit for bit")
 
 # %% [markdown]
-# The folder is written under another name, and renamed when all files are on the disk. So a kill at
-# any moment leaves the checkpoint before, whole. The index says how long each file is, and a file
-# that was cut short later is refused by name.
+# The folder is written under another name and renamed when all files are on the disk, so a kill at
+# any moment leaves the previous checkpoint intact. The index has the length of each file, so a file
+# that is truncated later is refused, with its name in the error.
 #
 # ## Where this comes from
 #
-# * ZeRO, the idea to divide weights, gradients and moments: [Rajbhandari et al.
-#   2020](https://arxiv.org/abs/1910.02054), section 5; what we call the share is its stage 3.
+# * ZeRO, which divides weights, gradients and moments: [Rajbhandari et al.
+#   2020](https://arxiv.org/abs/1910.02054), section 5; dividing all of them is its stage 3.
 # * FSDP in PyTorch, with gathering ahead of time: [Zhao et al.
 #   2023](https://arxiv.org/abs/2304.11277), sections 3 and 4. FSDP2 divides each tensor by rows;
-#   the first version glued all tensors of a block into one.
+#   the first version concatenated all tensors of a block into one.
 # * Recomputing activations: [Chen et al. 2016](https://arxiv.org/abs/1604.06174). The report on
 #   Qwen-Image ([arXiv 2508.02324](https://arxiv.org/abs/2508.02324)) measured it and decided
 #   against it: 11 % less memory for 3.75 times the time, because its weights were divided four ways
@@ -452,7 +455,8 @@ print("one process reads the checkpoint of two: the same weights, bit for bit")
 #
 # ## Estimate first
 #
-# **1.** The process with the most to hold among 64 has how many of the 20.4 billion weights?
+# **1.** Of 64 processes, how many of the 20.4 billion weights are held by the one that holds the
+# most?
 #
 # <details><summary>Answer</summary>
 #
@@ -465,7 +469,7 @@ print("one process reads the checkpoint of two: the same weights, bit for bit")
 #
 # <details><summary>Answer</summary>
 #
-# 71.5: twice 40.9 GB, of which it already has an eighth.
+# 71.5: seven eighths of twice 40.9 GB, because it already has one eighth.
 #
 # </details>
 #
@@ -473,7 +477,8 @@ print("one process reads the checkpoint of two: the same weights, bit for bit")
 #
 # <details><summary>Answer</summary>
 #
-# It ends with one line. Four processes would have two pictures and four would have one, and wait.
+# It ends with a one-line error. Four processes would have two pictures and four would have only
+# one, and be idle half of the time.
 #
 # </details>
 
@@ -488,20 +493,20 @@ print("319 million weights; 71.5 GB: ok")
 # * Inside a machine it also splits matrix products (tensor parallel), and very long sequences
 #   (sequence parallel), and nests these: a *mesh* of two or three axes.
 # * Checkpoints are copied to memory and written in the background, so that training goes on.
-# * It watches the other processes, replaces a machine that fails, and goes on from the checkpoint.
-# * Moments may be kept in 8 bits, which makes 14 bytes a weight of our 20, and the average on the
-#   CPU.
+# * It monitors the processes, replaces a machine that fails, and resumes from the checkpoint.
+# * Moments may be kept in 8 bits, which reduces our 20 bytes for each weight to 14, and the average
+#   on the CPU.
 #
 # ## Try this
 #
-# * What does `Plan` say for a LoRA, where the base is divided and frozen?
+# * What does `Plan` give for a LoRA, where the base is divided and frozen?
 # * Give one of the four processes above three inputs, and the others fewer. Where must the mean
 #   change?
 # * Kill one of two processes while they train, and start the command again.
-# * Write `all_gather` so that in each of three rounds every process hands one piece to its
+# * Write `all_gather` so that in each of three rounds every process passes one piece to its
 #   neighbour.
 #
-# **Capstone.** `make grade` does not ask for this page: nothing of the model changes when its
-# weights are divided.
+# **Capstone.** `make grade` has no points for this page, because dividing the weights does not
+# change the model.
 #
-# Next: [the data](37_the_data.ipynb) that all these processes are fed with.
+# Next: [the data](37_the_data.ipynb) for all these processes.

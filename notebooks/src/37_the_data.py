@@ -13,10 +13,11 @@
 # %% [markdown]
 # # 37 · The data
 #
-# Every chapter so far took pictures and captions as given. Real ones come from the web: broken,
-# rotated, blurred, twice, under captions that belong to something else. The report on Qwen-Image
-# spends more pages on this than on its network. On this page a collection with planted defects goes
-# through the same seven stages, and what is left of it is encoded and streamed into a training run.
+# Every chapter so far took pictures and captions as given. Real ones come from the web, where files
+# are broken, rotated, blurred, duplicated, or have captions that belong to something else. The
+# report on Qwen-Image spends more pages on this than on its network. On this page a collection with
+# planted defects passes through the same seven stages, and the rest is encoded and streamed into a
+# training run.
 #
 # | | |
 # |---|---|
@@ -28,8 +29,9 @@
 #
 # ## Seven stages
 #
-# The report names them in section 3.2, and the filters in each. It states no limits. Filters are
-# added from stage to stage, so that early training sees much and later training sees what is good.
+# The report lists them, with the filters of each, in section 3.2, but it gives no limits. Filters
+# are added from stage to stage, so that early training sees many pictures and later training only
+# the good ones.
 
 # %%
 import collections
@@ -57,10 +59,12 @@ names[7] = ["no filter: sizes are drawn"]
 show.table(["stage", "", "here"], [[n, STAGES[n], ", ".join(names[n])] for n in STAGES])
 
 # %% [markdown]
-# Left out are those that need a network of their own: NSFW, aesthetics, and CLIP, which asks
-# whether a caption fits its picture. The last has a stand-in here: the exact reader of posters.
+# We leave out the filters that need a separate network: NSFW, aesthetics, and CLIP, which measures
+# how well a caption fits its picture. For the last one, the exact reader of posters takes the place
+# of CLIP here.
 #
-# Our collection is made of posters, half of which get a defect, one for each filter:
+# Our collection consists of posters, and half of them get a defect. There is one kind of defect for
+# each filter:
 
 # %%
 KINDS = ("rotation", "clarity", "luma", "saturation", "texture", "dense text", "small characters",
@@ -84,24 +88,25 @@ print("the whole poster passes every filter, and each damaged one fails its own:
 # %% [markdown]
 # ## A number for a picture
 #
-# A filter is a number and a limit. Most numbers are one line. A file is **broken** if a decoder
-# stops; a picture is **rotated** if its EXIF metadata say so. **Luma** is brightness,
-# $Y = 0.299\,R + 0.587\,G + 0.114\,B$; a picture whose lightest pixels are dark, or whose darkest
-# are light, is removed.
+# A filter computes a number and compares it with a limit. Most of the numbers take one line of
+# code. A file is **broken** if its decoder fails; a picture is **rotated** if its EXIF metadata say
+# so. **Luma** is brightness, $Y = 0.299\,R + 0.587\,G + 0.114\,B$; a picture whose lightest pixels
+# are dark, or whose darkest are light, is removed.
 #
-# **Entropy** asks how much there is to see. With $p_v$ the share of pixels whose luma is $v$,
+# **Entropy** measures how much variety there is in a picture. With $p_v$ the share of pixels whose
+# luma is $v$,
 #
 # $$H = -\sum_v p_v \log_2 p_v ,$$
 #
-# the bits that a pixel would need on average, if each level had the best code.
+# the number of bits that a pixel would need on average in the best code for its levels.
 #
 # ## Exercise: entropy
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `entropy(levels)`. It takes a NumPy array of whole numbers from 0 to 255, one for each
-# pixel, and returns $H$ in bits. You will know it works when the checker says so and it agrees with
-# the package below.
+# Write `entropy(levels)`. It takes a NumPy array of integers from 0 to 255, one for each pixel, and
+# returns $H$ in bits. You will know it works when the checker says so and it agrees with the
+# package below.
 
 
 # %% tags=["exercise"]
@@ -118,7 +123,7 @@ check.ex_37_entropy(entropy)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# How often does each level occur? What is a level worth that never does?
+# How often does each level occur? What does a level contribute that never occurs?
 #
 # </details>
 #
@@ -158,8 +163,8 @@ print("entropy of a poster and of a blank one: as the package has them, ok")
 # %% [markdown]
 # ## Sharp, or merely empty?
 #
-# The textbook's number for **clarity** is the variance of the Laplacian, the difference of a pixel
-# from the mean of its four neighbours. Blurred pictures have little of it. So have sharp pictures
+# The usual number for **clarity** is the variance of the Laplacian, the difference of a pixel from
+# the mean of its four neighbours. It is small for blurred pictures, but also for sharp pictures
 # with little on them:
 
 
@@ -179,9 +184,10 @@ soft = [blurred(each) for each in posters]
 
 
 # %% [markdown]
-# The package measures how steep the steepest edges are instead, as a share of the whole range from
-# dark to light. An edge within one pixel has 1, one that is spread over $n$ pixels about $1/n$,
-# however few edges there are. Which number separates better? Let the limit run over all values:
+# The package instead measures how steep the steepest edges are, as a share of the whole range from
+# dark to light. An edge within one pixel has 1, and one that is spread over $n$ pixels about $1/n$,
+# however few edges there are. To see which number separates better, we vary the limit over all
+# values:
 
 
 # %%
@@ -206,12 +212,12 @@ assert best["steepest edges"] > 95 > best["variance"]
 print("at a limit that loses no whole poster, steepest edges catch nearly all, the variance fewer")
 
 # %% [markdown]
-# A curve like this is how every limit is chosen: take the defect, plant it, and see what the limit
-# costs. In the language of classifiers the ordinate is the **recall**; the **precision** is the
-# share of true defects among all that is removed.
+# Every limit can be chosen by such a curve: plant the defect and see how many whole pictures the
+# limit costs. In the terms of classifiers, the vertical axis is the **recall**; the **precision**
+# is the share of true defects among everything that is removed.
 #
-# The same for every filter, on many posters with defects. The whiskers are 95 % intervals; how they
-# are computed, [chapter 13](13_is_it_any_good.ipynb) says.
+# Here are both for every filter, on many posters with defects. The whiskers are 95 % intervals,
+# computed as in [chapter 13](13_is_it_any_good.ipynb).
 
 # %%
 import json
@@ -229,14 +235,15 @@ print("precision, too: more than 85 of 100 removed posters have the defect, for 
 # %% [markdown]
 # ## Twice the same
 #
-# Duplicates are not equal files: they are smaller, compressed, lighter. A **perceptual hash** keeps
-# what such copies share, the coarse waves of light and dark. The picture's luma $Y$ is shrunk to
-# 32 × 32, and its lowest 8 × 8 frequencies are taken by the discrete cosine transform
+# Duplicates are rarely identical files: copies are smaller, more compressed or lighter. A
+# **perceptual hash** keeps what such copies have in common, the coarse distribution of light and
+# dark. The picture's luma $Y$ is reduced to 32 × 32, and its lowest 8 × 8 frequencies are computed
+# by the discrete cosine transform
 #
 # $$F_{uv} = \sum_{y=0}^{31} \sum_{x=0}^{31} Y_{yx}\,
 # \cos\frac{\pi u (2y+1)}{64}\, \cos\frac{\pi v (2x+1)}{64} .$$
 #
-# Bit $8u+v$ is whether $F_{uv}$ is positive, and not tiny. By hand, term by term:
+# Bit $8u+v$ is set if $F_{uv}$ is positive and not negligibly small. By hand, term by term:
 
 
 # %%
@@ -273,17 +280,17 @@ assert apart[54] <= 3 < strangers[30]
 print("bits between a poster and its copy: at most 3 in nine of ten; strangers: mostly more")
 
 # %% [markdown]
-# A billion pictures make half a trillion million pairs, so nobody compares them all. Cut the hash
-# into four bands of 16 bits. Three wrong bits spoil three bands at most, and one is left: whoever
-# differs in at most three bits shares a band, and can be looked up by it.
+# A billion pictures form 5 × 10¹⁷ pairs, too many to compare. The solution is to divide the hash
+# into four bands of 16 bits. Three different bits affect at most three bands, so two hashes that
+# differ in at most three bits agree in at least one band and can be found by it.
 #
 # ## Exercise: candidates
 #
 # ★★★☆☆ · 15 minutes
 #
-# Write `candidates(codes)`. It takes a list of hashes, whole numbers of 64 bits, and returns the
-# set of all pairs of places `(i, j)`, `i < j`, whose hashes agree in at least one of the four bands
-# of 16 bits, in the same place. Do not compare every pair. You will know it works when the checker
+# Write `candidates(codes)`. It takes a list of hashes, integers of 64 bits, and returns the set of
+# all pairs of indices `(i, j)`, `i < j`, whose hashes agree in at least one of the four bands of 16
+# bits, at the same position. Do not compare every pair. You will know it works when the checker
 # says so.
 
 
@@ -299,13 +306,13 @@ check.ex_37_candidates(candidates)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# A dictionary answers "who had this before me?" without looking at everybody.
+# A dictionary finds the earlier hashes with the same band without comparing with all of them.
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Let the keys be a band's number together with its 16 bits, and the values lists of places.
+# Use a band's number together with its 16 bits as the key, and a list of indices as the value.
 #
 # </details>
 #
@@ -342,8 +349,8 @@ assert met >= 54 and len(pairs) < 120 * 119 / 2 / 3
 print("nine of ten copies meet their original; of all pairs, most were never compared")
 
 # %% [markdown]
-# Luma is blind to colour, so that a red and a blue star may share a hash. Candidates are therefore
-# compared cell by cell in thumbnails of 16 × 16 pixels:
+# Luma does not distinguish all colours, so a red and a blue star may have the same hash. Candidates
+# are therefore compared pixel by pixel as thumbnails of 16 × 16 pixels:
 
 # %%
 show.source(together.Duplicates.earlier)
@@ -351,9 +358,10 @@ show.source(together.Duplicates.earlier)
 # %% [markdown]
 # ## Balance, and scales
 #
-# What is left is still not what one wants to learn from: the web has many portraits and little
-# Chinese text. Stage six caps what is frequent. Which pictures stay is decided by a hash of their
-# key, not by a generator, so that it depends on neither order nor number of workers.
+# The distribution of what is left is not the one we want to train on: some categories are far more
+# frequent than others. Stage six limits the frequent ones. Which pictures stay is decided by a hash
+# of their key and not by a random generator, so that it depends neither on the order nor on the
+# number of workers.
 
 # %%
 kinds = {f"{i}": "text" if i % 20 == 0 else "no text" for i in range(1000)}
@@ -363,8 +371,9 @@ assert counts == {"text": 50, "no text": 150}
 print("50 with text of 1,000; at most three times as many without:", dict(counts))
 
 # %% [markdown]
-# Stage seven trains at several sizes. A picture is encoded at every area that it fills, and never
-# enlarged: 640 and 1328 pixels squared in the report, 96 and 128 here.
+# Stage seven trains at several sizes. A picture is encoded at every size for which it is large
+# enough, and never enlarged: at the areas of 640² and 1328² pixels in the report, and of 96² and
+# 128² here.
 
 # %%
 for side in (96, 112, 128):
@@ -374,10 +383,11 @@ assert together.scales(112, 112, (96 * 96, 128 * 128)) == [96 * 96]
 # %% [markdown]
 # ## Shards
 #
-# A million small files are slow on any disk, and slower over a network. So examples lie in
-# **shards**, tar files of some hundred megabytes that are read from front to back. The layout is
-# *webdataset*'s: the files of an example share the name before the first dot. Tar is simple: 512
-# bytes of header for each file, its content, zeros up to the next multiple of 512.
+# Reading a million small files is slow on any disk, and slower over a network. Examples are
+# therefore stored in **shards**, tar files of some hundred megabytes that are read from front to
+# back. The layout is that of *webdataset*: the files of an example share the name before the first
+# dot. The tar format is simple: each file has a header of 512 bytes, followed by its content and
+# zeros up to the next multiple of 512.
 
 # %%
 from qwenimage_ref.tar_shards import ShardError, read_shard, write_shard
@@ -400,16 +410,17 @@ except ShardError as error:
     print("ours:", str(error).partition("(")[2])
 
 # %% [markdown]
-# A file system renames in one step. So a shard is written under another name and renamed when it is
-# whole, and a worker that is killed leaves nothing under the true name. Another worker does the
-# shard again, and gets the same bytes. That is the whole secret of "exactly once": work that is
-# harmless to repeat, and results that are there or not.
+# A file system renames a file in one step. A shard is therefore written under another name and
+# renamed when it is complete, so a worker that is killed leaves nothing under the final name.
+# Another worker then processes the shard again, with the same bytes as result. "Exactly once" needs
+# nothing more than this: work that can be repeated without harm, and results that are either
+# complete or absent.
 #
 # ![The data pipeline: pictures are packed into shards, workers measure each shard, one decision
 # sees all numbers, workers encode what stays, a trainer streams it](figures/data_pipeline.svg)
 #
-# Here it runs on 24 posters, half of them with defects, in three commands that the terminal has as
-# `qwenimage data pack`, `filter` and `encode`.
+# Here the pipeline runs on 24 posters, half of them with defects. Its three steps are also
+# commands: `qwenimage data pack`, `filter` and `encode`.
 
 # %%
 from qwenimage_ref.curation import steps
@@ -436,8 +447,8 @@ assert len(streamed) == summary["kept"] and streamed.reads == 0
 print(len(streamed.shards), "shards of latents and text states, none of which has been read yet")
 
 # %% [markdown]
-# Does a stream give what memory gave? One example, encoded as [chapter 10](10_lora.ipynb) encodes
-# all of its pictures:
+# Does the stream give the same as encoding in memory? We compare one example, encoded as [chapter
+# 10](10_lora.ipynb) encodes all of its pictures:
 
 # %%
 from qwenimage_ref import QwenImage
@@ -455,20 +466,21 @@ print("streamed and in memory: the same latents and text states, bit for bit")
 # %% [markdown]
 # ## A random order from files that are read in order
 #
-# Gradients want examples in random order, disks want them one after the other. The compromise:
-# shuffle the shards, open `window` of them, shuffle their examples together, give them out, then
-# open the next ones. And a run that is stopped in the middle of an epoch must go on with the very
-# next example, or some are seen twice and some never.
+# Training needs examples in random order, whereas disks are fast only when files are read in
+# sequence. The compromise is to shuffle the shards, open `window` of them, shuffle their examples
+# together, return these, and then open the next ones. A run that is stopped in the middle of an
+# epoch must resume with the very next example; otherwise it uses some examples twice and others
+# never.
 #
 # ## Exercise: a stream that resumes
 #
 # ★★★★☆ · 20 minutes
 #
-# Write `stream(lengths, window, seed, start)`. `lengths` says how many examples each shard has.
-# Return a list of pairs (shard, place in it): the order of one epoch without its first `start`
-# examples. At most `window` shards are open at a time, and all examples of those are shuffled
-# together. The order must depend on the seed alone. You will know it works when the checker says
-# so.
+# Write `stream(lengths, window, seed, start)`. `lengths` gives the number of examples in each
+# shard. Return a list of pairs (shard, index in it): the order of one epoch without its first
+# `start` examples. At most `window` shards are open at a time, and all of their examples are
+# shuffled together. The order must depend only on the seed. You will know it works when the checker
+# says so.
 
 
 # %% tags=["exercise"]
@@ -483,14 +495,14 @@ check.ex_37_stream(stream)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# What does a resumed run have to know, if everything can be computed from the seed?
+# If everything can be computed from the seed, what else does a resumed run need?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Make a generator that begins with the seed. Plan the whole epoch with it, and only then leave out
-# what has been trained on.
+# Create a generator from the seed, plan the whole epoch with it, and only then drop the examples
+# that have been used.
 #
 # </details>
 #
@@ -534,8 +546,8 @@ assert [again[n] for n in range(2, batches.per_epoch)] == epoch[2:]
 print("every example once; who begins at the third batch gets what the others get")
 
 # %% [markdown]
-# The package's trainer does the same, and puts examples of one size into a batch. Two runs, one of
-# them stopped half way:
+# The package's trainer does the same, and builds batches of examples of one size. Here are two
+# runs, one of which is stopped half way:
 
 # %%
 from safetensors.torch import load_file
@@ -559,10 +571,10 @@ print("six steps, and three and three: the same state, bit for bit")
 # %% [markdown]
 # ## Many machines
 #
-# Each shard is work for one worker, and no worker needs another. Here the workers are processes;
-# on a cluster [Ray](https://docs.ray.io) hands out the shards, and gives those of a worker that
-# dies to another one. The report calls this *producer and consumer*: producers filter and encode,
-# consumers train, and storage lies in between. It is all in one class:
+# Each shard is processed by one worker, independently of all others. Here the workers are
+# processes; on a cluster [Ray](https://docs.ray.io) distributes the shards, and reassigns those of
+# a worker that dies. The report calls this *producer and consumer*: producers filter and encode,
+# consumers train, and between them is storage. One class contains all of it:
 
 # %%
 from qwenimage_ref.curation.workers import RayData
@@ -570,21 +582,21 @@ from qwenimage_ref.curation.workers import RayData
 show.source(RayData.map)
 
 # %% [markdown]
-# Only the decision about duplicates and balance sees all pictures. It needs a hash and a thumbnail
-# of each, about 2 kB.
+# Only the decision about duplicates and balance needs information about all pictures: a hash and a
+# thumbnail of each, about 2 kB.
 #
 # ## Where this comes from
 #
 # * The stages and their filters: [technical report of
-#   Qwen-Image](https://arxiv.org/abs/2508.02324), sections 3.1 to 3.3. Of its pairs 55 % show
-#   nature, 27 % design, 13 % people; 5 % are rendered text. Pictures that a model has painted are
-#   left out.
-# * [LAION-5B](https://arxiv.org/abs/2210.08402), section 3: the open collection, in which CLIP says
-#   what a caption is worth. [SD3](https://arxiv.org/abs/2403.03206), sections 5.2.2 and 5.3.1: half
+#   Qwen-Image](https://arxiv.org/abs/2508.02324), sections 3.1 to 3.3. Of its pairs about 55 % show
+#   nature, 27 % design and 13 % people, and 5 % are rendered text. Pictures generated by other
+#   models are excluded.
+# * [LAION-5B](https://arxiv.org/abs/2210.08402), section 3: the open collection, whose captions
+#   were filtered by CLIP. [SD3](https://arxiv.org/abs/2403.03206), sections 5.2.2 and 5.3.1: half
 #   of the captions are written by a model; filters for NSFW, aesthetics, and duplicates by clusters
 #   of embeddings. What FLUX.1 was trained on is not published.
-# * Why duplicates matter: [Carlini et al. 2023](https://arxiv.org/abs/2301.13188), section 4: what
-#   is there a hundred times is painted from memory.
+# * Why duplicates matter: [Carlini et al. 2023](https://arxiv.org/abs/2301.13188), section 4: most
+#   of the pictures that a model reproduces from memory occur many times in its training data.
 # * Variance of the Laplacian, as a measure of focus: Pech-Pacheco et al. 2000. Perceptual hashes by
 #   cosine transform: Zauner 2010. Shards: [WebDataset](https://github.com/webdataset/webdataset).
 #   Ray: [Moritz et al. 2017](https://arxiv.org/abs/1712.05889).
@@ -600,11 +612,13 @@ show.source(RayData.map)
 #
 # </details>
 #
-# **2.** Two hashes of strangers, 64 fair coins each. How likely do they share one of four bands?
+# **2.** The hashes of two unrelated pictures are 64 fair coin flips each. How likely is it that
+# they agree in one of the four bands?
 #
 # <details><summary>Answer</summary>
 #
-# Four chances of one in 65,536: once in 16,384. Real pictures are less random, and meet more often.
+# Each of four bands agrees with probability one in 65,536, so about one in 16,384. Real hashes are
+# less random and agree more often.
 #
 # </details>
 #
@@ -613,8 +627,8 @@ show.source(RayData.map)
 #
 # <details><summary>Answer</summary>
 #
-# Nine per cent: ten whole pictures are removed for each rotated one. A filter for rare defects has
-# to be very precise.
+# Nine per cent, because ten whole pictures are removed for each rotated one. A filter for rare
+# defects must have very few false alarms.
 #
 # </details>
 
@@ -629,20 +643,20 @@ print("524 TB; one in 16,384; 9 per cent: ok")
 #
 # * Captions are written by a vision-language model, as structured text, several for each picture;
 #   the original is kept in some share of the examples.
-# * Duplicates are found by embeddings as well, which also meet crops and translations.
+# * Duplicates are also found by embeddings, which agree for crops and shifts as well.
 # * Text is found by OCR, and watermarks, codes and faces by detectors. Each of these is a function
 #   from a picture to a number, as `agreement` is here.
-# * Latents are kept in object stores, and read ahead by other threads while a step is computed.
+# * Latents are kept in object stores, and other threads read ahead while a step is computed.
 #
 # ## Try this
 #
-# * Plant a defect of your own, and find a number for it. What does its curve look like?
-# * Which posters do the filters for luma and saturation remove together? Should a filter that is
-#   never the first one stay?
-# * Raise the window of the stream to the number of shards. What changes, what does it cost?
+# * Plant a new kind of defect and find a number for it. What does its curve look like?
+# * Which posters do the filters for luma and saturation both remove? Is a filter worth keeping that
+#   never removes a picture by itself?
+# * Raise the window of the stream to the number of shards. What changes, and what does it cost?
 # * Kill `qwenimage data encode` while it runs, and start it again.
 #
-# **Capstone.** `make grade` does not ask for this page: the model is the same, whatever it was
-# trained on.
+# **Capstone.** `make grade` has no points for this page, because the model is the same whatever it
+# was trained on.
 #
 # Next: the [errata](90_errata.ipynb).

@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 95 · What Qwen-Image-2.1 changed
 #
-# In September 2026 the successor of this course's model was released: a third of the weights, one
-# stream in place of two, and edits that compute their condition images once instead of in every
-# step. This page collects what is known of it, with sources, and tries each idea on something
-# small. It needs no weights of the new model, whose license allows research only.
+# In September 2026 the successor of this course's model was released, with a third of the weights,
+# one stream instead of two, and edits that compute their condition images once instead of in every
+# step. This page collects what is known about it, with sources, and tries each idea on something
+# small. It does not need the weights of the new model, whose license permits research only.
 #
 # | | |
 # |---|---|
@@ -45,11 +45,11 @@
 # [transformer_qwenimage21.py](https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/transformers/transformer_qwenimage21.py).
 # P: diffusers 0.42.1,
 # [pipeline_qwenimage21.py](https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/pipelines/qwenimage21/pipeline_qwenimage21.py).
-# A token is still 16 × 16 pixels: where the old model packs four latents into one, the new encoder
-# shrinks the picture once more.
+# A token is still 16 × 16 pixels: where the old model packs four latents into one token, the new
+# encoder halves the picture once more.
 #
-# The package has the new transformer in `single_stream.py`, as far as this page needs it. A test
-# compares it with diffusers' own, tensor by tensor. Without weights it can be counted:
+# The package implements the new transformer in `single_stream.py`, as far as this page needs it,
+# and a test compares it with that of diffusers. Its parameters can be counted without weights:
 
 # %%
 import copy
@@ -76,9 +76,9 @@ print(f"{numbers(new):,} weights, {2 * numbers(new) / 2**30:.2f} GiB in bf16")
 # %% [markdown]
 # ## One modulation for all blocks
 #
-# In the old model each block has two projections of its own from the time embedding, D to 6 D, one
-# for each stream. In 2.1 there is a single one, D to 4 D, and every block uses its four vectors as
-# they are.
+# In the old model each block has its own two projections from the time embedding, D to 6 D, one for
+# each stream. In 2.1 there is a single one for the whole network, D to 4 D, and every block uses
+# its four vectors unchanged.
 
 # %%
 per_block = sum(
@@ -91,9 +91,10 @@ print(
 )
 
 # %% [markdown]
-# A third of all weights, for what depends on a single number, the noise level. Is that needed? Ask
-# the pocket model. Its modulations depend on sigma alone, so a grid of fifty noise levels shows
-# nearly all they ever do: 16 projections (two in each of 8 blocks), 6 D numbers each.
+# A third of all weights computes something that depends on a single number, the noise level. We use
+# the pocket model to see whether so many are needed. Because its modulations depend on sigma alone,
+# a grid of fifty noise levels captures almost everything they do: there are 16 projections (two in
+# each of 8 blocks) with 6 D outputs each.
 
 # %%
 pipe = QwenImage.from_pretrained(show.pocket_folder())
@@ -115,8 +116,8 @@ h = F.silu(trained.time_text_embed(sigma.unsqueeze(1)))[:, 0]  # (N, D)
 wanted = torch.einsum("mod,nd->nmo", W, h) + b  # (N, M, 6 D)
 
 # %% [markdown]
-# How much of all this varies with sigma, and in how many ways? Subtract the mean over the fifty
-# levels, and take the singular values of what is left, a matrix with a row for each level.
+# How much of this varies with sigma, and in how many directions? We subtract the mean over the
+# fifty levels and compute the singular values of the rest, a matrix with a row for each level.
 
 # %%
 varying = (wanted - wanted.mean(0)).flatten(1)  # (N, M * 6 D)
@@ -137,8 +138,8 @@ print("18,432 outputs: over 80 % of their square is constant in sigma,")
 print("and four numbers carry over 98 % of the rest: ok")
 
 # %% [markdown]
-# So 3.5 million weights describe a curve that moves in about four directions. Three ways to have
-# fewer of them, each fitted to the trained network by least squares, none trained further:
+# So 3.5 million weights describe a curve that varies in about four directions. Here are three ways
+# to use fewer weights, each fitted to the trained network by least squares and not trained further:
 #
 # * **one for all**: the mean of the sixteen projections, as 2.1 shares its own;
 # * **shared, own biases**: the mean weight, and for each block the bias that fits best;
@@ -162,8 +163,8 @@ fits = {
 }
 
 # %% [markdown]
-# Each goes into a copy of the transformer, which paints eight held-out captions. The reader of
-# [chapter 13](13_is_it_any_good.ipynb) says how many scenes are right.
+# Each replaces the modulations in a copy of the transformer, which paints eight held-out captions.
+# The reader of [chapter 13](13_is_it_any_good.ipynb) counts the scenes that are right.
 
 # %%
 from qwenimage_ref.evaluate import held_out, score
@@ -193,28 +194,28 @@ print("scenes right of 8: as trained at least 6, with four numbers at least 6,")
 print("shared with own biases at least 3, with one for all none")
 
 # %% [markdown]
-# So the blocks differ in their constants first of all. With one shared weight, and biases of its
-# own in each block, part of the scenes is still right; four numbers of the noise level, used by
-# each block in its own way, do the whole work with 3 % of the weights. One modulation for *all*
-# fits a trained network nowhere, since the mean of sixteen constants belongs to no block. But a
-# network that is trained without them can put constants elsewhere: a scale on the inputs of a
-# matrix is a scale of its columns, a gate behind it a scale of its rows. That is the bet of 2.1.
-# What it costs in quality nobody has published.
+# So the blocks differ mainly in their constants. With one shared weight and separate biases in each
+# block, some of the scenes are still right; with four numbers that depend on the noise level, used
+# by each block in its own way, 3 % of the weights are enough. One modulation for *all* blocks
+# cannot be fitted to this trained network, since the mean of sixteen constants fits no block. A
+# network that is trained without separate modulations can put the constants elsewhere, however: a
+# scale on the inputs of a matrix equals a scale of its columns, and a gate after it a scale of its
+# rows. This is possible in 2.1; what it costs in quality has not been published.
 #
 # ## Who sees whom
 #
-# Text, condition images and the picture to be painted stand in one sequence, the target last. A
-# token sees what stands before it; tokens of one image also see each other, in both directions. The
-# README writes it as `(q_idx >= kv_idx) or same_image_block`.
+# Text, condition images and the picture to be painted, the *target*, form one sequence, with the
+# target last. Each token attends to the tokens before it, and tokens of one image also attend to
+# each other in both directions. In the README this is `(q_idx >= kv_idx) or same_image_block`.
 #
 # ## Exercise: the mask
 #
 # ★★☆☆☆ · 10 minutes
 #
-# A `layout` is a list: a whole number for so many text tokens, a pair (rows, columns) for an image
-# of so many tokens. Write `visible(layout)`. It returns a tensor (S, S) of torch.bool, true where
-# the token of a row may see the token of a column. You will know it works when the checker says so
-# and the picture below shows squares on a staircase.
+# A `layout` is a list in which an integer is a number of text tokens and a pair (rows, columns) is
+# an image with that many tokens. Write `visible(layout)`. It returns a tensor (S, S) of torch.bool,
+# true where the token of a row may attend to the token of a column. You will know it works when the
+# checker says so and the picture below shows squares along a staircase.
 
 
 # %% tags=["exercise"]
@@ -237,8 +238,8 @@ check.ex_95_visible(visible)
 #
 # <details><summary>A hint</summary>
 #
-# The lower triangle of ones is what stands before a token, itself included. Then go through the
-# parts, and fill the square of each image.
+# A lower triangle of ones covers everything before a token, itself included. Then go through the
+# parts and fill the square of each image.
 #
 # </details>
 #
@@ -282,18 +283,19 @@ assert mask[22:].all() and not mask[:22, 22:].any() and mask[4:16, 4:16].all()
 print("the target sees everything, and nothing before it sees the target: ok")
 
 # %% [markdown]
-# The empty corner at the top right is the point: nothing before the target depends on the target.
-# In the 20B model text and condition images see the noise and change with it from block to block.
+# The important part is the empty corner at the top right: nothing before the target depends on the
+# target. In the 20B model text and condition images attend to the noisy tokens, so from the second
+# block on they change in every step.
 #
 # ## Time zero, and a cache
 #
-# One thing besides the target changes from step to step: the noise level, which modulates every
-# token. 2.1 gives text and condition images the level 0 instead, always, since nothing of them is
-# noisy; Edit-2511 did so for condition images. Now nothing before the target changes at all, and
-# its keys and values, in every block, may be kept from the first step for all others.
+# Besides the target, the noise level changes from step to step, and it modulates every token. In
+# 2.1, text and condition images always get the level 0 instead, since they have no noise; Edit-2511
+# already did this for condition images. Now nothing before the target changes at all, so in every
+# block its keys and values from the first step can be kept for all others.
 #
-# A network of this kind, of the pocket model's size and with random weights, shows that both are
-# needed:
+# A network of this kind, with the pocket model's size and random weights, shows that both changes
+# are needed:
 
 # %%
 torch.manual_seed(0)
@@ -325,11 +327,12 @@ show.table(["attention", "time of text and conditions", "from the cache and whol
 #
 # ★★★☆☆ · 10 minutes
 #
-# Every product of a block has a row for each token that is being computed: matrices take the same
-# work for each, and so does attention, since a query meets all keys, stored or not. Write
-# `saved(conditions, target, steps)`: how many times less work an edit is with the cache, for these
-# numbers of tokens before the target and of the target, and so many steps. The first step computes
-# everything. You will know it works when the checker says so and torch's count agrees.
+# Every product of a block has a row for each token that is being computed. The work is the same for
+# each of these tokens, in attention too, since a query is compared with all keys, stored or not.
+# Write `saved(conditions, target, steps)`: the factor by which the cache reduces the work of an
+# edit, for the numbers of tokens before the target and in the target, and the number of steps. The
+# first step computes everything. You will know it works when the checker says so and torch's count
+# agrees.
 
 
 # %% tags=["exercise"]
@@ -376,8 +379,9 @@ check.ex_95_saved(saved)
 # </details>
 
 # %% [markdown]
-# Torch counts for the released size, on the meta device: an edit of a picture of 1024 × 1024
-# pixels, which is 64 × 64 tokens, as large as the result, with 300 tokens of text.
+# For the released size, torch can count the operations on the meta device. Our example is an edit
+# with 300 tokens of text, a condition image of 1024 × 1024 pixels, which are 64 × 64 tokens, and a
+# result of the same size.
 
 # %%
 edit = [200, (64, 64), 100, (64, 64)]
@@ -398,9 +402,9 @@ rows = [[name, f"{saved(count, 4096, 40):.2f}"] for name, count in pictures.item
 show.table(["before the target", "times less work in 40 steps"], rows)
 
 # %% [markdown]
-# With ten condition images, of which 2.1 takes that many, an edit would hardly be possible
-# otherwise. What the cache costs is memory: two numbers a token, block and channel, in bf16 for one
-# condition image 2.3 GB. And the clock, on the network from above:
+# With ten condition images, the most that 2.1 takes, the cache saves far more. It costs memory, two
+# numbers for each token, block and channel, which in bf16 are 2.3 GB for one condition image. The
+# time is measured on the network from above:
 
 
 # %%
@@ -421,9 +425,9 @@ print("a step from the cache takes less than three quarters of the time: ok")
 # %% [markdown]
 # ## One stream
 #
-# A block of the old kind has every matrix twice, one for text and one for the image, and each token
-# uses one of the two. So a second stream costs weights, and no time. Count a block of either kind,
-# in units of D²:
+# A block of the old kind has every matrix twice, once for text and once for the image, and each
+# token uses one of the two. A second stream therefore costs weights but no time. We count a block
+# of either kind in units of D²:
 
 # %%
 from qwenimage_ref.course import single_stream
@@ -454,26 +458,26 @@ print(
 
 # %% [markdown]
 # At equal width a block of one stream has 13 D² weights instead of 36 D²: 12 D² of modulation are
-# gone, and the second set of matrices. But a token meets as many operations as before, even a few
-# more, because the gated MLP has three matrices. 2.1 as a whole has a third of the weights of the
-# 20B model and does **the same work for each token**. It is faster for three other reasons: 40
-# passes a picture where guidance in 50 steps takes 100; the cache; and a third of the bytes to be
-# read from memory.
+# gone, as is the second set of matrices. The number of operations for each token is nevertheless
+# slightly higher than before, because the gated MLP has three matrices. 2.1 as a whole has a third
+# of the weights of the 20B model and does **the same work for each token**. It is faster for three
+# other reasons: a picture takes 40 passes, where 50 steps with guidance take 100; the cache saves
+# work; and only a third of the bytes have to be read from memory.
 #
 # ## Exercise: a block from the cache
 #
 # ★★★★☆ · 20 minutes
 #
 # Write `cached(block, x, modulation, rotation, before)`, a block of 2.1 for the target alone. `x`
-# is (B, I, D), the target's tokens. `modulation` holds scale, gate, scale, gate, first those of
-# attention, then of the MLP, each (B, I, D). `rotation` is that of the target's tokens. `before`
-# holds the stored keys and values (B, P, H, K) of everything before the target; the keys are
-# normalised and rotated. Return the target's tokens behind the block.
+# is (B, I, D), the target's tokens. `modulation` contains scale, gate, scale, gate, first those of
+# attention, then those of the MLP, each (B, I, D). `rotation` is that of the target's tokens.
+# `before` holds the stored keys and values (B, P, H, K) of everything before the target; the keys
+# are normalised and rotated. Return the target's tokens after the block.
 #
 # A block has `block.attn`, with the matrices `to_q`, `to_k`, `to_v` and `to_out` and the norms
-# `norm_q` and `norm_k`, which take (B, S, H, K); and `block.img_mlp`. There is no shift, gates go
-# through tanh, and a scale of 0 changes nothing. You will know it works when the checker says so
-# and an edit below ends where it should. From the package you need:
+# `norm_q` and `norm_k`, which take (B, S, H, K); and `block.img_mlp`. There is no shift, tanh is
+# applied to the gates, and a scale of 0 changes nothing. You will know it works when the checker
+# says so and an edit below ends where it should. From the package you need:
 
 # %%
 show.source(layer_norm, rotate)
@@ -498,8 +502,9 @@ check.ex_95_cached(cached)
 #
 # <details><summary>A hint</summary>
 #
-# Queries come from `x` alone. Keys and values come from `x`, too, are normalised and rotated as
-# ever, and the stored ones are put in front of them, along the axis of tokens. No mask is needed.
+# Queries come only from `x`. The keys and values of `x` are computed as usual, keys normalised and
+# rotated, and the stored ones are concatenated in front of them, along the axis of tokens. No mask
+# is needed.
 #
 # </details>
 #
@@ -536,8 +541,8 @@ check.ex_95_cached(cached)
 #
 # </details>
 #
-# An edit in five steps, your block in all of them but the first, beside one that computes
-# everything in each:
+# Here is an edit in five steps, with your block in all but the first, compared with one that
+# computes everything in each step:
 
 
 # %%
@@ -568,7 +573,7 @@ assert (results[0] - results[1]).norm() < 1e-5 * results[0].norm()
 print("five steps, computed whole and from the cache: the same latents within 1e-5")
 
 # %% [markdown]
-# The package's block serves both cases:
+# The package uses one block for both cases:
 
 # %%
 show.source(single_stream.Attention.forward, single_stream.Block.forward)
@@ -581,22 +586,23 @@ show.source(single_stream.Attention.forward, single_stream.Block.forward)
 # * Two streams that meet in attention: [Esser et al. 2024](https://arxiv.org/abs/2403.03206),
 #   section 4. FLUX.1 has blocks of two streams first and of one stream after them; 2.1 has one
 #   stream from the first block on.
-# * Keys and values that are kept are how every language model writes. There a step adds one token;
-#   here it computes the whole target again, and what is kept never grows.
-# * SwiGLU: [Shazeer 2020](https://arxiv.org/abs/2002.05202), as in the text tower of
-#   [chapter 03](03_a_language_model_as_a_reader.ipynb).
-# * The version between, Qwen-Image-2.0, has a report
-#   ([arXiv 2605.10730](https://arxiv.org/abs/2605.10730)) and one on its VAE
-#   ([arXiv 2605.13565](https://arxiv.org/abs/2605.13565)); its weights were not published.
+# * Language models generate text with stored keys and values in the same way. There each step adds
+#   one token to the cache; here each step computes the whole target again, and the cache does not
+#   grow.
+# * SwiGLU: [Shazeer 2020](https://arxiv.org/abs/2002.05202), as in the text encoder of [chapter
+#   03](03_a_language_model_as_a_reader.ipynb).
+# * The version in between, Qwen-Image-2.0, has a report ([arXiv
+#   2605.10730](https://arxiv.org/abs/2605.10730)) and one on its VAE ([arXiv
+#   2605.13565](https://arxiv.org/abs/2605.13565)); its weights were not published.
 #
 # ## Estimate first
 #
-# **1.** The 20B model would get one modulation for all blocks and both streams, 6 vectors of 3072.
-# How many weights would be left?
+# **1.** Suppose that the 20B model had one modulation for all blocks and both streams, 6 vectors of
+# 3072. How many weights would be left?
 #
 # <details><summary>Answer</summary>
 #
-# 13.7 billion: 6.8 billion go, 57 million come.
+# 13.7 billion: 6.8 billion are removed and 57 million added.
 #
 # </details>
 #
@@ -605,7 +611,7 @@ show.source(single_stream.Attention.forward, single_stream.Block.forward)
 #
 # <details><summary>Answer</summary>
 #
-# As much as the first. Their keys and values change with the time, so that nothing may be kept.
+# As much as the first. Their keys and values change with the time, so nothing can be kept.
 #
 # </details>
 #
@@ -613,7 +619,7 @@ show.source(single_stream.Attention.forward, single_stream.Block.forward)
 #
 # <details><summary>Answer</summary>
 #
-# 7 % of the tokens. The cache was made for edits.
+# 7 % of the work. The cache mainly helps edits.
 #
 # </details>
 
@@ -625,23 +631,23 @@ print(f"{left / 1e9:.1f} billion; {1 - 1 / saved(300, 4096, 40):.0%} of the work
 # %% [markdown]
 # ## What production code does differently
 #
-# * It cuts the mask into rectangles, or hands it to flex attention, and never multiplies where the
-#   mask is false. Ours computes all and masks.
-# * diffusers warns that with and without the cache pictures differ visibly in bf16: the two run
-#   through other kernels, and one rounding is amplified by 32 blocks and 40 steps.
-# * It gives text and vision tokens to one language model that reads the condition images, too, and
-#   then puts their latents in the places of its vision tokens, four for one.
+# * It splits the mask into rectangles, or passes it to flex attention, so that nothing is computed
+#   where the mask is false. Our code computes everything and then masks.
+# * diffusers warns that pictures with and without the cache differ visibly in bf16, because they
+#   are computed by different kernels, and rounding differences grow over 32 blocks and 40 steps.
+# * A language model encodes the text together with the condition images, and afterwards the images'
+#   latents replace its vision tokens, four for one.
 # * A server keeps the cache of a prompt and its images for the next seed.
 #
 # ## Try this
 #
-# * Share among two or four blocks at a time. How few modulations keep scenes right?
-# * In `fits`, take two numbers, or one, instead of four. Where do scenes break?
-# * Give the condition image a level of 0.1 instead of 0. May it still be kept?
-# * Put the instruction in front of the condition image. What does the image see then, and which of
-#   two edits of one image could share their caches?
+# * Share a modulation among two or four blocks. How few modulations keep the scenes right?
+# * In `fits`, use two numbers, or one, instead of four. When do scenes come out wrong?
+# * Give the condition image a level of 0.1 instead of 0. Can its keys and values still be kept?
+# * Put the instruction before the condition image. What does the image attend to then, and which
+#   edits of one image could share a cache?
 #
-# **Capstone.** `make grade` asks for the 20B model's parts and none of this page.
+# **Capstone.** `make grade` tests the 20B model's parts and has no points for this page.
 #
-# This is the last page. Back to the [first](00_a_picture_in_sixty_seconds.ipynb), or to what most
-# people get wrong, the [errata](90_errata.ipynb).
+# This is the last page. Go back to the [first](00_a_picture_in_sixty_seconds.ipynb), or read about
+# common errors in the [errata](90_errata.ipynb).
