@@ -72,7 +72,7 @@ class EditLesson:
         return edit_of_several(seed, kinds, mixture)
 
 
-_RECIPE = Recipe(steps=2400, batch=32, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.995)
+_RECIPE = Recipe(steps=1400, batch=32, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.995)
 _PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
