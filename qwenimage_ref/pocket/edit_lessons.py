@@ -35,6 +35,7 @@ class EditLesson:
     first: int = 0  # number of its first example
     examples: int = 16_384
     pipeline: str = EDIT  # upstream's class
+    start: str = ""  # the variant that is trained further, by default the painter
     zero_cond_t: bool = False  # Edit-2511: pictures are at time zero
     paths: tuple[str, ...] = ("vision", "vae")  # on which it sees the pictures
     questions: float = 0.2  # share of the batches that ask for masks, depth, edges, mirrors
@@ -73,13 +74,17 @@ class EditLesson:
 
 
 _RECIPE = Recipe(steps=1400, batch=32, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.995)
+_ARM = dataclasses.replace(_RECIPE, steps=700)  # alike for all three, and short
 _PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
-    "edit-vision-only": EditLesson(_RECIPE, paths=("vision",)),
-    "edit-vae-only": EditLesson(_RECIPE, paths=("vae",)),
-    "edit-2509": EditLesson(_RECIPE, **_PLUS),
-    "edit-2511": EditLesson(_RECIPE, zero_cond_t=True, **_PLUS),
+    # what each path is worth: three trainings that differ in nothing else
+    "edit-both-paths": EditLesson(_ARM),
+    "edit-vision-only": EditLesson(_ARM, paths=("vision",)),
+    "edit-vae-only": EditLesson(_ARM, paths=("vae",)),
+    # as upstream: the releases for several pictures come from the one for a single picture
+    "edit-2509": EditLesson(_ARM, start="edit", **_PLUS),
+    "edit-2511": EditLesson(_ARM, start="edit", zero_cond_t=True, **_PLUS),
 }
 
 

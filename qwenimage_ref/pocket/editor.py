@@ -28,6 +28,7 @@ from ..train.loop import Run
 from ..train.state import digest
 from ..vision import Vision
 from .edit_lessons import LESSONS, Batch, EditLesson, Latents, batch
+from .variants import open_variant
 
 VISION = VisionConfig(  # the tower that is trained; every block sees the whole picture
     depth=3,
@@ -76,7 +77,13 @@ def write_editor(folder: Path, pipe: QwenImage, lesson: EditLesson) -> None:
 
 
 def new_editor(base: Path, folder: Path, lesson: EditLesson) -> QwenImage:
-    """The pocket painter as an editor that has learned nothing yet, with a new vision tower"""
+    """The painter of a folder as an editor that has learned nothing yet, with a new vision tower
+
+    A lesson that starts from another variant takes that one, and its tower, instead.
+    """
+    if lesson.start:
+        write_editor(folder, open_variant(lesson.start), lesson)
+        return QwenImage.from_pretrained(folder)
     pipe = QwenImage.from_pretrained(base)
     torch.manual_seed(lesson.recipe.seed)
     pipe.vision = Vision(VISION)
@@ -109,7 +116,7 @@ def train(pipe: QwenImage, lesson: EditLesson, folder: Path, **fit) -> None:
     """Train text tower, vision tower and MMDiT of a pipeline; leaves the averaged weights there"""
     editor = Editor(pipe).requires_grad_(True)
     own = digest(pipe.vae)
-    origin = f"{own} {lesson!r}"
+    origin = f"{own} {lesson!r}" + (f" {digest(editor)}" if lesson.start else "")
     run = Run(editor, lesson.recipe, folder, editor.matrices(), origin=origin)
     latents = Latents(pipe, lesson, folder / f"latents-{own}")
     prefix = edit_prefix(pipe.tokenizer)

@@ -13,7 +13,7 @@ from qwenimage_ref import QwenImage
 from qwenimage_ref.conditions import PAD, edit_prefix
 from qwenimage_ref.evaluate import editing
 from qwenimage_ref.pictures import to_input
-from qwenimage_ref.pocket import edit_lessons, editor
+from qwenimage_ref.pocket import edit_lessons, editor, variants
 from qwenimage_ref.pocket.edit_lessons import EDIT_PLUS, LESSONS, Latents, batch, pictures
 from qwenimage_ref.repository import POCKET
 from qwenimage_ref.sampler import pack
@@ -36,7 +36,7 @@ def few_latents(monkeypatch):
 def started(request, tmp_path_factory):
     """A lesson and an editor that has learned nothing"""
     folder = tmp_path_factory.mktemp("editor")
-    lesson = small(request.param, questions=0.0, several=0.0)
+    lesson = small(request.param, questions=0.0, several=0.0, start="")
     return lesson, editor.new_editor(POCKET, folder / "start", lesson), folder
 
 
@@ -66,6 +66,19 @@ def test_the_folder_is_one_of_upstreams_class(started):
     stored = load_file(folder / "start" / "transformer" / "diffusion_pytorch_model.safetensors")
     base = load_file(POCKET / "transformer" / "diffusion_pytorch_model.safetensors")
     assert all(torch.equal(stored[name], tensor) for name, tensor in base.items())
+
+
+def test_a_lesson_for_several_pictures_starts_from_the_editor_of_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(variants, "VARIANTS", tmp_path)
+    editor.new_editor(POCKET, tmp_path / "trained", small("edit"))
+    variants.keep(tmp_path / "trained", "edit", tmp_path)
+    lesson = LESSONS["edit-2511"]
+    pipe = editor.new_editor(POCKET, tmp_path / "start", lesson)
+    first = variants.open_variant("edit")
+    assert pipe.form.most == 3 and pipe.transformer.config.zero_cond_t
+    for part in ("vision", "text_encoder", "transformer"):
+        ours, theirs = getattr(pipe, part).state_dict(), getattr(first, part).state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_training_sees_what_the_pipeline_sees(started):
