@@ -150,7 +150,7 @@ show.grid([mine], [my_words], alt=f"One picture, painted from the prompt: {my_wo
 
 # %%
 assert mine.size == (128, 128)
-print("the machine reads:", show.describe(read(mine)))
+print("the reader finds:", show.describe(read(mine)))
 
 # %% [markdown]
 # The size of a picture is not part of the prompt; it is given by two arguments. The model was

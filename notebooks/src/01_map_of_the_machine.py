@@ -704,4 +704,4 @@ print(f"{never:,} never read; {longer:.1f} times; {pixel / 1e9:.0f} × 10⁹ a p
 # Capstone: `make blank` lists the functions of the drawing, file by file. None of them can be
 # written yet, but the constructors, which name every parameter you have counted, are already there.
 #
-# Next: [02 · Tokens](02_tokens.ipynb), how a prompt becomes whole numbers.
+# Next: [02 · Tokens](02_tokens.ipynb), how a prompt becomes a sequence of integers.

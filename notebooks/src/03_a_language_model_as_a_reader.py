@@ -601,7 +601,7 @@ show.source(Layer.forward)
 
 # %%
 def weights_of(layer, x):
-    """(1, T, D) -> (H, T, T): who looks at what in a layer."""
+    """(1, T, D) -> (H, T, T): a layer's attention weights."""
     y = rms_norm(x, layer.input_layernorm.weight, layer.input_layernorm.eps)
     projections, places = (layer.self_attn.q_proj, layer.self_attn.k_proj), torch.arange(x.shape[1])
     q, k = (rotary(heads(projection, y), places, theta) for projection in projections)
@@ -619,7 +619,7 @@ def my_encoder(ids):
 # %%
 states, (by_hand, maps) = tower(ids), my_encoder(ids)
 assert (by_hand - states).abs().max() < 1e-5 * states.abs().max()
-assert maps.shape == (4, 4, len(tokens), len(tokens))  # layers, heads, who looks, at what
+assert maps.shape == (4, 4, len(tokens), len(tokens))  # layers, heads, from, to
 print("yours and the package's, relative difference under 1e-5: ok")
 
 # %% [markdown]
@@ -922,7 +922,7 @@ show.grid(
     [*pictures.values()],
     [*pictures],
     alt="Cut after or before encoding or one token too early: a red circle and a blue star. Never "
-    "cut: both smaller and above a word nobody asked for. Hidden: a dented circle, a purple star",
+    "cut: both smaller, above a word of no prompt. Hidden: a dented circle, a purple star",
     columns=5,
     scale=1,
 )

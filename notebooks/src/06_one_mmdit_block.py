@@ -216,7 +216,7 @@ assert torch.allclose(by_hand, mmdit.modulate(img, shift, scale), atol=1e-5)
 print("six vectors in this order, and modulation by hand and by package agree: ok")
 
 # %% [markdown]
-# One trap: the layer after the last block makes only two vectors, and there the order is *scale,
+# The layer after the last block makes only two vectors, and there the order is reversed: *scale,
 # shift*.
 
 # %%

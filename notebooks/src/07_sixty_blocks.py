@@ -343,7 +343,7 @@ check.ex_07_end(leave)
 # %%
 mine = leave(img, temb, mmdit.norm_out.linear, mmdit.proj_out)
 assert torch.allclose(mine, mmdit.proj_out(mmdit.norm_out(img, temb)), atol=1e-5)
-print("yours and the package's end, right behind the projections: ok")
+print("yours and the package's last layers, directly after the projections: ok")
 
 # %% [markdown]
 # ## The stack
@@ -648,7 +648,7 @@ assert torch.finfo(torch.float16).max == 65504 < 1e38 < torch.finfo(torch.bfloat
 import struct
 
 for value in (1.0, -2.5, 0.1, 3e38):
-    (bits,) = struct.unpack("<I", struct.pack("<f", value))  # four bytes, read as a whole number
+    (bits,) = struct.unpack("<I", struct.pack("<f", value))  # four bytes as an integer
     text = f"{bits:032b}"
     (kept,) = struct.unpack("<f", struct.pack("<I", bits >> 16 << 16))
     print(f"{value:8.3g} = {text[0]} {text[1:9]} {text[9:16]}|{text[16:]}   left of | : {kept:.4g}")

@@ -84,7 +84,7 @@ print("one exact step from each of five levels ends at the data: ok")
 # Beware of one trap: in equation 1 of the Qwen-Image Technical Report time runs the other way, so
 # that $t$ is 1 at the *data* and the velocity is data − noise. The released weights, like this
 # course, predict noise − data. The two conventions differ by $t = 1 - \sigma$ and a sign, and
-# whoever mixes them steps away from the data:
+# mixing them leads away from the data:
 
 # %%
 t, v = 1 - 0.25, data - noise  # the report's

@@ -40,7 +40,7 @@ from qwenimage_ref.posters.read import read
 
 seen = show.describe(read(right.picture))
 assert seen == 'red star left of blue circle on beige, "HI"', seen
-print("the machine reads:", seen)
+print("the reader finds:", seen)
 
 # %% [markdown]
 # ## The first bug, by hand
@@ -481,7 +481,7 @@ assert board.words.value == "0 of 5 right, 3 still open"
 for choice in board.choices:
     choice.value = quiz.ASKED
 assert board.words.value == "0 of 5 right, 5 still open"
-print("two choices, both wrong, and nobody says why: ok")
+print("two choices, both wrong, and no error says why: ok")
 
 # %%
 show.grid(sick, [f"patient {n}" for n in range(1, 6)], "Five ruined pictures, described above", 3)

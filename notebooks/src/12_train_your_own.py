@@ -362,8 +362,8 @@ print("at either end the loss is at least 1.4 times as high as at its lowest: ok
 # it remains recognisable at noise levels at which a small one has disappeared. The official model
 # shifts its sampling steps by the number of tokens for this reason.
 #
-# One trap: the three kinds give three different training losses for the *same* weights. Losses of
-# two recipes that draw `sigma` differently cannot be compared.
+# There is one trap: the three kinds give three different training losses for the *same* weights.
+# Losses of two recipes that draw `sigma` differently cannot be compared.
 
 # %%
 curve = {kind: np.interp(draws[kind], places, hardness).mean() for kind in kinds}
@@ -610,7 +610,9 @@ for row, scene in enumerate(ablations.SHOWN, 1):
 corners = [(side * c, side * r) for r in range(len(ablations.SHOWN)) for c in range(columns)]
 stages = [sheet.crop((x, y, x + side, y + side)) for x, y in corners]
 names = [f"{step} steps" for step in ablations.STAGES[:columns]] * len(ablations.SHOWN)
-alt = "Four prompts through the stages of a training: coloured noise becomes blotches, then the "
+alt = (
+    "Four prompts through the stages of a training run: coloured noise becomes blotches, then the "
+)
 show.grid(stages, names, alt + "right background, then things on it", columns, scale=1)
 
 # %%

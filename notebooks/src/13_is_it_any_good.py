@@ -424,7 +424,7 @@ rng, means = np.random.default_rng(0), {}
 for size in (25, 50, 100):
     heaps = [seen[rng.permutation(200)[:size]] for _ in range(20)]
     means[size] = np.mean([frechet(heap, seen[200:]) for heap in heaps])
-    print(f"heaps of {size:3}: {means[size]:.2f} away from 200 of their own kind")
+    print(f"sets of {size:3}: {means[size]:.2f} away from 200 of their own kind")
 assert means[25] > 1.5 * means[100] > 0
 
 # %% [markdown]

@@ -693,8 +693,8 @@ print("noise left, a scale of 8, guidance on top, mu for shift: each shows in th
 # * **Scale 8** is what happens to the official file if its *alpha* is ignored: it has rank 64 and
 #   alpha 8, so its matrices count 8 / 64 = 0.125 times. Without alpha they count once, which is
 #   eight times too much.
-# * **Guidance on top** exaggerates a student that exaggerates already. Shapes take colours that
-#   nobody asked for.
+# * **Guidance on top** exaggerates a student that exaggerates already. Shapes take colours that are
+#   not in the prompt.
 # * **No last 0**: half of the noise is still there.
 # * **Own schedule**, a known mistake with the official file (*visibly wrong*, [diffusers pull
 #   request 12119](https://github.com/huggingface/diffusers/pull/12119)), does not show in this
@@ -709,7 +709,7 @@ good, own, burnt = counted.values()
 assert burnt[0] < good[0] / 4
 loss = paired(right(Sampling(4, lightning=False, lora=1)), right(STUDENT))
 assert loss["high"] < 0 and own[0] > 0.9 * good[0]
-print("guidance on top ruins more than three scenes of four, the own schedule a few: ok")
+print("guidance on top ruins more than three scenes of four, its own schedule a few: ok")
 
 # %% [markdown]
 # ## What is lost
@@ -901,7 +901,7 @@ print("10 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 # * In a terminal: `.venv/bin/qwenimage paint "a red ring on a white background" --lightning --lora
 #   data/lora/lightning_4_steps.safetensors`.
 #
-# Capstone: Lightning's levels and its LoRA need nothing but `sampler.py` and `mmdit.py`; `make
-# grade` shows whether yours are equal.
+# Capstone: Lightning's levels and its LoRA need nothing but `sampler.py` and `mmdit.py`;
+# `make grade` shows whether yours are equal.
 #
 # Next: [21 · Precision](21_precision.ipynb), what fewer bits for each number cost.

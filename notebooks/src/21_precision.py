@@ -306,7 +306,7 @@ from qwenimage_ref.formats import gguf_blocks
 
 def q8_by_hand(block):
     (d,) = struct.unpack("<e", block[:2])  # two bytes: a float16, lower byte first
-    q = struct.unpack("<32b", block[2:])  # 32 bytes: whole numbers from -128 to 127
+    q = struct.unpack("<32b", block[2:])  # 32 bytes: integers from -128 to 127
     return [d * number for number in q]
 
 
@@ -361,7 +361,7 @@ check.ex_21_q4(decode_block)
 # <details><summary>A hint</summary>
 #
 # Make two lists of sixteen, one of the lower halves and one of the upper, and put them one *behind*
-# the other. Iterating over bytes gives whole numbers.
+# the other. Iterating over bytes gives integers.
 #
 # </details>
 #
@@ -444,7 +444,7 @@ assert mean["Q4_0"] < mean["4 bits, one scale"] / 2
 coarse = errors["4 bits, one scale"]
 worst = sorted(coarse, key=coarse.get)[-2:]
 assert coarse[worst[1]] > 0.8 and all(name.endswith("img_mod.1") for name in worst)
-print("of equal size, whole numbers in blocks beat fp8: error under 0.7 %, not 2.6 %")
+print("of equal size, integers in blocks beat fp8: error under 0.7 %, not 2.6 %")
 print("one scale with 4 bits: twice the error of blocks or more; the worst layers:")
 print(*worst, sep="\n")
 

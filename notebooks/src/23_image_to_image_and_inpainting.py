@@ -43,7 +43,7 @@ steps = 20
 wanted = painting_over.wishes(8, "shape")[1]
 poster = wanted.poster
 print("there is:", show.describe(read(poster)))
-print("wished:  ", wanted.prompt)
+print("request: ", wanted.prompt)
 
 # %% [markdown]
 # ## Why it works at all
@@ -114,14 +114,14 @@ with torch.no_grad():
 over = [painting_over.paint(pipe, [wanted], s, masked=False)[0] for s in strengths]
 captions = [f"start at {s}" for s in strengths] + [f"painted at {s}" for s in strengths]
 alt = "Above, a poster sinks into noise as the strength grows. Below, what is painted from there: "
-alt += "at small strengths the old poster, at large ones the second shape is the wished one"
+alt += "at small strengths the old poster, at large ones the second shape is the requested one"
 show.grid([*beginnings, *over], captions, alt=alt, columns=6, scale=1)
 
 # %%
 away = [show.difference(picture, poster) for picture in over]
 assert away[0] < away[2] < away[-1]
 assert not painting_over.obeyed(wanted, over[0]) and painting_over.obeyed(wanted, over[-1])
-print("more strength, farther from the poster; the wish comes true on the way: ok")
+print("more strength, farther from the poster; the request is obeyed on the way: ok")
 
 # %% [markdown]
 # ## Obedience against likeness
@@ -248,7 +248,7 @@ from qwenimage_ref.tasks.inpaint import latent_mask
 mask = latent_mask(ellipse, 8)
 corners = torch.tensor(np.asarray(ellipse)[::8, ::8] >= 128)
 assert torch.equal(mask[0].bool(), corners) and 40 < mask.sum() < 80
-print(int(mask.sum()), "of", mask.numel(), "latents are painted anew")
+print(int(mask.sum()), "of", mask.numel(), "latents are painted again")
 
 # %% [markdown]
 # The transformer has no input for a mask and changes everything. After *each* step, therefore, all

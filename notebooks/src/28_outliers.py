@@ -373,7 +373,7 @@ assert planted_cost["int8, rotated"] < planted_cost["int8, a scale a row"] / 3
 for name in ("mxfp8", "int4 and rank 16"):
     assert planted_cost[name] < 1.5 * trained_cost[name]
 print("one scale fails where an outlier is; a rotation mends most of it;")
-print("mxfp8 and a second matrix do not even notice: ok")
+print("mxfp8 and a second matrix are hardly affected: ok")
 
 # %% [markdown]
 # Compare the two columns. Integers suffer most, because all of them are multiples of one step, so

@@ -343,7 +343,7 @@ styled = [Image.fromarray(apply(style, each[1])) for style, each in zip(styles, 
 show.grid(
     styled,
     ["a style", "another", "a third", "of a kind that training never shows"],
-    alt="Four posters on tinted paper with faint stripes, in rows, in columns, in both",
+    alt="Four posters on tinted backgrounds with faint stripes, in rows, in columns, in both",
 )
 
 # %%

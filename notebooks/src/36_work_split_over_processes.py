@@ -143,7 +143,7 @@ for rows in (5, 10, 3072, 18432):
 print("every row has one owner, as with torch.chunk: ok")
 
 # %% [markdown]
-# ## A layer that nobody holds
+# ## A layer in four parts
 #
 # We represent four processes by the four entries of a list. Each has three rows of a weight and two
 # of eight inputs. To compute its outputs, it needs the whole weight for a short time. The operation
@@ -172,7 +172,7 @@ for whole, mine, wanted in zip(all_gather(shares), inputs, targets):
     whole.requires_grad_(True)
     loss = F.linear(mine, whole).sub(wanted).square().mean()
     gradients.append(torch.autograd.grad(loss, whole)[0])
-    del whole  # forgotten as soon as it has been used
+    del whole  # freed as soon as it has been used
 assert not torch.allclose(gradients[0], gradients[1])
 print("four gradients of", tuple(gradients[0].shape), "each from two inputs")
 
@@ -452,6 +452,9 @@ print("one process reads the checkpoint of two: the same weights, bit for bit")
 #   Qwen-Image ([arXiv 2508.02324](https://arxiv.org/abs/2508.02324)) measured it and decided
 #   against it: 11 % less memory for 3.75 times the time, because its weights were divided four ways
 #   inside each layer as well. It gathers in bf16 and adds gradients up in float32, as we do.
+# * SD3 was trained in mixed precision as well; at high resolution this became unstable until
+#   queries and keys were normalised ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), section
+#   5.3.2). How FLUX.1 was trained has not been published.
 #
 # ## Estimate first
 #

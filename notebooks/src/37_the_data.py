@@ -543,7 +543,7 @@ epoch = [batches[n] for n in range(batches.per_epoch)]
 assert sorted(sum(epoch, [])) == list(range(len(streamed)))
 again = Streamed(folder / "encoded", window=2).batches(3, recipe)
 assert [again[n] for n in range(2, batches.per_epoch)] == epoch[2:]
-print("every example once; who begins at the third batch gets what the others get")
+print("every example once; a run that starts at the third batch gets what the others get")
 
 # %% [markdown]
 # The package's trainer does the same, and builds batches of examples of one size. Here are two

@@ -583,7 +583,7 @@ show.source(single_stream.Attention.forward, single_stream.Block.forward)
 #
 # * Modulation of each block by the noise level, starting from zero gates: [Peebles and Xie
 #   2022](https://arxiv.org/abs/2212.09748), section 3.2. 2.1 keeps the gates and drops the shifts.
-# * Two streams that meet in attention: [Esser et al. 2024](https://arxiv.org/abs/2403.03206),
+# * Two streams that meet in attention: SD3, [Esser et al. 2024](https://arxiv.org/abs/2403.03206),
 #   section 4. FLUX.1 has blocks of two streams first and of one stream after them; 2.1 has one
 #   stream from the first block on.
 # * Language models generate text with stored keys and values in the same way. There each step adds

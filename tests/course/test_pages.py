@@ -17,7 +17,9 @@ BOX = re.compile(
     r"(.*?)</details>",
     re.S,
 )
+SECTION = re.compile(r"\n## Where this comes from\n(.*?)(?=\n## )", re.S)
 SPINE = [path.stem for path in build.sources() if "01" <= path.stem[:2] <= "13"]
+RIBS = [path.stem for path in build.sources() if "20" <= path.stem[:2] <= "37"]
 WORKS = re.compile(
     r"^\* .+?, \*(?P<title>.+?)\*, (?P<year>\d{4}), "
     r"\[arXiv:(?P<number>\d{4}\.\d{4,5})\]\(https://arxiv\.org/abs/(?P=number)\)\. Chapter \["
@@ -102,6 +104,14 @@ def test_a_chapter_of_the_spine_says_where_it_comes_from_and_what_others_do(name
     (box,) = BOX.findall(prose(name))
     assert len({*re.findall(r"\]\((https?://[^)]+)\)", box)}) >= 3
     assert "SD3" in box and "FLUX.1" in box
+
+
+@pytest.mark.parametrize("name", RIBS, ids=lambda name: name[:2])
+def test_a_chapter_beside_the_spine_does_so_too(name):
+    source = BOX.findall(prose(name)) + SECTION.findall(prose(name))
+    assert len(source) == 1
+    assert len({*re.findall(r"\]\((https?://[^)]+)\)", source[0])}) >= 3
+    assert "SD3" in source[0] and "FLUX" in source[0]
 
 
 def test_a_work_has_authors_title_year_number_and_chapter():

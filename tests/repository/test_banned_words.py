@@ -4,7 +4,10 @@ A banned turn is translated word by word, treats a thing as a person, or stands 
 field has. To add one, add it here with what to write in its place, and rewrite what the test finds.
 """
 
+import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,17 @@ BANNED = {  # pattern: what to write
     r"\bdearest\b": "the most expensive",
     r"\b(?:is|are) hung\b|\bhangs? (?:each|the right)\b": "is shown beside",
     r"\b(?:empty|blank) papers?\b": "blank background",
+    r"\bwhoever\b": "anyone who, or the act itself: mixing them leads",
+    r"(?:[.;:,]|\band) who (?!is\b|are\b|sees whom)\w+s\b": "anyone who, a run that, copying it",
+    r"\bnobody\b": "no process, it is not known, there is no",
+    r"\bwhole numbers?\b": "integers",
+    r"\b(?:does|do) not (?:even )?(?:care|mind|notice)\b": "does not depend on, is not affected by",
+    r"\b(?:token|word|number|one|letter|they|which|that|latents?|chapters?) stands? "
+    r"(?:at|in|before|behind|beside|where|after|above|below|under)\b": "is at, comes before",
+    r"\bthe very (?!first|last|same|beginning|end|next)": "exactly the",
+    r"\bdeep noise\b": "high noise",
+    r"(?<=[.] )One trap:|(?<=[.] )Notice:": "a sentence: there is one trap; beware of",
+    r"`code` (?:does not ask|asks) for\b": "has no points for, tests",
     r"\b(?:informations|softwares|knowledges|feedbacks)\b": "the singular",
     r"\ballows? to\b": "lets you, makes it possible to",
     r"\bso-called\b": "the term alone",
@@ -84,6 +98,20 @@ def test_a_chapter_has_no_banned_turn(source):
     assert banned("\n\n".join(c.source for c in cells if c.cell_type == "markdown")) == []
 
 
+def said_in_code(source: str) -> list[str]:
+    """Comments and strings of a cell: what a learner reads beside the code and below it."""
+    strings = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    return comments + [string for string in strings if isinstance(string, str)]
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda path: path.stem[:2])
+def test_what_the_code_of_a_chapter_prints_and_comments_has_no_banned_turn(source):
+    cells = [c.source for c in build.from_source(source).cells if c.cell_type == "code"]
+    assert [turn for cell in cells for text in said_in_code(cell) for turn in banned(text)] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_document_has_no_banned_turn(document):
     assert banned((ROOT / document).read_text(encoding="utf-8")) == []
@@ -99,6 +127,10 @@ def test_a_document_has_no_banned_turn(document):
         "After attention every token\nthinks for itself.",
         "A pile of blocks with a *door* at each end.",
         "Weights that stand still are trained in vain.",
+        "Two wrongs make a right; who copies one of them gets this.",
+        "Noise is drawn anew, and nobody sees whole numbers.",
+        "The word stands behind the picture, and bf16 does not care.",
+        "These are the very steps that start in deep noise.",
     ],
 )
 def test_a_banned_turn_is_seen_across_lines_and_marks(sentence):
@@ -106,7 +138,14 @@ def test_a_banned_turn_is_seen_across_lines_and_marks(sentence):
 
 
 @pytest.mark.parametrize(
-    "sentence", ["Run `model.tell(door)`.", "The model sees `x`.", "The command tells which."]
+    "sentence",
+    [
+        "Run `model.tell(door)`.",
+        "The model sees `x`.",
+        "The command tells which.",
+        "People who read posters.",
+        "From the very first step on, training goes on.",
+    ],
 )
 def test_code_and_plain_sentences_pass(sentence):
     assert banned(sentence) == []
