@@ -8,6 +8,7 @@ are written to data/measurements/binding.json.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from ..adapt import lora
 from ..pipeline import QwenImage
+from ..pocket.variants import VARIANTS
 from ..posters.crowded import Crowded, crowded, judge, moved
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, in_a_clone
@@ -23,6 +25,7 @@ from .intervals import interval
 from .survey import Progress, terms_of
 
 RECORD = MEASUREMENTS / "binding.json"
+STORED = VARIANTS / "eligen.safetensors"  # the LoRA, among the variants of this repository
 FIRST_SEED = 90_000_000  # number of the first poster; no training has it
 COUNTS = (2, 3, 4)
 STEPS, GUIDANCE = 20, 4.0
@@ -65,6 +68,11 @@ def rows(answers: list[dict]) -> list[dict]:
             }
         )
     return table
+
+
+def recorded(file: Path = RECORD) -> dict[str, list[dict]]:
+    """The tables of the record, one for each way of painting; none without a record"""
+    return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else {}
 
 
 @in_a_clone

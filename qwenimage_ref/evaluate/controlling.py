@@ -7,6 +7,7 @@ edges. The answers are written to data/measurements/controlling.json.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..adapt import lora
 from ..adapt.control_files import load
 from ..controlled import ControlledQwenImage
 from ..pipeline import QwenImage
+from ..pocket.variants import VARIANTS
 from ..posters.captions import caption
 from ..posters.draw import Placed, place
 from ..posters.read import score, silhouette
@@ -37,6 +39,7 @@ FIRST_SEED = 70_000_000  # number of the first poster; no training has it
 MIXTURE = Mixture(sizes=(SQUARE,), words=0.6)
 STEPS, GUIDANCE = 20, 4.0
 ALONE = "caption alone"
+KINDS = UNION, BLOCKWISE, IN_CONTEXT = "union", "blockwise", "in-context"
 WIDE = 2  # pixels on either side of a contour that still count as it
 
 
@@ -73,24 +76,41 @@ def measure(painted: Callable[[str, Image.Image, int], Image.Image], asked: list
     return numbers
 
 
-def painters(pipe: QwenImage, folder: Path) -> Iterator[tuple[str, Callable]]:
-    """(kind, a function that paints a caption with edges) for the files in a folder, one by one
+def files_in(folder: Path) -> dict[str, Path]:
+    """Kind -> its file, for those kinds that a folder of `pocket.controls` has"""
+    return _existing({kind: folder / f"{kind}.safetensors" for kind in KINDS})
+
+
+def stored() -> dict[str, Path]:
+    """Kind -> its file among the variants of this repository, for those kinds that are there"""
+    names = {kind: f"control_{kind.replace('-', '_')}.safetensors" for kind in KINDS}
+    return _existing({kind: VARIANTS / name for kind, name in names.items()})
+
+
+def _existing(files: dict[str, Path]) -> dict[str, Path]:
+    return {kind: file for kind, file in files.items() if file.exists()}
+
+
+def painters(pipe: QwenImage, files: dict[str, Path]) -> Iterator[tuple[str, Callable]]:
+    """(kind, a function that paints a caption with edges), the caption alone and then each file
 
     The LoRA in context is on the MMDiT only while its function is the newest one.
     """
     options = {"negative_prompt": " ", "true_cfg_scale": GUIDANCE, "num_inference_steps": STEPS}
     yield ALONE, lambda text, picture, seed: pipe(text, seed=seed, **options)[0]
-    for name in ("union", "blockwise"):
-        net = load(folder / f"{name}.safetensors", pipe.transformer, dtype=pipe.dtype)
+    for name in [kind for kind in files if kind != IN_CONTEXT]:
+        net = load(files[name], pipe.transformer, dtype=pipe.dtype)
         yield (
             name,
             lambda text, picture, seed, net=net: ControlledQwenImage(pipe, [Control(net, picture)])(
                 text, seed=seed, **options
             )[0],
         )
-    adapter = lora.load(pipe.transformer, folder / "in-context.safetensors").adapter
+    if IN_CONTEXT not in files:
+        return
+    adapter = lora.load(pipe.transformer, files[IN_CONTEXT]).adapter
     yield (
-        "in-context",
+        IN_CONTEXT,
         lambda text, picture, seed: pipe(
             context_prompt(text), seed=seed, context_image=picture, **options
         )[0],
@@ -109,11 +129,16 @@ def rows(results: dict, kinds: list[str]) -> list[dict]:
     return table
 
 
-def survey(pipe: QwenImage, folder: Path, count: int, record: Path) -> dict:
-    """Measure every kind and write the record. Returns it."""
+def recorded(file: Path = RECORD) -> list[dict]:
+    """The rows of the record, one for each kind that was measured; none without a record"""
+    return json.loads(file.read_text(encoding="utf-8"))["kinds"] if file.exists() else []
+
+
+def survey(pipe: QwenImage, files: dict[str, Path], count: int, record: Path) -> dict:
+    """Measure every kind that has a file and write the record. Returns it."""
     terms, asked, kinds = terms_of(pipe, count), posters(count), []
     progress = Progress(record, terms)
-    for name, painted in painters(pipe, folder):
+    for name, painted in painters(pipe, files):
         progress.measure(name, measure, painted, asked)
         kinds.append(name)
     result = terms | {"kinds": rows(progress.results, kinds)}
@@ -125,7 +150,7 @@ def survey(pipe: QwenImage, folder: Path, count: int, record: Path) -> dict:
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.controlling")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="union, blockwise, in-context")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help=", ".join(KINDS))
     parser.add_argument("--count", type=int, default=200, metavar="N", help="posters")
     parser.add_argument("--base", type=Path, default=POCKET, metavar="FOLDER")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
@@ -133,8 +158,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.count < 2:
         print(f"--count must be at least 2, got {options.count}", file=sys.stderr)
         return 2
+    files = files_in(options.folder)
+    if not files:
+        print(f"{options.folder} must hold a file of {', '.join(KINDS)}, got none", file=sys.stderr)
+        return 2
     pipe = QwenImage.from_pretrained(options.base)
-    for row in survey(pipe, options.folder, options.count, options.to)["kinds"]:
+    for row in survey(pipe, files, options.count, options.to)["kinds"]:
         print(row["kind"], row["likeness"]["mean"], row["scene"]["share"], row["word"]["share"])
     return 0
 

@@ -1,6 +1,8 @@
 """Three kinds of control, trained alike in miniature."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -66,11 +68,22 @@ def test_every_kind_is_trained_saved_and_read_by_the_pipeline(pipe, files, monke
     monkeypatch.setattr(controlling, "STEPS", 2)
     placed = controlling.posters(1)[0][1]
     edge, pictures = Image.fromarray(edges(placed)), {}
-    for kind, painted in controlling.painters(pipe, files):
+    for kind, painted in controlling.painters(pipe, controlling.files_in(files)):
         pictures[kind] = painted.__call__("a large red circle on a white background", edge, 3)
     assert list(pictures) == [controlling.ALONE, *controls.KINDS]
     assert all(np.asarray(each).shape == (128, 128, 3) for each in pictures.values())
     assert not pipe.transformer._lora.adapters  # the last painter took its LoRA off again
+
+
+def test_kinds_without_a_file_are_left_out(pipe, files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(controlling, "STEPS", 2)
+    shutil.copy(files / "blockwise.safetensors", tmp_path)
+    record = tmp_path / "record.json"
+    assert controlling.main([str(tmp_path), "--count", "2", "--to", str(record)]) == 0
+    kinds = [row["kind"] for row in json.loads(record.read_text())["kinds"]]
+    assert kinds == [controlling.ALONE, "blockwise"]
+    assert controlling.main([str(tmp_path / "none")]) == 2
+    assert "must hold a file of union, blockwise, in-context" in capsys.readouterr().err
 
 
 def test_a_run_continues_to_the_bit(files, tmp_path):

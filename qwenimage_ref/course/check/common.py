@@ -45,6 +45,11 @@ def need_none(answer, mistakes, near, *arguments) -> None:
             raise NotYet(hint if isinstance(hint, str) else hint(*arguments))
 
 
+def wrong_here(mistakes, right, near, *arguments) -> list[tuple]:
+    """The mistakes whose result for these arguments is not the right one, for `need_none`."""
+    return [pair for pair in mistakes if not near(pair[0](*arguments), right)]
+
+
 def need_same(answer: Callable, solution: Callable, near, arguments, hint: str) -> None:
     """NotYet with the hint where an answer and the solution differ, or where the answer stops."""
     try:

@@ -4,6 +4,7 @@ from ...files import whole_file
 from ...repository import ROOT, in_a_clone
 from . import (
     after_training,
+    control,
     data,
     machine,
     pictures,
@@ -29,6 +30,10 @@ DRAWINGS = {
     "mmdit_stack": transformer.stack,
     "sampler_loop": machine.sampler_loop,
     "edit_paths": machine.edit_paths,
+    "control_union": control.control_union,
+    "control_blockwise": control.control_blockwise,
+    "control_in_context": control.control_in_context,
+    "regions": control.regions,
     "data_pipeline": data.data_pipeline,
     "four_errors": after_training.four_errors,
     "reward_round": after_training.reward_round,

@@ -1,0 +1,735 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 25 · Control
+#
+# A caption says what is in a picture. It cannot say where an outline runs. On this page a second
+# picture says it: the edges of a poster, a depth map, a pose. Three kinds of network read such a
+# picture for Qwen-Image, and they differ in everything but their first step, in which all of them
+# do nothing.
+#
+# | | |
+# |---|---|
+# | **You need** | chapters [06](06_one_mmdit_block.ipynb) and [09](09_text_to_image.ipynb) |
+# | **You get** | ControlNet Union, blockwise networks and control in context, by hand |
+# | **Minutes** | 40 to read, 45 to write, one and a half to run |
+# | **Picture** | which layers of a new network have a gradient, over its first hundred steps |
+# | **Number** | a new network changes no bit; 1,768,003,584 and 1,133,399,040 weights |
+
+# %%
+import json
+
+import numpy as np
+import torch
+from PIL import Image
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.adapt.control import Applied, BlockwiseBlock, Controlled
+from qwenimage_ref.course import charts, show
+from qwenimage_ref.evaluate import controlling, waking
+from qwenimage_ref.mmdit import Call
+from qwenimage_ref.pocket import controls
+from qwenimage_ref.posters.captions import caption
+from qwenimage_ref.posters.draw import paint
+from qwenimage_ref.posters.understanding import edges
+from qwenimage_ref.train.control import new_network
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+mmdit = pipe.transformer.requires_grad_(False)
+scene, placed = controlling.posters(19)[18]
+prompt, lines = caption(scene), Image.fromarray(edges(placed))
+drawn = Image.fromarray(paint(placed))
+print(prompt)
+
+# %%
+options = {"negative_prompt": " ", "num_inference_steps": 20}
+alone = [pipe(prompt, seed=seed, **options)[0] for seed in (0, 1)]
+names = ["a poster", "its edges", "caption alone, seed 0", "caption alone, seed 1"]
+alt = "A poster, the white contours of its shapes on black, and two posters of the same caption "
+alt += "with their shapes in other places"
+show.grid([drawn, lines, *alone], names, alt)
+
+# %% [markdown]
+# How well are edges followed? Take the contours that were asked for and those of the painted
+# shapes, each a few pixels wide. Their **likeness** is the number of pixels in both over the number
+# in either (intersection over union, IoU), from 0 to 1.
+
+
+# %%
+def likeness(picture):
+    return controlling.likeness(placed, np.asarray(picture))
+
+
+def over(picture):
+    """A picture under the contours that were asked for"""
+    pen = Image.new("RGB", lines.size, show.PALETTE["accent"])
+    return Image.composite(pen, picture, lines.convert("L"))
+
+
+assert likeness(drawn) > 0.9 > 0.6 > max(map(likeness, alone))
+print("the poster follows its own edges; the caption alone does not: ok")
+
+# %%
+show.source(controlling.likeness)
+
+# %% [markdown]
+# ## First kind: a copy of the first blocks
+#
+# **ControlNet** is the best-known control network. It trains no weight of the model, but a copy of
+# a part of it, whose input is the control picture beside the noisy latents, and adds what the copy
+# computes to the model's own stream. InstantX's *Union* for Qwen-Image copies 5 of the 60 blocks;
+# our pocket network copies 2 of 8. With $x$ the packed latents, $c$ the packed picture and $t_0$
+# the text,
+#
+# $$h_0 = W_x x + W_c\, c, \qquad (h_{k+1}, t_{k+1}) = B_k(h_k, t_k), \qquad r_k = Z_k h_{k+1} .$$
+#
+# $W_c$ is `controlnet_x_embedder`, and $Z_k$ are `controlnet_blocks`. All of them begin as zeros.
+# The rest begins as a copy, with the text, noise level and rotations of the model.
+#
+# ![Block diagram: the control picture is encoded, embedded and added to the embedded latents;
+# copies of the first blocks follow; a linear layer behind each gives a residual that is added
+# behind twelve blocks of the transformer](figures/control_union.svg)
+#
+# The copy has $n$ blocks and the model $L$, so each residual serves $\lceil L/n \rceil$ blocks in a
+# row. Behind *every* block something is added: with $n = 5$ the residual $r_0$ behind the first
+# twelve.
+#
+# ## Exercise: which residual?
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `residual_number(block, blocks, count)`: the number of the residual that is added behind a
+# block, of `count` residuals and `blocks` blocks, all counted from 0. The numbers need not divide.
+# You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def residual_number(block, blocks, count):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+residual_number = answers.unless_solved(residual_number, answers.EX_25_RESIDUAL)
+check.ex_25_residual(residual_number)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# 60 blocks and 7 residuals: how many blocks does the first residual serve, and how many the last?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# First the number of blocks that share a residual, rounded up. Then count how many of these fit
+# before the block.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# each = blocks / count, rounded up; block / each, rounded down
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def residual_number(block, blocks, count):
+#     return block // -(-blocks // count)
+# ```
+#
+# </details>
+
+# %%
+from qwenimage_ref.controlnet import residual_of
+
+for blocks, count in ((60, 5), (60, 6), (8, 2), (60, 7)):
+    mine = [residual_number(n, blocks, count) for n in range(blocks)]
+    assert mine == [residual_of(n, blocks, list(range(count))) for n in range(blocks)]
+    print(f"{count} residuals, {blocks} blocks:", [mine.count(k) for k in range(count)])
+
+# %% [markdown]
+# Now the forward pass by hand, with a network whose zeros have been filled with small random
+# numbers, so that it does something.
+
+# %%
+rng = torch.Generator().manual_seed(0)
+x, picture = (torch.randn(1, 64, 64, generator=rng) for _ in range(2))
+txt, sigma, grid = pipe.encode_prompt([prompt])[0], torch.tensor([0.7]), (1, 8, 8)
+
+
+def filled(network):
+    """The network, without zeros"""
+    with torch.no_grad():
+        for weight in network.parameters():
+            if not weight.any():
+                weight.normal_(0, 0.02, generator=rng)
+    return network
+
+
+union = filled(controls.copied_network(mmdit))
+img, words, shared = mmdit.embed(x, txt, sigma, [grid])
+residuals = []
+with torch.no_grad():
+    h, t = union.img_in(x) + union.controlnet_x_embedder(picture), union.txt_in(union.txt_norm(txt))
+    temb = union.time_text_embed(sigma.unsqueeze(1))
+    for block, linear in zip(union.transformer_blocks, union.controlnet_blocks):
+        h, t = block(h, t, temb, *shared[1:4])
+        residuals.append(linear(h))
+
+# %%
+with torch.no_grad():
+    for n, block in enumerate(mmdit.transformer_blocks):
+        img, words = block(img, words, *shared)
+        img = img + residuals[residual_number(n, 8, 2)]
+    by_hand = mmdit.velocity(img, shared)
+    plain = mmdit(x, txt, sigma, [grid])
+    packaged = Controlled(mmdit, [Applied(union, picture)], 1).many([Call(x, txt, sigma, [grid])])[
+        0
+    ]
+assert torch.allclose(by_hand, packaged, atol=1e-4) and not torch.allclose(
+    by_hand, plain, atol=0.01
+)
+print("a controlled velocity, by hand and by the package: equal within 1e-4")
+
+# %% [markdown]
+# ## Second kind: two linear layers behind every block
+#
+# DiffSynth's **blockwise** networks copy nothing. They have no attention, no text and no noise
+# level. The picture is embedded once, $y = W c$ (`img_in`), and behind *each* of the 60 blocks
+# stands a small block of its own. With $h$ the image stream of the target there,
+#
+# $$h \leftarrow h + s\, \bigl(W_2\,
+# \mathrm{GELU}(W_1 (\mathrm{RMS}_x(h) + \mathrm{RMS}_y(y)) + b_1) + b_2\bigr),$$
+#
+# $$\mathrm{RMS}(u) = \frac{g \odot u}{\sqrt{\overline{u^2} + \epsilon}} .$$
+#
+# ![Block diagram: the control picture is encoded and embedded once; behind each block both streams
+# are normalised and added, and pass two linear layers; the result is scaled and added to the image
+# stream](figures/control_blockwise.svg)
+#
+# $\epsilon$ is $10^{-6}$, and GELU is the exact one, $u\,\Phi(u)$ with the normal distribution's
+# $\Phi$. The MLPs of the transformer have the tanh approximation.
+#
+# ## Exercise: what is added
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `added(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out)`: what stands between the large
+# brackets. `img` and `control` are $h$ and $y$, `(B, I, D)`; the two norms have weights $g$ of
+# `(D,)`; `w_in, b_in` are $W_1, b_1$ and `w_out, b_out` are $W_2, b_2$, as
+# PyTorch's linear layers store them. You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def added(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+added = answers.unless_solved(added, answers.EX_25_BLOCKWISE)
+check.ex_25_blockwise(added)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# A network that is not trained yet has $y = 0$. Does your norm survive it?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Each stream has a norm of its own. The mean runs over the last axis, which stays there with one
+# entry. PyTorch has both forms of GELU in one function.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# both <- normalised img + normalised control
+# hidden <- both times w_in, transposed, + b_in
+# the exact GELU of hidden, times w_out, transposed, + b_out
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def added(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out):
+#     def normalised(x, weight):
+#         return weight * x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+#
+#     hidden = (normalised(img, x_rms) + normalised(control, y_rms)) @ w_in.T + b_in
+#     return torch.nn.functional.gelu(hidden) @ w_out.T + b_out
+# ```
+#
+# </details>
+
+# %%
+blockwise = filled(new_network(mmdit))
+first = blockwise.controlnet_blocks[0]
+weights = [first.x_rms.weight, first.y_rms.weight]
+weights += [
+    w for layer in (first.input_proj, first.output_proj) for w in (layer.weight, layer.bias)
+]
+with torch.no_grad():
+    y = blockwise(picture)
+    assert torch.allclose(added(img, y, *weights), first(img, y), atol=1e-5)
+print("the block by hand and the package's: equal within 1e-5")
+
+# %%
+show.source(BlockwiseBlock)
+
+# %% [markdown]
+# ## Scale, window, and several at once
+#
+# Every kind that adds has three numbers for its user.
+#
+# * The **scale** $s$ multiplies what is added. With 0 the model is as it was.
+# * The **guidance window**, `start` to `end`, as shares of the $N$ steps. In diffusers, step $i$
+#   lies inside if all of it does: $i/N \ge$ start and $(i+1)/N \le$ end. A window that ends early
+#   leaves the last steps to the prompt alone. (DiffSynth counts from 1 down to 0, and asks for the
+#   step's beginning alone.)
+# * **Several networks** add up. All of them see the *same* $h$: no network sees what another has
+#   added behind this block, so their order makes no difference.
+#
+# With guidance, Union is run once a step, with the positive prompt, and both branches get its
+# residuals. Blockwise blocks depend on $h$, so each branch computes its own.
+#
+# ## Exercise: one step under several networks
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `steered(blocks, img, txt, nets, step, steps)`. `blocks` are functions from two streams
+# `img, txt` to the next two. `nets` is a list of `(add, scale, start, end)`, where `add(i, img)` is
+# what a network adds behind block `i`. Return the image stream behind the last block, in step
+# `step` of `steps`. No argument may be changed in place. You will know it works when the checker
+# says so.
+
+
+# %% tags=["exercise"]
+def steered(blocks, img, txt, nets, step, steps):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+steered = answers.unless_solved(steered, answers.EX_25_STEERED)
+check.ex_25_steered(steered)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Which networks act is settled before the first block. What does the second network see behind
+# block 0?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# First a list of those that act in this step. Then a loop over the blocks, in which everything that
+# is added is computed from one `img` before any of it is added.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# acting <- networks with start <= step / steps and (step + 1) / steps <= end
+# for each block, with its number i:
+#     both streams pass the block
+#     img <- img + the total of scale x add(i, img) over all acting
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def steered(blocks, img, txt, nets, step, steps):
+#     acting = [
+#         (add, scale)
+#         for add, scale, start, end in nets
+#         if start <= step / steps and (step + 1) / steps <= end
+#     ]
+#     for i, block in enumerate(blocks):
+#         img, txt = block(img, txt)
+#         img = img + sum(scale * add(i, img) for add, scale in acting)
+#     return img
+# ```
+#
+# </details>
+
+# %%
+applied = [Applied(union, picture, 0.7), Applied(blockwise, picture, 0.5)]
+applied.append(Applied(union, x, 1.0, start=0.5))
+call, shared = Call(x, txt, sigma, [grid]), mmdit.embed(x, txt, sigma, [grid])[2]
+blocks = [
+    lambda img, txt, block=block: block(img, txt, *shared) for block in mmdit.transformer_blocks
+]
+with torch.no_grad():
+    nets = [(each.added(call, 8), 1.0, each.start, each.end) for each in applied]
+    controlled = Controlled(mmdit, applied, steps=2)
+    for step in range(2):
+        img, words, _ = mmdit.embed(x, txt, sigma, [grid])
+        mine = mmdit.velocity(steered(blocks, img, words, nets, step, 2), shared)
+        assert torch.allclose(mine, controlled.many([call])[0], atol=1e-4)
+print("three networks, of which one joins in the second step: by hand and by the package, ok")
+
+# %% [markdown]
+# ## Third kind: the picture in the sequence
+#
+# **In-Context-Control-Union** adds no network at all. The picture's tokens stand behind the
+# target's, as an edit model's picture does, and all tokens attend to each other. MSRoPE gives them
+# the target's rows and columns in another frame, number 1 instead of 0, so that token (3, 5) of the
+# edges is one rotation away from token (3, 5) of the target. The picture is resized to the target
+# for that. What the tokens mean is learned by a LoRA of rank 64 (ours: 16); the prompt begins with
+# `Context_Control. `, by which the released LoRA is trained to notice them.
+#
+# ![Block diagram: text, target and control tokens in one sequence pass all blocks with a LoRA; only
+# the target's tokens become a velocity](figures/control_in_context.svg)
+
+# %%
+from qwenimage_ref.rope import positions
+from qwenimage_ref.tasks.regions import context_prompt, in_context
+
+places = positions([grid, grid], len(txt[0]))[0]
+target, control = places.split(64)
+assert torch.equal(target[:, 1:], control[:, 1:]) and (control[:, 0] - target[:, 0] == 1).all()
+(branch,) = in_context(pipe, pipe.encode_prompts([[context_prompt(prompt)]]), (1, 128, 128), lines)
+with torch.no_grad():
+    packaged = mmdit(*branch.call(x, sigma, grid))
+    by_hand = mmdit(torch.cat([x, branch.img], dim=1), branch.txt, sigma, [grid, grid])
+assert torch.equal(packaged, by_hand) and packaged.shape == x.shape
+print("128 image tokens go in, the velocity of 64 comes out: ok")
+
+# %% [markdown]
+# ## What they cost
+#
+# The official networks, made without weights, and counted:
+
+# %%
+from qwenimage_ref.adapt.control_forge import empty_control
+from qwenimage_ref.config import MMDiTConfig
+
+official = MMDiTConfig.official()
+size_of = {
+    name: sum(p.numel() for p in empty_control(name, official).parameters())
+    for name in ("union", "inpainting", "canny", "inpaint")
+}
+kinds = ["InstantX Union, 5 blocks", "InstantX Inpainting, 6 blocks",
+         "blockwise Canny or Depth", "blockwise Inpaint"]  # fmt: skip
+rows = [
+    [kind, f"{size:,}", f"{2 * size / 1e9:.2f} GB"] for kind, size in zip(kinds, size_of.values())
+]
+show.table(["network", "weights", "file in bf16"], rows)
+
+# %%
+D = official.inner_dim
+assert size_of["union"] == 1_768_003_584 and size_of["inpainting"] == 2_117_287_424
+assert size_of["canny"] == 60 * (2 * D * D + 4 * D) + 64 * D + D == 1_133_399_040
+assert size_of["inpaint"] - size_of["canny"] == 4 * D
+print("counted by hand: two layers, two biases and two norms behind each block, and img_in: ok")
+
+# %% [markdown]
+# The networks for inpainting read the picture with a hole and, as a 17th channel, the mask: a token
+# has 68 numbers instead of 64.
+#
+# ## Zero initialisation, and the first hundred steps
+#
+# Training begins with a network that changes nothing, to the last bit. So no step of it ever sees a
+# ruined picture.
+
+# %%
+new = {"union": controls.copied_network(mmdit), "blockwise": new_network(mmdit)}
+with torch.no_grad():
+    for kind, network in new.items():
+        run = Controlled(mmdit, [Applied(network, picture)], 1)
+        assert torch.equal(run.many([call])[0], plain), kind
+print("both new networks leave the velocity as it is, to the last bit: ok")
+
+# %% [markdown]
+# But zeros also stop gradients. What is added is $W_2 a$, so the gradient of everything *before*
+# $W_2$ is a product with $W_2^\top = 0$. In the first step only the last layers move. The embedding
+# of the picture, zero as well, has to wait until they have. Here are four steps, live:
+
+# %%
+data = waking.posters(pipe, 8)
+live = {kind: waking.watched(pipe, kind, 4, batch=4, data=data) for kind in waking.PARTS}
+rows = []
+for kind, parts in waking.PARTS.items():
+    for part in parts:
+        gradients = live[kind][part]["gradient"]
+        rows.append([kind, f"`{part}`", *("zero" if g == 0 else "not zero" for g in gradients)])
+show.table(["network", "gradient of", *(f"step {n}" for n in range(4))], rows)
+
+# %%
+for kind, (embedding, inner, last) in waking.PARTS.items():
+    assert live[kind][embedding]["gradient"][0] == live[kind][inner]["gradient"][0] == 0
+    assert live[kind][last]["gradient"][0] > 0
+    assert all(min(live[kind][part]["gradient"][1:]) > 0 for part in waking.PARTS[kind])
+print("in the first step the last layers have a gradient, in the second all have: ok")
+
+# %% [markdown]
+# A hundred steps have been recorded by `python -m qwenimage_ref.evaluate.waking`, with plain AdamW:
+# no warm-up, no clipping.
+
+# %%
+record = json.loads(show.data_file("measurements/waking.json").read_text())
+panels = []
+for kind, parts in waking.PARTS.items():
+    series = {
+        part: [(n, np.log10(g)) for n, g in enumerate(record[kind][part]["gradient"]) if g]
+        for part in parts
+    }
+    words = {"x": f"step, {kind}", "y": "length of the gradient, log10"}
+    panels.append({"series": series} | words)
+alt = "Lengths of gradients over a hundred steps, two panels. On the left the picture's embedding "
+alt += "begins one step late with a single spike, hundreds of times longer than all that follow"
+charts.curves(panels, alt)
+
+# %%
+spikes = {}
+for kind, (embedding, *_) in waking.PARTS.items():
+    gradients = record[kind][embedding]["gradient"]
+    assert gradients[0] == 0 < gradients[1]
+    spikes[kind] = gradients[1] / np.median(gradients[2:])
+assert spikes["blockwise"] > 500 > 20 > spikes["union"]
+print(
+    "blockwise: the first gradient of img_in is more than 500 times the usual one; union: no spike"
+)
+
+# %% [markdown]
+# Why the spike? The norm. It divides by $\sqrt{\overline{y^2} + \epsilon}$, and while $y = 0$ that
+# is $\sqrt{10^{-6}}$: whatever arrives from behind is multiplied by a **thousand**. One step later
+# $y$ is no longer zero, and the norm is a norm.
+
+# %%
+norm = first.y_rms
+with torch.no_grad():
+    norm.weight.fill_(1)
+for size in (0.0, 1.0):
+    y = torch.full((1, mmdit.config.inner_dim), size, requires_grad=True)
+    norm(y)[0, 0].backward()
+    print(f"y = {size:g}: slope {y.grad[0, 0].item():.4g}")
+
+# %% [markdown]
+# And Adam remembers. It divides each step by the root of a running mean of squared gradients, with
+# a memory of a thousand steps at $\beta_2 = 0.999$. For all that time the spike makes the
+# embedding's steps hundreds of times smaller than those of the other layers. So `img_in` wakes late
+# twice: by one step because of the zeros, and then, in practice, by hundreds because of the spike.
+
+# %%
+done = {part: record["blockwise"][part]["weights"] for part in ("img_in", "output_proj")}
+share = {part: lengths[40] / lengths[-1] for part, lengths in done.items()}
+assert share["img_in"] > 0.9 > 0.85 > share["output_proj"]
+print("of the length that img_in has after 100 steps, more than 90 % was there after 40;")
+print("the last layers go on growing: ok")
+
+# %% [markdown]
+# What helps is what every recipe has anyway: a warm-up, under which the spike meets a small rate,
+# and gradients clipped to length 1, under which it loses most of itself. `output_proj` needs
+# neither, and a rate of 1e-3 does it no harm. Union is another matter. Its last layers receive the
+# raw image stream, whose numbers are large, and the same rate of 1e-3 throws the loss up at once:
+
+# %%
+jumps = {kind: max(record[kind]["loss"][1:4]) / record[kind]["loss"][0] for kind in waking.PARTS}
+assert jumps["union"] > 2 * jumps["blockwise"]
+print("after one step at 1e-3 the loss of union jumps more than twice as far: ok")
+
+# %% [markdown]
+# InstantX's card names a rate of 4e-5, DiffSynth's script 1e-3: each fits its kind.
+#
+# ## The three kinds, side by side
+#
+# There is no published comparison at equal effort. Ours: the same model, the same 16,384 posters
+# with their edges, noise, batches of 32 and 800 steps for each kind. (What is not equal is their
+# size.) All kinds whose weights lie in `data/variants` paint our caption here:
+
+# %%
+files = controlling.stored()
+painted = {kind: paints(prompt, lines, 0) for kind, paints in controlling.painters(pipe, files)}
+alt = "The edges, and posters of one caption and one seed without and with each kind of control, "
+alt += "the edges drawn over them"
+show.grid([lines, *map(over, painted.values())], ["edges", *painted], alt, columns=5, scale=1)
+
+# %%
+base = likeness(painted[controlling.ALONE])
+assert base < 0.6
+for kind in files:
+    print(
+        f"{kind}: follows the edges better than the caption alone:", likeness(painted[kind]) > base
+    )
+
+# %% [markdown]
+# Scale and window of those that add, and at the end both at once. Places are settled at high noise
+# ([chapter 09](09_text_to_image.ipynb)), so one would expect the first half of the steps to do most
+# of the work. Does it?
+
+# %%
+from qwenimage_ref.adapt.control_files import load
+from qwenimage_ref.controlled import ControlledQwenImage
+from qwenimage_ref.tasks.control import Control
+
+trained = {
+    kind: load(file, mmdit, dtype=pipe.dtype)
+    for kind, file in files.items()
+    if kind != controlling.IN_CONTEXT
+}
+
+
+def under(*settings):
+    """Our caption under networks, each with its scale and window"""
+    each = [Control(trained[kind], lines, *numbers) for kind, *numbers in settings]
+    return ControlledQwenImage(pipe, each)(prompt, seed=0, **options)[0]
+
+
+# %%
+settings = {"scale 0": (0.0,), "scale 0.5": (0.5,), "first half": (1.0, 0.0, 0.5),
+            "second half": (1.0, 0.5, 1.0)}  # fmt: skip
+tried = {f"{kind}, {name}": under((kind, *numbers)) for kind in trained
+         for name, numbers in settings.items()}  # fmt: skip
+if len(trained) == 2:
+    tried["both, scale 0.5"] = under(*((kind, 0.5) for kind in trained))
+alt = "Posters of one caption under each network, at scale 0 and 0.5, and in half of the steps"
+pictures = [drawn, *tried.values()]
+show.grid([*map(over, pictures)], ["the poster of the edges", *tried], alt, columns=5, scale=1)
+
+# %%
+if "blockwise" in trained:
+    assert show.difference(tried["blockwise, scale 0"], painted[controlling.ALONE]) == 0
+for kind in trained:
+    halves = [likeness(tried[f"{kind}, {half} half"]) for half in ("first", "second")]
+    print(
+        f"{kind}: acting in the first half only is better than in the second:",
+        halves[0] > halves[1],
+    )
+
+# %% [markdown]
+# (Union's pictures at scale 0 are not those of the caption alone: from one seed, the sample of the
+# control picture's latents is drawn first and the noise second, as in diffusers. Blockwise takes
+# the mean.)
+#
+# One caption proves little. `python -m qwenimage_ref.evaluate.controlling` paints held-out captions
+# and records whether scene and word are still right, too: a control that costs the word would be no
+# gain.
+
+# %%
+measured = controlling.recorded()
+bars = {f"{row['kind']}: {part} right": row[part] for row in measured for part in ("scene", "word")}
+alt = "Shares of posters whose scene and whose word are right, for the caption alone and each kind"
+charts.bars(bars, alt)
+
+# %%
+likenesses = {row["kind"]: row["likeness"] for row in measured}
+assert controlling.ALONE in likenesses
+cells = [[kind, *(f"{each[key]:.2f}" for key in ("mean", "low", "high"))]
+         for kind, each in likenesses.items()]  # fmt: skip
+show.table(["kind", "mean likeness", "from", "to (95 %)"], cells)
+
+
+# %%
+def surely(key, better, worse):
+    """Whether one kind is above another by more than both intervals"""
+    row = {each["kind"]: each[key] for each in measured}
+    return row[better]["low"] > row[worse]["high"]
+
+
+names = list(likenesses)
+for kind in names[1:]:
+    gain = surely("likeness", kind, controlling.ALONE)
+    cost = [key for key in ("scene", "word") if surely(key, controlling.ALONE, kind)]
+    print(f"{kind}: surely follows better: {gain}; surely costs:", *(cost or ["neither"]))
+pairs = [(a, b) for a in names[1:] for b in names[1:] if surely("likeness", a, b)]
+print("surely above each other in likeness:", pairs or "none")
+
+# %% [markdown]
+# Read the table with its sizes in mind. Blockwise is the smallest and has no attention: it can only
+# say *here is an edge*, token by token. Union reads the prompt, too. In context the model itself
+# looks at the edges, in every block and with every token, at the price of a sequence twice as long.
+#
+# ## Where this comes from
+#
+# * ControlNet, with zero-initialised layers: [Zhang et al.
+#   2023](https://arxiv.org/abs/2302.05543), section 3.1; the sudden convergence is in section 3.3.
+#   Adding features of a small network without a copy:
+#   [T2I-Adapter](https://arxiv.org/abs/2302.08453), section 3.3.
+# * [Qwen-Image-ControlNet-Union](https://huggingface.co/InstantX/Qwen-Image-ControlNet-Union):
+#   50,000 steps on ten million pictures. The three blockwise networks and In-Context-Control-Union
+#   come with [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio).
+# * Condition tokens in the sequence of a diffusion transformer:
+#   [OminiControl, Tan et al. 2024](https://arxiv.org/abs/2411.15098), section 3.2.
+# * **SD3**: ControlNets are copies of the first blocks, too; their residuals are spread evenly
+#   instead of rounded up. **FLUX.1**: rounded up as here; InstantX's Union for it has an embedding
+#   that says which kind of picture comes, where ours tells that from the pixels. FLUX.1 Canny and
+#   Depth [dev] are whole models that read the picture as further input channels.
+#
+# ## Estimate first
+#
+# **1.** What share of the multiplications of a step's linear layers on image tokens does a
+# blockwise network add? A block of the transformer has $12 D^2$ a token.
+#
+# <details><summary>Answer</summary>
+#
+# One sixth: two layers of $D^2$ behind each block.
+#
+# </details>
+#
+# **2.** And Union with 5 blocks, in a step with guidance?
+#
+# <details><summary>Answer</summary>
+#
+# About 1/24: 5 of 60 blocks, once for two branches.
+#
+# </details>
+#
+# **3.** How many of 20 steps lie in a window from 0 to 0.49?
+#
+# <details><summary>Answer</summary>
+#
+# Nine: step 9 ends at 0.5.
+#
+# </details>
+
+# %%
+assert 2 * D * D / (12 * D * D) == 1 / 6 and 5 / 60 / 2 == 1 / 24
+assert sum(Applied(union, picture, end=0.49).acts(step, 20) for step in range(20)) == 9
+print("one sixth, 1/24, nine steps: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * The picture is made by a detector: Canny's algorithm, or a network for depth or poses. Its
+#   mistakes become the picture's.
+# * Union networks see all kinds of pictures in training, and drop the text in a tenth of the
+#   examples, so that they also follow edges under an empty prompt.
+# * ComfyUI loads blockwise files as a "model patch", recognised by the names of their tensors, as
+#   this package does.
+# * Where memory is short, a LoRA in context is the smallest file and the longest sequence.
+#
+# ## Try this
+#
+# * Give the edges of a poster with other shapes than the caption names. Do words or edges win?
+# * Blur the edges, or draw them one pixel wide. Which kind is affected?
+# * Set the scale to 2, or to -1.
+# * Train `python -m qwenimage_ref.pocket.controls blockwise` with `clip` at infinity. Does the
+#   spike show in the end?
+#
+# **Capstone.** `make grade` has no points for this page. A transformer of yours that passes
+# `make grade PART=mmdit` takes `after_block`, which is all that control needs.
+#
+# Next: [regions](26_regions.ipynb), where masks and their own prompts take the place of edges.

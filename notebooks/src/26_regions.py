@@ -1,0 +1,597 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 26 · Regions
+#
+# "A red circle, a blue star and a green square": three shapes, three colours, and no word about
+# where anything is. On this page every shape gets a box with a prompt of its own. Nothing of the
+# network changes for that but one argument of its attention, a mask that says who sees whom, and a
+# LoRA that has learned to live with it. The method is **EliGen**, entity-level generation.
+#
+# | | |
+# |---|---|
+# | **You need** | chapters [05](05_msrope.ipynb) and [06](06_one_mmdit_block.ipynb) |
+# | **You get** | the mask from a table, text positions that begin again, boxes that you draw |
+# | **Minutes** | 35 to read, 40 to write, one and a half to run |
+# | **Picture** | the mask over all tokens, each region in its colour |
+# | **Number** | regions in another order give the same velocity, within 1e-4 |
+
+# %%
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from qwenimage_ref import QwenImage
+from qwenimage_ref.adapt import lora
+from qwenimage_ref.adapt.regions import attention_mask, text_positions
+from qwenimage_ref.course import charts, show
+from qwenimage_ref.course.figures import regions as figures
+from qwenimage_ref.evaluate import binding
+from qwenimage_ref.posters.crowded import judge, moved
+from qwenimage_ref.posters.draw import paint
+from qwenimage_ref.tasks import regions as task
+
+pipe = QwenImage.from_pretrained(show.pocket_folder())
+posters = binding.posters(12)
+crowd = posters[4]
+print(crowd.prompt)
+print(*(f"{text}: pixels {box}" for (text, _), box in zip(crowd.regions, crowd.boxes)), sep="\n")
+
+# %%
+options = {"negative_prompt": " ", "num_inference_steps": 20}
+alone = [pipe(crowd.prompt, seed=seed, **options)[0] for seed in (0, 1)]
+drawn = Image.fromarray(paint(crowd.placed))
+pictures = [drawn, figures.boxed(crowd.boxes, drawn), *alone]
+names = ["a poster", "its boxes", "prompt alone, seed 0", "prompt alone, seed 1"]
+alt = "A poster of three shapes, the same with a box around each, and two posters painted from the "
+alt += "prompt alone, in which shapes stand elsewhere"
+show.grid(pictures, names, alt)
+
+# %%
+answer = judge(crowd, drawn)
+assert answer == {"bound": 3, "right": 3, "count": True, "of": 3}
+print("the exact reader finds all three in their boxes, in the poster as it was drawn: ok")
+
+# %% [markdown]
+# The reader counts three things: shapes that are anywhere in their own colour (`right`), shapes
+# that are so in their own box (`bound`), and whether there are as many as asked for.
+#
+# The pocket model was trained on captions of one shape, two, or several equal ones. Three different
+# shapes are more than it has seen, which makes this a fair picture of what large models do with
+# eight: colours wander to the wrong shape. The field calls that a failure of **attribute binding**.
+#
+# ## One text for each region
+#
+# Every region's prompt is encoded *separately*, with the usual template. The transformer's text
+# stream becomes
+#
+# $$[\\text{region }1 \\mid \\text{region }2 \\mid \\dots \\mid \\text{the whole prompt}],$$
+#
+# and then come the image tokens, as ever.
+#
+# ![Block diagram: three prompts are encoded separately and put one behind the other, with the
+# target's tokens behind them; the transformer's attention runs under a mask](figures/regions.svg)
+#
+# First question: which image tokens lie inside a region? A mask is a picture, white inside. It is
+# reduced to one pixel for each latent (the nearest, no average), and a token, two by two latents,
+# is inside **if any of the four is**.
+#
+# ## Exercise: tokens of a region
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `inside(mask)` from (h, w) truth values of latents to (I,) truth values of tokens, row by
+# row. You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def inside(mask):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+inside = answers.unless_solved(inside, answers.EX_26_INSIDE)
+check.ex_26_inside(inside)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# A token has four latents. How do you get at the four as an axis or two of their own?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Split each side into pairs: (rows, 2, cols, 2). Two of the four axes then run inside a token.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# split both axes in pairs; true where one of a pair is, along both inner axes; in one row
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def inside(mask):
+#     rows, cols = mask.shape[0] // 2, mask.shape[1] // 2
+#     return mask.reshape(rows, 2, cols, 2).any(3).any(1).flatten()
+# ```
+#
+# </details>
+
+# %%
+grid = (1, 8, 8)
+seen = []
+for _, mask in crowd.regions:
+    latents = np.asarray(mask.resize((16, 16), Image.Resampling.NEAREST)) >= 128
+    seen.append(inside(torch.from_numpy(latents)))
+    assert torch.equal(seen[-1], task.seen_tokens(mask, [grid]))
+seen = torch.stack(seen)
+print("tokens of each box, as the package counts them:", seen.sum(1).tolist(), "of", seen.shape[1])
+
+# %% [markdown]
+# ## Who sees whom
+#
+# | who sees (row) | own text | other regions' texts | whole prompt | image inside | image outside |
+# |---|---|---|---|---|---|
+# | text of region $i$ | yes | no | no | yes | no |
+# | whole prompt | yes | no | yes | yes | yes |
+# | image token | texts of the regions that it is in | no others | yes | yes | yes |
+#
+# The table is symmetric. Image tokens all see each other, whatever their regions: only so can the
+# parts fit together. Two texts never see each other. What passes between a region and the whole
+# prompt passes through the image.
+#
+# ## Exercise: the mask
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `region_mask(lengths, seen)`. `lengths` are the numbers of tokens of the texts, the whole
+# prompt's last; `seen` is (R, I), true for the image tokens inside each of the R regions. Return
+# (S, S) truth values, true where a token (row) may see another (column). A token may lie in several
+# regions, and a region may have no token at all. You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def region_mask(lengths, seen):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+region_mask = answers.unless_solved(region_mask, answers.EX_26_MASK)
+check.ex_26_mask(region_mask)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Which quarter of the mask is true everywhere? What distinguishes the whole prompt from a region?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The whole prompt is a region that contains every image token. So add a row of ones to `seen`, and
+# treat all texts alike: each fills a square on the diagonal, a part of some rows, and the same part
+# of some columns.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# seen <- seen, and a row that is true everywhere
+# mask <- true among image tokens, false elsewhere
+# for each text, with its row of seen:
+#     its rows and its columns among themselves <- true
+#     its rows, at the image's columns <- its row of seen; and mirrored
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def region_mask(lengths, seen):
+#     seen = torch.cat([seen, torch.ones_like(seen[:1])])
+#     T = sum(lengths)
+#     mask = torch.ones(T + seen.shape[1], T + seen.shape[1], dtype=torch.bool)
+#     mask[:T, :T] = False
+#     begin = 0
+#     for length, own in zip(lengths, seen):
+#         text = slice(begin, begin + length)
+#         mask[text, text] = True
+#         mask[text, T:] = own
+#         mask[T:, text] = own.unsqueeze(1)
+#         begin += length
+#     return mask
+# ```
+#
+# </details>
+
+# %%
+everywhere = torch.ones_like(seen[:1])
+encoded = pipe.encode_prompts([[text] for text, _ in crowd.regions] + [[crowd.prompt]])
+lengths = [branch.txt.shape[1] for branch in encoded]
+mask = region_mask(lengths, seen)
+assert torch.equal(mask, attention_mask(lengths, torch.cat([seen, everywhere]))[0, 0])
+print("texts of", lengths, "tokens: your mask is the package's, which needs no loop")
+
+# %%
+show.source(attention_mask)
+
+# %% [markdown]
+# Here it is, for our poster. Every row is a token that looks, every column one that is looked at.
+# The squares on the diagonal are the texts. Below and beside them, each region's stripes are its
+# tokens: a box three tokens high is three stripes, since the image is counted row by row. White is
+# forbidden.
+
+# %%
+alt = "A square of colours over the tokens of three short texts, a long one and the image: "
+alt += "each text has a square on the diagonal and stripes in the image's rows and columns, one "
+alt += "colour a region; the whole prompt's are unbroken; the image sees itself; all else is white"
+figures.mask_figure(crowd, lengths, seen, alt)
+
+# %%
+T, shown = sum(lengths), figures.coloured(lengths, seen)
+assert torch.equal(torch.from_numpy((shown < 1).any(2)), mask) and torch.equal(mask, mask.T)
+first = mask[: lengths[0], T:].view(-1, 8, 8)
+assert all(torch.equal(row, seen[0].view(8, 8)) for row in first)
+print("coloured where the mask is true, and symmetric; a text's row, folded, is its box: ok")
+
+# %% [markdown]
+# ## Where the texts are
+#
+# A text's position in MSRoPE begins off the corner of the picture and goes along the diagonal
+# ([chapter 05](05_msrope.ipynb)). With several texts in a row the third would begin far away from
+# the image, and a region would look different because it was named last. In EliGen each text
+# **begins again**, at $\\max(\\lfloor h/2 \\rfloor, \\lfloor w/2 \\rfloor)$ with $h, w$ rows and
+# columns of tokens, where it would be if it were alone. Tokens of different texts then share
+# positions. They cannot be mixed up, for they do not see each other.
+#
+# ## Exercise: places of the texts
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `places(lengths, rows, cols)` to (T, 3), frame, row and column of every text token, for
+# texts of `lengths` tokens and a picture of `rows` by `cols` tokens.
+
+
+# %% tags=["exercise"]
+def places(lengths, rows, cols):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+places = answers.unless_solved(places, answers.EX_26_PLACES)
+check.ex_26_places(places)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Where is a text of one token, with a picture of 5 rows and 8 columns?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# One text alone is a run of integers from the start, the same on all three axes. Join the
+# runs.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# start = half of the longer side, rounded down; for each text start, start + 1, ...; three times
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def places(lengths, rows, cols):
+#     start = max(rows // 2, cols // 2)
+#     runs = [torch.arange(start, start + length) for length in lengths]
+#     return torch.cat(runs).unsqueeze(1).repeat(1, 3)
+# ```
+#
+# </details>
+
+# %%
+assert torch.equal(places(lengths, 8, 8), text_positions([grid], lengths))
+rng = torch.Generator().manual_seed(0)
+x, sigma = torch.randn(1, 64, 64, generator=rng), torch.tensor([0.7])
+
+
+def velocity(texts, seen, positions):
+    """The pocket model's velocity under regions; texts (1, T, Dt) each, the whole prompt's last"""
+    mask = region_mask([txt.shape[1] for txt in texts], seen)[None, None]
+    with torch.no_grad():
+        return pipe.transformer(
+            x, torch.cat(texts, dim=1), sigma, [grid], mask=mask, txt_positions=positions
+        )
+
+
+texts = [branch.txt for branch in encoded]
+start = velocity(texts, seen, places(lengths, 8, 8))
+
+# %% [markdown]
+# So the order in which regions are named makes no difference. If positions went on and on, it
+# would:
+
+# %%
+order = [2, 0, 1]
+turned = [*(texts[i] for i in order), texts[-1]]
+again = [lengths[i] for i in order] + lengths[-1:]
+restarted = velocity(turned, seen[order], places(again, 8, 8))
+assert torch.allclose(restarted, start, atol=1e-4)
+one_run = [velocity(t, s, places([T], 8, 8)) for t, s in ((texts, seen), (turned, seen[order]))]
+assert (one_run[0] - one_run[1]).abs().max() > 1e-3
+print("another order of regions: the same velocity within 1e-4; with one run of positions, not")
+
+# %% [markdown]
+# ## Empty, full, overlapping
+#
+# * An **empty** mask: the region's text sees itself alone, and no image token sees it. The velocity
+#   is as if the region had not been named. (Nothing is NaN: a text always sees itself.)
+# * A **full** mask: the region is a second prompt for the whole picture.
+# * **Overlapping** masks: tokens in both see both texts. Nothing decides between them.
+# * **Soft edges** are an error. A grey pixel is inside or outside by the accident of a threshold,
+#   so the package refuses such a mask.
+
+# %%
+without = velocity(texts[1:], seen[1:], places(lengths[1:], 8, 8))
+for name, own in {"empty": torch.zeros(64), "full": torch.ones(64), "overlapping": seen[1]}.items():
+    changed = torch.cat([own.bool()[None], seen[1:]])
+    result = velocity(texts, changed, places(lengths, 8, 8))
+    assert result.isfinite().all()
+    assert torch.allclose(result, without, atol=1e-4) == (name == "empty")
+print("an empty region is no region; full and overlapping ones act, and nothing is NaN: ok")
+
+# %%
+blurred = Image.new("L", (128, 128))
+ImageDraw.Draw(blurred).ellipse((20, 20, 80, 80), fill=128)
+try:
+    pipe("a red circle", " ", regions=[("a red circle", blurred)])
+except ValueError as error:
+    print(str(error)[:50], "...")
+    assert "must be black and white" in str(error)
+
+# %% [markdown]
+# ## The negative branch
+#
+# Guidance compares with a second branch. By default that one has its prompt alone and no regions.
+# With `regions_on_negative` (in DiffSynth *eligen_enable_on_negative*) it gets the same mask, and
+# its own prompt in the place of *every* text. Then the two branches differ in the words alone, not
+# in who sees whom.
+
+# %%
+branches = pipe.encode_prompts([[crowd.prompt], [" "]])
+shape, empty = (1, 128, 128), branches[1].txt.shape[1]
+for on_negative in (False, True):
+    cond, uncond = task.in_regions(pipe, branches, shape, crowd.regions, on_negative)
+    assert torch.equal(cond.mask[0, 0], mask) and cond.txt.shape[1] == T
+    assert (uncond.mask is not None) == on_negative
+    assert uncond.txt.shape[1] == (4 * empty if on_negative else empty)
+print("negative branch: its prompt once, or once for each region and once for the whole: ok")
+
+# %% [markdown]
+# ## The LoRA
+#
+# The mask alone does something, since the network paints what the text that it sees says. But it
+# was never trained with tokens that have different texts. EliGen's LoRA was, with the mask in place
+# and the network frozen; the official ones have rank 32. **EliGen-V2** is the same trained better,
+# and **EliGen-Poster** begins from V2 and is for posters. All three are used alike: what they mean
+# is in the mask, not in the file.
+#
+# Ours has rank 16 and learned on posters of two to four shapes, by
+# `python -m qwenimage_ref.pocket.regional`. Here are four scenes, painted from the
+# prompt alone, with the mask, and, where the LoRA lies in `data/variants`, with both.
+
+# %%
+chosen = [poster for poster in posters if len(poster.placed.shapes) > 2][:4]
+asked = {"prompt alone": chosen, "mask, no LoRA": chosen}
+if binding.STORED.exists():
+    asked |= {"mask and LoRA": chosen, "boxes moved": [*map(moved, chosen, range(4))]}
+painted = {}
+for name, each in asked.items():
+    if name == "mask and LoRA":
+        lora.load(pipe.transformer, binding.STORED)
+    given = [{} if name == "prompt alone" else {"regions": poster.regions} for poster in each]
+    painted[name] = [
+        pipe(poster.prompt, seed=seed, **options, **regions)[0]
+        for seed, (poster, regions) in enumerate(zip(each, given))
+    ]
+
+# %%
+columns, names = [], []
+for name, each in asked.items():
+    for poster, picture in zip(each, painted[name]):
+        columns.append(figures.boxed(poster.boxes, picture))
+        names.append(name)
+alt = "Four scenes of three and four shapes, boxes drawn, in rows: from the prompt alone; with a "
+alt += "prompt in each box but no LoRA; and with it, also where the boxes have moved"
+show.grid(columns, names, alt, columns=4, scale=1)
+
+# %%
+bound = {
+    name: sum(judge(*pair)["bound"] for pair in zip(each, painted[name]))
+    for name, each in asked.items()
+}
+whole = sum(len(poster.placed.shapes) for poster in chosen)
+assert whole == 14 and max(bound.values()) <= whole
+for name in [name for name in bound if name != "prompt alone"]:
+    more = bound[name] > bound["prompt alone"]
+    print(f"{name}: more shapes in their boxes than from the prompt alone: {more}")
+
+# %% [markdown]
+# What to look for: the prompt alone does not say where, so it cannot be blamed for the wrong place;
+# but are its *colours* right? With the mask alone, does colour change at the edges of the boxes?
+# And where the boxes have moved under the same noise, do the shapes follow?
+#
+# Four scenes prove little. `python -m qwenimage_ref.evaluate.binding` paints held-out posters of
+# two, three and four shapes and records what the reader finds. First, colours: of all shapes, the
+# share that is anywhere in its own colour.
+
+# %%
+measured = binding.recorded()
+assert binding.ALONE in measured
+bars = {
+    f"{row['shapes']} shapes, {name}": row["right"]
+    for rows in zip(*measured.values())
+    for name, row in zip(measured, rows)
+}
+alt = (
+    "Shares of shapes that are there in their own colour, for two, three and four shapes, from the "
+)
+alt += "prompt alone, with regions, and with regions moved"
+charts.bars(bars, alt)
+
+
+# %%
+def above(part, name, other):
+    """The numbers of shapes at which one is surely above the other: intervals do not touch"""
+    pairs = zip(measured[name], measured[other])
+    return [a["shapes"] for a, b in pairs if a[part]["low"] > b[part]["high"]] or "none"
+
+
+for row in measured[binding.ALONE]:
+    wrong = row["right"]["of"] - row["right"]["right"]
+    print(f"prompt alone, {row['shapes']} shapes: wrong or missing {wrong} of {row['right']['of']}")
+for name in [name for name in measured if name != binding.ALONE]:
+    print(f"{name}: surely more shapes right, at", above("right", name, binding.ALONE))
+    print(f"{name}: surely fewer, at", above("right", binding.ALONE, name))
+
+# %% [markdown]
+# Then places: the share that is in its own colour *and* in its own box, which the prompt alone can
+# reach by accident only.
+
+# %%
+bars = {
+    f"{row['shapes']} shapes, {name}": row["bound"]
+    for rows in zip(*measured.values())
+    for name, row in zip(measured, rows)
+}
+charts.bars(bars, "Shares of shapes in their own colour and box, for two, three and four shapes")
+
+# %%
+assert all(row["bound"]["share"] <= row["right"]["share"] for row in measured[binding.ALONE])
+for name in [name for name in measured if name != binding.ALONE]:
+    print(f"{name}: surely more shapes in their boxes, at", above("bound", name, binding.ALONE))
+if binding.MOVED in measured:
+    fewer = above("bound", binding.REGIONS, binding.MOVED)
+    print("surely fewer once the boxes have moved, at", fewer)
+
+# %% [markdown]
+# ## Draw the boxes
+#
+# Two sliders with two handles draw a box for each prompt. Let the boxes overlap, or make one of
+# them very flat. What does the shape do that does not fit into its box?
+
+# %%
+prompt, words = (
+    "a red circle and a blue star on a white background",
+    ["a red circle", "a blue star"],
+)
+boxes = [(0, 32, 64, 96), (64, 32, 128, 96)]
+panel = figures.BoxPanel(pipe, prompt, words, boxes)
+panel
+
+# %%
+at_first = panel.picture.value
+panel.sides[1].value = (64, 64)
+assert panel.words.value.startswith("a box is empty")
+panel.sides[1].value = (64, 128)
+assert panel.picture.value != at_first
+panel.sides[1].value = (32, 96)
+assert panel.picture.value == at_first
+print("another box, another picture; the same boxes, the same picture: ok")
+
+# %% [markdown]
+# ## Where this comes from
+#
+# * EliGen: [Zhang et al. 2025](https://arxiv.org/abs/2501.01097), section 3.1 for the attention and
+#   3.2 for the data; first for FLUX. The three LoRAs for Qwen-Image come with
+#   [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio), whose
+#   *process_entity_masks* is our table.
+# * The same mask without any training, also for FLUX: [Chen et al.
+#   2024](https://arxiv.org/abs/2411.02395), section 3. Attention pushed towards painted regions:
+#   eDiff-I, [Balaji et al. 2022](https://arxiv.org/abs/2211.01324), section 4. New layers for
+#   boxes: GLIGEN, [Li et al. 2023](https://arxiv.org/abs/2301.07093), section 3.
+# * Colours that wander, and a cure at sampling: Attend-and-Excite,
+#   [Chefer et al. 2023](https://arxiv.org/abs/2301.13826), sections 2 and 3.
+# * **SD3 and FLUX** have one attention over text and image as well, so the table holds for them.
+#   FLUX gives all text tokens position 0, and there is nothing to begin again. In Stable Diffusion
+#   1 and XL regions act on *cross*-attention, where the text never looks back at the image.
+#
+# ## Estimate first
+#
+# **1.** 4,096 image tokens and 400 of text. How large is the mask as numbers to add, in bf16?
+#
+# <details><summary>Answer</summary>
+#
+# 40 MB, 4,496² entries of two bytes. It is the same for all blocks and steps, so it is built once.
+#
+# </details>
+#
+# **2.** Two regions that do not overlap, a quarter of the picture each, texts of 30, 30 and 40
+# tokens. What share of that mask of 4,196² is forbidden?
+#
+# <details><summary>Answer</summary>
+#
+# 2.1 %. Nearly all pairs are image and image, which are never forbidden.
+#
+# </details>
+#
+# **3.** 16 regions of 30 tokens. How much longer does the sequence become?
+#
+# <details><summary>Answer</summary>
+#
+# By 480 tokens, about 12 % at 4,096. The mask costs more: fast attention kernels take none.
+#
+# </details>
+
+# %%
+assert round(4496**2 * 2 / 1e6) == 40
+quarters = torch.zeros(2, 4096, dtype=torch.bool)
+quarters[0, :1024] = quarters[1, 1024:2048] = True
+forbidden = 1 - region_mask([30, 30, 40], quarters).float().mean().item()
+assert round(100 * forbidden, 1) == 2.1 and round(100 * 480 / 4096) == 12
+print("40 MB, 2.1 %, 12 %: ok")
+
+# %% [markdown]
+# ## What production code does differently
+#
+# * Boxes are drawn by hand, or proposed by a language model that reads the prompt.
+# * FlashAttention takes no mask of this kind; PyTorch falls back to a slower kernel, and
+#   FlexAttention compiles one from a rule.
+# * Interfaces let regions grow by some pixels, so that outlines do not stop at a box.
+# * EliGen also runs on edit models; then the mask holds for the tokens of the condition picture,
+#   too.
+#
+# ## Try this
+#
+# * Give two regions the same prompt. Are there two shapes?
+# * Leave a shape out of the whole prompt and keep its region. Is it painted?
+# * Turn `regions_on_negative` on for the four scenes. Does any count change?
+# * Take the LoRA off. How much does the mask do alone?
+# * Write a word into a region, as a prompt of its own.
+#
+# **Capstone.** `make grade` has no points for this page. A transformer of yours that passes
+# `make grade PART=mmdit` takes a mask and text positions, and that is all of EliGen but its LoRA.
+#
+# Next: the [errata](90_errata.ipynb).

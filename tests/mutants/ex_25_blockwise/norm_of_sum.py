@@ -1,0 +1,13 @@
+"""One norm of the sum."""
+
+import torch.nn.functional as F
+
+HINT = "a norm of its own"
+
+
+def answer(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out):
+    def normalised(x, weight):
+        return weight * x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+    hidden = (normalised(img + control, x_rms)) @ w_in.T + b_in
+    return F.gelu(hidden) @ w_out.T + b_out

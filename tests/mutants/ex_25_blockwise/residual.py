@@ -1,0 +1,13 @@
+"""The image stream as well."""
+
+import torch.nn.functional as F
+
+HINT = "give what is added"
+
+
+def answer(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out):
+    def normalised(x, weight):
+        return weight * x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+    hidden = (normalised(img, x_rms) + normalised(control, y_rms)) @ w_in.T + b_in
+    return img + F.gelu(hidden) @ w_out.T + b_out

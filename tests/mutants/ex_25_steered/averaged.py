@@ -1,0 +1,15 @@
+"""The mean of all networks."""
+
+HINT = "not averaged"
+
+
+def answer(blocks, img, txt, nets, step, steps):
+    acting = [
+        (add, scale)
+        for add, scale, start, end in nets
+        if start <= step / steps and (step + 1) / steps <= end
+    ]
+    for i, block in enumerate(blocks):
+        img, txt = block(img, txt)
+        img = img + sum(scale * add(i, img) for add, scale in acting) / max(1, len(nets))
+    return img

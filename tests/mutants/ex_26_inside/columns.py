@@ -1,0 +1,8 @@
+"""Column by column."""
+
+HINT = "column by column"
+
+
+def answer(mask):
+    rows, cols = mask.shape[0] // 2, mask.shape[1] // 2
+    return mask.reshape(rows, 2, cols, 2).any(3).any(1).T.flatten()

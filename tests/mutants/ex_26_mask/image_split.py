@@ -1,0 +1,22 @@
+"""Regions of the image do not see each other."""
+
+import torch
+
+HINT = "image tokens see each other"
+
+
+def answer(lengths, seen):
+    seen = torch.cat([seen, torch.ones_like(seen[:1])])
+    T = sum(lengths)
+    mask = torch.ones(T + seen.shape[1], T + seen.shape[1], dtype=torch.bool)
+    mask[:T, :T] = False
+    begin = 0
+    for length, own in zip(lengths, seen):
+        text = slice(begin, begin + length)
+        mask[text, text] = True
+        mask[text, T:] = own
+        mask[T:, text] = own.unsqueeze(1)
+        begin += length
+    seen = seen[:-1].float()
+    mask[T:, T:] = (seen.T @ seen > 0) | torch.eye(seen.shape[1], dtype=torch.bool)
+    return mask
