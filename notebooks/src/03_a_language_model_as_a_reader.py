@@ -264,7 +264,7 @@ check.ex_03_rotary(rotary)
 # speeds = theta to the power of minus (0, 2, 4, ... below K) over K     (K/2,)
 # angle  = each place times each speed                                   (T, K/2)
 # a, b   = first and second half of the last axis of x
-# return a cos - b sin, and behind it a sin + b cos
+# return a cos - b sin, followed by a sin + b cos
 # ```
 #
 # </details>
@@ -390,7 +390,7 @@ check.ex_03_gqa(grouped_attention)
 # group = H / G
 # k, v = every head of k, of v, `group` times in a row
 # scores = q times k transposed (last two axes), over the root of K
-# scores where the key stands later than the query = minus infinity
+# scores where the key comes after the query = minus infinity
 # softmax over the keys, times v
 # ```
 #

@@ -956,9 +956,10 @@ assert difference(masked, wanted)[1] < 1e-5 and difference(ignored, wanted)[1] >
 print("masked: as if painted alone, to 1e-5; unmasked: more than 3 % away: ok")
 
 # %% [markdown]
-# diffusers accepted the mask and ignored it until version 0.37, so older pictures that were painted
-# several prompts at a time are slightly off. The queries of padding are *not* hidden: their results
-# are computed and never used. Hiding them would leave a softmax over nothing.
+# Before version 0.37 diffusers accepted the mask but ignored it ([pull request
+# 12702](https://github.com/huggingface/diffusers/pull/12702)), so older pictures from several
+# prompts at a time are slightly off. The queries of padding are *not* hidden: their results are
+# computed and never used. Hiding them would leave a softmax over nothing.
 #
 # ## Exercise: padding is not attended to
 #
@@ -996,7 +997,7 @@ check.ex_06_mask(attend)
 # <details><summary>Pseudocode</summary>
 #
 # ```text
-# seen   = real, with I times true behind it            (B, S)
+# seen   = real, followed by I times true               (B, S)
 # logits = q times k, over the root of K                (B, H, S, S)
 # where seen is false, in the last axis of the logits: minus infinity
 # return softmax of the logits, times v

@@ -244,7 +244,7 @@ check.ex_07_time(time_embedding)
 # ```text
 # speeds = 10000 to the power of minus (0, 1, ..., 127) over 128     (128,)
 # angle  = 1000 times each sigma times each speed                    (B, 128)
-# waves  = cosines of the angles, and behind them the sines          (B, 256)
+# waves  = cosines of the angles, followed by the sines              (B, 256)
 # return the second layer of SiLU of the first layer of the waves
 # ```
 #

@@ -652,7 +652,7 @@ check.ex_08_sigmas(my_sigmas)
 # even   = from 1 down to 1 / steps, `steps` of them
 # shift  = e to the mu
 # levels = the shift of even, stretched by my_stretch
-# result = levels, and behind them 0
+# result = levels, followed by 0
 # ```
 #
 # </details>

@@ -99,7 +99,7 @@ check.ex_09_states(my_states)
 #
 # ```text
 # rows   = ids of every prompt
-# ids    = rows, each filled up with pad_id behind
+# ids    = rows, each filled up with pad_id at the end
 # real   = for each row: position < its own length
 # states = text encoder of ids and real (None if all are), 0 at padding
 # give states and mask, both from prefix_length on

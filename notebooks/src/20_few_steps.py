@@ -341,7 +341,7 @@ check.ex_20_lightning(my_levels)
 # ```
 # s     = steps evenly spaced numbers from 1 to 1/steps
 # sigma = shift / (shift + 1/s - 1)
-# put 0 behind them
+# append 0
 # ```
 #
 # </details>

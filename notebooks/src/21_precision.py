@@ -718,7 +718,8 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 #   for good scales.
 # * Mixed GGUF files keep the first and last blocks in more bits than the rest.
 # * ComfyUI merges a LoRA into fp8 with *stochastic* rounding, up or down at random, so that small
-#   deltas arrive on average.
+#   deltas arrive on average
+#   ([float.py](https://github.com/Comfy-Org/ComfyUI/blob/master/comfy/float.py)).
 # * It avoids plain fp8 under few-step LoRAs, because it can leave grid patterns in the picture, as
 #   the README of [Qwen-Image-Lightning](https://github.com/ModelTC/Qwen-Image-Lightning) warns.
 # * Files called fp8 come in several dialects; the package's loader names the one that it finds.

@@ -395,9 +395,10 @@ print("another rectangle, another picture; the same rectangle, the same picture:
 # %% [markdown]
 # ## Edges, and a strength for every place
 #
-# A hard mask can leave a seam. DiffSynth blurs the mask with a Gaussian in latents
-# (`inpaint_blur_size` and `inpaint_blur_sigma`), and the blend can use a soft mask without any
-# change: with mask 0.3, a latent becomes a mixture of both in each step.
+# A hard mask can leave a seam. [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio)
+# blurs the mask with a Gaussian in latents (`inpaint_blur_size` and `inpaint_blur_sigma`), and the
+# blend can use a soft mask without any change: with mask 0.3, a latent becomes a mixture of both in
+# each step.
 #
 # **Differential Diffusion** goes further and uses a *map* of strengths, one for each latent. A
 # latent of strength 0.4 is put back until the step at which image to image of strength 0.4 would

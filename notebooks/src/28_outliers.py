@@ -533,7 +533,7 @@ show.source(dfloat11.DFloat11)
 #   main example; SD3 is not among its models.
 # * DFloat11: [Zhang et al. 2025](https://arxiv.org/abs/2504.11651).
 # * mxfp8 and nvfp4, as stored in ComfyUI's files: its
-#   [quant_ops.py](https://github.com/comfyanonymous/ComfyUI/blob/master/comfy/quant_ops.py) and
+#   [quant_ops.py](https://github.com/Comfy-Org/ComfyUI/blob/master/comfy/quant_ops.py) and
 #   comfy-kitchen 0.2.40, against which this package is tested.
 #
 # ## Estimate first

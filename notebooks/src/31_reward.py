@@ -48,9 +48,10 @@
 # $$\text{mean} = x + \Delta\,v + \frac{s^2 \Delta}{2\sigma}\,\big(x + (1-\sigma) v\big), \qquad
 # x_\text{next} = \text{mean} + s\sqrt{-\Delta}\;\varepsilon.$$
 #
-# The size of $s$ is a free choice. Flow-GRPO takes $s = a \sqrt{\sigma/(1-\sigma)}$ with $a = 0.7$,
-# that is, much noise early and none at the end. At $\sigma = 1$ this is infinite, so there the
-# value of the second level is used.
+# The size of $s$ is a free choice. Flow-GRPO takes $s = a \sqrt{\sigma/(1-\sigma)}$ with $a = 0.7$
+# ([Liu et al.](https://arxiv.org/abs/2505.05470), section 4 and appendix B.3), that is, much noise
+# early and none at the end. At $\sigma = 1$ this is infinite, so there the value of the second
+# level is used.
 #
 # ## Exercise: a step with noise
 #
@@ -717,7 +718,8 @@ print("2.64 and -0.38; 0.66; 1,600: ok")
 #   can be hacked, so people look at pictures during training.
 # * Painting and training run on different machines, one round apart.
 # * Only a few early steps have noise (the "fast" version of Flow-GRPO); the others are plain.
-# * Groups have 24 pictures, with dozens of captions in a round and hundreds of rounds.
+# * Groups are larger, 24 pictures in Flow-GRPO (appendix B.3), with dozens of captions in a round
+#   and hundreds of rounds.
 #
 # ## Try this
 #

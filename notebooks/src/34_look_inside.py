@@ -696,7 +696,7 @@ print("both have learnt the cipher; one surely better than the other:", apart)
 #   Prompt-to-Prompt, [Hertz et al. 2022](https://arxiv.org/abs/2208.01626), section 3.
 # * The question of this page, for SDXL, DeepFloyd IF and SD3: [Staniszewski et al.
 #   2025](https://arxiv.org/abs/2502.09935). They find that less than one per cent of the weights
-#   influence the written text, and train a LoRA only there. FLUX.1 is not among their models. Their
+#   influence the written text, and train a LoRA only there. The abstract names no FLUX model. Their
 #   judge is an OCR program; ours reads drawn posters without mistakes ([chapter
 #   13](13_is_it_any_good.ipynb)).
 #

@@ -15,9 +15,8 @@
 #
 # Every chapter so far took pictures and captions as given. Real ones come from the web, where files
 # are broken, rotated, blurred, duplicated, or have captions that belong to something else. The
-# report on Qwen-Image spends more pages on this than on its network. On this page a collection with
-# planted defects passes through the same seven stages, and the rest is encoded and streamed into a
-# training run.
+# report on Qwen-Image devotes its section 3 to them. On this page a collection with planted defects
+# passes through the same seven stages, and the rest is encoded and streamed into a training run.
 #
 # | | |
 # |---|---|
@@ -60,8 +59,7 @@ show.table(["stage", "", "here"], [[n, STAGES[n], ", ".join(names[n])] for n in 
 
 # %% [markdown]
 # We leave out the filters that need a separate network: NSFW, aesthetics, and CLIP, which measures
-# how well a caption fits its picture. For the last one, the exact reader of posters takes the place
-# of CLIP here.
+# how well a caption fits its picture. Instead of CLIP, we use the exact reader of posters.
 #
 # Our collection consists of posters, and half of them get a defect. There is one kind of defect for
 # each filter:
@@ -511,7 +509,7 @@ check.ex_37_stream(stream)
 # ```
 # shuffle the shards
 # for each `window` of them
-#     all their examples, shuffled, behind what there is
+#     append all their examples, shuffled
 # everything from `start` on
 # ```
 #
