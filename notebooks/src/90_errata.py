@@ -470,11 +470,13 @@ for steps in (50, 200):
 # | ComfyUI | no rescaling without the [CFGNorm][n3] node | always | 0.5 to 2 levels |
 # | ComfyUI | bilinear resize for the vision tower | bicubic | 0.6 levels |
 # | diffusers, transformers 5 | pictures in the prompt count on in a line | in two axes | 0.4 |
+# | diffusers | layers of several pictures, cut one too late | by their number | see [27][n27] |
 # | any other order | image to image: noise, then the VAE's sample | reversed | 0.6 to 10 levels |
 #
 # The gaps are computed below, as levels of 255 between pictures or as the relative change of a
 # tensor.
 #
+# [n27]: 27_layers.ipynb
 # [d3]: https://github.com/huggingface/diffusers/tree/main/src/diffusers/pipelines/qwenimage
 # [c3]: https://github.com/comfyanonymous/ComfyUI/blob/01f4512bf804c9ff2489a6c1558340e58efc2d72/comfy/ldm/qwen_image/model.py
 # [v3]: https://github.com/comfyanonymous/ComfyUI/blob/0ac742688c55546c82a9968033c0efdfa0876c1e/comfy/text_encoders/qwen_vl.py

@@ -6,6 +6,7 @@ from . import (
     after_training,
     control,
     data,
+    layers,
     machine,
     pictures,
     positions,
@@ -39,6 +40,8 @@ DRAWINGS = {
     "reward_round": after_training.reward_round,
     "matching": training.matching,
     "causal_tracing": tracing.causal_tracing,
+    "layered_sequence": layers.layered_sequence,
+    "vae_tiles": layers.vae_tiles,
     "image_to_lora": training.image_to_lora,
 }
 

@@ -1,0 +1,14 @@
+"""Counted from the corner."""
+
+import torch
+
+
+def answer(layers, rows, cols, text_length):
+    frames = torch.tensor([*range(layers + 1), -1])
+    down = torch.arange(rows) - 0
+    across = torch.arange(cols) - 0
+    txt = torch.arange(text_length) + max(rows // 2, cols // 2, layers + 1)
+    return torch.cartesian_prod(frames, down, across), torch.stack([txt] * 3, dim=1)
+
+
+HINT = "every frame is centred"

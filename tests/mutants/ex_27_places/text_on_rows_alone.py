@@ -1,0 +1,14 @@
+"""Text with frame 0."""
+
+import torch
+
+
+def answer(layers, rows, cols, text_length):
+    frames = torch.tensor([*range(layers + 1), -1])
+    down = torch.arange(rows) - (rows - rows // 2)
+    across = torch.arange(cols) - (cols - cols // 2)
+    txt = torch.arange(text_length) + max(rows // 2, cols // 2, layers + 1)
+    return torch.cartesian_prod(frames, down, across), torch.stack([0 * txt, txt, txt], dim=1)
+
+
+HINT = "text lies on the diagonal"

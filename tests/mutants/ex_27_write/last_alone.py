@@ -1,0 +1,15 @@
+"""Only the last token counts."""
+
+
+def answer(scores_of, ids, most, ends, penalty):
+    ids, written = list(ids), []
+    while len(written) < most and not (written and written[-1] in ends):
+        scores = scores_of(ids).clone()
+        for id in {ids[-1]}:
+            scores[id] = scores[id] * penalty if scores[id] < 0 else scores[id] / penalty
+        written.append(scores.argmax().item())
+        ids.append(written[-1])
+    return written
+
+
+HINT = "only the last token"
