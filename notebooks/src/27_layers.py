@@ -13,10 +13,11 @@
 # %% [markdown]
 # # 27 · Layers
 #
-# A painted picture is flat: move the star, and there is a hole where it was. Designers keep every
-# object in a transparent layer of its own. Qwen-Image-Layered takes a flat picture apart into such
-# layers, hidden parts included. On this page you follow a poster through that model: its fourth
-# channel, its sequence, its schedule, the caption it writes for itself, and the files at the end.
+# A painted picture is flat: if you move the star, it leaves a hole. Designers therefore keep every
+# object in a transparent layer of its own. Qwen-Image-Layered decomposes a flat picture into such
+# layers, including the parts that are hidden. On this page you follow a poster through that model:
+# the fourth channel, the token sequence, the schedule, the automatic caption, and the files that
+# are written at the end.
 #
 # | | |
 # |---|---|
@@ -57,7 +58,7 @@ print(poster.count, "layers of", *layers[0].shape, "numbers:", poster.prompt)
 # ## A poster is a stack
 #
 # The posters of this course are drawn from the background up, so their true layers are known. The
-# checkerboard is no part of a layer: it shows through where there is nothing.
+# checkerboard is not part of any layer; it shows through where a layer is transparent.
 
 # %%
 names = ["the poster", "background", "lower shape", "upper shape", "word"]
@@ -74,7 +75,7 @@ print(
 )
 
 # %% [markdown]
-# Here they lie down one after another.
+# The same poster, one layer after another:
 
 # %%
 stack = [on_checkers(composed(layers[: n + 1])) for n in range(4)]
@@ -88,14 +89,14 @@ film
 # %% [markdown]
 # ## Over
 #
-# **Alpha** is the share of a pixel that a layer covers. Take a layer with alpha $a$ and colour
-# $c_a$ on top of one with $b$ and $c_b$. If the two cover their shares independently, the upper one
-# is seen on $a$ of the pixel, and the lower one where it covers and the upper one does not, on
-# $(1-a)\,b$. So together they cover
+# **Alpha** is the share of a pixel that a layer covers. Put a layer with alpha $a$ and colour $c_a$
+# on top of one with $b$ and $c_b$. If the two shares are independent, the upper layer is visible on
+# $a$ of the pixel. The lower one is visible where it covers the pixel and the upper one does not,
+# on $(1-a)\,b$. Together they cover
 #
 # $$\alpha = a + (1-a)\,b,$$
 #
-# and the light that the pixel sends is $a\,c_a + (1-a)\,b\,c_b$. A colour times its alpha is called
+# and the light of the pixel is $a\,c_a + (1-a)\,b\,c_b$. A colour times its alpha is called
 # *premultiplied*. With $p = \alpha c$ the rule becomes a single line, the **over** operator:
 #
 # $$p = p_a + (1-a)\,p_b.$$
@@ -107,7 +108,7 @@ film
 # ★★★☆☆ · 15 minutes
 #
 # Write `over(top, bottom)` for two layers `(4, H, W)` from 0 to 1 with straight alpha. Return the
-# layer that they make together. Where both are transparent, any colour will do that is a number.
+# composite of the two as a layer. Where both are transparent, any finite colour is right.
 # You will know it works when the checker says so.
 
 
@@ -132,7 +133,7 @@ check.ex_27_over(over)
 # <details><summary>A hint</summary>
 #
 # Compute alpha and premultiplied light first. The colour is a quotient of the two, and in a pixel
-# where nothing is, both of them are 0.
+# that neither layer covers, both of them are 0.
 #
 # </details>
 #
@@ -171,8 +172,8 @@ print("joined from below or from above, the layers give the poster within one le
 
 # %% [markdown]
 # Over is *associative*: $(A \text{ over } B) \text{ over } C = A \text{ over } (B \text{ over }
-# C)$, since both send $p_A + (1-a)\,p_B + (1-a)(1-b)\,p_C$. So a group of layers may be flattened
-# in advance. It is not commutative:
+# C)$, since both are $p_A + (1-a)\,p_B + (1-a)(1-b)\,p_C$. So a group of layers can be flattened in
+# advance. Over is not commutative:
 
 # %%
 swapped = [layers[n] for n in (0, 2, 1, 3)]
@@ -180,12 +181,12 @@ assert not np.array_equal(composed(swapped), poster.picture)
 print("with the shapes in the other order it is another poster: ok")
 
 # %% [markdown]
-# ## Colours that nobody sees
+# ## Colours that are never visible
 #
-# Where alpha is 0, a straight colour means nothing, and programs write what they like: black, or
-# white. That is harmless until somebody mixes pixels. Here a shape whose transparent pixels are
-# black is made smaller by means over 4 × 4 pixels, once channel by channel, once premultiplied (as
-# Pillow does for RGBA).
+# Where alpha is 0, a straight colour means nothing, and programs store black, white, or anything
+# else there. That is harmless until pixels are mixed. Below, a shape whose transparent pixels are
+# black is reduced by averaging 4 × 4 pixels, first channel by channel, then premultiplied, as
+# Pillow does for RGBA.
 
 # %%
 shape = layers[2].copy()
@@ -209,13 +210,13 @@ assert off[0] > 20 > 3 >= off[1]
 print("worst pixel: more than 20 levels off channel by channel, at most 3 premultiplied: ok")
 
 # %% [markdown]
-# A network mixes pixels in every convolution. So the layers of this course carry one colour all
-# over, and the loss below counts colours a tenth where nothing is seen.
+# A network mixes pixels in every convolution. For this reason each layer of these posters has one
+# colour everywhere, and the loss below gives invisible colours a weight of one tenth.
 #
 # ## A VAE of four channels
 #
-# The VAE gets alpha as a fourth channel. Only two tensors grow: the encoder's first convolution and
-# the decoder's last one. Latents keep their 16 channels, so that the transformer need not change.
+# The VAE treats alpha as a fourth channel. Only the encoder's first and the decoder's last
+# convolution become larger. Latents keep their 16 channels, so the transformer need not change.
 
 # %%
 import math
@@ -237,8 +238,8 @@ assert stored(rgba) - stored(rgb) == 96 * 27 + (96 * 27 + 1) == 5185
 print(f"{stored(rgb):,} + 5,185 = {stored(rgba):,} weights")
 
 # %% [markdown]
-# How should the new weights begin? The paper's choice is zero, and one for the new bias: then every
-# opaque picture is encoded and decoded as before, and alpha is 1 everywhere.
+# How should the new weights be initialised? The paper sets them to zero, and the new bias to one.
+# Then every opaque picture is encoded and decoded as before, and alpha is 1 everywhere.
 
 # %%
 vae = training.with_alpha(pipe.vae)
@@ -250,10 +251,10 @@ with torch.no_grad():
 print("opaque pictures: the same latents; alpha: 1 everywhere, whatever went in")
 
 # %% [markdown]
-# Now it is trained, for 120 steps on eight crops of 48 × 48 pixels: enough to learn these by heart,
-# and to see how alpha gets in. The new channel begins in a deadlock. The decoder can only learn
-# from latents that carry alpha, and the encoder only through a decoder that reads it. Both are
-# zero.
+# Now this VAE is trained for 120 steps on eight crops of 48 × 48 pixels. That is enough to memorise
+# the crops and to see how alpha enters the latents. The new channel starts in a deadlock: the
+# decoder can learn alpha only from latents that contain it, and the encoder gets a gradient for it
+# only through a decoder that uses it. At first, both new sets of weights are zero.
 
 # %%
 show.source(training.rgba_error)
@@ -306,8 +307,8 @@ assert errors[-1][1] < 0.2 * errors[0][1] and overlaps[-1][1] > 0.6 > 0.15 > lea
 print("the loss falls to less than a fifth; alpha falls below 0.15 first, and ends above 0.6: ok")
 
 # %% [markdown]
-# The overlap falls first: before the latents carry any alpha, the best guess is its mean, nearly
-# transparent everywhere. Then the shapes come.
+# The overlap falls first. While the latents contain no alpha, the best prediction is its mean,
+# which is mostly transparent. The shapes appear after that.
 
 # %%
 with torch.no_grad():
@@ -329,17 +330,17 @@ print("alpha is more than twice as large inside the shapes as outside: ok")
 # %% [markdown]
 # ## One sequence for all layers
 #
-# The layers are painted together, in one loop. Each is a frame of the target, with tokens of its
-# own, and every token sees all others. Before the layers comes the *composite*, frame 0: the whole
-# picture once more, which is dropped at the end. Behind them stands the picture that is taken
-# apart, clean, with frame -1.
+# All layers are painted together, in one loop. Each is a frame of the target with its own tokens,
+# and every token attends to all others. The first frame, 0, is the *composite*: the whole picture
+# again, which is dropped at the end. The last one in the sequence is the picture to be decomposed,
+# clean, with frame -1.
 #
 # ![Block diagram: the tokens of the prompt, of the noise in frames 0 to n, and of the encoded
 # picture in frame -1 form one sequence; the MMDiT gives a velocity for frames 0 to n; at the end
 # frame 0 is dropped and each layer decoded](figures/layered_sequence.svg)
 #
-# Why -1? Layers are counted up, and there may be any number of them. A fixed frame in front says
-# "the given picture" for every number of layers. The text must not lie among the layers: it starts
+# Why -1? Layers are counted upwards, and there may be any number of them. A fixed frame below them
+# marks the given picture whatever that number is. The text must not overlap the layers: it starts
 # off the longer half side, as in [chapter 05](05_msrope.ipynb), but not before position $n + 1$.
 #
 # ## Exercise: places
@@ -347,8 +348,8 @@ print("alpha is more than twice as large inside the shapes as outside: ok")
 # ★★★☆☆ · 15 minutes
 #
 # Write `places(layers, rows, cols, text_length)`: the positions (frame, row, column) of all image
-# tokens, `((layers + 2) * rows * cols, 3)`, and those of the text, `(T, 3)`, as whole numbers. Rows
-# and columns are centred as ever. You will know it works when the checker says so.
+# tokens, `((layers + 2) * rows * cols, 3)`, and those of the text, `(T, 3)`, as integers. Rows and
+# columns are centred as in chapter 05. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -415,8 +416,8 @@ for n, rows, cols, text in ((4, 40, 40, 30), (7, 5, 3, 6)):
     print(f"{n} layers of {rows} × {cols}: {len(mine[0])} + {text} tokens, as in diffusers: ok")
 
 # %% [markdown]
-# The second difference is one row. The config has `use_additional_t_cond`: a learned row of the
-# model's width is added to the time embedding in every call. There are two of them, for pictures
+# The second difference is `use_additional_t_cond` in the configuration: a learned vector of the
+# model's width is added to the time embedding in every call. The file has two of them, for pictures
 # with and without alpha, and the public pipelines always use the first.
 
 # %%
@@ -463,8 +464,8 @@ check.ex_27_levels(levels_of)
 #
 # <details><summary>A hint</summary>
 #
-# One of the four arguments has no influence. For $s = 0$ the formula divides by zero, so the last
-# level is written down by itself.
+# One of the four arguments has no influence. For $s = 0$ the formula divides by zero, so append the
+# last level separately.
 #
 # </details>
 #
@@ -512,11 +513,11 @@ above = {name: sum(level > 0.5 for _, level in points) for name, points in serie
 print("your levels are the package's; steps that begin above one half:", *above.values())
 
 # %% [markdown]
-# The third curve is a mistake that circulates: 2.5 put into the exponent makes the shift 12.2, and
-# most steps are spent on what is nearly pure noise.
+# The third curve is a common mistake: with 2.5 as an exponent the shift is 12.2, and most steps are
+# spent near pure noise.
 #
-# **Guidance** leaves each token's length free unless `cfg_normalize` is set. Diffusers' default is
-# false, and the model card's example says true; the command of this package follows the card.
+# **Guidance** restores each token's length only if `cfg_normalize` is set. In diffusers the default
+# is false, and the model card's example sets it; this package's command follows the card.
 
 # %%
 from qwenimage_ref.sampler import guide
@@ -532,9 +533,9 @@ print("with cfg_normalize lengths stay; without, scale 4 makes them more than tw
 # %% [markdown]
 # ## A model before its training
 #
-# What does such a model paint *before* it has learned anything about layers? Take the pocket
-# model's own weights, the VAE with alpha 1 and a zero row of time embedding, write them as a folder
-# of the layered kind, open it, and let it take the poster apart.
+# What does such a model paint *before* it has learned anything about layers? The next cells take
+# the pocket model's weights, the VAE whose alpha is 1 and a zero row of time embedding, write them
+# as a folder of the layered kind, open it and decompose the poster.
 
 # %%
 forged = QwenImage.from_pretrained(show.pocket_folder())
@@ -570,9 +571,10 @@ assert scores["iou"] < 0.7
 print("four layers, all opaque, and their alpha agrees with the true one by less than 0.7: ok")
 
 # %% [markdown]
-# Every frame is a whole poster: the weights have seen pictures and no layers. Training has to teach it
-# what frame 1, 2, 3 mean. It is flow matching on all frames at once, with the poster as frame -1;
-# `python -m qwenimage_ref.pocket.layered` does both training runs, and goes on where it stopped.
+# Every frame is a whole poster, because these weights were trained on pictures and never on layers.
+# What frames 1, 2 and 3 mean has to be learned, by flow matching on all frames at once with the
+# poster as frame -1. `python -m qwenimage_ref.pocket.layered` trains the VAE and then the
+# transformer, and resumes where it stopped.
 
 # %%
 show.source(training.loss_of)
@@ -580,11 +582,11 @@ show.source(training.loss_of)
 # %% [markdown]
 # ## An empty prompt
 #
-# The prompt says what the *whole* picture shows. If it is empty, the text encoder writes one:
-# Qwen2.5-VL is a language model, and its vision tower reads the picture. The released file of
-# settings says temperature 0.1, and also top-k 1: of all tokens only the likeliest is left, so
-# nothing is random. What remains is greedy writing with a **repetition penalty** $\rho = 1.05$. The
-# score $z$ of every token that has occurred before, in the question as well, becomes
+# The prompt describes the *whole* picture. If it is empty, the text encoder writes a caption:
+# Qwen2.5-VL is a language model, and its vision tower encodes the picture. The released generation
+# settings contain a temperature of 0.1 and top-k 1, which leaves only the likeliest token, so
+# nothing is random. This is greedy decoding with a **repetition penalty** $\rho = 1.05$: the score
+# $z$ of every token that occurred before, in the question or in the answer, becomes
 #
 # $$z' = \begin{cases} z/\rho & z \ge 0\\ z\,\rho & z < 0.\end{cases}$$
 #
@@ -594,7 +596,7 @@ show.source(training.loss_of)
 #
 # Write `write(scores_of, ids, most, ends, penalty)`. `scores_of(ids)` gives a tensor with the score
 # of each token to come next; `ids` is the question, a list. Return the list of ids written: at most
-# `most` of them, and nothing behind an id of the set `ends`, which is returned, too.
+# `most` of them, and none after an id of the set `ends`, which is returned as well.
 
 
 # %% tags=["exercise"]
@@ -615,8 +617,8 @@ check.ex_27_write(write)
 #
 # <details><summary>A hint</summary>
 #
-# A token that occurred three times is penalised once. Keep the question and what was written in one
-# list for the scores, and what was written in another.
+# A token that occurred three times is penalised once. Keep one list of everything so far for the
+# scores, and another of what was written.
 #
 # </details>
 #
@@ -647,7 +649,7 @@ check.ex_27_write(write)
 #
 # </details>
 #
-# Greedy writing likes loops, and a small factor is often enough to leave one:
+# Greedy decoding easily gets into loops, and a small factor is often enough to leave one:
 
 # %%
 words = ["a", "red", "circle", "on", "white", "."]
@@ -661,8 +663,8 @@ for penalty in (1.0, 1.05):
     assert (text[-1] == 5) == (penalty > 1)
 
 # %% [markdown]
-# The same function writes with the forged model. Its vision tower is untrained, so that the words
-# mean nothing, but they must be the package's:
+# The same function works with the forged model. Its vision tower is untrained, so the words mean
+# nothing, but they must equal the package's:
 
 # %%
 from qwenimage_ref.conditions import PAD, places_in_text
@@ -695,9 +697,10 @@ print("twelve tokens: yours, and the package's, which keeps keys and values: the
 # %% [markdown]
 # ## Put together again
 #
-# How good are layers? Put on each other, they should give the picture: their **PSNR** says how
-# nearly. But that number is blind to what is hidden, and can be cheated. `judge` has two more: the
-# IoU of each layer's alpha with the true one, and whether each layer has its colour.
+# How good is a decomposition? Its layers, composited, should give the picture, and the **PSNR**
+# measures how closely. But that number ignores everything hidden and is easy to cheat. `judge`
+# gives two more: the IoU of each layer's alpha with the true one, and whether each layer has its
+# colour.
 
 # %%
 background, lower, upper, word = layers
@@ -733,8 +736,8 @@ print("the flat poster four times has the best PSNR there is, and it is no solut
 # ## Files
 #
 # `qwenimage layers poster.png --to folder` writes layer_1.png and so on, with straight alpha, and
-# all of them in layers.psd, for Photoshop, GIMP and Krita. A PSD also holds the flattened
-# picture, for programs that know no layers.
+# all of them in layers.psd, for Photoshop, GIMP and Krita. A PSD also contains the flattened
+# picture, for programs without layers.
 
 # %%
 from psd_tools import PSDImage
@@ -755,9 +758,9 @@ print(", ".join(titles) + ": read back bit for bit; together the poster within o
 # %% [markdown]
 # ## Tiles
 #
-# Each layer is decoded by itself, so memory does not grow with their number. It grows with their
-# area: the last blocks of the official decoder hold 96 channels at full resolution. Therefore large
-# pictures go through the VAE in **tiles** of 256 pixels that begin every 192.
+# Each layer is decoded separately, so memory does not grow with their number. It does grow with
+# their area: the last blocks of the official decoder have 96 channels at full resolution. Large
+# pictures are therefore encoded and decoded in **tiles** of 256 pixels that begin every 192.
 
 # %%
 from qwenimage_ref import limits
@@ -781,14 +784,15 @@ assert abs(whole[2048] / whole[512] - 16) < 0.1
 print("2048 × 2048 in tiles takes less than a tenth of what the whole would: ok")
 
 # %% [markdown]
-# A tile's edge is padded with zeros, and attention in the middle of the VAE sees that tile alone.
-# So two tiles disagree where they meet, and a cut from one to the other is a visible seam. Hence
-# the overlap of 64 pixels, in which one fades into the other. Of $n$ rows in common, row $i$ is
+# A tile is padded with zeros at its edges, and the attention in the middle of the VAE is confined
+# to that tile. So two tiles differ where they meet, and cutting from one to the other leaves a visible
+# seam. In the overlap of 64 pixels one tile is therefore faded into the other. Of $n$ common rows,
+# row $i$ is
 #
 # $$\left(1 - \tfrac{i}{n}\right)\text{before} + \tfrac{i}{n}\,\text{tile}.$$
 #
-# ![Four overlapping tiles: each has a part of its own, two share a strip, and all four the middle;
-# below, the share of one falls in a straight line as that of the next
+# ![Four overlapping tiles: each has a part to itself, two share a strip, and all four share the
+# middle; below, the share of one falls in a straight line as that of the next
 # rises](figures/vae_tiles.svg)
 #
 # ## Exercise: blended tiles
@@ -796,11 +800,11 @@ print("2048 × 2048 in tiles takes less than a tenth of what the whole would: ok
 # ★★★★☆ · 30 minutes
 #
 # Write `blended(tiles, step, overlap)`. `tiles` is a list of rows, each a list of tensors `(C, h,
-# w)`; a tile begins `step` pixels behind its neighbour and has up to `overlap` pixels more. Each
-# one fades in from the tile above, then from the tile to its left, both after their own fades. Of a
-# finished tile the first `step` rows and columns are shown. The last tiles may be thinner than
-# `overlap`: then the fade is as short as the tile. Change no tile in place. You will know it works
-# when the checker says so.
+# w)`; a tile begins `step` pixels after its neighbour and has up to `overlap` pixels more. Each
+# tile fades in from the one above, then from the one to its left, both as they are after their own
+# fades. The first `step` rows and columns of a finished tile belong to the picture. The last tiles
+# may be thinner than `overlap`; then the fade is as short as the tile. Change no tile in place. You
+# will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -815,8 +819,8 @@ check.ex_27_blended(blended)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Begin with a single row of tiles. Which pixels of the tile before lie under the first pixels of
-# the next one?
+# Begin with a single row of tiles. Which pixels of one tile coincide with the first pixels of the
+# next?
 #
 # </details>
 #
@@ -869,7 +873,7 @@ check.ex_27_blended(blended)
 #
 # </details>
 #
-# Which share does each tile have in the picture? Let one tile be 1 and all others 0.
+# How much does each tile contribute to each pixel? Set one tile to 1 and all others to 0.
 
 # %%
 sides = [(256, 256), (256, 64), (64, 256), (64, 64)]  # of a picture of 256 × 256, from 192 on
@@ -893,12 +897,12 @@ assert shares[1][191, 224] == 0.5 and shares[1][192, 224] == 0.25
 print("in every pixel the four shares add up to 1; half way into the overlap A has one half: ok")
 
 # %% [markdown]
-# Look at the corner where all four meet: from one row to the next, the share of B falls from a half
-# to a quarter. There D has faded in from B, which holds A already, and fades in from C, which holds
-# A as well. So this rule, which is diffusers', is not smooth in corners. Tiles agree too well for
-# anybody to see it.
+# Look at the corner where all four meet: from one row to the next, the share of B drops from a half
+# to a quarter. D has faded in from B, which already contains A, and then fades in from C, which
+# contains A as well. So this rule, which is that of diffusers, is not smooth in corners. The tiles
+# agree too closely there for the step to be visible.
 #
-# Now a large poster, decoded whole, in tiles that are cut, and in tiles that fade.
+# Next, a large poster is decoded as a whole, in tiles that are cut, and in tiles that are faded.
 
 # %%
 from qwenimage_ref.adapt.tiling import TiledVAE
@@ -937,13 +941,13 @@ assert seam["cut"] > 5 * seam["faded"] and off["faded"].mean() < 1
 print("yours is the package's; at the seam, fading is more than five times nearer to the whole: ok")
 
 # %% [markdown]
-# `TiledVAE` also encodes in tiles, with the numbers of diffusers' AutoencoderKLQwenImage. The
-# command takes it by itself where the whole would not fit into memory, and says so in one line.
+# `TiledVAE` also encodes in tiles, with the results of diffusers' AutoencoderKLQwenImage. The
+# command switches to it where the whole would not fit into memory, and prints a line about it.
 #
 # ## Erratum: several pictures at once
 #
-# Diffusers' layered pipeline takes a list of prompts. It decodes the layers of all pictures as one
-# list, without the composites, and then cuts it as if they were still there:
+# Diffusers' layered pipeline accepts a list of prompts. It decodes the layers of all pictures as
+# one list, without the composites, and then splits the list as if the composites were still there:
 
 # %%
 n, both = 3, ["A1", "A2", "A3", "B1", "B2", "B3"]
@@ -953,14 +957,14 @@ print("diffusers:", theirs, "\nright:    ", right)
 assert theirs != right and "B1" in theirs[0]
 
 # %% [markdown]
-# The first picture gets a layer of the second, and the last one has too few. With one picture at a
-# time nothing is wrong, which is how this package does it.
+# The first picture gets a layer of the second, and the last one gets too few. With a single picture
+# the split is harmless, and this package decomposes one picture at a time.
 #
 # ## One layer by name
 #
-# *Layered-Control* is the same network, trained for a single frame: the prompt names a layer, "the
-# word", and that one comes out (`extract`, or `--extract`). Its second version also takes a mask,
-# as a clean picture at frame 1 between the noise and the picture at frame -1.
+# *Layered-Control* is the same network, trained for a single frame: the prompt names a layer, such
+# as "the word", and that layer is painted (`extract`, or `--extract`). Its second version also
+# accepts a mask, as a clean picture at frame 1 between the noise and the picture at frame -1.
 #
 # ## Where this comes from
 #
@@ -1015,22 +1019,21 @@ print("9,600 tokens; one eighth; 121 tiles: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * Diffusers has a pipeline class of its own for layers; here it is a function, `decompose`, that
+# * Diffusers has a separate pipeline class for layers. Here it is a function, `decompose`, that
 #   calls the loop of text to image with other positions and another schedule.
 # * Designers' programs composite in linear light, or with blend modes such as multiply and screen.
 #   The paper's layers are put together by over alone.
-# * Other programs choose their tiles by memory, weigh them by a window that falls off on all sides,
-#   and divide by the sum of the weights.
+# * Other programs choose the size of tiles by the free memory, weight every tile by a window that
+#   falls off on all sides, and divide by the sum of the weights.
 #
 # ## Try this
 #
-# * Move the upper shape by ten pixels and composite. What would you have had to paint without
-#   layers?
+# * Move the upper shape by ten pixels and composite. What would have to be painted without layers?
 # * Train the VAE with `FAINT` at 1. What happens to alpha, and to the colours?
-# * Give the forged model 8 layers. Which frames still resemble the poster? Why these?
+# * Decompose into 8 layers with the forged model. Which frames still resemble the poster, and why?
 # * Decode with tiles of 128 pixels. How far from the whole is the picture then?
 #
-# **Capstone.** `make grade PART=rope` asks for the positions of one picture and its references.
-# Your `places` is the same function for layers.
+# **Capstone.** `make grade PART=rope` tests the positions of one picture and its references. Your
+# `places` is the same function for layers.
 #
 # Next: [outliers](28_outliers.ipynb).
