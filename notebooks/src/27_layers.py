@@ -785,9 +785,9 @@ print("2048 × 2048 in tiles takes less than a tenth of what the whole would: ok
 
 # %% [markdown]
 # A tile is padded with zeros at its edges, and the attention in the middle of the VAE is confined
-# to that tile. So two tiles differ where they meet, and cutting from one to the other leaves a visible
-# seam. In the overlap of 64 pixels one tile is therefore faded into the other. Of $n$ common rows,
-# row $i$ is
+# to that tile. So two tiles differ where they meet, and cutting from one to the other leaves a
+# visible seam. In the overlap of 64 pixels one tile is therefore faded into the other. Of $n$
+# common rows, row $i$ is
 #
 # $$\left(1 - \tfrac{i}{n}\right)\text{before} + \tfrac{i}{n}\,\text{tile}.$$
 #
