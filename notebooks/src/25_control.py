@@ -396,9 +396,10 @@ print("three networks, of which one joins in the second step: by hand and by the
 # **In-Context-Control-Union** adds no network at all. The picture's tokens stand behind the
 # target's, as an edit model's picture does, and all tokens attend to each other. MSRoPE gives them
 # the target's rows and columns in another frame, number 1 instead of 0, so that token (3, 5) of the
-# edges is one rotation away from token (3, 5) of the target. The picture is resized to the target
-# for that. What the tokens mean is learned by a LoRA of rank 64 (ours: 16); the prompt begins with
-# `Context_Control. `, by which the released LoRA is trained to notice them.
+# edges differs from token (3, 5) of the target by the same rotation as any other pair of one place.
+# The picture is stretched to the target's size for that. What the tokens mean is learned by a LoRA
+# of rank 64 (ours: 16). In its training every prompt began with `Context_Control. `, so it has to
+# begin so in use.
 #
 # ![Block diagram: text, target and control tokens in one sequence pass all blocks with a LoRA; only
 # the target's tokens become a velocity](figures/control_in_context.svg)
@@ -465,7 +466,8 @@ print("both new networks leave the velocity as it is, to the last bit: ok")
 # %% [markdown]
 # But zeros also stop gradients. What is added is $W_2 a$, so the gradient of everything *before*
 # $W_2$ is a product with $W_2^\top = 0$. In the first step only the last layers move. The embedding
-# of the picture, zero as well, has to wait until they have. Here are four steps, live:
+# of the picture, which is zero as well, gets its first gradient one step later. Here are four
+# steps, live:
 
 # %%
 data = waking.posters(pipe, 8)
@@ -514,9 +516,9 @@ print(
 )
 
 # %% [markdown]
-# Why the spike? The norm. It divides by $\sqrt{\overline{y^2} + \epsilon}$, and while $y = 0$ that
-# is $\sqrt{10^{-6}}$: whatever arrives from behind is multiplied by a **thousand**. One step later
-# $y$ is no longer zero, and the norm is a norm.
+# The spike comes from the norm. It divides by $\sqrt{\overline{y^2} + \epsilon}$, and while $y = 0$
+# that is $\sqrt{10^{-6}}$, so a gradient that passes it is multiplied by a **thousand**. One step
+# later $y$ is of ordinary size, and the factor is gone.
 
 # %%
 norm = first.y_rms
@@ -528,28 +530,34 @@ for size in (0.0, 1.0):
     print(f"y = {size:g}: slope {y.grad[0, 0].item():.4g}")
 
 # %% [markdown]
-# And Adam remembers. It divides each step by the root of a running mean of squared gradients, with
-# a memory of a thousand steps at $\beta_2 = 0.999$. For all that time the spike makes the
-# embedding's steps hundreds of times smaller than those of the other layers. So `img_in` wakes late
-# twice: by one step because of the zeros, and then, in practice, by hundreds because of the spike.
+# Adam's memory makes it last. Each of its steps is divided by the root of a running mean of squared
+# gradients, over about a thousand steps at $\beta_2 = 0.999$. For all that time the spike keeps the
+# steps of the embedding hundreds of times smaller than those of the other layers. So `img_in` wakes
+# late twice: one step late because of the zeros, and hundreds of steps late because of the spike.
 
 # %%
 done = {part: record["blockwise"][part]["weights"] for part in ("img_in", "output_proj")}
 share = {part: lengths[40] / lengths[-1] for part, lengths in done.items()}
 assert share["img_in"] > 0.9 > 0.85 > share["output_proj"]
 print("of the length that img_in has after 100 steps, more than 90 % was there after 40;")
-print("the last layers go on growing: ok")
+print("the last layers keep growing: ok")
 
 # %% [markdown]
-# What helps is what every recipe has anyway: a warm-up, under which the spike meets a small rate,
-# and gradients clipped to length 1, under which it loses most of itself. `output_proj` needs
-# neither, and a rate of 1e-3 does it no harm. Union is another matter. Its last layers receive the
-# raw image stream, whose numbers are large, and the same rate of 1e-3 throws the loss up at once:
+# What helps is in most recipes anyway. Clipping gradients to length 1 takes the spike from 60 to 1.
+# With $\beta_2 = 0.98$, as in this course, it is forgotten in fifty steps instead of a thousand.
+# And a warm-up keeps all steps small meanwhile.
+#
+# Union has no spike, since no norm is between its embedding and the zeros. It has another problem.
+# Its last layers receive the raw image stream, whose numbers are several times larger than what
+# arrives behind the other kind's norms and GELU. One step of Adam moves every weight by the same
+# rate, so the larger the inputs, the farther the output moves:
 
 # %%
 jumps = {kind: max(record[kind]["loss"][1:4]) / record[kind]["loss"][0] for kind in waking.PARTS}
-assert jumps["union"] > 2 * jumps["blockwise"]
-print("after one step at 1e-3 the loss of union jumps more than twice as far: ok")
+with torch.no_grad():
+    inner = torch.nn.functional.gelu(first.input_proj(first.x_rms(h)))
+assert jumps["union"] > 2 * jumps["blockwise"] and h.abs().mean() > 2 * inner.abs().mean()
+print("at 1e-3 the loss of union jumps more than twice as far: ok")
 
 # %% [markdown]
 # InstantX's card names a rate of 4e-5, DiffSynth's script 1e-3: each fits its kind.
@@ -558,7 +566,22 @@ print("after one step at 1e-3 the loss of union jumps more than twice as far: ok
 #
 # There is no published comparison at equal effort. Ours: the same model, the same 16,384 posters
 # with their edges, noise, batches of 32 and 800 steps for each kind. (What is not equal is their
-# size.) All kinds whose weights lie in `data/variants` paint our caption here:
+# size.)
+
+# %%
+sizes = {}
+for name, make in controls.KINDS.items():
+    own = make(mmdit).trained
+    sizes[name] = sum(weight.numel() for weight in own.parameters())
+own.remove()  # the LoRA of the last kind
+share = [
+    f"{100 * size / sum(w.numel() for w in mmdit.parameters()):.0f} %" for size in sizes.values()
+]
+rows = [[name, f"{size:,}", part] for (name, size), part in zip(sizes.items(), share)]
+show.table(["pocket kind", "trained weights", "of the model's"], rows)
+
+# %% [markdown]
+# All kinds whose weights lie in `data/variants` paint our caption here:
 
 # %%
 files = controlling.stored()
@@ -624,9 +647,9 @@ for kind in trained:
 # control picture's latents is drawn first and the noise second, as in diffusers. Blockwise takes
 # the mean.)
 #
-# One caption proves little. `python -m qwenimage_ref.evaluate.controlling` paints held-out captions
-# and records whether scene and word are still right, too: a control that costs the word would be no
-# gain.
+# One caption proves little. The command `python -m qwenimage_ref.evaluate.controlling` paints
+# held-out captions and also records whether scene and word are still right. Control that costs the
+# word would be no gain.
 
 # %%
 measured = controlling.recorded()

@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 26 · Regions
 #
-# "A red circle, a blue star and a green square": three shapes, three colours, and no word about
-# where anything is. On this page every shape gets a box with a prompt of its own. Nothing of the
-# network changes for that but one argument of its attention, a mask that says who sees whom, and a
-# LoRA that has learned to live with it. The method is **EliGen**, entity-level generation.
+# "A red circle, a blue star and a green square" names three shapes and three colours, but not where
+# anything is. On this page every shape gets a box with a prompt of its own. The network needs no
+# new layer for that: attention gets a mask that says which tokens see which, and a LoRA is trained
+# under that mask. The method is **EliGen**, entity-level image generation.
 #
 # | | |
 # |---|---|
@@ -66,25 +66,26 @@ print("the exact reader finds all three in their boxes, in the poster as it was 
 # The reader counts three things: shapes that are anywhere in their own colour (`right`), shapes
 # that are so in their own box (`bound`), and whether there are as many as asked for.
 #
-# The pocket model was trained on captions of one shape, two, or several equal ones. Three different
-# shapes are more than it has seen, which makes this a fair picture of what large models do with
-# eight: colours wander to the wrong shape. The field calls that a failure of **attribute binding**.
+# The pocket model was trained on captions of one shape, two, or several equal ones, never of three
+# different shapes. In the pictures on the right, colours end up on the wrong shape, and shapes are
+# missing. The field calls the first a failure of **attribute binding**; large models have it, too,
+# with captions of many things.
 #
 # ## One text for each region
 #
 # Every region's prompt is encoded *separately*, with the usual template. The transformer's text
 # stream becomes
 #
-# $$[\\text{region }1 \\mid \\text{region }2 \\mid \\dots \\mid \\text{the whole prompt}],$$
+# $$[\text{region }1 \mid \text{region }2 \mid \dots \mid \text{the whole prompt}],$$
 #
-# and then come the image tokens, as ever.
+# and the image tokens follow as usual.
 #
 # ![Block diagram: three prompts are encoded separately and put one behind the other, with the
 # target's tokens behind them; the transformer's attention runs under a mask](figures/regions.svg)
 #
-# First question: which image tokens lie inside a region? A mask is a picture, white inside. It is
-# reduced to one pixel for each latent (the nearest, no average), and a token, two by two latents,
-# is inside **if any of the four is**.
+# The first question is which image tokens lie inside a region. A mask is a picture, white inside.
+# It is reduced to one pixel for each latent (the nearest, no average), and a token, two by two
+# latents, is inside **if any of the four is**.
 #
 # ## Exercise: tokens of a region
 #
@@ -153,9 +154,9 @@ print("tokens of each box, as the package counts them:", seen.sum(1).tolist(), "
 # | whole prompt | yes | no | yes | yes | yes |
 # | image token | texts of the regions that it is in | no others | yes | yes | yes |
 #
-# The table is symmetric. Image tokens all see each other, whatever their regions: only so can the
-# parts fit together. Two texts never see each other. What passes between a region and the whole
-# prompt passes through the image.
+# The table is symmetric. Image tokens all see each other, whatever their regions, since otherwise
+# the parts could not fit together. Two texts never see each other. Whatever passes between a region
+# and the whole prompt passes through the image.
 #
 # ## Exercise: the mask
 #
@@ -235,10 +236,10 @@ print("texts of", lengths, "tokens: your mask is the package's, which needs no l
 show.source(attention_mask)
 
 # %% [markdown]
-# Here it is, for our poster. Every row is a token that looks, every column one that is looked at.
-# The squares on the diagonal are the texts. Below and beside them, each region's stripes are its
-# tokens: a box three tokens high is three stripes, since the image is counted row by row. White is
-# forbidden.
+# Here is the mask of our poster. A row is a token that sees, a column one that is seen, and white
+# is forbidden. The squares on the diagonal are the texts. The stripes beside and below them are the
+# tokens of each region: a box that is three tokens high makes three stripes, because image tokens
+# are counted row by row.
 
 # %%
 alt = "A square of colours over the tokens of three short texts, a long one and the image: "
@@ -257,11 +258,11 @@ print("coloured where the mask is true, and symmetric; a text's row, folded, is 
 # ## Where the texts are
 #
 # A text's position in MSRoPE begins off the corner of the picture and goes along the diagonal
-# ([chapter 05](05_msrope.ipynb)). With several texts in a row the third would begin far away from
-# the image, and a region would look different because it was named last. In EliGen each text
-# **begins again**, at $\\max(\\lfloor h/2 \\rfloor, \\lfloor w/2 \\rfloor)$ with $h, w$ rows and
+# ([chapter 05](05_msrope.ipynb)). If several texts were counted as one, the third would begin far
+# away from the image, and a region would look different because it was named last. In EliGen each
+# text **begins again**, at $\max(\lfloor h/2 \rfloor, \lfloor w/2 \rfloor)$ with $h, w$ rows and
 # columns of tokens, where it would be if it were alone. Tokens of different texts then share
-# positions. They cannot be mixed up, for they do not see each other.
+# positions. That does no harm, because they do not see each other.
 #
 # ## Exercise: places of the texts
 #
@@ -347,9 +348,9 @@ print("another order of regions: the same velocity within 1e-4; with one run of 
 # ## Empty, full, overlapping
 #
 # * An **empty** mask: the region's text sees itself alone, and no image token sees it. The velocity
-#   is as if the region had not been named. (Nothing is NaN: a text always sees itself.)
+#   is the same as without the region. (Nothing is NaN: a text always sees itself.)
 # * A **full** mask: the region is a second prompt for the whole picture.
-# * **Overlapping** masks: tokens in both see both texts. Nothing decides between them.
+# * **Overlapping** masks: tokens in both see both texts. No rule decides between them.
 # * **Soft edges** are an error. A grey pixel is inside or outside by the accident of a threshold,
 #   so the package refuses such a mask.
 
@@ -374,10 +375,10 @@ except ValueError as error:
 # %% [markdown]
 # ## The negative branch
 #
-# Guidance compares with a second branch. By default that one has its prompt alone and no regions.
-# With `regions_on_negative` (in DiffSynth *eligen_enable_on_negative*) it gets the same mask, and
-# its own prompt in the place of *every* text. Then the two branches differ in the words alone, not
-# in who sees whom.
+# Guidance needs a second branch. By default it has the negative prompt alone and no regions. With
+# `regions_on_negative` (in DiffSynth *eligen_enable_on_negative*) it gets the same mask, and its
+# own prompt in the place of *every* text. Then the two branches differ in the words alone, not in
+# who sees whom.
 
 # %%
 branches = pipe.encode_prompts([[crowd.prompt], [" "]])
@@ -392,13 +393,14 @@ print("negative branch: its prompt once, or once for each region and once for th
 # %% [markdown]
 # ## The LoRA
 #
-# The mask alone does something, since the network paints what the text that it sees says. But it
-# was never trained with tokens that have different texts. EliGen's LoRA was, with the mask in place
-# and the network frozen; the official ones have rank 32. **EliGen-V2** is the same trained better,
-# and **EliGen-Poster** begins from V2 and is for posters. All three are used alike: what they mean
-# is in the mask, not in the file.
+# The mask alone already does something: the network paints in each place what the text that is seen
+# there describes. But it was never trained with tokens that see different texts. EliGen's LoRA was,
+# with the mask in place and the network frozen. The official LoRAs have rank 32. **EliGen-V2**
+# comes from a second, better training run, and **EliGen-Poster** was trained further from V2, for
+# posters. All three are used in the same way, since the mask is computed and not stored in the
+# file.
 #
-# Ours has rank 16 and learned on posters of two to four shapes, by
+# Ours has rank 16 and was trained on posters of two to four shapes, by
 # `python -m qwenimage_ref.pocket.regional`. Here are four scenes, painted from the
 # prompt alone, with the mask, and, where the LoRA lies in `data/variants`, with both.
 
@@ -443,9 +445,9 @@ for name in [name for name in bound if name != "prompt alone"]:
 # but are its *colours* right? With the mask alone, does colour change at the edges of the boxes?
 # And where the boxes have moved under the same noise, do the shapes follow?
 #
-# Four scenes prove little. `python -m qwenimage_ref.evaluate.binding` paints held-out posters of
-# two, three and four shapes and records what the reader finds. First, colours: of all shapes, the
-# share that is anywhere in its own colour.
+# Four scenes prove little. The command `python -m qwenimage_ref.evaluate.binding` paints held-out
+# posters of two, three and four shapes and records what the reader finds. First, colours: of all
+# shapes, the share that is anywhere in its own colour.
 
 # %%
 measured = binding.recorded()
@@ -477,8 +479,8 @@ for name in [name for name in measured if name != binding.ALONE]:
     print(f"{name}: surely fewer, at", above("right", binding.ALONE, name))
 
 # %% [markdown]
-# Then places: the share that is in its own colour *and* in its own box, which the prompt alone can
-# reach by accident only.
+# Now the places: the share that is in its own colour *and* in its own box, which the prompt alone
+# can reach only by accident.
 
 # %%
 bars = {
@@ -530,10 +532,10 @@ print("another box, another picture; the same boxes, the same picture: ok")
 #   *process_entity_masks* is our table.
 # * The same mask without any training, also for FLUX: [Chen et al.
 #   2024](https://arxiv.org/abs/2411.02395), section 3. Attention pushed towards painted regions:
-#   eDiff-I, [Balaji et al. 2022](https://arxiv.org/abs/2211.01324), section 4. New layers for
-#   boxes: GLIGEN, [Li et al. 2023](https://arxiv.org/abs/2301.07093), section 3.
+#   eDiff-I, [Balaji et al. 2022](https://arxiv.org/abs/2211.01324), section 4.3. New layers for
+#   boxes: GLIGEN, [Li et al. 2023](https://arxiv.org/abs/2301.07093), section 4.
 # * Colours that wander, and a cure at sampling: Attend-and-Excite,
-#   [Chefer et al. 2023](https://arxiv.org/abs/2301.13826), sections 2 and 3.
+#   [Chefer et al. 2023](https://arxiv.org/abs/2301.13826), section 4.
 # * **SD3 and FLUX** have one attention over text and image as well, so the table holds for them.
 #   FLUX gives all text tokens position 0, and there is nothing to begin again. In Stable Diffusion
 #   1 and XL regions act on *cross*-attention, where the text never looks back at the image.
@@ -587,11 +589,11 @@ print("40 MB, 2.1 %, 12 %: ok")
 #
 # * Give two regions the same prompt. Are there two shapes?
 # * Leave a shape out of the whole prompt and keep its region. Is it painted?
-# * Turn `regions_on_negative` on for the four scenes. Does any count change?
+# * Turn on `regions_on_negative` for the four scenes. Does any count change?
 # * Take the LoRA off. How much does the mask do alone?
 # * Write a word into a region, as a prompt of its own.
 #
 # **Capstone.** `make grade` has no points for this page. A transformer of yours that passes
 # `make grade PART=mmdit` takes a mask and text positions, and that is all of EliGen but its LoRA.
 #
-# Next: the [errata](90_errata.ipynb).
+# Next: [layers](27_layers.ipynb), where a poster comes apart into transparent pictures.

@@ -18,7 +18,7 @@ from helpers import speed
 from qwenimage_ref.course.publish import slides
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = ("00", "05", "08")  # that have sliders
+CHAPTERS = ("00", "05", "08", "26")  # that have sliders
 TOKEN = "reader"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = [  # a test browser calls nobody

@@ -131,7 +131,9 @@ class BoxPanel(Panel):
         painted = self.pipe(
             self.prompt, " ", regions=list(zip(self.texts, masks)), num_inference_steps=20, seed=0
         )[0]
-        return png(sheet([drawn, boxed(boxes, painted)], 2, gap=4)), describe(read(painted))
+        sizes = ", ".join(f"{right - left} × {bottom - top}" for left, top, right, bottom in boxes)
+        words = f"boxes of {sizes} pixels: {describe(read(painted))}"
+        return png(sheet([drawn, boxed(boxes, painted)], 2, gap=4)), words
 
 
 def _range(name: str, ends: tuple[int, int]) -> ipywidgets.SelectionRangeSlider:
