@@ -593,5 +593,4 @@ print("10 runs; a line of 5 pixels is missed at", lost, "of 8 places: ok")
 # Capstone: this page enters the loop of the pipeline in the middle. If `make grade PART=pipeline`
 # says that yours is equal, 11 points, your files paint everything on it.
 #
-# Next: the [errata](90_errata.ipynb), or, with weights that were trained to take a picture in, the
-# edit models.
+# Next: [control](25_control.ipynb), where a second picture says where everything goes.

@@ -681,9 +681,10 @@ pairs = [(a, b) for a in names[1:] for b in names[1:] if surely("likeness", a, b
 print("surely above each other in likeness:", pairs or "none")
 
 # %% [markdown]
-# Read the table with its sizes in mind. Blockwise is the smallest and has no attention: it can only
-# say *here is an edge*, token by token. Union reads the prompt, too. In context the model itself
-# looks at the edges, in every block and with every token, at the price of a sequence twice as long.
+# Read the table with the sizes in mind. Here blockwise is the smallest. It has no attention: it can
+# only say *here is an edge*, token by token. Union reads the prompt, too. In context the model
+# itself looks at the edges, in every block and with every token, at the price of a sequence twice
+# as long.
 #
 # ## Where this comes from
 #
