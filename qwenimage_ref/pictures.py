@@ -149,6 +149,11 @@ def as_rgba(opened: Image.Image) -> Image.Image:
     return colours
 
 
+def is_opaque(picture: Image.Image) -> bool:
+    """Whether nothing of a picture in RGBA is transparent"""
+    return picture.getextrema()[3] == (255, 255)
+
+
 def _colours_and_alpha(opened: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """-> the picture in RGB, upright, in sRGB, and its transparency; None: it has none"""
     turn = UPRIGHT.get(_orientation(opened))

@@ -62,7 +62,7 @@ def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
 
     # before the weights: what does not go together is refused at once
     _demand_layered_model(options)
-    picture, mask = _read(options.picture), options.mask and _read(options.mask)
+    picture, mask = _read(options.picture), options.mask and _read_mask(options.mask)
     pipe = load(options, adapters)
     steps = options.steps or pipe.recommended.get("num_inference_steps", 50)
     if options.extract is None:
@@ -114,12 +114,22 @@ def _demand_layered_model(options) -> None:
 
 def _read(file: Path):
     """A picture's file -> RGBA, with a note where it has no transparency"""
-    from ..pictures import input_picture, open_picture
+    from ..pictures import input_picture, is_opaque, open_picture
 
     picture = input_picture(open_picture(file, alpha=True), str(file), alpha=True)
-    if picture.getextrema()[3] == (255, 255):
+    if is_opaque(picture):
         say(f"note: {file} has no transparency; it is taken as opaque in RGBA")
     return picture
+
+
+def _read_mask(file: Path):
+    """A mask's file -> RGBA. Raises ValueError, one line, for one that shows no place."""
+    from ..pictures import input_picture, open_picture
+    from ..tasks.layers import check_mask
+
+    mask = input_picture(open_picture(file, alpha=True), str(file), alpha=True)
+    check_mask(mask)
+    return mask
 
 
 def _decompose(options, pipe, picture, steps: int, progress) -> list:

@@ -17,7 +17,7 @@ from .. import limits
 from ..conditions import Branch, LayeredForm, size_of_area
 from ..config import SchedulerConfig
 from ..limits import TOKEN
-from ..pictures import input_picture
+from ..pictures import input_picture, is_opaque
 from ..rope import positions
 from ..sampler import draw, generators, guide, sigmas
 from .captions import caption
@@ -103,7 +103,9 @@ def extract(
     copy = encoded_copy(pipe, image, resolution, usual=1024)
     pictures = [copy]
     if mask is not None:
-        pictures = [input_picture(mask, "mask", alpha=True).resize(copy.size, LANCZOS), copy]
+        mask = input_picture(mask, "mask", alpha=True)
+        check_mask(mask)
+        pictures = [mask.resize(copy.size, LANCZOS), copy]
     check_memory(pipe, copy, 1 + len(pictures))
     levels = sigmas(num_inference_steps, tokens_of(copy), SchedulerConfig.official())
     noise = frames_of_noise(pipe, 1, copy, seed)
@@ -140,6 +142,16 @@ def check_count(layers: int) -> None:
     if not isinstance(layers, Integral) or not 1 <= layers <= MOST_LAYERS:
         raise ValueError(
             f"layers must be a whole number from 1 to {MOST_LAYERS}, got {layers}; 4 is usual"
+        )
+
+
+def check_mask(mask: Image.Image) -> None:
+    """Raises ValueError for a mask in RGBA that shows no place: all of it opaque, or none."""
+    if is_opaque(mask) or mask.getextrema()[3][1] == 0:
+        kind = "all of it opaque" if is_opaque(mask) else "all of it transparent"
+        raise ValueError(
+            f"mask must be opaque where the layer is and transparent elsewhere, got {kind}; "
+            "erase what is outside the layer and save it in RGBA"
         )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..conditions import EditForm, LayeredForm
 from ..limits import TOKEN
-from ..pictures import open_picture, to_input
+from ..pictures import is_opaque, open_picture, to_input
 from ..tasks.control import control_latents
 from ..tasks.edit import (
     check_request,
@@ -24,6 +24,7 @@ from ..tasks.edit import (
     read_pictures,
 )
 from ..tasks.inpaint import grey_mask
+from ..tasks.layers import check_mask
 from ..tasks.regions import checked_regions, context_prompt, encoded_regions
 from .captions import DataError
 from .columns import CONTROL, CONTROL_MASK, Columns
@@ -65,6 +66,15 @@ def _check_values(pipe, example) -> None:
         check_request(pipe, [[example.caption]], columns.edit_image)
     if len(columns.layers) > 1 and columns.context_image:
         raise ValueError("must be without context_image where it has more than one layer")
+    if columns.layers and columns.context_image:
+        check_mask(open_picture(columns.context_image, alpha=True))
+    # the whole picture comes first, and the lowest layer may be opaque
+    for layer in columns.layers[2:]:
+        if is_opaque(open_picture(layer, alpha=True)):
+            raise ValueError(
+                f"must have transparency in every layer above the lowest, got none in {layer}; "
+                "save it in RGBA"
+            )
     if columns.eligen_entity_prompts:
         checked_regions(_regions(columns), [example.caption])
     if mask := columns.blockwise_controlnet_inpaint_mask:

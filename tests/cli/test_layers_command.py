@@ -121,6 +121,7 @@ def test_one_layer_is_extracted_by_words_and_a_mask(folders, files, tmp_path, ca
         ("layered", ("--extract", "a", "--layers", "2"), "--layers must be left out with --extr"),
         ("layered", ("--extract", "a", "--prompt", "b"), "--prompt must be left out with --extr"),
         ("layered", ("--extract", " "), "prompt must name a layer"),
+        ("layered", ("--extract", "a", "--mask", "@opaque"), "mask must be opaque where the layer"),
         ("layered", ("--steps", "0"), "--steps must be at least 1, got 0"),
         ("layered", ("--cfg", "nan"), "--cfg must be a finite number"),
         ("layered", ("--to", "@"), "--to must be a new or empty folder"),

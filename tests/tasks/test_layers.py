@@ -290,6 +290,13 @@ def test_a_layered_model_paints_nothing_from_a_prompt(sides, more):
         ours("a", " ", num_inference_steps=2, **more)
 
 
+@pytest.mark.parametrize("level, kind", [(255, "all of it opaque"), (0, "all of it transparent")])
+def test_a_mask_that_shows_no_place_is_one_line(sides, level, kind):
+    mask = Image.new("RGBA", (9, 9), (0, 0, 0, level))
+    with pytest.raises(ValueError, match=f"mask must be opaque where .*, got {kind}; erase"):
+        extract(sides[0], picture(9, 9), "the star", mask)
+
+
 def test_a_layer_without_a_name_cannot_be_taken_out(sides):
     with pytest.raises(ValueError, match="prompt must name a layer"):
         extract(sides[0], picture(9, 9), " ")

@@ -217,6 +217,16 @@ def test_the_mask_of_a_layer_to_take_out_stands_before_the_picture(layered, tmp_
             "must be without context_image where it has more than one layer",
         ),
         (
+            "layered",
+            {"layers": ["a", "a", "a"], "layer_input_image": "a"},
+            "must have transparency in every layer above the lowest, got none in",
+        ),
+        (
+            "layered",
+            {"layers": ["a"], "layer_input_image": "a", "context_image": "a"},
+            "mask must be opaque where the layer is and transparent elsewhere, got all of it",
+        ),
+        (
             "plain",
             {"eligen_entity_prompts": "x", "eligen_entity_masks": ["grey"]},
             'the mask of "x" must be black and white, got 4,096 grey pixels',
