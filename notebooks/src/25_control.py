@@ -72,7 +72,7 @@ def likeness(picture):
 
 def over(picture):
     """A picture under the contours that were asked for"""
-    pen = Image.new("RGB", lines.size, show.PALETTE["accent"])
+    pen = Image.new("RGB", lines.size, show.PALETTE["joint"])
     return Image.composite(pen, picture, lines.convert("L"))
 
 

@@ -66,7 +66,7 @@ def mask_figure(poster, lengths: list[int], seen: torch.Tensor, alt: str) -> Sho
 
 
 def _draw_boxes(ax, boxes, texts: list[str], seen: torch.Tensor) -> None:
-    """The boxes with their prompts, and behind them the tokens that each touches"""
+    """The boxes with their prompts, and behind them the tokens inside each"""
     ax.imshow(boxed(boxes))
     ax.set_xticks(EDGES, [])
     ax.set_yticks(EDGES, [])
@@ -77,7 +77,7 @@ def _draw_boxes(ax, boxes, texts: list[str], seen: torch.Tensor) -> None:
             square = (col * TOKEN - 0.5, row * TOKEN - 0.5), TOKEN, TOKEN
             ax.add_patch(Rectangle(*square, color=PALETTE[name], alpha=0.25, linewidth=0))
         ax.text(x, y - 3, text, fontsize=8, color=PALETTE["ink"])
-    ax.set_title("boxes, and the tokens that they touch", fontsize=10)
+    ax.set_title("boxes, and the tokens inside", fontsize=10)
 
 
 def boxed(boxes, background: Image.Image | None = None) -> Image.Image:
