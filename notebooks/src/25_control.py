@@ -677,8 +677,8 @@ for kind in names[1:]:
     gain = surely("likeness", kind, controlling.ALONE)
     cost = [key for key in ("scene", "word") if surely(key, controlling.ALONE, kind)]
     print(f"{kind}: surely follows better: {gain}; surely costs:", *(cost or ["neither"]))
-pairs = [(a, b) for a in names[1:] for b in names[1:] if surely("likeness", a, b)]
-print("surely above each other in likeness:", pairs or "none")
+pairs = [f"{a} over {b}" for a in names[1:] for b in names[1:] if surely("likeness", a, b)]
+print("surely ahead of another kind in likeness:", "; ".join(pairs) or "none")
 
 # %% [markdown]
 # Read the table with the sizes in mind. Here blockwise is the smallest. It has no attention: it can

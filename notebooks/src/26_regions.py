@@ -468,7 +468,8 @@ charts.bars(bars, alt)
 def above(part, name, other):
     """The numbers of shapes at which one is surely above the other: intervals do not touch"""
     pairs = zip(measured[name], measured[other])
-    return [a["shapes"] for a, b in pairs if a[part]["low"] > b[part]["high"]] or "none"
+    shapes = [str(a["shapes"]) for a, b in pairs if a[part]["low"] > b[part]["high"]]
+    return f"{', '.join(shapes)} shapes" if shapes else "no number of shapes"
 
 
 for row in measured[binding.ALONE]:
