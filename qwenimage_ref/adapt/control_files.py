@@ -115,6 +115,12 @@ def _empty(kind: str, places: dict, config, path: Path):
                 **numbers, in_channels=config.in_channels, extra_condition_channels=channels
             )
         )
+    text = places["txt_in.weight"].shape[-1] if "txt_in.weight" in places else 0
+    if text not in (0, config.joint_attention_dim):
+        raise CheckpointError(
+            f"{path} must be made for text states that are {config.joint_attention_dim} wide, got "
+            f"{text}; take the one of this model"
+        )
     own = {"num_layers": numbers["num_layers"], "extra_condition_channels": channels}
     return ControlNet(ControlNetConfig.from_dict(config.to_dict() | own))
 

@@ -1,5 +1,7 @@
 """`qwenimage paint --control`: what the pipeline paints, and one line for what cannot be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,9 @@ def networks(config):
         "inpaint": BlockwiseControlNet(BlockwiseConfig(*numbers, extra_condition_channels=4)),
         "union": ControlNet(copy),
         "wide": BlockwiseControlNet(BlockwiseConfig(numbers[0], 32)),
+        "shallow": BlockwiseControlNet(BlockwiseConfig(numbers[0] - 1, numbers[1])),
+        "deep": ControlNet(replace(copy, num_layers=numbers[0] + 1)),
+        "texts": ControlNet(replace(copy, joint_attention_dim=64)),
     }
 
 
@@ -117,6 +122,9 @@ def test_a_streamed_picture_under_control_is_that_of_bf16(files, capsys):
         (["@@canny.safetensors=@@flat.png"], "proportions of the target, 128x128, got 128x64"),
         (["@@lora.safetensors=@@poster.png"], "must hold a control network of Qwen-Image"),
         (["@@wide.safetensors=@@poster.png"], "wide, got a blockwise control network"),
+        (["@@shallow.safetensors=@@poster.png"], "got a blockwise control network of 7 blocks"),
+        (["@@deep.safetensors=@@poster.png"], "got InstantX's control network of 9 blocks"),
+        (["@@texts.safetensors=@@poster.png"], "text states that are 192 wide, got 64"),
         (["scribble=@@poster.png"], "or one of canny, depth, inpaint, union, inpainting, got"),
         (["@@inpaint.safetensors=@@poster.png"], "a mask must be given to an inpainting"),
         (
