@@ -55,8 +55,8 @@ SLOW := tests/evaluate/test_held_out_numbers.py \
     $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
     11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
     13_is_it_any_good.ipynb 20_few_steps.ipynb 21_precision.ipynb \
-    23_image_to_image_and_inpainting.ipynb 25_control.ipynb 26_regions.ipynb \
-    27_layers.ipynb 28_outliers.ipynb 30_preference.ipynb \
+    23_image_to_image_and_inpainting.ipynb 24_editing.ipynb 25_control.ipynb \
+    26_regions.ipynb 27_layers.ipynb 28_outliers.ipynb 30_preference.ipynb \
     31_reward.ipynb 32_distillation.ipynb 33_image_to_lora.ipynb 34_look_inside.ipynb \
     36_work_split_over_processes.ipynb 37_the_data.ipynb \
     95_what_qwen_image_2_1_changed.ipynb)

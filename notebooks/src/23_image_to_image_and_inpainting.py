@@ -593,4 +593,4 @@ print("10 runs; a line of 5 pixels is missed at", lost, "of 8 places: ok")
 # Capstone: this page enters the loop of the pipeline in the middle. If `make grade PART=pipeline`
 # says that yours is equal, 11 points, your files paint everything on it.
 #
-# Next: [control](25_control.ipynb), where a second picture says where everything goes.
+# Next: [24 · Editing](24_editing.ipynb), with weights that were trained to take a picture in.

@@ -14,8 +14,8 @@ from ..conditions import Branch
 from ..limits import TOKEN
 from ..pipeline import QwenImage
 from ..tasks.edit import edit_texts, encoded_copies, picture_tokens, read_copies, read_pictures
+from .editing import GUIDANCE, STEPS
 
-STEPS, GUIDANCE = 20, 4.0
 PATHS = ("vision", "vae")
 
 

@@ -87,7 +87,22 @@ def test_the_table_has_a_row_for_every_record_and_the_whole_editor_first(tmp_pat
 
 def test_a_goal_is_reached_or_missed_only_where_the_whole_interval_says_so():
     def verdict(obeyed):
-        return editing.verdicts(record(obeyed, [0.9, 0.8]))["instruction obeyed"]
+        return editing.verdicts({"edit": record(obeyed, [0.9, 0.8])})["instruction obeyed"]
 
     assert verdict(99).endswith("reached") and verdict(50).endswith("missed")
     assert verdict(88).endswith("open")
+    assert editing.verdicts({}) == {}
+
+
+def test_every_editor_has_its_bars_and_without_a_record_there_is_a_sentence():
+    one = {"edit": record(60, [0.9, 0.8])}
+    two = one | {"edit-vae-only": record(30, [0.9, 0.8])}
+    assert pixels(editing.arms(two)).shape[0] > pixels(editing.arms(one)).shape[0]
+    assert "No editor" in editing.arms({}).data
+
+
+def test_the_order_test_is_shown_for_the_editors_that_took_it():
+    shares = {name: interval(9, 10) for name in ("straight", "turned", "pictures")}
+    records = {"edit": {}, "edit-2509": {"swapped": shares}}
+    ((name, *cells),) = editing.order_rows(records)
+    assert name == "edit-2509" and len(cells) == len(editing.ORDERS) - 1

@@ -12,8 +12,9 @@ from ...evaluate import edit_paths
 from ...pictures import sheet
 from ...posters.read import read
 from ...repository import MEASUREMENTS
+from .. import charts
 from ..panel import Panel, picture_box, slider
-from ..show import PALETTE, Shown, describe, figure, png
+from ..show import PALETTE, Markdown, Shown, describe, figure, png
 
 FRAMES = ("noise", "image", "text", "joint")  # colours of the target and of the pictures
 FEW = 200  # tokens of a picture that are drawn one by one
@@ -39,7 +40,8 @@ def grids_over(panels: list[dict], alt: str) -> Shown:
         ax.axvline(0, color=PALETTE["ink"], lw=0.8, ls=":", zorder=0)
         ax.set(title=panel["title"], xlabel="column", ylabel="row", aspect="equal")
         ax.invert_yaxis()
-        ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    names = max((ax.get_legend_handles_labels() for ax in axes[0]), key=lambda each: len(each[1]))
+    fig.legend(*names, frameon=False, loc="outside lower center", ncols=len(names[1]))
     return figure(fig, alt)
 
 
@@ -52,7 +54,7 @@ def _draw_grid(ax, places, frame: int) -> None:
     ax.add_patch(
         Rectangle(
             (float(low[1]), float(low[0])), *sides, fc=colour + "22", ec=colour, lw=2,
-            label=f"{name}: {len(rows.unique())} × {len(cols.unique())}",
+            label=name,
         )
     )  # fmt: skip
     if len(places) <= FEW:
@@ -121,11 +123,40 @@ def _with_bounds(row: dict) -> str:
     return f"{middle:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
-def verdicts(record: dict) -> dict[str, str]:
-    """{goal: whether the interval of a record lies above it, below it, or around it}"""
+def verdicts(records: dict[str, dict]) -> dict[str, str]:
+    """{goal: whether the first record's interval lies above it, below it, or around it}"""
     lines = {}
-    for name, (goal, place) in GOALS.items():
-        row = place(record)
-        decided = "reached" if row["low"] >= goal else "missed" if row["high"] < goal else "open"
-        lines[name] = f"at least {goal:g}: {decided}"
+    for record in [*records.values()][:1]:
+        for name, (goal, place) in GOALS.items():
+            low, high = (place(record)[end] for end in ("low", "high"))
+            outcome = "reached" if low >= goal else "missed" if high < goal else "open"
+            lines[name] = f"at least {goal:g}: {outcome}"
     return lines
+
+
+def arms(records: dict[str, dict]) -> Shown | Markdown:
+    """Shares of instructions obeyed, of posters untouched elsewhere, and of both, by editor"""
+    if not records:
+        return Markdown("No editor has been measured yet.")
+    bars = {}
+    for name, record in records.items():
+        whole = record["edits"][0]
+        bars[f"{name}: both"] = whole["both"]
+        # careful: names are keys, so each editor has its own number of spaces behind
+        for part in ("obeyed", "untouched"):
+            bars[f"  {part}{' ' * len(bars)}"] = whole[part]
+    alt = f"For {', '.join(records)}: shares of instructions obeyed, of the rest untouched, of both"
+    return charts.bars(bars, alt)
+
+
+ORDERS = ["editor", "as they stand", "pictures and numbers turned", "pictures alone turned"]
+
+
+def order_rows(records: dict[str, dict]) -> list[list]:
+    """Rows of a table under ORDERS: shares that show the first poster, with 95 % intervals"""
+    names = ("straight", "turned", "pictures")
+    return [
+        [name, *(_with_bounds(record["swapped"][each]) for each in names)]
+        for name, record in records.items()
+        if "swapped" in record
+    ]
