@@ -82,7 +82,7 @@ LESSONS = {
     "edit-both-paths": EditLesson(_ARM),
     "edit-vision-only": EditLesson(_ARM, paths=("vision",)),
     "edit-vae-only": EditLesson(_ARM, paths=("vae",)),
-    # as upstream: the releases for several pictures come from the one for a single picture
+    # upstream, too, the releases for several pictures come from the one for a single picture
     "edit-2509": EditLesson(_ARM, start="edit", **_PLUS),
     "edit-2511": EditLesson(_ARM, start="edit", zero_cond_t=True, **_PLUS),
 }

@@ -15,6 +15,7 @@ from PIL import Image
 from ...evaluate import (
     ablations,
     best_of,
+    editing,
     few_steps,
     geneval,
     held_out,
@@ -27,9 +28,10 @@ from ...evaluate import (
 )
 from ...evaluate.score import Trial, contact_sheet, paint, table
 from ...evaluate.second_edition import SECOND, evaluate
-from ...pictures import write_picture
+from ...pictures import sheet, write_picture
 from ...pipeline import QwenImage
 from ...pocket import first_grid, lightning, sibling
+from ...pocket.variants import open_variant
 from ...posters.draw import Scene, Shape, caption, font
 from ...posters.read import read
 from ...posters.scene import SEVERAL, SIZES
@@ -43,7 +45,8 @@ FAILURES = 24  # pictures on the sheet of failures: the first ones met, not the 
 CAPTIONS = 1000  # captions of the score: ten minutes on two cores
 ASKED = 100  # captions of each of GenEval's categories
 CURVES = "two curves: the VAE's PSNR rises; the painter's loss falls in each lesson"
-WIDEST, HIGHEST = (max(sides) for sides in zip(*SIZES))
+LARGEST = tuple(max(sides) for sides in zip(*SIZES))
+EDITS = 16  # instructions on the sheet of edits: the first held-out ones, two of each kind
 RED, BLUE, YELLOW = Shape("circle", "red"), Shape("star", "blue"), Shape("star", "yellow")
 SHOWCASE = (  # the pictures at the top of the README
     Scene("white", (RED, BLUE), "left of", "QWEN", (176, 96)),
@@ -57,10 +60,13 @@ SHOWCASE = (  # the pictures at the top of the README
 )
 
 
-def labelled(picture: Image.Image, label: str, scale: int = 1) -> np.ndarray:
-    """A picture `scale` times as large, centred on a tile, its prompt below -> (H, W, 3) uint8"""
+def labelled(picture: Image.Image, label: str, scale: int = 1, size=LARGEST) -> np.ndarray:
+    """A picture `scale` times as large, centred on a tile, its prompt below -> (H, W, 3) uint8
+
+    size: width and height of the largest picture that has to fit on a tile.
+    """
     letters = font(6 + 2 * scale)
-    width, height = WIDEST * scale, HIGHEST * scale
+    width, height = (side * scale for side in size)
     tile = Image.new("RGB", (width + 6, height + 4 * letters.size + 12), "white")
     large = picture.resize([side * scale for side in picture.size], Image.Resampling.NEAREST)
     tile.paste(large, (3 + (width - large.width) // 2, 3 + height - large.height))
@@ -125,11 +131,22 @@ def categories(pipe) -> None:
     print(geneval.table(result))
 
 
+def edits(pipe) -> None:
+    """What the editor makes of instructions, beside the posters that it was given."""
+    editor, tiles = open_variant("edit"), []
+    for i, each in enumerate(editing.instructions(EDITS)):
+        answer = editing.paint(editor, each.prompt, each.pictures, each.target.size, i)
+        pair = sheet([each.pictures[0], answer], columns=2, gap=4)
+        label = each.prompt if each.prompt.isascii() else f"[zh] {each.kind}"
+        tiles.append(labelled(pair, label, size=pair.size))
+    write_picture(contact_sheet(tiles, columns=4), "edits.png")
+
+
 @in_a_clone
 def main() -> None:
     held_out.main()
     pipe = QwenImage.from_pretrained(DATA / "pocket")
-    for part in (showcase, curves, score, categories):
+    for part in (showcase, curves, score, categories, edits):
         _timed(part, pipe)
     for command in (
         lightning,
