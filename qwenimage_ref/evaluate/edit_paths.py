@@ -14,9 +14,9 @@ from ..conditions import Branch
 from ..limits import TOKEN
 from ..pipeline import QwenImage
 from ..tasks.edit import edit_texts, encoded_copies, picture_tokens, read_copies, read_pictures
-from .editing import GUIDANCE, STEPS
 
 PATHS = ("vision", "vae")
+STEPS, GUIDANCE = 20, 4.0
 
 
 @torch.no_grad()
@@ -48,6 +48,16 @@ def paint(
     ]
     latents = pipe.denoise(pipe.noise(*shape, seed), levels, *branches, true_cfg_scale=GUIDANCE)
     return pipe.to_pictures(latents)[0]
+
+
+def on_one_path(pipe: QwenImage, path: str) -> Callable:
+    """An editor that is given pictures on one of PATHS alone, to be called as the pipeline is"""
+
+    def painted(prompt, negative_prompt, true_cfg_scale, height, width, steps, seed, image):
+        vision, vae = (image if each == path else [] for each in PATHS)
+        return [paint(pipe, prompt, vision, vae, (width, height), seed)]
+
+    return painted
 
 
 @torch.no_grad()

@@ -23,12 +23,12 @@ from ..posters.scene import SQUARE, Mixture
 from ..posters.understanding import KINDS, Question, answer_score, question
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
+from .edit_paths import GUIDANCE, PATHS, STEPS, on_one_path
 from .intervals import interval, mean_interval
 from .survey import Progress, terms_of
 
 FIRST_SEED = 60_000_000  # number of the first instruction; no training has it
 MIXTURE = Mixture(sizes=(SQUARE,), words=0.6)
-STEPS, GUIDANCE = 20, 4.0
 PART = 20  # instructions that are painted between two writings of the record
 
 
@@ -125,16 +125,21 @@ def swapped(pipe: QwenImage, count: int) -> dict:
     return {name: answers(pipe, wanted)["obeyed"] for name, wanted in named.items()}
 
 
-def measure(folder: Path, count: int, record: Path) -> dict:
-    """Measure one editor and write the record. Returns it. Raises ValueError for a painter."""
+def measure(folder: Path, count: int, record: Path, path: str | None = None) -> dict:
+    """Measure one editor and write the record. Returns it. Raises ValueError for a painter.
+
+    path: the one path, "vision" or "vae", on which the editor was trained to see pictures.
+    """
     pipe = QwenImage.from_pretrained(folder)
     if not isinstance(pipe.form, EditForm):
         raise ValueError(f"{folder} must hold a model that edits; train one first")
-    progress, wanted = Progress(record, terms_of(pipe, count)), instructions(count)
+    painter = on_one_path(pipe, path) if path else pipe
+    terms = terms_of(pipe, count) | ({"path": path} if path else {})
+    progress, wanted = Progress(record, terms), instructions(count)
     for first in range(0, count, PART):
-        progress.measure(f"edits {first}", answers, pipe, wanted[first : first + PART])
+        progress.measure(f"edits {first}", answers, painter, wanted[first : first + PART])
     asked = questions(count // 5)
-    progress.measure("questions", scores, pipe, asked)
+    progress.measure("questions", scores, painter, asked)
     several = instructions_of_several(count // 5)
     if pipe.form.most > 1:
         progress.measure("several", answers, pipe, several)
@@ -142,7 +147,7 @@ def measure(folder: Path, count: int, record: Path) -> dict:
     results = progress.results
     parts = [results[f"edits {first}"] for first in range(0, count, PART)]
     bits = {name: "".join(part[name] for part in parts) for name in parts[0]}
-    record_of = terms_of(pipe, count) | {
+    record_of = terms | {
         "edits": table(bits, wanted),
         "answers": bits,
         "understanding": understanding(results["questions"]),
@@ -163,12 +168,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--to", type=Path, metavar="FILE", help="default data/measurements/editing_NAME.json"
     )
+    help = "on which alone the editor was trained to see pictures; default: both"
+    parser.add_argument("--path", choices=PATHS, help=help)
     options = parser.parse_args(arguments)
     if options.count < 40:
         print(f"--count must be at least 40, got {options.count}", file=sys.stderr)
         return 2
     record = options.to or MEASUREMENTS / f"editing_{options.folder.name}.json"
-    for row in measure(options.folder, options.count, record)["edits"]:
+    for row in measure(options.folder, options.count, record, options.path)["edits"]:
         print(row["kind"], *(row[name]["share"] for name in ("obeyed", "untouched", "both")))
     return 0
 

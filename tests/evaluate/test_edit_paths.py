@@ -40,6 +40,13 @@ def test_a_path_that_is_cut_changes_the_picture(editor, vision, vae):
     assert np.abs(painted(editor, vision, vae) - whole).max() > 4
 
 
+@pytest.mark.parametrize("path, given", [("vision", ([SOURCE], [])), ("vae", ([], [SOURCE]))])
+def test_an_editor_of_one_path_is_given_pictures_there_alone(editor, path, given):
+    alone = edit_paths.on_one_path(editor, path)
+    (picture,) = alone(INSTRUCTION, " ", 4.0, 96, 96, 2, 5, image=[SOURCE])
+    assert np.array_equal(picture, painted(editor, *given))
+
+
 def test_each_path_gets_its_own_picture(editor):
     pairs = ([SOURCE], [SOURCE]), ([OTHER], [SOURCE]), ([SOURCE], [OTHER])
     whole, seen, kept = (painted(editor, *pair) for pair in pairs)

@@ -86,3 +86,20 @@ def test_a_folder_that_paints_from_text_alone_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(editing, "QwenImage", plain)
     with pytest.raises(ValueError, match="must hold a model that edits; train one first$"):
         editing.measure(tmp_path, 40, tmp_path / "record.json")
+
+
+def test_an_editor_of_one_path_is_measured_with_pictures_there_alone(tmp_path, monkeypatch):
+    form, paths = SimpleNamespace(most=1), []
+    pipe = SimpleNamespace(form=form)
+    monkeypatch.setattr(editing, "QwenImage", SimpleNamespace(from_pretrained=lambda folder: pipe))
+    monkeypatch.setattr(editing, "EditForm", SimpleNamespace)
+    monkeypatch.setattr(editing, "terms_of", lambda pipe, count: {"captions": count})
+
+    def on_one_path(pipe, path):
+        paths.append(path)
+        return painter(lambda prompt, image: np.asarray(image[0]))
+
+    monkeypatch.setattr(editing, "on_one_path", on_one_path)
+    record = editing.measure(tmp_path, 40, tmp_path / "record.json", "vae")
+    assert paths == ["vae"] and record["path"] == "vae"
+    assert record["edits"][0]["untouched"]["of"] == 40 == record["captions"]

@@ -60,6 +60,12 @@ def test_long_files_come_first_and_their_tests_stay_in_order(tmp_path, monkeypat
     assert [item.nodeid for item in items] == expected
 
 
+def test_no_two_files_of_tests_have_the_same_name():
+    """pytest imports them by their names, so that the second would stop the whole run."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names)) and len(names) > 100
+
+
 def test_every_file_whose_duration_is_recorded_exists():
     recorded = json.loads(order.RECORD.read_text())
     assert [name for name in recorded if not (ROOT / name).is_file()] == []
