@@ -78,6 +78,11 @@ class RayData:
             try:
                 for row in rows.iter_rows():
                     yield _demand(json.loads(row["result"]))
+            except ray.exceptions.RayTaskError as error:  # the work catches its own errors
+                reason = shorten([str(error).strip().splitlines()[-1]])
+                raise WorkError(
+                    f"a worker could not begin ({reason}); install the same packages for all"
+                ) from None
             except ray.exceptions.RayError:
                 raise _dying(items) from None
 
