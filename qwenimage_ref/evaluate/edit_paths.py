@@ -51,7 +51,10 @@ def paint(
 
 
 def on_one_path(pipe: QwenImage, path: str) -> Callable:
-    """An editor that is given pictures on one of PATHS alone, to be called as the pipeline is"""
+    """An editor that is given pictures on one of PATHS alone, to be called as the pipeline is
+
+    The negative prompt, guidance and steps are always those of `paint`.
+    """
 
     def painted(prompt, negative_prompt, true_cfg_scale, height, width, steps, seed, image):
         vision, vae = (image if each == path else [] for each in PATHS)

@@ -1,17 +1,17 @@
 """A law at pocket scale: the loss of four sizes of MMDiT against steps, data and compute.
 
-    python -m qwenimage_ref.evaluate.law [--runs FOLDER]     two hours of one core; resumes
+    python -m qwenimage_ref.evaluate.law [--runs FOLDER]     hours; resumes
 
 Each size has one long run at a constant rate. At every stop a branch leaves it, whose rate falls to
-zero within a fifth of the steps so far: a finished training of that length for a fifth of its
-price. Text tower and VAE are the painter's, frozen. data/measurements/law.json has the results.
+zero over the last fifth of its steps: a finished training of that length, of which only this fifth
+is trained anew. Text tower and VAE are the painter's, frozen. The results go to
+data/measurements/law.json.
 """
 
 import argparse
 import dataclasses
 import functools
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,7 +130,7 @@ class Laboratory:
             with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
                 return flow_step(run.model, data, noise, sigma, txt, mask)
 
-        run.fit(loss_at, until, measure=_clock, measure_every=50)
+        run.fit(loss_at, until)
 
     def branch(self, trunk: Run, size: str, stop: int) -> Run:
         """A finished run of `stop` steps, whose first ones are those of the long run"""
@@ -197,10 +197,6 @@ class Laboratory:
 
 def _with(pipe: QwenImage, mmdit: MMDiT) -> QwenImage:
     return QwenImage(pipe.tokenizer, pipe.text_encoder, mmdit.eval(), pipe.vae, pipe.scheduler)
-
-
-def _clock() -> dict:
-    return {"processor": time.process_time()}
 
 
 def measure(folder: Path, law: Law) -> dict:

@@ -18,10 +18,7 @@ from ..show import PALETTE, Shown, describe, figure, png
 
 SIDE, TOKEN = 128, 16  # pixels of a poster, of a token
 COLOURS = ("image", "joint", "accent", "light")  # names in the palette, one a region
-WHOLE, PICTURE = (
-    "text",
-    "noise",
-)  # names for the whole prompt, and for image tokens among themselves
+WHOLE, PICTURE = "text", "noise"  # the whole prompt's, and image tokens' among themselves
 PALE = 0.45  # strength of a colour where an image token looks at another
 EDGES = tuple(range(0, SIDE + 1, TOKEN))  # pixels: boxes of whole tokens
 
