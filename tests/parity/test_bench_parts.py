@@ -52,7 +52,18 @@ def test_the_table_has_every_part(quick):
         "blockwise step beside plain and products",
         "InstantX's network, one block",
     ]
-    assert found[:-3] == [*vae, *memory, "VAE, float32, weights", *block, *pictures]
+    updates = ["DPO step, pocket, 2 pictures", "GRPO, pocket, 2 pictures, 2 steps"]
+    objectives = [
+        *(
+            f"{name} step, one block, {dtype}"
+            for dtype in ("float32", "bfloat16")
+            for name in ("DPO", "GRPO")
+        ),
+        *updates,
+        *(f"{update}, peak" for update in updates),
+    ]
+    before = [*vae, *memory, "VAE, float32, weights", *block, *pictures]
+    assert found[:-3] == [*before, *objectives]
     assert found[-3].startswith("tokenizer, ")
     assert found[-2:] == ["import of the pipeline", "import of the pipeline, memory after it"]
 

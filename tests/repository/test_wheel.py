@@ -21,7 +21,13 @@ print(build_meta.build_{kind}({folder!r}))
 """
 PROMPT = "a red circle left of a blue star on a white background"
 # `python -m` programs that another program starts with arguments
-WORKERS = {"fresh_process", "learners_package", "lora_tasks", "streaming_tasks"}
+WORKERS = {
+    "fresh_process",
+    "learners_package",
+    "lora_tasks",
+    "objectives_tasks",
+    "streaming_tasks",
+}
 
 
 def build(kind: str, source: Path, folder: Path) -> Path:

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 from helpers.few_examples import EMPTY, SHAPE, prompts
-from helpers.nets import filled, model
+from helpers.nets import addresses, filled, model, recorded_passes
 from helpers.resumed import assert_same_state, kill_at, state_of
 
 from qwenimage_ref.adapt import lora
@@ -99,6 +99,22 @@ def test_a_groups_text_states_are_expanded_and_not_copied(monkeypatch):
     monkeypatch.setattr(type(each.mmdit), "forward", spy)
     each.sample(0)
     assert strides and set(strides) == {(0, 3)}
+
+
+def test_rollouts_and_training_read_the_prompts_own_text_states_and_no_copy(monkeypatch):
+    each, passes = rounds(), recorded_passes(monkeypatch)
+    each(0)
+    given = {prompt.txt.data_ptr() for prompt in each.prompts}
+    assert {rollout.prompt.txt.data_ptr() for rollout in each._rollouts} < given
+    assert {one.txt for one in passes} < given | {EMPTY.data_ptr()}
+
+
+def test_policy_and_reference_are_passes_of_one_network(monkeypatch):
+    each, passes = rounds(), recorded_passes(monkeypatch)
+    each(0)
+    assert {one.weights for one in passes} == {addresses(each.mmdit)}
+    # two groups in three steps, the policy, the reference; each with guidance in two passes
+    assert [one.scale for one in passes] == 2 * 2 * 3 * [1.0] + 2 * [1.0] + 2 * [0.0]
 
 
 def test_guidance_is_the_same_in_sampling_and_in_training():

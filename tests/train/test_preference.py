@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from helpers.nets import SMALL, filled, model
+from helpers.nets import SMALL, addresses, filled, model, recorded_passes
 from helpers.resumed import assert_same_state, kill_at
 
 from qwenimage_ref.adapt import lora
@@ -102,6 +102,14 @@ def test_the_reference_is_the_same_network_with_its_adapter_off():
     assert after["reference_winner"] == before["reference_winner"] != after["winner"]
     assert adapter.scale == 1.0
     assert sum(1 for _ in mmdit.modules()) == sum(1 for _ in model().modules())  # no copy of it
+
+
+def test_policy_and_reference_are_passes_of_one_network(monkeypatch):
+    mmdit, _, loss_at = fresh()
+    passes = recorded_passes(monkeypatch)
+    loss_at(0)
+    assert {one.weights for one in passes} == {addresses(mmdit)}
+    assert [one.scale for one in passes] == [0.0, 1.0]  # winner and loser are one batch
 
 
 def test_a_step_widens_the_lead_of_the_winner(tmp_path):

@@ -82,18 +82,20 @@ def step_rows(heads: int, side: int, rounds: int) -> Iterator[Row]:
         ours = step_of(*SIDES["ours"](mmdit))
         steps = [partial(ours, inputs), partial(theirs, inputs)]
         (a, b), (our_grads, their_grads) = alternate(steps, rounds)
-        if dtype == torch.float32:
-            exact = their_grads
-            error = max(difference(our_grads[k], exact[k])[1] for k in exact)
-            allowed = SAME
-        else:
-            error, allowed = (
-                distance(*(torch.cat([g[k].flatten() for k in exact]) for g in (grads, exact)))
-                for grads in (our_grads, their_grads)
-            )
-            allowed *= MORE
+        exact = their_grads if exact is None else exact
+        error, allowed = gradient_error(our_grads, their_grads, exact, dtype)
         name = str(dtype).removeprefix("torch.")
         yield Row(f"LoRA step, one block, {name}", "s", a, b, BLOCK, error, allowed)
+
+
+def gradient_error(ours: dict, theirs: dict, exact: dict, dtype: torch.dtype) -> tuple:
+    """-> error of our gradients and what is allowed, as ABOUT says; exact: the float32 ones"""
+    if dtype == torch.float32:
+        return max(difference(ours[key], exact[key])[1] for key in exact), SAME
+    flat, reference, best = (
+        torch.cat([grads[key].flatten() for key in exact]) for grads in (ours, theirs, exact)
+    )
+    return distance(flat, best), MORE * distance(reference, best)
 
 
 def peak_rows(heads: int, side: int) -> Iterator[Row]:

@@ -70,8 +70,8 @@ def block_inputs(mmdit: MMDiT, side: int, text_tokens: int) -> dict:
     }  # fmt: skip
 
 
-def inject_ours(mmdit: MMDiT):
-    """Add our adapter -> a function that calls the block, {layer.part: parameter}
+def adapted(mmdit: MMDiT) -> tuple[lora.LoRA, dict]:
+    """Add our adapter -> the adapter, {layer.part: parameter}
 
     Both A and B are random, so that both have gradients.
     """
@@ -84,25 +84,40 @@ def inject_ours(mmdit: MMDiT):
         for name, pair in adapter.named_pairs().items()
         for part in ("lora_A", "lora_B")
     }
+    return adapter, weights
+
+
+def adapted_by_peft(mmdit: MMDiT) -> tuple:
+    """The same with peft on diffusers' network of equal weights -> PeftModel, parameters
+
+    Our network stays without an adapter.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    adapter, initial = adapted(mmdit)
+    layers = list(adapter.named_pairs())
+    adapter.remove()
+    theirs = copy_weights(mmdit, reference_mmdit(mmdit.config))
+    model = get_peft_model(theirs, LoraConfig(r=RANK, lora_alpha=RANK, target_modules=layers))
+    named = dict(model.named_parameters())
+    weights = {key: named[f"base_model.model.{key}.default.weight"] for key in initial}
+    with torch.no_grad():
+        for key, weight in weights.items():
+            weight.copy_(initial[key])
+    return model, weights
+
+
+def inject_ours(mmdit: MMDiT):
+    """Add our adapter -> a function that calls the block, {layer.part: parameter}"""
+    _, weights = adapted(mmdit)
     return lambda inputs: mmdit.transformer_blocks[0](**inputs), weights
 
 
 def inject_peft(mmdit: MMDiT):
     """The same with peft on diffusers' network of equal weights; ours stays without an adapter."""
-    from peft import LoraConfig, get_peft_model
-
-    _, initial = inject_ours(mmdit)
-    (adapter,) = lora.adapters(mmdit)
-    layers = list(adapter.named_pairs())
-    adapter.remove()
-    theirs = copy_weights(mmdit, reference_mmdit(mmdit.config))
-    config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=layers)
-    named = dict(get_peft_model(theirs, config).named_parameters())
-    weights = {key: named[f"base_model.model.{key}.default.weight"] for key in initial}
-    with torch.no_grad():
-        for key, weight in weights.items():
-            weight.copy_(initial[key])
-    return lambda inputs: run(theirs.transformer_blocks[0], inputs), weights
+    model, weights = adapted_by_peft(mmdit)
+    block = model.get_base_model().transformer_blocks[0]
+    return lambda inputs: run(block, inputs), weights
 
 
 SIDES = {"ours": inject_ours, "peft": inject_peft}

@@ -27,6 +27,7 @@ from ..tolerances import within
 from ..trace import difference
 from . import data
 from .fresh_process import can_measure_memory, fresh_process, measure_call, measure_import
+from .objectives_tasks import Sizes
 from .sharded import pictures_a_second
 
 FASTER = {"decode": 3.2, "encode": 3.0}  # smallest speed-up over diffusers' VAE
@@ -48,6 +49,8 @@ class Plan:
     grid: tuple[int, int, int]  # image tokens: frames, rows, columns
     vision: VisionConfig
     read_side: int  # pixels of the vision tower's square picture
+    wide: Sizes  # DPO and GRPO on one block as wide as mmdit
+    pocket: Sizes  # DPO and GRPO on the pocket model
     text_tokens: int = 64
     processes: tuple[int, ...] = ()  # how many train the pocket model, the fewest first
     posters: tuple[int, ...] = ()  # how many the data pipeline filters, the fewest first
@@ -63,6 +66,9 @@ FULL = Plan(
     # one block in four sees the whole picture; officially it is one in eight of 32
     vision=replace(VisionConfig.official(), depth=4, fullatt_block_indexes=(3,)),
     read_side=1008,  # a megapixel
+    wide=Sizes(pairs=1, group=2, steps=2, grid=(1, 16, 16), text_tokens=64),
+    # sizes of evaluate/preferred.py and rewarded.py: pictures of 128x128 pixels
+    pocket=Sizes(pairs=8, group=8, steps=6, grid=(1, 8, 8), text_tokens=24),
     processes=(1, 2),
     posters=(2_000, 20_000),
 )
@@ -85,6 +91,8 @@ QUICK = Plan(
         fullatt_block_indexes=(1,),
     ),
     read_side=112,
+    wide=Sizes(pairs=2, group=3, steps=2, grid=(1, 4, 6), text_tokens=7),
+    pocket=Sizes(pairs=1, group=2, steps=2, grid=(1, 8, 8), text_tokens=24),
     text_tokens=7,
 )
 

@@ -9,6 +9,7 @@ import torch
 from ...files import whole_file
 from ...provenance import provenance
 from .fresh_process import can_measure_memory
+from .objectives import objective_rows
 from .parts import (
     HEAD,
     Plan,
@@ -31,6 +32,7 @@ PARTS = (
     vision_rows,
     blockwise_rows,
     controlnet_rows,
+    objective_rows,
     tokenizer_rows,
     import_rows,
     process_rows,
