@@ -23,7 +23,9 @@ from ..posters.captions import caption
 from ..posters.reward import mark
 from ..posters.scene import SEVERAL, SQUARE, Mixture, Scene, sample
 from ..posters.writing import is_chinese
+from ..provenance import write_record
 from ..repository import POCKET
+from . import tables
 from .intervals import interval, paired
 from .score import Question, Trial, paint, read_back
 from .survey import has_terms, terms_of
@@ -127,6 +129,20 @@ def compared(before: dict, after: dict) -> dict:
     return rows
 
 
+def gains(seeds: list[dict]) -> list[list[str]]:
+    """Results of `compared`, one of each seed -> rows of a table: question, before, each seed's
+    gain in points, and whether all of their intervals lie on one side of 0
+    """
+    rows = []
+    for name in seeds[0]:
+        found = [seed[name]["difference"] for seed in seeds]
+        up, down = all(row["low"] > 0 for row in found), all(row["high"] < 0 for row in found)
+        points = [tables.within(row, "+") for row in found]
+        verdict = "gained" if up else "lost" if down else ""
+        rows.append([name, tables.within(seeds[0][name]["before"]), *points, verdict])
+    return rows
+
+
 def wins(before: list[float], after: list[float]) -> dict:
     """Marks of pictures of the same captions from the same noise -> how often the second is better
 
@@ -142,28 +158,29 @@ def wins(before: list[float], after: list[float]) -> dict:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line chose."""
+    """What the command line chose, for the training with one of its seeds."""
 
     captions: int  # held-out ones of each kind
     steps: int  # steps of the training
     seed: int
     runs: Path
-    to: Path
+    to: Path  # the record of all seeds
 
 
 def command(
     name: str, record: Path, steps: int, survey: Callable, arguments: list[str] | None = None
 ) -> int:
-    """The command line of a training and its measurement -> the exit status
+    """The command line of a training and its measurement, seed by seed -> the exit status
 
-    survey(pipe, options, terms, file) trains, measures and writes the record.
+    survey(pipe, options, terms, file) trains with one seed, measures and writes to `file`. The
+    record holds what is common to all seeds and, under "seeds", what each of these files held.
     """
     parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
     add = parser.add_argument
     add("--base", type=Path, default=POCKET, metavar="FOLDER", help="the model that is trained")
     add("--captions", type=int, default=25, help="held-out ones of each kind; default 25")
     add("--steps", type=int, default=steps, help=f"training steps; default {steps}")
-    add("--seed", type=int, default=0, help="of the training; default 0")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
     add("--runs", type=Path, default=Path("runs") / name, help="states, to resume from")
     add("--to", type=Path, default=record, metavar="FILE", help="JSON to write")
     options = parser.parse_args(arguments)
@@ -172,14 +189,33 @@ def command(
         print(f"--captions and --steps must be at least 2, got {given}", file=sys.stderr)
         return 2
     pipe = QwenImage.from_pretrained(options.base)
-    terms = terms_of(pipe, options.captions) | {"steps": options.steps, "seed": options.seed}
-    if has_terms(options.to, terms):
+    terms = terms_of(pipe, options.captions) | {"steps": options.steps}
+    listed = terms | {"numbers of seeds": options.seeds}
+    if has_terms(options.to, listed):
         print(f"{options.to} was measured on these weights; delete it to measure again")
         return 0
-    chosen = Options(options.captions, options.steps, options.seed, options.runs, options.to)
-    survey(pipe, chosen, terms, options.to)
+    parts = [_measured(pipe, options, terms, seed, survey) for seed in options.seeds]
+    each = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
+    write_record(listed | {"seeds": [_without(one, terms) for one in each]}, options.to)
+    for part in parts:
+        part.unlink()
     print(f"{options.to}: written")
     return 0
+
+
+def _measured(pipe, options, terms: dict, seed: int, survey: Callable) -> Path:
+    """-> the file of one seed's training, which is measured unless it is there"""
+    part, own = options.to.with_suffix(f".seed{seed}.json"), terms | {"seed": seed}
+    if not has_terms(part, own):
+        chosen = Options(options.captions, options.steps, seed, options.runs, options.to)
+        survey(pipe, chosen, own, part)
+    return part
+
+
+def _without(record: dict, terms: dict) -> dict:
+    """A seed's record less what the whole one says itself"""
+    said = {*terms, "machine", "versions", "command"}
+    return {key: value for key, value in record.items() if key not in said}
 
 
 def log_of(file: Path) -> list[dict]:

@@ -1,11 +1,11 @@
 """Diffusion-DPO on the pocket model: the exact reader says which of two pictures is better.
 
-    python -m qwenimage_ref.evaluate.preferred     about six minutes of a core; resumes
+    python -m qwenimage_ref.evaluate.preferred     a third of an hour of a core; resumes
 
 Captions like those of the base's training are painted twice, from two noises. Where the reader
 gives the two different marks they are a pair. An adapter is trained on the pairs, and painted
-against the base on held-out captions, each from the same noise. The record goes to
-data/measurements/preferred.json.
+against the base on held-out captions, each from the same noise; all this with three seeds. The
+record goes to data/measurements/preferred.json.
 """
 
 import sys

@@ -1,12 +1,13 @@
 """Flow-GRPO on the pocket model: a reward that holds, one that is hacked, and what the KL mends.
 
-    python -m qwenimage_ref.evaluate.rewarded     about ten minutes of a core; resumes
+    python -m qwenimage_ref.evaluate.rewarded     half an hour of a core; resumes
 
-The first run is rewarded for what the base does worst: the word's letters, and the count where
-there is no word. Everything else of a caption is never rewarded, and is measured beside it. The
-second and third runs are rewarded for vivid colours, whatever the caption says: once without the
-KL, once with it. The record goes to data/measurements/rewarded.json, pictures of the last two runs
-to data/pictures/hack.png.
+Each of three seeds trains three runs. The first is rewarded for what the base does worst: the
+word's letters, and the count where there is no word. Everything else of a caption is never
+rewarded, and is measured beside it. The second and third runs are rewarded for vivid colours,
+whatever the caption says: once without the KL, once with it. The record goes to
+data/measurements/rewarded.json, the first seed's pictures of the last two runs to
+data/pictures/hack.png.
 """
 
 import sys
@@ -100,7 +101,9 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
         name: compared(*(progress.results[f"{when}, {name}"] for when in ("before", "after")))
         for name in SETTINGS
     }
-    hacks = _hacks(pipe, progress, folder, options, trials)
+    first = options.to == RECORD and options.seed == 0
+    shown = PICTURES if first else file.with_suffix(".png")
+    hacks = _hacks(pipe, progress, folder, options.seed, trials, shown)
     record = terms | {
         "prompts a round": MAIN.recipe.batch,
         "group": MAIN.choices.group,
@@ -113,24 +116,23 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     return record
 
 
-def _hacks(pipe, progress: Progress, folder: Path, options: Options, trials) -> dict:
-    """The base and both hacked runs: how vivid, how right; their pictures go to a file"""
+def _hacks(pipe, progress: Progress, folder: Path, seed: int, trials, shown: Path) -> dict:
+    """The base and both hacked runs: how vivid, how right; their pictures go to `shown`"""
     trials = trials[:: max(1, len(trials) // 48)]
     rows = [_shown(pipe, trials)]
     progress.measure("vivid, base", _vividness, pipe, trials)
     for name, training in HACKS.items():
-        recipe = replace(training.recipe, seed=options.seed)
+        recipe = replace(training.recipe, seed=seed)
         each = folder / f"vivid-{name}"
         run = trained(pipe, replace(training, recipe=recipe), each, progress.results["weights"])
         progress.measure(f"vivid, {name}", _vividness, pipe, trials)
         progress.results[f"vivid, {name}"]["log"] = log_of(run.log_file)
         rows.append(_shown(pipe, trials))
         lora.adapters(pipe.transformer)[0].remove()
-    target = PICTURES if options.to == RECORD else options.to.with_suffix(".png")
-    sheet([picture for row in rows for picture in row], SHOWN, gap=4).save(target)
-    shown = [trial.prompt for trial in trials[:: len(trials) // SHOWN][:SHOWN]]
+    sheet([picture for row in rows for picture in row], SHOWN, gap=4).save(shown)
+    captions = [trial.prompt for trial in trials[:: len(trials) // SHOWN][:SHOWN]]
     parts = {name: progress.results[f"vivid, {name}"] for name in ("base", *HACKS)}
-    return {"captions shown": shown, "runs": parts}
+    return {"captions shown": captions, "runs": parts}
 
 
 def _shown(pipe, trials: list[Trial]) -> list[Image.Image]:

@@ -46,3 +46,15 @@ def copies(rows: dict, what: str = "VAE on true posters") -> list[str]:
 
 def _bounds(row: dict) -> str:
     return f"{100 * row['low']:5.1f} to {100 * row['high']:5.1f}"
+
+
+def within(row: dict, sign: str = "") -> str:
+    """A share, mean or difference in per cent with its interval, for example "12 (5 to 20)"
+
+    sign: "+" for a difference, so that it shows whether it is more or less.
+    """
+    middle = next(row[key] for key in ("share", "difference", "mean") if key in row)
+    if middle is None:
+        return "none"
+    low, high = (f"{100 * row[key]:{sign}.0f}" for key in ("low", "high"))
+    return f"{100 * middle:{sign}.0f} ({low} to {high})"

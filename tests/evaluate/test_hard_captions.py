@@ -10,6 +10,7 @@ from qwenimage_ref.evaluate.hard_captions import (
     PLAIN,
     QUESTIONS,
     compared,
+    gains,
     held_out,
     training,
     wins,
@@ -17,6 +18,7 @@ from qwenimage_ref.evaluate.hard_captions import (
 from qwenimage_ref.posters.scene import SEVERAL, SQUARE
 from qwenimage_ref.posters.strokes import level_of
 from qwenimage_ref.posters.writing import is_chinese
+from qwenimage_ref.provenance import write_record
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +91,41 @@ def test_a_log_keeps_five_digits(tmp_path):
     file = tmp_path / "log.jsonl"
     file.write_text(json.dumps({"step": 2, "loss": 0.693147180}) + "\n")
     assert hard_captions.log_of(file) == [{"step": 2, "loss": 0.69315}]
+
+
+def test_a_record_joins_the_trainings_of_its_seeds_each_of_which_is_measured_once(tmp_path, capsys):
+    measured = []
+
+    def survey(pipe, options, terms, file):
+        measured.append(options.seed)
+        if measured == [3, 5]:
+            raise KeyboardInterrupt
+        write_record(terms | {"right": options.seed / 10}, file)
+
+    file = tmp_path / "record.json"
+    arguments = ["--seeds", "3", "5", "--captions", "2", "--to", str(file)]
+    with pytest.raises(KeyboardInterrupt):
+        hard_captions.command("preferred", file, 8, survey, arguments)
+    assert not file.exists()
+    for _ in range(2):
+        assert hard_captions.command("preferred", file, 8, survey, arguments) == 0
+    assert measured == [3, 5, 5] and "measured on these weights" in capsys.readouterr().out
+    record = json.loads(file.read_text())
+    assert [each["right"] for each in record["seeds"]] == [0.3, 0.5]
+    assert record["steps"] == 8 and "weights" in record and "weights" not in record["seeds"][0]
+    assert [each.name for each in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_gain_is_claimed_where_it_is_beyond_luck_with_every_seed():
+    def result(*differences):
+        return {
+            str(i): {
+                "before": {"share": 0.25, "low": 0.2, "high": 0.3},
+                "difference": {"difference": d, "low": d - 0.1, "high": d + 0.1},
+            }
+            for i, d in enumerate(differences)
+        }
+
+    rows = gains([result(0.2, 0.2, -0.2), result(0.3, 0.05, -0.3)])
+    assert [row[-1] for row in rows] == ["gained", "", "lost"]
+    assert rows[0][:4] == ["0", "25 (20 to 30)", "+20 (+10 to +30)", "+30 (+20 to +40)"]
