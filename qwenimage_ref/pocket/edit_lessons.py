@@ -36,6 +36,7 @@ class EditLesson:
     examples: int = 16_384
     pipeline: str = EDIT  # upstream's class
     start: str = ""  # the variant that is trained further, by default the painter
+    after: str = ""  # the lesson that is continued, with the weights that it ended with
     zero_cond_t: bool = False  # Edit-2511: pictures are at time zero
     paths: tuple[str, ...] = ("vision", "vae")  # on which it sees the pictures
     questions: float = 0.2  # share of the batches that ask for masks, depth, edges, mirrors
@@ -78,6 +79,13 @@ _ARM = dataclasses.replace(_RECIPE, steps=700)  # alike for all three, and short
 _PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
+    # smaller batches: more steps in as many seconds, other examples
+    "edit-further": EditLesson(
+        dataclasses.replace(_RECIPE, steps=3000, batch=16, lr=5e-4, muon_lr=1e-3, ema=0.998),
+        first=2_000_000,
+        examples=24_576,
+        after="edit",
+    ),
     # what each path is worth: three trainings that differ in nothing else
     "edit-both-paths": EditLesson(_ARM),
     "edit-vision-only": EditLesson(_ARM, paths=("vision",)),

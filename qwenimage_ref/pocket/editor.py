@@ -77,19 +77,17 @@ def write_editor(folder: Path, pipe: QwenImage, lesson: EditLesson) -> None:
 
 
 def new_editor(base: Path, folder: Path, lesson: EditLesson) -> QwenImage:
-    """The painter of a folder as an editor that has learned nothing yet, with a new vision tower
+    """The model of a folder as the editor of a lesson; a painter is given a new vision tower
 
     A lesson that starts from another variant takes that one, and its tower, instead.
     """
-    if lesson.start:
-        write_editor(folder, open_variant(lesson.start), lesson)
-        return QwenImage.from_pretrained(folder)
-    pipe = QwenImage.from_pretrained(base)
-    torch.manual_seed(lesson.recipe.seed)
-    pipe.vision = Vision(VISION)
-    for name, parameter in pipe.vision.named_parameters():
-        if parameter.ndim > 1 and not name.startswith("merger"):
-            nn.init.xavier_uniform_(parameter.flatten(1))
+    pipe = open_variant(lesson.start) if lesson.start else QwenImage.from_pretrained(base)
+    if pipe.vision is None:
+        torch.manual_seed(lesson.recipe.seed)
+        pipe.vision = Vision(VISION)
+        for name, parameter in pipe.vision.named_parameters():
+            if parameter.ndim > 1 and not name.startswith("merger"):
+                nn.init.xavier_uniform_(parameter.flatten(1))
     write_editor(folder, pipe, lesson)
     return QwenImage.from_pretrained(folder)
 
@@ -116,7 +114,7 @@ def train(pipe: QwenImage, lesson: EditLesson, folder: Path, **fit) -> None:
     """Train text tower, vision tower and MMDiT of a pipeline; leaves the averaged weights there"""
     editor = Editor(pipe).requires_grad_(True)
     own = digest(pipe.vae)
-    origin = f"{own} {lesson!r}" + (f" {digest(editor)}" if lesson.start else "")
+    origin = f"{own} {lesson!r}" + (f" {digest(editor)}" if lesson.start or lesson.after else "")
     run = Run(editor, lesson.recipe, folder, editor.matrices(), origin=origin)
     latents = Latents(pipe, lesson, folder / f"latents-{own}")
     prefix = edit_prefix(pipe.tokenizer)
@@ -141,7 +139,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="default: RUNS/NAME/editor")
     options = parser.parse_args(arguments)
     lesson, runs = LESSONS[options.name], options.runs / options.name
-    pipe = new_editor(options.base, runs / "start", lesson)
+    base = options.runs / lesson.after / "editor" if lesson.after else options.base
+    if lesson.after and not base.is_dir():
+        parser.exit(1, f"{base} must be there; train {lesson.after!r} first, which goes before\n")
+    pipe = new_editor(base, runs / "start", lesson)
     train(pipe, lesson, runs)
     write_editor(options.to or runs / "editor", pipe, lesson)
     return 0

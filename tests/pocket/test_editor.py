@@ -154,3 +154,20 @@ def test_an_arm_without_a_path_does_not_see_the_pictures_on_it(tmp_path):
     assert (
         len({loss.item() for loss in losses}) == 3 and np.isfinite([x.item() for x in losses]).all()
     )
+
+
+def test_a_lesson_goes_on_with_the_weights_that_the_one_before_it_ended_with(
+    tmp_path, monkeypatch, capsys
+):
+    further = small("edit-further", questions=0.0)
+    monkeypatch.setitem(editor.LESSONS, "edit-further", further)
+    with pytest.raises(SystemExit, match="1"):
+        editor.main(["edit-further", "--runs", str(tmp_path)])
+    assert "train 'edit' first" in capsys.readouterr().err
+    before = editor.new_editor(POCKET, tmp_path / "edit" / "editor", small("edit"))
+    started = []
+    monkeypatch.setattr(editor, "train", lambda pipe, *_: started.append(pipe))
+    editor.main(["edit-further", "--runs", str(tmp_path)])
+    for part in ("vision", "text_encoder", "transformer"):
+        ours, theirs = (getattr(pipe, part).state_dict() for pipe in (started[0], before))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
