@@ -28,7 +28,7 @@ from ..repository import POCKET
 from . import tables
 from .intervals import interval, paired
 from .score import Question, Trial, paint, read_back
-from .survey import has_terms, terms_of
+from .survey import Progress, has_terms, terms_of
 
 RARE = (0.0, 0.0, 1.0)  # weights of the three levels of Chinese characters
 HARD = {
@@ -178,7 +178,7 @@ def command(
     parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
     add = parser.add_argument
     add("--base", type=Path, default=POCKET, metavar="FOLDER", help="the model that is trained")
-    add("--captions", type=int, default=25, help="held-out ones of each kind; default 25")
+    add("--captions", type=int, default=50, help="held-out ones of each kind; default 50")
     add("--steps", type=int, default=steps, help=f"training steps; default {steps}")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
     add("--runs", type=Path, default=Path("runs") / name, help="states, to resume from")
@@ -197,10 +197,23 @@ def command(
     parts = [_measured(pipe, options, terms, seed, survey) for seed in options.seeds]
     each = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
     write_record(listed | {"seeds": [_without(one, terms) for one in each]}, options.to)
-    for part in parts:
-        part.unlink()
+    for part in (*parts, options.to.with_suffix(".progress")):
+        part.unlink(missing_ok=True)
     print(f"{options.to}: written")
     return 0
+
+
+def with_before(pipe, options: Options, terms: dict, file: Path, trials, ask) -> Progress:
+    """-> the results of one seed so far, with those of the base, which all seeds share
+
+    ask: `answers`, or what stands in for it.
+    """
+    common = {key: value for key, value in terms.items() if key != "seed"}
+    base, progress = Progress(options.to, common), Progress(file, terms)
+    for name, setting in SETTINGS.items():
+        base.measure(f"before, {name}", ask, pipe, trials, *setting)
+        progress.results[f"before, {name}"] = base.results[f"before, {name}"]
+    return progress
 
 
 def _measured(pipe, options, terms: dict, seed: int, survey: Callable) -> Path:

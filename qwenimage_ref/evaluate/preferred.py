@@ -1,13 +1,15 @@
 """Diffusion-DPO on the pocket model: the exact reader says which of two pictures is better.
 
-    python -m qwenimage_ref.evaluate.preferred     a third of an hour of a core; resumes
+    python -m qwenimage_ref.evaluate.preferred [--beta X]     half an hour of a core; resumes
 
 Captions like those of the base's training are painted twice, from two noises. Where the reader
 gives the two different marks they are a pair. An adapter is trained on the pairs, and painted
 against the base on held-out captions, each from the same noise; all this with three seeds. The
-record goes to data/measurements/preferred.json.
+record goes to data/measurements/preferred.json, for another beta than 2000 to preferred_BETA.json.
 """
 
+import argparse
+import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,14 +28,14 @@ from ..train.loop import Recipe
 from ..train.preference import Comparison, Preference, train
 from . import hard_captions
 from .hard_captions import SETTINGS, Options, answers, compared, held_out, log_of, wins
-from .survey import Progress
 
 RECORD = MEASUREMENTS / "preferred.json"
-POSTERS = 192  # captions that are painted twice
+POSTERS = 512  # captions that are painted twice
 CHUNK = 8  # captions that are painted and stored together
 STEPS = 6  # sampling steps of the pairs, without guidance, so that many come out wrong
-RECIPE = Recipe(steps=160, batch=8, lr=5e-4, warmup=20, decay_from=0.5, ema=0.98)
-CHOICES = Preference(rank=16)
+RECIPE = Recipe(steps=120, batch=16, lr=3e-4, warmup=10, decay_from=0.5, ema=0.95)
+BETA = 2000.0  # with flow_grpo's 100 both errors rise until nothing can be painted
+CHOICES = Preference(rank=16, beta=BETA)
 
 
 def pairs(pipe, folder: Path, posters: int, quiet: bool = False) -> list[Comparison]:
@@ -63,15 +65,15 @@ def _painted(pipe, trials) -> dict[str, torch.Tensor]:
     return {"latents": latents.unflatten(0, (-1, 2)), "marks": torch.tensor(marks).view(-1, 2)}
 
 
-def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
+def survey(pipe, options: Options, terms: dict, file: Path, beta: float = BETA) -> dict:
     """Paint the pairs, train, measure and write the record to `file`. Returns it."""
-    folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
-    comparisons = pairs(pipe, folder / "pairs", POSTERS)
-    progress, trials = Progress(file, terms), held_out(options.captions)
-    for name, setting in SETTINGS.items():
-        progress.measure(f"before, {name}", answers, pipe, trials, *setting)
+    weights, choices = terms["weights"].replace(" ", "-"), replace(CHOICES, beta=beta)
+    comparisons = pairs(pipe, options.runs / weights / "pairs", POSTERS)
+    trials = held_out(options.captions)
+    progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(RECIPE, steps=options.steps, seed=options.seed)
-    run = train(pipe.transformer, comparisons, recipe, CHOICES, folder, terms["weights"])
+    folder = options.runs / weights / f"{beta:g}-{options.seed}"
+    run = train(pipe.transformer, comparisons, recipe, choices, folder, terms["weights"])
     run.use_average()
     for name, setting in SETTINGS.items():
         progress.measure(f"after, {name}", answers, pipe, trials, *setting)
@@ -79,7 +81,7 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
         "captions painted twice": POSTERS,
         "pairs": len(comparisons),
         "batch": RECIPE.batch,
-        "beta": CHOICES.beta,
+        "beta": beta,
         "log": log_of(run.log_file),
         "results": {name: _result(progress.results, name) for name in SETTINGS},
     }
@@ -96,7 +98,12 @@ def _result(results: dict, name: str) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    return hard_captions.command("preferred", RECORD, RECIPE.steps, survey, arguments)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--beta", type=float, default=BETA)
+    options, rest = parser.parse_known_args(arguments)
+    record = RECORD if options.beta == BETA else RECORD.with_stem(f"preferred_{options.beta:g}")
+    measure = functools.partial(survey, beta=options.beta)
+    return hard_captions.command("preferred", record, RECIPE.steps, measure, rest)
 
 
 if __name__ == "__main__":

@@ -88,9 +88,8 @@ def trained(pipe, training: Training, folder: Path, weights: str) -> Run:
 def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     """Train and measure every run and write the record to `file`. Returns it."""
     folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
-    progress, trials = Progress(file, terms), held_out(options.captions)
-    for name, setting in SETTINGS.items():
-        progress.measure(f"before, {name}", answers, pipe, trials, *setting)
+    trials = held_out(options.captions)
+    progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(MAIN.recipe, steps=options.steps, seed=options.seed)
     main = replace(MAIN, recipe=recipe)
     run = trained(pipe, main, folder / "main", terms["weights"])

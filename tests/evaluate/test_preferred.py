@@ -69,3 +69,18 @@ def test_a_survey_trains_measures_and_leaves_the_base_as_it_was(monkeypatch, tmp
     assert stored["log"][-1]["step"] == 2 and "reference_loser" in stored["log"][-1]
     wins = record["results"]["20 steps, guidance 4"]["wins"]
     assert (wins["right"], wins["of"], wins["equal"]) == (1, 1, 1)
+
+
+def test_another_beta_has_a_record_of_its_own(monkeypatch, tmp_path):
+    asked = []
+
+    def command(name, record, steps, survey, arguments):
+        asked.append((record.name, survey.keywords["beta"], arguments))
+
+    monkeypatch.setattr(preferred.hard_captions, "command", command)
+    preferred.main(["--seeds", "0"])
+    preferred.main(["--beta", "100", "--captions", "9"])
+    assert asked == [
+        ("preferred.json", preferred.BETA, ["--seeds", "0"]),
+        ("preferred_100.json", 100.0, ["--captions", "9"]),
+    ]
