@@ -121,8 +121,9 @@ def train(pipe: QwenImage, name: str, folder: Path, lesson: Phase = LESSON, **fi
 
 
 def save(pipe: QwenImage, trained: nn.Module, file: Path) -> None:
-    """The network as one file in bf16, or the LoRA on the MMDiT"""
+    """The network, or the LoRA on the MMDiT, as one file in bf16"""
     if isinstance(trained, lora.LoRA):
+        trained.to(torch.bfloat16)
         lora.save(pipe.transformer, file)
         return
     file.parent.mkdir(parents=True, exist_ok=True)

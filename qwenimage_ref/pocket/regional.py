@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, metavar="FILE", help="default RUNS/eligen.safetensors")
     options = parser.parse_args(arguments)
     pipe = QwenImage.from_pretrained(options.base)
-    train(pipe, options.runs)
+    train(pipe, options.runs).to(torch.bfloat16)
     lora.save(pipe.transformer, options.to or options.runs / "eligen.safetensors")
     return 0
 

@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, metavar="FILE", help="default RUNS/NAME.safetensors")
     options = parser.parse_args(arguments)
     pipe = QwenImage.from_pretrained(options.base)
-    train(pipe, options.name, options.runs)
+    train(pipe, options.name, options.runs).to(torch.bfloat16)
     lora.save(pipe.transformer, options.to or options.runs / f"{options.name}.safetensors")
     return 0
 
