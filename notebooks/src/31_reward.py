@@ -617,65 +617,6 @@ assert rounds.loss(equal, 3)[0].item() == 0.0
 print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and teaches nothing")
 
 # %% [markdown]
-# ## Full runs, measured
-#
-# `python -m qwenimage_ref.evaluate.rewarded` trains an adapter on what the base paints worst: words
-# of four letters, rare Chinese characters, counts. The reward is the share of the word's letters
-# that are right, or the count where there is no word, and *nothing else*. What it never looks at is
-# measured beside it, on held-out captions, and everything is done with three seeds. Points are
-# gained where all three intervals lie above 0.
-
-# %%
-import json
-
-record = json.loads(show.data_file("measurements/rewarded.json").read_text())
-seeds, runs = record["numbers of seeds"], record["seeds"]
-quick, slow = runs[0]["results"]
-columns = ["right, in per cent", "base", *(f"points gained, seed {seed}" for seed in seeds), ""]
-show.table(columns, hard_captions.gains([run["results"][quick] for run in runs]))
-
-# %% [markdown]
-# Those pictures were painted as in the training, in six steps without guidance. Here is what is
-# left of the gain with twenty guided steps, as the model is meant to be used:
-
-# %%
-show.table(columns, hard_captions.gains([run["results"][slow] for run in runs]))
-
-# %% [markdown]
-# ## A reward that is hacked
-#
-# Two more runs are rewarded for *vivid colours*: how far apart red, green and blue lie in a pixel,
-# on average. It sounds harmless. Above are the base's pictures, in the middle those of the run
-# without KL, below those with it, for the same captions and noises.
-
-# %%
-from PIL import Image
-
-sheet = Image.open(show.data_file("pictures/hack.png"))
-alt = "Posters in three rows: the base's, those of the hacked run, those of the run with the KL"
-show.shown(sheet, alt=alt)
-
-# %%
-from qwenimage_ref.evaluate.tables import within
-
-hacked = [run["hacks"]["runs"] for run in runs]
-names = dict(zip(hacked[0], ("base", "rewarded, no KL", "rewarded, KL with beta 1")))
-rows = [
-    [name, what, *(within(each[key][part]) for each in hacked)]
-    for part, what in (("vivid", "vivid colours"), ("right", "share of the caption shown"))
-    for key, name in names.items()
-]
-columns = ["run", "in per cent", *(f"seed {seed}" for seed in seeds)]
-show.table(columns, rows)
-
-# %%
-base, free, held = ([each[key] for each in hacked] for key in names)
-assert all(a["vivid"]["mean"] > b["vivid"]["high"] for a, b in zip(free, base)), "the reward is won"
-assert all(a["right"]["high"] < b["right"]["low"] for a, b in zip(free, base)), "the caption is lost"
-assert all(a["right"]["mean"] > b["right"]["high"] for a, b in zip(held, free)), "the KL mends it"
-print("with every seed the reward is won, the caption lost, and the KL keeps more of the caption")
-
-# %% [markdown]
 # ## Best of N
 #
 # A reward is useful even without training: paint N pictures and keep the best. Below, N of the
@@ -718,31 +659,8 @@ print("the exact judge gets what it believes in; the noisy one believes in 0.05 
 # %% [markdown]
 # The more pictures the judge chooses from, the more often it picks one that it overrates. This is
 # reward hacking again, without a gradient: maximising an imperfect measure selects for its errors.
-# `python -m qwenimage_ref.evaluate.best_of` paints 16 pictures of each held-out caption in six
-# guided steps, and keeps one by each of four judges. The third never looks at the word.
-
-# %%
-record = json.loads(show.data_file("measurements/best_of.json").read_text())
-judges = list(dict.fromkeys(row["judge"] for row in record["rows"]))
-panels = []
-for key, what in (("worth", "what is kept is worth"), ("believed", "what the judge takes it for")):
-    lines = {
-        judge: [(row["number"], *(row[key][k] for k in ("mean", "low", "high")))
-                for row in record["rows"] if row["judge"] == judge]
-        for judge in judges
-    }  # fmt: skip
-    panels.append({"x": "pictures to choose from", "y": what, "series": lines, "log": True})
-charts.curves(panels, alt="Worth of the kept picture over N for four judges, and what each believes")
-
-# %%
-first, last = ({row["judge"]: row for row in record["rows"] if row["number"] == n} for n in (1, 16))
-gained = {judge: last[judge]["worth"]["mean"] - first[judge]["worth"]["mean"] for judge in judges}
-deceived = {j: last[j]["believed"]["mean"] - last[j]["worth"]["mean"] for j in judges}
-assert max(gained, key=gained.get) == judges[0] and deceived[judges[0]] == 0
-rows = [[judge, f"{gained[judge]:+.3f}", f"{deceived[judge]:+.3f}"] for judge in judges]
-show.table(["judge", "gained by 16 pictures instead of one", "overrated by, at 16"], rows)
-
-# %% [markdown]
+# `python -m qwenimage_ref.evaluate.best_of` measures it on a hundred captions.
+#
 # ## Where this comes from
 #
 # * The sampler with noise and GRPO for flows: [Liu et al. 2025](https://arxiv.org/abs/2505.05470),

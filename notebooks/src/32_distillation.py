@@ -519,26 +519,6 @@ print("one log with all four losses:", ", ".join(terms))
 # %% [markdown]
 # On the command line: `qwenimage train dmd2 --prompts FILE --real FOLDER --adversarial 0.005`.
 #
-# Full runs on posters are commands of their own: `python -m qwenimage_ref.pocket.students NAME`
-# trains a student that imitates its teacher's pictures, one by DMD2 and one with a judge besides,
-# in as many optimiser steps each. `python -m qwenimage_ref.evaluate.one_step` paints the same
-# captions with all of them. Scenes and words are right or wrong; the variety is the distance, in
-# grey levels, between pictures of one prompt from several noises. One seed: a single observation.
-
-# %%
-from qwenimage_ref.evaluate.tables import within
-
-record = json.loads(show.data_file("measurements/one_step.json").read_text())
-rows = []
-for name, row in record["rows"].items():
-    middle, low, high = (f"{row['variety'][key]:.1f}" for key in ("mean", "low", "high"))
-    gain = row.get("scene less the base's")
-    cells = [within(row["scene"]), within(gain, "+") if gain else "", within(row["word"])]
-    rows.append([name, *cells, f"{middle} ({low} to {high})"])
-columns = ["", "scenes right, in per cent", "more than the base's", "words right", "variety"]
-show.table(columns, rows)
-
-# %% [markdown]
 # ## Four ways to few steps
 #
 # | | is given | gradient through | can at best be |

@@ -466,29 +466,8 @@ print("two steps: a gradient has reached the writer, and two pictures give a LoR
 # python -m qwenimage_ref.evaluate.styling runs/stylist/stylist.safetensors
 # ```
 #
-# Both can be stopped and resumed. Here is the record of one run, a single observation: how far the
-# styles of painted posters are from the one that was shown, in grey levels, how many posters still
-# show their caption once the style is taken off, and how long the adapter took.
-
-# %%
-from qwenimage_ref.evaluate.tables import within
-
-record = json.loads(show.data_file("measurements/styling.json").read_text())
-rows = []
-for way, row in record["rows"].items():
-    middle, low, high = (f"{row['off'][key]:.1f}" for key in ("mean", "low", "high"))
-    seconds = f"{row['seconds']['mean']:.2f}"
-    rows.append([way, f"{middle} ({low} to {high})", within(row["scene"]), seconds])
-show.table(["adapter", "grey levels from the style", "scenes right, in per cent", "seconds"], rows)
-
-# %%
-measured = record["rows"]
-alone, written, *trained = measured.values()
-slower = [row for row in trained if row["seconds"]["mean"] > written["seconds"]["mean"]]
-assert written["off"]["high"] < alone["off"]["low"], "the written adapter carries the style"
-print(f"{len(slower)} of {len(trained)} trained adapters took longer than the written one")
-
-# %% [markdown]
+# Both can be stopped and resumed. Their results are not on this page.
+#
 # ## An open question
 #
 # 30 minutes, for a discussion or a page of text. A picture shows a red bicycle in watercolour.
