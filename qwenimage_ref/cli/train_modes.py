@@ -221,6 +221,7 @@ MODES = {
                 "reward": ("--reward", "posters (the exact reader), or MODULE:FUNCTION of yours"),
                 "group": ("--group", "pictures of a prompt"),
                 "steps": ("--sampling-steps", "sampling steps of a picture"),
+                "noisy": ("--noisy", "first sampling steps with noise, which are trained; 0: all"),
                 "noise_level": ("--noise-level", "of the sampler with noise"),
                 "guidance": ("--cfg", "guidance, in sampling and training alike; 1 is none"),
                 "inner": ("--inner", "training steps a round"),

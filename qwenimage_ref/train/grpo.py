@@ -46,6 +46,7 @@ class Reward(Adapter):
 
     group: int = 8  # pictures of a prompt; flow_grpo: 24
     steps: int = 10  # sampling steps while training, as flow_grpo for SD3
+    noisy: int = 0  # sampling steps, the first ones, that have noise and are trained; 0: all
     noise_level: float = 0.7  # flow_grpo's a
     guidance: float = 4.0  # the same in sampling and training; 1 is none
     inner: int = 2  # training steps a round; in the first one every ratio is 1
@@ -56,10 +57,16 @@ class Reward(Adapter):
         super().__post_init__()
         demand(self, ("group", "steps"), lambda value: value >= 2, "at least 2")
         demand(self, ("inner",), lambda value: value >= 1, "at least 1")
+        demand(self, ("noisy",), lambda value: 0 <= value <= self.steps, "0 to the sampling steps")
         positive = ("noise_level", "clip")
         demand(self, positive, lambda value: 0 < value < math.inf, "above 0 and finite")
         demand(self, ("beta",), lambda value: 0 <= value < math.inf, "finite and at least 0")
         demand(self, ("guidance",), math.isfinite, "finite")
+
+    @property
+    def trained(self) -> int:
+        """Number of sampling steps that have noise and are trained"""
+        return self.noisy or self.steps
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Rollout:
 
     prompt: Prompt
     states: torch.Tensor  # (steps + 1, G, I, 4C), from noise to latents
-    log_p: torch.Tensor  # (steps, G)
+    log_p: torch.Tensor  # (trained steps, G)
     rewards: torch.Tensor  # (G,)
 
 
@@ -132,7 +139,7 @@ class Rounds:
         self._round, self._rollouts, self._noted = None, [], False
 
     def __call__(self, number: int) -> tuple[torch.Tensor | None, dict]:
-        steps, groups = self.settings.steps, self.recipe.batch
+        steps, groups = self.settings.trained, self.recipe.batch
         round_ = number // (steps * groups * self.settings.inner)
         if round_ != self._round:
             numbers = range(round_ * groups, (round_ + 1) * groups)
@@ -174,6 +181,8 @@ class Rounds:
         return transition(x, self.velocity(x, txt, sigma), sigma, sigma_next, self.spread(i))
 
     def spread(self, i: int):
+        if i >= self.settings.trained:
+            return torch.zeros_like(self.levels[i])
         return spread(self.levels[i], self.settings.noise_level, self.levels[1])
 
     @torch.no_grad()
@@ -184,6 +193,9 @@ class Rounds:
         states, log_p = [pack(noise).to(self.base.device)], []
         for i in range(self.settings.steps):
             mean, deviation = self.step(states[-1], prompt.txt, i)
+            if i >= self.settings.trained:
+                states.append(mean)
+                continue
             e = torch.randn(mean.shape, generator=rng).to(mean.device)
             states.append(mean + deviation * e)
             log_p.append(log_probability(states[-1], mean, deviation))
@@ -238,5 +250,5 @@ def train(
             mmdit, adapter, prompts, empty, judge, shape, scheduler, recipe, settings
         ),
         recipe, settings, folder, origin,
-        accumulate=recipe.batch * settings.steps, together=settings.inner, **fit,
+        accumulate=recipe.batch * settings.trained, together=settings.inner, **fit,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,6 +82,21 @@ def test_the_ratio_moves_with_the_weights_behind_the_first_inner_step():
         pair.lora_B.data.mul_(1.1)
     assert each(2 * 3)[1]["ratio_off"] > 0  # the same round
     assert each(2 * 2 * 3)[1]["ratio_off"] == 0.0  # a new one
+
+
+def test_behind_the_noisy_steps_the_sampler_goes_on_without_noise_and_nothing_is_trained():
+    every, one = (rounds(settings=replace(SETTINGS, noisy=noisy)) for noisy in (3, 1))
+    whole, short = every.sample(0), one.sample(0)
+    assert torch.equal(whole.states[:2], short.states[:2])  # the same noise up to there
+    assert len(whole.log_p) == 3 and len(short.log_p) == 1
+    for i in (1, 2):
+        sigma, sigma_next = one.levels[i : i + 2]
+        x = short.states[i]
+        velocity = one.velocity(x, short.prompt.txt, sigma)
+        torch.testing.assert_close(short.states[i + 1], x + (sigma_next - sigma) * velocity.float())
+    # a round has one batch for each of its two groups, and each inner step takes them again
+    assert [one(number)[1]["ratio_off"] for number in range(2)] == [0.0, 0.0]
+    assert one._round == 0 and one(2 * 2)[1]["ratio_off"] == 0.0 and one._round == 1
 
 
 def test_pictures_of_a_group_begin_with_noise_of_their_own():
@@ -227,6 +243,7 @@ def test_a_reward_that_is_none_ends_the_run_before_its_first_step(tmp_path, valu
         ({"steps": 1}, "steps must be at least 2, got 1"),
         ({"inner": 0}, "inner must be at least 1, got 0"),
         ({"clip": 0.0}, "clip must be above 0 and finite"),
+        ({"noisy": 11}, "noisy must be 0 to the sampling steps"),
         ({"noise_level": math.inf}, "noise_level must be above 0 and finite"),
         ({"beta": -1.0}, "beta must be finite and at least 0, got -1.0"),
         ({"guidance": math.nan}, "guidance must be finite, got nan"),
