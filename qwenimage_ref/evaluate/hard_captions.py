@@ -135,9 +135,9 @@ def gains(seeds: list[dict]) -> list[list[str]]:
     """
     rows = []
     for name in seeds[0]:
-        found = [seed[name]["difference"] for seed in seeds]
-        up, down = all(row["low"] > 0 for row in found), all(row["high"] < 0 for row in found)
-        points = [tables.within(row, "+") for row in found]
+        each = [seed[name]["difference"] for seed in seeds]
+        up, down = all(row["low"] > 0 for row in each), all(row["high"] < 0 for row in each)
+        points = [tables.within(row, "+") for row in each]
         verdict = "gained" if up else "lost" if down else ""
         rows.append([name, tables.within(seeds[0][name]["before"]), *points, verdict])
     return rows
@@ -226,9 +226,9 @@ def _measured(pipe, options, terms: dict, seed: int, survey: Callable) -> Path:
 
 
 def _without(record: dict, terms: dict) -> dict:
-    """A seed's record less what the whole one says itself"""
-    said = {*terms, "machine", "versions", "command"}
-    return {key: value for key, value in record.items() if key not in said}
+    """A seed's record less what the whole one has itself"""
+    common = {*terms, "machine", "versions", "command"}
+    return {key: value for key, value in record.items() if key not in common}
 
 
 def log_of(file: Path) -> list[dict]:
