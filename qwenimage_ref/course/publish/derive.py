@@ -162,6 +162,7 @@ def main() -> None:
         sibling,
     ):
         _timed(command.main, [])
+    _timed(preferred.main, ["--beta", "100", "--seeds", "0"])
 
 
 def _timed(part, argument) -> None:
