@@ -53,6 +53,8 @@ SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
     tests/curation/test_ray.py tests/parity/test_bench_objectives.py \
     tests/pocket/test_editor.py tests/pocket/test_students.py \
+    tests/pocket/test_pocket_train.py tests/course/test_editions.py \
+    tests/evaluate/test_score.py tests/parity/test_ladder.py \
     $(addprefix notebooks/,09_text_to_image.ipynb 10_lora.ipynb \
     11_gallery_of_wrong_answers.ipynb 12_train_your_own.ipynb \
     13_is_it_any_good.ipynb 20_few_steps.ipynb 21_precision.ipynb \

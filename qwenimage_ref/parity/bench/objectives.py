@@ -50,12 +50,12 @@ ROOM = 1 / 1.15
 # -- with diffusers and peft ----------------------------------------------------------------------
 
 
-def packed(latents: torch.Tensor) -> torch.Tensor:
+def _packed(latents: torch.Tensor) -> torch.Tensor:
     """(B, C, h, w) -> (B, I, 4C)"""
     return QwenImagePipeline._pack_latents(latents, *latents.shape)
 
 
-def velocity(model, img, txt, sigma, sizes: Sizes) -> torch.Tensor:
+def _velocity(model, img, txt, sigma, sizes: Sizes) -> torch.Tensor:
     """PeftModel, (B, I, 4C), (T, Dt), (B,) -> (B, I, 4C) in float32"""
     like = model.get_base_model().proj_out.weight
     inputs = {"img": img.to(like), "txt": txt.to(like).expand(len(img), -1, -1), "sigma": sigma}
@@ -73,12 +73,12 @@ def dpo_by_peft(model, mmdit: MMDiT, sizes: Sizes) -> Callable:
         noise = torch.randn(len(chosen), *sizes.shape, generator=rng).to(like).repeat(2, 1, 1, 1)
         sigma = torch.rand(len(chosen), generator=rng).repeat(2)
         pictures = [one.winner for one in chosen] + [one.loser for one in chosen]
-        data, noise = packed(torch.stack(pictures).to(like)), packed(noise)
+        data, noise = _packed(torch.stack(pictures).to(like)), _packed(noise)
         level = sigma.view(-1, 1, 1).to(like)
         noisy, target = (1 - level) * data + level * noise, (noise - data).float()
 
         def lead() -> torch.Tensor:
-            predicted = velocity(model, noisy, txt, sigma, sizes)
+            predicted = _velocity(model, noisy, txt, sigma, sizes)
             errors = F.mse_loss(predicted, target, reduction="none").mean((1, 2))
             return errors[: len(chosen)] - errors[len(chosen) :]
 
@@ -108,14 +108,14 @@ class GroupsByPeft:
         sigma, step = self.levels[i], self.levels[i + 1] - self.levels[i]
         level = self.levels[max(i, 1)]  # at sigma 1, where s has no limit, the second level
         s = self.choices.noise_level * (level / (1 - level)).sqrt()
-        v = velocity(self.model, x, self.txt, sigma.expand(len(x)), self.sizes)
+        v = _velocity(self.model, x, self.txt, sigma.expand(len(x)), self.sizes)
         drift = v * (1 + s**2 * (1 - sigma) / (2 * sigma))
         return Normal(x * (1 + s**2 * step / (2 * sigma)) + drift * step, s * (-step).sqrt())
 
     @torch.no_grad()
     def sample(self, number: int) -> Rollout:
         rng = torch.Generator().manual_seed(number)
-        x = packed(torch.randn(self.choices.group, *self.sizes.shape, generator=rng))
+        x = _packed(torch.randn(self.choices.group, *self.sizes.shape, generator=rng))
         states, log_p = [x], []
         for i in range(self.choices.steps):
             after = self.next_state(states[-1], i)
