@@ -1,6 +1,7 @@
 """DPO and GRPO are the same beside peft as in the package; an objective that is off is named."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,7 +78,8 @@ def test_another_objective_is_told_apart_by_its_gradients(name, wrong, monkeypat
 
 def test_the_pocket_model_is_trained_as_in_its_recipes():
     hack, sizes = rewarded.HACKS["1"], FULL.pocket
-    assert DPO == preferred.CHOICES and sizes.pairs == preferred.RECIPE.batch
+    assert replace(DPO, beta=preferred.BETA) == preferred.CHOICES
+    assert sizes.pairs == preferred.RECIPE.batch
     assert sizes.rewards() == hack.choices
 
 

@@ -51,12 +51,12 @@ ROOM = 1 / 1.15
 
 
 def _packed(latents: torch.Tensor) -> torch.Tensor:
-    """(B, C, h, w) -> (B, I, 4C)"""
+    """Latents as diffusers' rows of tokens"""
     return QwenImagePipeline._pack_latents(latents, *latents.shape)
 
 
 def _velocity(model, img, txt, sigma, sizes: Sizes) -> torch.Tensor:
-    """PeftModel, (B, I, 4C), (T, Dt), (B,) -> (B, I, 4C) in float32"""
+    """What a PeftModel predicts for a batch of one prompt, in float32"""
     like = model.get_base_model().proj_out.weight
     inputs = {"img": img.to(like), "txt": txt.to(like).expand(len(img), -1, -1), "sigma": sigma}
     return run(model.get_base_model(), inputs | {"grids": [sizes.grid]}).float()

@@ -34,7 +34,7 @@ from .fresh_process import peak_rise
 # careful: neither diffusers nor peft is imported here, else their memory would count as ours
 
 # evaluate/preferred.py's and rewarded.py's choices; with a KL, for which a reference is computed
-DPO = Preference(rank=16)
+DPO = Preference(rank=16)  # with a large beta its sigmoid multiplies the rounding of bf16
 GRPO = Reward(rank=16, group=8, steps=6, guidance=1.0, inner=1, beta=1.0)
 RATE = 1e-4
 

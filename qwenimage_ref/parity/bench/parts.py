@@ -68,7 +68,7 @@ FULL = Plan(
     read_side=1008,  # a megapixel
     wide=Sizes(pairs=1, group=2, steps=2, grid=(1, 16, 16), text_tokens=64),
     # sizes of evaluate/preferred.py and rewarded.py: pictures of 128x128 pixels
-    pocket=Sizes(pairs=8, group=8, steps=6, grid=(1, 8, 8), text_tokens=24),
+    pocket=Sizes(pairs=16, group=8, steps=6, grid=(1, 8, 8), text_tokens=24),
     processes=(1, 2),
     posters=(2_000, 20_000),
 )
