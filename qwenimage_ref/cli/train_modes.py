@@ -222,6 +222,7 @@ MODES = {
                 "group": ("--group", "pictures of a prompt"),
                 "steps": ("--sampling-steps", "sampling steps of a picture"),
                 "noisy": ("--noisy", "first sampling steps with noise, which are trained; 0: all"),
+                "starts": ("--starts", "noises that a group begins with; 0: one a picture, 1: one"),
                 "noise_level": ("--noise-level", "of the sampler with noise"),
                 "guidance": ("--cfg", "guidance, in sampling and training alike; 1 is none"),
                 "inner": ("--inner", "training steps a round"),

@@ -47,6 +47,7 @@ class Reward(Adapter):
     group: int = 8  # pictures of a prompt; flow_grpo: 24
     steps: int = 10  # sampling steps while training, as flow_grpo for SD3
     noisy: int = 0  # sampling steps, the first ones, that have noise and are trained; 0: all
+    starts: int = 0  # noises that a group begins with: as many as pictures (0), 1 for all, ...
     noise_level: float = 0.7  # flow_grpo's a
     guidance: float = 4.0  # the same in sampling and training; 1 is none
     inner: int = 2  # training steps a round; in the first one every ratio is 1
@@ -57,6 +58,7 @@ class Reward(Adapter):
         super().__post_init__()
         demand(self, ("group", "steps"), lambda value: value >= 2, "at least 2")
         demand(self, ("inner",), lambda value: value >= 1, "at least 1")
+        demand(self, ("starts",), lambda value: 0 <= value <= self.group, "0 to the pictures")
         demand(self, ("noisy",), lambda value: 0 <= value <= self.steps, "0 to the sampling steps")
         positive = ("noise_level", "clip")
         demand(self, positive, lambda value: 0 < value < math.inf, "above 0 and finite")
@@ -187,9 +189,11 @@ class Rounds:
 
     @torch.no_grad()
     def sample(self, number: int) -> Rollout:
-        """Paint and reward a group. Its pictures begin with noise of their own."""
+        """Paint and reward a group."""
         prompt, rng = self.prompt(number), self.recipe.generator(number, "rollout")
-        noise = torch.randn(self.settings.group, *self.shape, generator=rng)
+        group, starts = self.settings.group, self.settings.starts
+        noise = torch.randn(starts or group, *self.shape, generator=rng)
+        noise = noise[torch.arange(group) % len(noise)]
         states, log_p = [pack(noise).to(self.base.device)], []
         for i in range(self.settings.steps):
             mean, deviation = self.step(states[-1], prompt.txt, i)

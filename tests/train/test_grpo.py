@@ -104,6 +104,12 @@ def test_pictures_of_a_group_begin_with_noise_of_their_own():
     assert not any(torch.equal(noise[i], noise[j]) for i in range(3) for j in range(i))
 
 
+def test_a_group_may_begin_with_one_noise_so_that_only_the_way_decides():
+    first, *others = rounds(settings=replace(SETTINGS, starts=1)).sample(0).states
+    assert torch.equal(first, first[:1].expand(3, -1, -1))
+    assert not any(torch.equal(others[0][0], each) for each in others[0][1:])
+
+
 def test_a_groups_text_states_are_expanded_and_not_copied(monkeypatch):
     each, strides = rounds(), []
     forward = type(each.mmdit).forward
@@ -243,6 +249,7 @@ def test_a_reward_that_is_none_ends_the_run_before_its_first_step(tmp_path, valu
         ({"steps": 1}, "steps must be at least 2, got 1"),
         ({"inner": 0}, "inner must be at least 1, got 0"),
         ({"clip": 0.0}, "clip must be above 0 and finite"),
+        ({"starts": 9}, "starts must be 0 to the pictures, got 9"),
         ({"noisy": 11}, "noisy must be 0 to the sampling steps"),
         ({"noise_level": math.inf}, "noise_level must be above 0 and finite"),
         ({"beta": -1.0}, "beta must be finite and at least 0, got -1.0"),
