@@ -9,6 +9,7 @@ import argparse
 import functools
 import itertools
 import json
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -165,31 +166,37 @@ class Options:
     seed: int
     runs: Path
     to: Path  # the record of all seeds
+    beta: float | None = None  # of objectives that have it as an option
 
 
 def command(
-    name: str, record: Path, steps: int, survey: Callable, arguments: list[str] | None = None
+    name: str,
+    record: Path,
+    steps: int,
+    survey: Callable,
+    arguments: list[str] | None = None,
+    beta: float | None = None,
 ) -> int:
     """The command line of a training and its measurement, seed by seed -> the exit status
 
     survey(pipe, options, terms, file) trains with one seed, measures and writes to `file`. The
     record holds what is common to all seeds and, under "seeds", what each of these files held.
+    beta: the default of --beta, where there is one; any other has a record of its own.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
-    add = parser.add_argument
-    add("--base", type=Path, default=POCKET, metavar="FOLDER", help="the model that is trained")
-    add("--captions", type=int, default=50, help="held-out ones of each kind; default 50")
-    add("--steps", type=int, default=steps, help=f"training steps; default {steps}")
-    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
-    add("--runs", type=Path, default=Path("runs") / name, help="states, to resume from")
-    add("--to", type=Path, default=record, metavar="FILE", help="JSON to write")
-    options = parser.parse_args(arguments)
+    options = _parser(name, steps, beta).parse_args(arguments)
     if options.captions < 2 or options.steps < 2:
         given = f"{options.captions} and {options.steps}"
         print(f"--captions and --steps must be at least 2, got {given}", file=sys.stderr)
         return 2
+    if options.beta is not None and not 0 < options.beta < math.inf:
+        print(f"--beta must be above 0 and finite, got {options.beta}", file=sys.stderr)
+        return 2
+    if options.to is None:
+        own = f"{record.stem}_{options.beta}".removesuffix(".0")
+        options.to = record if options.beta == beta else record.with_stem(own)
     pipe = QwenImage.from_pretrained(options.base)
     terms = terms_of(pipe, options.captions) | {"steps": options.steps}
+    terms |= {} if beta is None else {"beta": options.beta}
     listed = terms | {"numbers of seeds": options.seeds}
     if has_terms(options.to, listed):
         print(f"{options.to} was measured on these weights; delete it to measure again")
@@ -201,6 +208,22 @@ def command(
         part.unlink(missing_ok=True)
     print(f"{options.to}: written")
     return 0
+
+
+def _parser(name: str, steps: int, beta: float | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
+    add = parser.add_argument
+    add("--base", type=Path, default=POCKET, metavar="FOLDER", help="the model that is trained")
+    add("--captions", type=int, default=50, help="held-out ones of each kind; default 50")
+    add("--steps", type=int, default=steps, help=f"training steps; default {steps}")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
+    add("--runs", type=Path, default=Path("runs") / name, help="states, to resume from")
+    add("--to", type=Path, metavar="FILE", help=f"default data/measurements/{name}.json")
+    parser.set_defaults(beta=None)
+    if beta is not None:
+        about = f"how sharply a lead counts; default {beta:g}, another has a record of its own"
+        add("--beta", type=float, default=beta, metavar="X", help=about)
+    return parser
 
 
 def with_before(pipe, options: Options, terms: dict, file: Path, trials, ask) -> Progress:
@@ -220,7 +243,8 @@ def _measured(pipe, options, terms: dict, seed: int, survey: Callable) -> Path:
     """-> the file of one seed's training, which is measured unless it is there"""
     part, own = options.to.with_suffix(f".seed{seed}.json"), terms | {"seed": seed}
     if not has_terms(part, own):
-        chosen = Options(options.captions, options.steps, seed, options.runs, options.to)
+        names = ("captions", "steps", "runs", "to", "beta")
+        chosen = Options(seed=seed, **{name: getattr(options, name) for name in names})
         survey(pipe, chosen, own, part)
     return part
 

@@ -8,8 +8,6 @@ against the base on held-out captions, each from the same noise; all this with t
 record goes to data/measurements/preferred.json, for another beta than 2000 to preferred_BETA.json.
 """
 
-import argparse
-import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,14 +63,14 @@ def _painted(pipe, trials) -> dict[str, torch.Tensor]:
     return {"latents": latents.unflatten(0, (-1, 2)), "marks": torch.tensor(marks).view(-1, 2)}
 
 
-def survey(pipe, options: Options, terms: dict, file: Path, beta: float = BETA) -> dict:
+def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     """Paint the pairs, train, measure and write the record to `file`. Returns it."""
-    weights, choices = terms["weights"].replace(" ", "-"), replace(CHOICES, beta=beta)
+    weights, choices = terms["weights"].replace(" ", "-"), replace(CHOICES, beta=options.beta)
     comparisons = pairs(pipe, options.runs / weights / "pairs", POSTERS)
     trials = held_out(options.captions)
     progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(RECIPE, steps=options.steps, seed=options.seed)
-    folder = options.runs / weights / f"{beta:g}-{options.seed}"
+    folder = options.runs / weights / f"{options.beta:g}-{options.seed}"
     run = train(pipe.transformer, comparisons, recipe, choices, folder, terms["weights"])
     run.use_average()
     for name, setting in SETTINGS.items():
@@ -81,7 +79,6 @@ def survey(pipe, options: Options, terms: dict, file: Path, beta: float = BETA) 
         "captions painted twice": POSTERS,
         "pairs": len(comparisons),
         "batch": RECIPE.batch,
-        "beta": beta,
         "log": log_of(run.log_file),
         "results": {name: _result(progress.results, name) for name in SETTINGS},
     }
@@ -98,12 +95,8 @@ def _result(results: dict, name: str) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--beta", type=float, default=BETA)
-    options, rest = parser.parse_known_args(arguments)
-    record = RECORD if options.beta == BETA else RECORD.with_stem(f"preferred_{options.beta:g}")
-    measure = functools.partial(survey, beta=options.beta)
-    return hard_captions.command("preferred", record, RECIPE.steps, measure, rest)
+    command = hard_captions.command
+    return command("preferred", RECORD, RECIPE.steps, survey, arguments, beta=BETA)
 
 
 if __name__ == "__main__":

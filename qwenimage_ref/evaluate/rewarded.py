@@ -1,6 +1,6 @@
 """Flow-GRPO on the pocket model: a reward that holds, one that is hacked, and what the KL mends.
 
-    python -m qwenimage_ref.evaluate.rewarded     half an hour of a core; resumes
+    python -m qwenimage_ref.evaluate.rewarded     resumes
 
 Each of three seeds trains three runs. The first is rewarded for what the base does worst: the
 word's letters, and the count where there is no word. Everything else of a caption is never

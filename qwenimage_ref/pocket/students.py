@@ -19,19 +19,17 @@ from ..adapt import lora
 from ..pipeline import QwenImage
 from ..posters.scene import SQUARE, Mixture
 from ..repository import POCKET, ROOT, in_a_clone
-from ..sampler import sigmas
 from ..train import distill, dmd2
 from ..train.dataset import Encoded
 from ..train.loop import Recipe
 from ..train.lora import Adapter
 from ..train.prompts import Prompt
 from ..train.state import digest
+from . import lightning
 from .curriculum import Phase
 from .kept import Chunks
 from .train import Latents
 
-TEACHER_STEPS, GUIDANCE = 20, 4.0
-CHUNK = 64  # pictures of the teacher that are painted and stored together
 RANK, TARGETS = 32, "Lightning"
 LESSON = Phase(
     Recipe(steps=800, batch=16, lr=1e-3, warmup=20, decay_from=0.5, ema=0.98),
@@ -65,24 +63,16 @@ class Class:
 
     def taught(self, quiet: bool = False) -> list[distill.Taught]:
         """The teacher's pictures, each with the seed of its noise"""
-        chunks = Chunks(self.folder / f"teacher-{digest(self.pipe.transformer)}", self._painted)
-        count = self.lesson.posters // CHUNK
+        teacher = lightning.Teacher(self.pipe, self.lesson)
+        folder = self.folder / f"teacher-{digest(self.pipe.transformer)}"
+        chunks = Chunks(folder, teacher.chunk)
+        count = self.lesson.posters // lightning.CHUNK
         bar = tqdm(range(count), unit="chunk", desc="teacher", disable=quiet)
-        painted = [chunks[i]["latents"] for i in bar]
+        painted = torch.cat([chunks[i]["latents"] for i in bar])
         return [
             distill.Taught(latents, prompt.txt, seed)
-            for seed, (latents, prompt) in enumerate(zip(torch.cat(painted), self.prompts()))
+            for seed, (latents, prompt) in enumerate(zip(painted, self.prompts()))
         ]
-
-    @torch.no_grad()
-    def _painted(self, i: int) -> dict[str, torch.Tensor]:
-        seeds = list(range(i * CHUNK, (i + 1) * CHUNK))
-        width, height = self.lesson.size(0)
-        noise = self.pipe.noise(CHUNK, height, width, seed=seeds)
-        prompts = [self.lesson.prompt(number) for number in seeds]
-        levels = sigmas(TEACHER_STEPS, noise[0, 0].numel() // 4, self.pipe.scheduler)
-        branches = self.pipe.encode_prompts([prompts, [" "] * CHUNK])
-        return {"latents": self.pipe.denoise(noise, levels, *branches, true_cfg_scale=GUIDANCE)}
 
     def real(self) -> list[Encoded]:
         """The posters themselves, with their captions"""
@@ -105,7 +95,11 @@ def _distilled(given: Class, folder: Path, **fit) -> lora.LoRA:
 def _matched(adversarial: float) -> Callable:
     def trained(given: Class, folder: Path, **fit) -> lora.LoRA:
         settings = dmd2.Matching(
-            rank=RANK, alpha=RANK, targets=TARGETS, guidance=GUIDANCE, adversarial=adversarial
+            rank=RANK,
+            alpha=RANK,
+            targets=TARGETS,
+            guidance=lightning.GUIDANCE,
+            adversarial=adversarial,
         )
         run = dmd2.train(
             given.pipe.transformer, given.prompts(), given.empty(), given.shape,

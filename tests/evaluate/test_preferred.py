@@ -11,6 +11,7 @@ from qwenimage_ref.adapt import lora
 from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.evaluate import hard_captions, preferred
 from qwenimage_ref.evaluate.hard_captions import QUESTIONS, Options
+from qwenimage_ref.provenance import write_record
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_survey_trains_measures_and_leaves_the_base_as_it_was(monkeypatch, tmp
 
     monkeypatch.setattr(preferred, "answers", answers)
     monkeypatch.setattr(preferred, "held_out", lambda count: [])
-    options = Options(2, 2, 0, tmp_path / "runs", tmp_path / "record.json")
+    options = Options(2, 2, 0, tmp_path / "runs", tmp_path / "record.json", beta=2000.0)
     record = preferred.survey(pipe, options, {"weights": "none"}, options.to)
     assert asked == [0, 0, 1, 1] and not lora.adapters(pipe.transformer)
     stored = json.loads(options.to.read_text())
@@ -71,16 +72,30 @@ def test_a_survey_trains_measures_and_leaves_the_base_as_it_was(monkeypatch, tmp
     assert (wins["right"], wins["of"], wins["equal"]) == (1, 1, 1)
 
 
-def test_another_beta_has_a_record_of_its_own(monkeypatch, tmp_path):
+def test_another_beta_has_a_record_of_its_own(monkeypatch, tmp_path, capsys):
     asked = []
 
-    def command(name, record, steps, survey, arguments):
-        asked.append((record.name, survey.keywords["beta"], arguments))
+    def survey(pipe, options, terms, file):
+        asked.append((options.beta, terms["beta"], options.to.name))
+        write_record(terms, file)
 
-    monkeypatch.setattr(preferred.hard_captions, "command", command)
-    preferred.main(["--seeds", "0"])
-    preferred.main(["--beta", "100", "--captions", "9"])
-    assert asked == [
-        ("preferred.json", preferred.BETA, ["--seeds", "0"]),
-        ("preferred_100.json", 100.0, ["--captions", "9"]),
-    ]
+    monkeypatch.setattr(preferred, "survey", survey)
+    monkeypatch.setattr(preferred, "RECORD", tmp_path / "preferred.json")
+    few = ["--captions", "2", "--seeds", "0"]
+    for options in ([], ["--beta", "100"], ["--beta", "0.5"]):
+        assert preferred.main([*few, *options]) == 0
+    records = ("preferred.json", "preferred_100.json", "preferred_0.5.json")
+    assert asked == [(b, b, name) for b, name in zip((preferred.BETA, 100.0, 0.5), records)]
+    assert all((tmp_path / name).exists() for name in records)
+    assert preferred.main([*few, "--beta", "-1"]) == 2
+    assert "--beta must be above 0 and finite, got -1.0" in capsys.readouterr().err
+
+
+def test_a_record_of_one_beta_is_none_of_another(monkeypatch, tmp_path):
+    asked, to = [], str(tmp_path / "record.json")
+    monkeypatch.setattr(
+        preferred, "survey", lambda p, o, terms, f: asked.append(o.beta) or write_record(terms, f)
+    )
+    for beta in ("100", "200"):
+        preferred.main(["--captions", "2", "--seeds", "0", "--to", to, "--beta", beta])
+    assert asked == [100.0, 200.0]
