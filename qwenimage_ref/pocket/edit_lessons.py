@@ -79,7 +79,7 @@ _ARM = dataclasses.replace(_RECIPE, steps=700)  # alike for all three, and short
 _PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
-    # more steps of smaller batches, other examples
+    # smaller batches in more steps, other examples
     "edit-further": EditLesson(
         dataclasses.replace(_RECIPE, steps=3000, batch=16, lr=5e-4, muon_lr=1e-3, ema=0.998),
         first=2_000_000,
