@@ -166,7 +166,7 @@ class Options:
     seed: int
     runs: Path
     to: Path  # the record of all seeds
-    beta: float | None = None  # of objectives that have it as an option
+    beta: float | None = None  # None where it is no option
 
 
 def command(
