@@ -250,7 +250,8 @@ print("a step of four processes that hold three rows each: the step of one, with
 #   gathered, and the previous one has been freed, so there are never more than two whole blocks in
 #   memory.
 # * In the backward pass every block is needed again and so is gathered again. A step therefore
-#   moves the weights twice and the gradients once, whatever the number of pictures.
+#   moves the weights twice and the gradients once, whatever the number of pictures. A network that
+#   fits whole may stay gathered in between, so that its weights travel once (`--keep-gathered`).
 # * Weights travel in bf16 and gradients are added up in float32: a sum over many processes in bf16
 #   would lose what [chapter 21](21_precision.ipynb) showed.
 #

@@ -58,6 +58,8 @@ def add_shared(add) -> None:
     add("--shard", action="store_true", help=about)
     compute = "type of --shard's activations and gathered weights; sums are float32; default bf16"
     add("--compute", choices=COMPUTE, default="bf16", help=compute)
+    kept = "with --shard: gathered weights stay until the backward pass; faster for a small network"
+    add("--keep-gathered", action="store_true", help=kept)
 
 
 def _metavar(default) -> str:
@@ -102,6 +104,8 @@ def check(options, whole: bool, usual: str) -> None:
         raise ValueError("--stream and --preset-lora must go with an adapter, not every weight")
     if getattr(options, "shard", False):
         _check_shared(options)
+    elif getattr(options, "keep_gathered", False):
+        raise ValueError("--keep-gathered must go with --shard, which gathers weights")
 
 
 def _check_shared(options) -> None:

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rank = "of a LoRA on the layers that DiffSynth adapts; default: every weight is trained"
     add("--rank", type=int, metavar="N", help=rank)
     add("--keep", action="store_true", help="without --recompute: activations are kept")
+    add("--keep-gathered", action="store_true", help="with train's --keep-gathered")
     rate = f"operations that a block reaches; default {RATE:g}, an H100 at 40 %% of its data sheet"
     add("--tflops", type=float, default=RATE, metavar="X", help=rate)
     link = f"GB/s between processes; default {LINK:g}, a network adapter of 400 Gbit/s a GPU"
@@ -47,7 +48,8 @@ def run(options) -> None:
     tokens = options.max_pixels // 256
     adapter = 0 if options.rank is None else _adapter_parameters(config, options.rank)
     plan = Plan(
-        config, options.processes, batch, tokens, TEXT_TOKENS, adapter, not options.keep
+        config, options.processes, batch, tokens, TEXT_TOKENS, adapter, not options.keep,
+        keep_gathered=options.keep_gathered,
     )  # fmt: skip
     _print(plan, options)
 

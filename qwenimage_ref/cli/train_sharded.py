@@ -64,7 +64,7 @@ def _divide(network, weights, whole: bool, options, processes) -> None:
     network.to(torch.float32 if whole else compute).requires_grad_(False)
     if options.recompute:
         recompute(network)
-    divide(network, processes, compute)
+    divide(network, processes, compute, options.keep_gathered)
     network.to_empty(device=processes.device)
     with processes.together():
         fill_share(network, weights, processes)

@@ -1,8 +1,9 @@
 """Captions of what the pocket model paints worst, and what is asked before and after a training.
 
 Square posters of three kinds: with words of four letters, with two or three of the characters that
-training shows most rarely, and with two to four equal shapes. Plain ones stand beside them, so that
-harm to what is not trained shows. An answer is kept as a 0 or 1 for each caption.
+training shows most rarely, and with two to four equal shapes, of which three are the hardest. Plain
+ones stand beside them, so that harm to what is not trained shows. An answer is kept as a 0 or 1 for
+each caption.
 """
 
 import argparse
@@ -40,25 +41,37 @@ HARD = {
     "counts": Mixture((SQUARE,), counting=1.0, words=0.0),
 }
 PLAIN = {"plain": Mixture((SQUARE,), counting=0.0, words=0.0)}
+THREE = "three equal shapes"
+THREES = {THREE: HARD["counts"]}  # the mixture whose scenes of three are taken
 SETTINGS = {"6 steps, no guidance": (6, 1.0), "20 steps, guidance 4": (20, 4.0)}
 
 
 def training(count: int, kinds=HARD) -> list[Trial]:
     """Captions as the base was trained on them; kinds take turns"""
-    names = itertools.cycle(kinds)
-    return [_trial(sample(f"tuned {i}", kinds[next(names)]), i) for i in range(count)]
+    turns = enumerate(itertools.cycle(kinds.items()))
+    drawn = ((name, i, sample(f"tuned {i}", mixture)) for i, (name, mixture) in turns)
+    fitting = (_trial(scene, i) for name, i, scene in drawn if _fits(name, scene))
+    return list(itertools.islice(fitting, count))
 
 
 @functools.cache
-def held_out(count: int) -> list[Trial]:
-    """So many captions of each kind, plain ones too, of scenes that no training poster shows"""
+def held_out(count: int, threes: bool = False) -> list[Trial]:
+    """So many captions of each kind, plain ones too, of scenes that no training poster shows
+
+    threes: with THREES as one more kind, the last.
+    """
     trained = trained_scenes() | {trial.scene for trial in training(10_000)}
     scenes = []
-    for name, mixture in (HARD | PLAIN).items():
+    for name, mixture in (HARD | PLAIN | (THREES if threes else {})).items():
         drawn = (sample(f"tested {name} {i}", mixture, None) for i in itertools.count())
-        scenes += itertools.islice((scene for scene in drawn if scene not in trained), count)
+        fitting = (scene for scene in drawn if scene not in trained and _fits(name, scene))
+        scenes += itertools.islice(fitting, count)
     # careful: each caption has noise of its own
     return [_trial(scene, number) for number, scene in enumerate(scenes)]
+
+
+def _fits(kind: str, scene: Scene) -> bool:
+    return kind != THREE or len(scene.shapes) == 3
 
 
 def _trial(scene: Scene, number: int) -> Trial:
@@ -78,23 +91,33 @@ def _counting(trial: Trial) -> bool:
     return trial.scene.layout == SEVERAL
 
 
+def _three(trial: Trial) -> bool:
+    return _counting(trial) and len(trial.scene.shapes) == 3
+
+
+def _two_or_four(trial: Trial) -> bool:
+    return _counting(trial) and len(trial.scene.shapes) != 3
+
+
 def _plain(trial: Trial) -> bool:
     return not (_counting(trial) or trial.scene.word)
 
 
-REWARDED = {
+HARDEST = {
     "long words": Question(("word",), _long),
     "rare characters": Question(("word",), _rare),
     "counts": Question(("count",), _counting),
 }
-UNREWARDED = {
+OTHERS = {
+    THREE: Question(("count",), _three),
+    "two or four equal shapes": Question(("count",), _two_or_four),
     "background": Question(("background",)),
     "shapes": Question(("shapes",)),
     "colours": Question(("colours",)),
     "places": Question(("layout",)),
     "plain scenes": Question(("scene",), _plain),
 }
-QUESTIONS = REWARDED | UNREWARDED
+QUESTIONS = HARDEST | OTHERS
 
 
 def answers(pipe, trials: list[Trial], steps: int, guidance: float) -> dict:
@@ -111,14 +134,14 @@ def answers(pipe, trials: list[Trial], steps: int, guidance: float) -> dict:
     return bits | {"marks": [round(mark(result), 4) for result in scores]}
 
 
-def compared(before: dict, after: dict) -> dict:
+def compared(before: dict, after: dict, trained=tuple(HARDEST)) -> dict:
     """Two results of `answers` -> by question both shares and their difference, with intervals
 
-    "all that was trained" puts the questions of REWARDED together.
+    trained: names of the questions that "all that was trained" puts together.
     """
     bits = [dict(side) for side in (before, after)]
     for side in bits:
-        side["all that was trained"] = "".join(side[name] for name in REWARDED)
+        side["all that was trained"] = "".join(side[name] for name in trained)
     rows = {}
     for name in ("all that was trained", *QUESTIONS):
         old, new = ([bit == "1" for bit in side[name]] for side in bits)

@@ -2,11 +2,11 @@
 
     python -m qwenimage_ref.evaluate.rewarded     resumes
 
-Each of three seeds trains three runs. The first is rewarded for what the base does worst: the
-word's letters, and the count where there is no word. Everything else of a caption is never
-rewarded, and is measured beside it. The second and third runs are rewarded for vivid colours,
-whatever the caption says: once without the KL, once with it. The record goes to
-data/measurements/rewarded.json, the first seed's pictures of the last two runs to
+Each of three seeds trains three runs. The first is rewarded for the right count on captions that
+ask for three equal shapes, which the base counts worst: it hardly ever misses two or four.
+Everything else of a caption is never rewarded, and is measured beside it. The second and third runs
+are rewarded for vivid colours, whatever the caption says: once without the KL, once with it. The
+record goes to data/measurements/rewarded.json, the first seed's pictures of the last two runs to
 data/pictures/hack.png.
 """
 
@@ -26,7 +26,18 @@ from ..train.grpo import Reward, train
 from ..train.loop import Recipe, Run
 from ..train.prompts import Prompt
 from . import hard_captions
-from .hard_captions import HARD, PLAIN, SETTINGS, Options, answers, compared, held_out, log_of
+from .hard_captions import (
+    HARD,
+    PLAIN,
+    SETTINGS,
+    THREE,
+    THREES,
+    Options,
+    answers,
+    compared,
+    held_out,
+    log_of,
+)
 from .intervals import bounded_mean, mean_interval
 from .score import Trial, paint, read_back
 from .survey import Progress
@@ -56,11 +67,11 @@ class Training:
 
 MAIN = Training(
     word_or_count,
-    Recipe(steps=24, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
-    Reward(rank=16, group=8, steps=6, guidance=1.0, inner=1, beta=0.0),
-    HARD,
+    Recipe(steps=40, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
+    Reward(rank=16, group=8, steps=6, noisy=2, guidance=1.0, inner=1, beta=0.0),
+    THREES,
 )
-SHORT = Recipe(steps=12, batch=2, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9)
+SHORT = Recipe(steps=24, batch=2, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9)
 HACKS = {
     f"{beta:g}": Training(vivid, SHORT, replace(MAIN.choices, beta=beta), HARD | PLAIN)
     for beta in (0.0, 1.0)
@@ -88,7 +99,7 @@ def trained(pipe, training: Training, folder: Path, weights: str) -> Run:
 def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     """Train and measure every run and write the record to `file`. Returns it."""
     folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
-    trials = held_out(options.captions)
+    trials = held_out(options.captions, threes=True)
     progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(MAIN.recipe, steps=options.steps, seed=options.seed)
     main = replace(MAIN, recipe=recipe)
@@ -97,7 +108,9 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
         progress.measure(f"after, {name}", answers, pipe, trials, *setting)
     lora.adapters(pipe.transformer)[0].remove()
     results = {
-        name: compared(*(progress.results[f"{when}, {name}"] for when in ("before", "after")))
+        name: compared(
+            *(progress.results[f"{when}, {name}"] for when in ("before", "after")), (THREE,)
+        )
         for name in SETTINGS
     }
     first = options.to == RECORD and options.seed == 0

@@ -47,10 +47,10 @@ class LayeredLesson:
     """What the MMDiT is trained on: small posters, all of a batch of as many layers."""
 
     recipe: Recipe = Recipe(
-        steps=2000, batch=16, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.995
+        steps=900, batch=16, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.99
     )
     first: int = 0
-    posters: int = 12_288
+    posters: int = 6_144
     mixture: Mixture = Mixture(sizes=(SMALL,), words=0.7, counting=0.0)
 
     def poster(self, number: int) -> Layered:

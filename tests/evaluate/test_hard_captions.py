@@ -9,6 +9,8 @@ from qwenimage_ref.evaluate.hard_captions import (
     HARD,
     PLAIN,
     QUESTIONS,
+    THREE,
+    THREES,
     compared,
     gains,
     held_out,
@@ -48,9 +50,16 @@ def test_a_held_out_caption_is_of_its_kind_and_of_no_training_scene(trials):
 def test_every_question_counts_the_captions_of_its_kind(trials):
     counts = {name: sum(map(question.of, trials)) for name, question in QUESTIONS.items()}
     kinds = {"long words", "rare characters", "counts", "plain scenes"}
+    assert counts.pop(THREE) + counts.pop("two or four equal shapes") == 4
     assert {name: 4 for name in kinds} | {
-        name: 16 for name in QUESTIONS if name not in kinds
+        name: 16 for name in counts if name not in kinds
     } == counts
+
+
+def test_threes_are_a_kind_of_their_own_where_they_are_asked_for(trials):
+    more = held_out(4, threes=True)
+    assert more[:16] == trials and len(more) == 20
+    assert all(QUESTIONS[THREE].of(trial) for trial in [*more[16:], *training(5, THREES)])
 
 
 def test_answers_are_compared_caption_by_caption():
@@ -77,7 +86,7 @@ def test_marks_and_answers_are_those_of_the_pictures(monkeypatch, trials):
     drawn = [Image.fromarray(draw(trial.scene, 1)) for trial in trials]
     monkeypatch.setattr(hard_captions, "paint", lambda *_: drawn)
     bits = hard_captions.answers(None, trials, 6, 1.0)
-    assert bits["marks"] == [1.0] * 16 and {bits[name] for name in QUESTIONS} == {"1111", "1" * 16}
+    assert bits["marks"] == [1.0] * 16 and set("".join(bits[name] for name in QUESTIONS)) == {"1"}
 
 
 @pytest.mark.parametrize("option", ["--captions", "--steps"])

@@ -57,7 +57,7 @@ def test_a_survey_measures_each_run_with_its_own_adapter(monkeypatch, tmp_path, 
 
     monkeypatch.setattr(rewarded, "answers", answers)
     monkeypatch.setattr(rewarded, "paint", paint)
-    monkeypatch.setattr(rewarded, "held_out", lambda count: training(4))
+    monkeypatch.setattr(rewarded, "held_out", lambda count, threes: training(4))
     options = Options(2, 1, 0, tmp_path / "runs", tmp_path / "record.json")
     before = torch.cat([weight.flatten() for weight in pipe.transformer.parameters()])
     rewarded.survey(pipe, options, {"weights": "none"}, options.to)

@@ -26,19 +26,21 @@ def written_model(folder: Path) -> Path:
     return folder
 
 
-def divided(processes, weights: Path, compute=torch.float32, config=SMALL, **fill) -> MMDiT:
+def divided(processes, weights: Path, compute=torch.float32, config=SMALL, keep=False) -> MMDiT:
     with torch.device("meta"):
         network = MMDiT(config)
     recompute(network)
-    divide(network, processes, compute)
+    divide(network, processes, compute, keep)
     network.to_empty(device="cpu")
     fill_share(network, open_official(weights), processes)
     return network
 
 
-def train(processes, weights: Path, runs: Path, whole=True, recipe=RECIPE, compute=None, **fit):
+def train(
+    processes, weights: Path, runs: Path, whole=True, recipe=RECIPE, compute=None, keep=False, **fit
+):
     """-> the share of the weights that this process holds; without `until`, runs/out is written"""
-    network = divided(processes, weights, compute or torch.float32)
+    network = divided(processes, weights, compute or torch.float32, keep=keep)
     learned_from = (network, examples(COUNT), EMPTY, recipe)
     if whole:
         run = train_whole(

@@ -70,9 +70,11 @@ def test_the_table_has_every_part(quick):
 
 @pytest.mark.parametrize(("two", "missed"), [(3.2, 0), (3.1, 1)])
 def test_a_second_process_must_bring_more_than_half_of_a_first(two, missed, monkeypatch):
-    monkeypatch.setattr(parts, "pictures_a_second", {1: 2.0, 2: two}.get)
-    (row,) = parts.process_rows(parts.FULL)
-    assert row.gain == pytest.approx(two / 2) and len(row.missed) == missed
+    rates = {(1,): 2.0, (2, parts.AGAIN): 1.0, (2, parts.KEPT): two}
+    monkeypatch.setattr(parts, "pictures_a_second", lambda *how: rates[how])
+    again, kept = parts.process_rows(parts.FULL)
+    assert again.gain == 0.5 and not again.missed  # what is gathered twice has no target here
+    assert kept.gain == pytest.approx(two / 2) and len(kept.missed) == missed
 
 
 def test_every_figure_is_a_positive_number(quick):

@@ -128,6 +128,14 @@ def test_full_training_of_the_official_network_takes_five_float32_numbers_a_weig
     assert shares[0] == pytest.approx(8 * shares[1], rel=1e-6)
 
 
+def test_kept_weights_travel_once_less_and_all_stay():
+    again, kept = plan(8), plan(8, keep_gathered=True)
+    total, block, rest = again.parameters
+    assert again.memory()["gathered weights"] == 2 * (2 * block + rest)
+    assert kept.memory()["gathered weights"] == 2 * total
+    assert again.traffic() - kept.traffic() == 2 * total * 7 // 8
+
+
 def test_recomputing_saves_what_is_inside_all_blocks_but_one():
     kept, again = plan(8, recompute=False).memory(), plan(8).memory()
     assert kept["inside a block"] == 60 * again["inside a block"] and kept["between blocks"] == 0

@@ -7,8 +7,9 @@ import torch
 from helpers import divided, several_processes
 from helpers.divided import COUNT, RECIPE
 from helpers.few_examples import EMPTY, examples
-from helpers.nets import model
+from helpers.nets import SMALL, model
 from safetensors.torch import load_file
+from torch.distributed.tensor.debug import CommDebugMode
 
 from qwenimage_ref.train import full, lora
 from qwenimage_ref.train.lora import Flow, Settings, Share
@@ -61,6 +62,34 @@ def test_the_log_has_the_losses_and_gradients_of_the_whole_batch(together, alone
     for ours, theirs in zip(*lines, strict=True):
         for key in ("step", "loss", "lr", "grad_norm"):
             assert ours[key] == pytest.approx(theirs[key], rel=1e-4)
+
+
+def test_weights_that_stay_gathered_change_no_number(together, tmp_path, weights):
+    size, _, runs = together
+    shares = several_processes.call(size, kept, weights, tmp_path)
+    ours, theirs = (
+        load_file(r / "out/diffusion_pytorch_model.safetensors") for r in (tmp_path, runs)
+    )
+    assert largest_difference(ours, theirs) == 0.0
+    assert shares == pytest.approx([1 / size] * size, rel=0.01)
+
+
+def kept(processes, weights, runs):
+    return divided.train(processes, weights, runs, keep=True)
+
+
+def test_kept_weights_are_gathered_once_a_step_and_others_twice(tmp_path, weights):
+    again, once = (several_processes.call(2, gatherings, weights, keep) for keep in (False, True))
+    assert again == [2 * SMALL.num_layers + 1] * 2 and once == [SMALL.num_layers + 1] * 2
+
+
+def gatherings(processes, weights, keep):
+    """-> how often a process asks the others for weights in one forward and backward pass"""
+    network = divided.divided(processes, weights, keep=keep).requires_grad_(True)
+    txt, img = torch.ones(1, 4, SMALL.joint_attention_dim), torch.ones(1, 4, SMALL.in_channels)
+    with CommDebugMode() as counted:
+        network(img, txt, torch.tensor([0.5]), [(1, 2, 2)]).sum().backward()
+    return sum(n for call, n in counted.get_comm_counts().items() if "allgather" in str(call))
 
 
 def test_an_adapter_is_that_of_one_process(tmp_path, weights):

@@ -34,6 +34,7 @@ SIDE, TEXT_TOKENS = 32, 64  # 1,024 image tokens
 BATCH, STEPS, FIRST = 64, 8, 2  # pictures a step, as in training; steps; those that warm up
 POCKET_LATENTS = (16, 16, 16)  # 128x128 pixels
 RATE = 1e-6
+AGAIN, KEPT = "gathered again", "kept"  # weights between the forward and the backward pass
 
 
 def wide_network(blocks: int, device="cpu") -> MMDiT:
@@ -74,12 +75,15 @@ def block(device: str = "cpu") -> dict:
     return {"seconds": round(one, 4), "tflops": round(operations / one / 1e12, 4)}
 
 
-def pictures_a_second(processes: int, steps: int = STEPS) -> float:
-    """Of full training of the pocket model computed in bf16, as by default; a thread a process"""
+def pictures_a_second(processes: int, weights: str = AGAIN, steps: int = STEPS) -> float:
+    """Of full training of the pocket model computed in bf16, as by default; a thread a process
+
+    weights: AGAIN or KEPT, whether they are gathered for the backward pass again.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-        str(processes), "-m", __spec__.name, "train", str(steps),
+        str(processes), "-m", __spec__.name, "train", str(steps), weights,
     ]  # fmt: skip
     finished = subprocess.run(command, env=environment, capture_output=True, text=True)
     if finished.returncode:
@@ -88,7 +92,7 @@ def pictures_a_second(processes: int, steps: int = STEPS) -> float:
     return json.loads(finished.stdout)["pictures_a_second"]
 
 
-def train(steps: str) -> dict | None:
+def train(steps: str, weights: str) -> dict | None:
     """In each of the processes: train the pocket model on random latents -> the leader's rate"""
     from ...checkpoint.fill import open_official
     from ...checkpoint.model_folder import empty_network
@@ -100,7 +104,7 @@ def train(steps: str) -> dict | None:
     ends = []
     with started() as processes, tempfile.TemporaryDirectory() as folder:
         network = empty_network(POCKET, "transformer").float()
-        divide(network, processes, torch.bfloat16)
+        divide(network, processes, torch.bfloat16, keep=weights == KEPT)
         network.to_empty(device="cpu")
         fill_share(network, open_official(POCKET / "transformer"), processes)
         rng = torch.Generator().manual_seed(0)
@@ -120,8 +124,10 @@ def train(steps: str) -> dict | None:
 
 
 def pair() -> dict:
-    one, two = (pictures_a_second(processes) for processes in (1, 2))
-    return {"one": one, "two": two, "two over one": round(two / one, 3)}
+    one, two, kept = (pictures_a_second(*how) for how in ((1,), (2,), (2, KEPT)))
+    rates = {"one": one, "two": two, "two, weights kept": kept}
+    more = ("two", "two, weights kept")
+    return rates | {f"{name}, over one": round(rates[name] / one, 3) for name in more}
 
 
 COMMANDS = {"block": block, "pair": pair, "train": train}

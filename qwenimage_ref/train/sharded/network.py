@@ -1,7 +1,8 @@
 """An MMDiT of which each process holds a share: divided, filled from files, and written again.
 
-No process ever holds the whole network. Its blocks are divided one by one (FSDP2): a block's
-weights are gathered for its forward pass, forgotten, and gathered again for its backward pass.
+Its blocks are divided one by one (FSDP2): a block's weights are gathered for its forward pass,
+forgotten, and gathered again for its backward pass, so that no process ever holds the whole
+network. Of a small network they may be kept in between.
 """
 
 import math
@@ -22,18 +23,20 @@ from ...mmdit import MMDiT
 from .processes import Processes
 
 
-def divide(mmdit: MMDiT, processes: Processes, compute: torch.dtype) -> None:
+def divide(mmdit: MMDiT, processes: Processes, compute: torch.dtype, keep: bool = False) -> None:
     """Divide every weight of a network, on the meta device or not, along its first axis.
 
     compute: type of the weights that are gathered and of the activations. What a process keeps has
-    the type that it had, and gradients are added up in float32.
+    the type that it had, and gradients are added up in float32. keep: gathered weights stay until
+    the backward pass, which saves gathering them again and takes memory for all of them.
     """
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32)
     # nobody writes into what the network returns, which is all that this warning is about
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     for block in nn.ModuleList.__iter__(mmdit.transformer_blocks):
-        fully_shard(block, mesh=processes.mesh, mp_policy=policy)
-    fully_shard(mmdit, mesh=processes.mesh, mp_policy=policy)
+        fully_shard(block, mesh=processes.mesh, mp_policy=policy, reshard_after_forward=not keep)
+    # what is outside the blocks is needed at both ends of a pass, and stays gathered in any case
+    fully_shard(mmdit, mesh=processes.mesh, mp_policy=policy, reshard_after_forward=False)
 
 
 def demand_plain(weights: Weights, network: nn.Module) -> None:

@@ -29,6 +29,7 @@ class Plan:
     adapter: int = 0  # parameters of the adapter that is trained; 0: every weight is
     recompute: bool = True
     itemsize: int = 2  # bytes of a number of a gathered weight and of an activation
+    keep_gathered: bool = False  # weights stay gathered from the forward to the backward pass
 
     def __post_init__(self):
         if self.processes < 1:
@@ -68,7 +69,8 @@ class Plan:
         if self.adapter:
             parts["adapter, gradients, moments, average"] = KEPT * FLOAT32 * self.adapter
         # one block computes while the next one is gathered; what is outside stays gathered
-        parts["gathered weights"] = self.itemsize * (2 * block + rest)
+        gathered = total if self.keep_gathered else 2 * block + rest
+        parts["gathered weights"] = self.itemsize * gathered
         if not self.adapter:
             parts["gradients of a block, summed"] = (self.itemsize + FLOAT32) * block
         return parts | {"between blocks": between, "inside a block": inside}
@@ -86,10 +88,11 @@ class Plan:
     def traffic(self) -> int:
         """Bytes that a process receives in a step
 
-        Weights are gathered for the forward and for the backward pass, gradients are summed.
+        Weights are gathered for the forward pass and, unless kept, for the backward pass; gradients
+        are summed.
         """
         total, _, _ = self.parameters
-        gathered = 2 * self.itemsize * total
+        gathered = (1 if self.keep_gathered else 2) * self.itemsize * total
         summed = FLOAT32 * (2 * self.adapter if self.adapter else total)
         return (gathered + summed) * (self.processes - 1) // self.processes
 
