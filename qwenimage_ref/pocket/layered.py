@@ -9,15 +9,17 @@ painter's, with one more row of time embedding that is zero. The text tower stay
 import argparse
 import dataclasses
 import random
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoint import save
 from ..checkpoint.config_files import Configs, write_json, write_small_files
-from ..checkpoint.model_folder import RECOMMENDED, StoredTextEncoder
+from ..checkpoint.model_folder import RECOMMENDED
 from ..config import SchedulerConfig
 from ..mmdit import MMDiT
 from ..pictures import to_input
@@ -30,7 +32,6 @@ from ..train.flow import sample_sigma
 from ..train.loop import Recipe, Run
 from ..train.state import digest
 from ..vae import VAE
-from ..vision import Vision
 from .assemble import POCKET_VISION
 from .kept import Chunks
 from .train import CAPTION_DROPOUT, CROP, SIGMA_SHIFT, window
@@ -39,6 +40,8 @@ LAYERED = "QwenImageLayeredPipeline"
 COUNTS = (2, 3, 3, 4)  # layers of a batch's posters, drawn from evenly
 CHUNK = 256  # posters whose latents are stored together
 VAE_RECIPE = Recipe(steps=1000, batch=16, lr=3e-4, decay_from=0.3, betas=(0.9, 0.99), ema=0.998)
+# the decoder goes on alone, on other posters, so that latents stay what the MMDiT was taught
+DECODER_RECIPE = dataclasses.replace(VAE_RECIPE, steps=1500, seed=1)
 FAINT = 0.1  # weight of the colours where a pixel is transparent
 
 
@@ -46,9 +49,7 @@ FAINT = 0.1  # weight of the colours where a pixel is transparent
 class LayeredLesson:
     """What the MMDiT is trained on: small posters, all of a batch of as many layers."""
 
-    recipe: Recipe = Recipe(
-        steps=900, batch=16, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.99
-    )
+    recipe: Recipe = Recipe(steps=900, batch=16, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.99)
     first: int = 0
     posters: int = 6_144
     mixture: Mixture = Mixture(sizes=(SMALL,), words=0.7, counting=0.0)
@@ -86,13 +87,25 @@ def with_alpha(vae: VAE) -> VAE:
 
 def train_vae(vae: VAE, folder: Path, recipe: Recipe = VAE_RECIPE, **fit) -> VAE:
     """Teach a VAE the layers of posters, and the posters themselves -> with averaged weights"""
-    vae = with_alpha(vae).to(memory_format=torch.channels_last).requires_grad_(True)
-    run = Run(vae, recipe, folder, origin=digest(vae))
+    vae = with_alpha(vae).requires_grad_(True)
+    return _fit(vae, vae, folder, recipe, "vae", fit)
+
+
+def train_decoder(vae: VAE, folder: Path, recipe: Recipe = DECODER_RECIPE, **fit) -> VAE:
+    """Teach a VAE of four channels to decode better what it encodes as before -> the same VAE"""
+    learned = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
+    return _fit(vae, learned, folder, recipe, "decoder", fit)
+
+
+def _fit(vae: VAE, learned: nn.Module, folder: Path, recipe: Recipe, name: str, fit: dict) -> VAE:
+    """Train a part of a VAE, or all of it, on posters of that name -> with averaged weights"""
+    vae = vae.to(memory_format=torch.channels_last)
+    run = Run(learned, recipe, folder, origin=digest(vae))
     latents = vae.config.z_dim, CROP // vae.config.scale, CROP // vae.config.scale
 
     def loss_at(step):
         rng = recipe.generator(step)
-        posters = [layered(f"vae {step} {i}") for i in range(recipe.batch)]
+        posters = [layered(f"{name} {step} {i}") for i in range(recipe.batch)]
         drawn = [window(random.Random(f"{step} {i}").choice([poster.picture, *poster.layers]),
                         CROP, rng) for i, poster in enumerate(posters)]  # fmt: skip
         img = to_input(drawn)
@@ -193,19 +206,20 @@ def train(pipe: QwenImage, lesson: LayeredLesson, folder: Path, **fit) -> None:
     mmdit.requires_grad_(False)
 
 
-def write_layered(folder: Path, pipe: QwenImage) -> None:
-    """The networks of a pipeline as an official folder of a layered model, in bf16"""
-    # untrained, as the painter's: every prompt is given, none has to be read off the picture
-    vision = pipe.vision or Vision(POCKET_VISION)
-    stored = StoredTextEncoder(pipe.text_encoder, vision)
-    save(stored, folder / "text_encoder", stem="model", dtype=torch.bfloat16)
+def write_layered(folder: Path, pipe: QwenImage, base: Path) -> None:
+    """The networks of a pipeline as an official folder of a layered model, in bf16
+
+    base: the painter's folder, whose text encoder is taken as it is. Its vision tower has learned
+    nothing: every prompt is given, none can be read off the picture.
+    """
+    shutil.copytree(base / "text_encoder", folder / "text_encoder", dirs_exist_ok=True)
     save(pipe.transformer, folder / "transformer", dtype=torch.bfloat16)
     save(pipe.vae, folder / "vae", dtype=torch.bfloat16)
     for name in ("tokenizer", "processor"):
         pipe.tokenizer.save(folder / name)
     schedule = SchedulerConfig(time_shift_type="linear", shift_terminal=0.0)
     configs = Configs(
-        pipe.transformer.config, pipe.text_encoder.config, vision.config, pipe.vae.config,
+        pipe.transformer.config, pipe.text_encoder.config, POCKET_VISION, pipe.vae.config,
         schedule, LAYERED,
     )  # fmt: skip
     write_small_files(folder, configs, pipe.tokenizer.added)
@@ -223,7 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
     pipe = QwenImage.from_pretrained(options.base)
     pipe.vae = train_vae(pipe.vae, options.runs / "vae")
     train(pipe, LESSON, options.runs / "transformer")
-    write_layered(options.to or options.runs / "layered", pipe)
+    pipe.vae = train_decoder(pipe.vae, options.runs / "decoder")
+    write_layered(options.to or options.runs / "layered", pipe, options.base)
     return 0
 
 

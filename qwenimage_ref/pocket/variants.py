@@ -3,8 +3,9 @@
     python -m qwenimage_ref.pocket.variants write NAME FOLDER    a variant as an official folder
     python -m qwenimage_ref.pocket.variants keep NAME FOLDER     a trained folder, as a variant
 
-A variant's folder under data/variants holds the files in which it differs from data/pocket, its
-MMDiT as scaled fp8: half the bytes of bf16.
+A variant's folder under data/variants holds the files in which it differs from data/pocket: its
+MMDiT as scaled fp8, half the bytes of bf16, or as Q4_0 in GGUF, less than a third; weights of other
+networks as 8-bit integers with a scale for each row.
 """
 
 import argparse
@@ -15,22 +16,28 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import save
+from ..checkpoint.headers import find_tensors, read_tensor
 from ..checkpoint.packed_linear import PackedLinear
+from ..checkpoint.write import save_file
 from ..files import CheckpointError
 from ..formats.fp8 import save_fp8
+from ..formats.gguf import save_gguf
 from ..mmdit import MMDiT
 from ..pipeline import QwenImage
 from ..repository import CLONE_HINT, DATA, POCKET, in_a_clone
 
 VARIANTS = DATA / "variants"
-PACKED = "transformer.safetensors"  # the MMDiT of a variant, in fp8
+KINDS = {"fp8": "transformer.safetensors", "Q4_0": "transformer.gguf"}  # forms of the MMDiT
 WEIGHTS = Path("transformer", "diffusion_pytorch_model.safetensors")
-SHARED = ("vae", "tokenizer")  # parts that a variant may have from the painter
+SHARED = ("vae", "tokenizer", "text_encoder")  # parts that a variant may have from the painter
+ROWS = ".rows.safetensors"  # ends the name of a file whose weights are integers, row by row
+SCALE = ".scale"  # ends the name of the scales of a weight's rows
 
 
 def names() -> list[str]:
     """Names of the variants that are whole models"""
-    return sorted(file.parent.name for file in VARIANTS.glob(f"*/{PACKED}"))
+    kept = {file.parent.name for kind in KINDS.values() for file in VARIANTS.glob(f"*/{kind}")}
+    return sorted(kept)
 
 
 def open_variant(name: str, **options) -> QwenImage:
@@ -56,15 +63,22 @@ def assemble(name: str, to: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     for part in SHARED:
         shutil.copytree(POCKET / part, partial / part)
-    packed = shutil.ignore_patterns(PACKED)
+    packed = shutil.ignore_patterns(*KINDS.values(), f"*{ROWS}")
     shutil.copytree(kept, partial, dirs_exist_ok=True, ignore=packed)
-    pipe = QwenImage.from_pretrained(partial, torch.bfloat16, transformer=kept / PACKED)
+    for file in kept.rglob(f"*{ROWS}"):
+        plain = file.name.removesuffix(ROWS) + ".safetensors"
+        save_file(from_rows(_read(file)), partial / file.parent.relative_to(kept) / plain)
+    (packed,) = (kept / kind for kind in KINDS.values() if (kept / kind).exists())
+    pipe = QwenImage.from_pretrained(partial, torch.bfloat16, transformer=packed)
     save(_unpacked(pipe.transformer), partial / "transformer", dtype=torch.bfloat16)
     return partial.rename(to)
 
 
-def keep(folder: Path, name: str, to: Path = VARIANTS) -> Path:
-    """Keep a variant's official folder under its name, without what it shares -> where it is"""
+def keep(folder: Path, name: str, to: Path = VARIANTS, kind: str = "fp8") -> Path:
+    """Keep a variant's official folder under its name, without what it shares -> where it is
+
+    kind: of KINDS.
+    """
     kept, partial = to / name, to / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     for file in sorted(folder.rglob("*")):
@@ -72,11 +86,49 @@ def keep(folder: Path, name: str, to: Path = VARIANTS) -> Path:
         if file.is_dir() or relative == WEIGHTS or _is_shared(file, relative):
             continue
         (partial / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, partial / relative)
+        if file.suffix == ".safetensors":
+            save_file(to_rows(_read(file)), (partial / relative).with_suffix(ROWS))
+        else:
+            shutil.copyfile(file, partial / relative)
     mmdit = QwenImage.from_pretrained(folder, torch.bfloat16).transformer
-    save_fp8(mmdit, partial / PACKED)
+    if kind == "fp8":
+        save_fp8(mmdit, partial / KINDS[kind])
+    else:
+        save_gguf(mmdit, partial / KINDS[kind], kind)
     shutil.rmtree(kept, ignore_errors=True)
     return partial.rename(kept)
+
+
+def to_rows(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as 8-bit integers, with a float32 scale for each row, that is each output
+
+    Vectors, and all whose rows are shorter than 8 numbers, stay as they are.
+    """
+    packed = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim < 2 or tensor[0].numel() < 8:
+            packed[name] = tensor
+            continue
+        rows = tensor.flatten(1).float()
+        scale = (rows.abs().amax(1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+        packed[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
+        packed[name + SCALE] = scale
+    return packed
+
+
+def from_rows(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights in bf16 again, and what was left as it was"""
+    tensors = {}
+    for name, tensor in packed.items():
+        if (scale := packed.get(name + SCALE)) is not None:
+            tensor = tensor.float() * scale.view(-1, *(1,) * (tensor.ndim - 1))
+        if not name.endswith(SCALE):
+            tensors[name] = tensor.bfloat16()
+    return tensors
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    return {name: read_tensor(place) for name, place in find_tensors(file).items()}
 
 
 def _is_shared(file: Path, relative: Path) -> bool:
@@ -102,12 +154,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("do", choices=("write", "keep"))
     parser.add_argument("name", metavar="NAME", help=f"kept now: {', '.join(names()) or 'none'}")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
+    about = "how `keep` packs the transformer; default fp8"
+    parser.add_argument("--kind", choices=KINDS, default="fp8", help=about)
     options = parser.parse_args(arguments)
     try:
         if options.do == "write":
             print(assemble(options.name, options.folder))
         else:
-            print(keep(options.folder, options.name))
+            print(keep(options.folder, options.name, kind=options.kind))
     except CheckpointError as error:
         parser.exit(1, f"{error}\n")
     return 0

@@ -1,5 +1,6 @@
 """Training a pocket model that takes posters apart, in miniature, and how it is measured."""
 
+import copy
 import dataclasses
 import json
 
@@ -72,6 +73,15 @@ def test_the_vae_learns_and_continues_to_the_bit(tmp_path):
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
+def test_a_decoder_that_goes_on_alone_leaves_the_latents_as_they_are(opened, tmp_path):
+    recipe, before = Recipe(steps=2, batch=2, lr=1e-3, warmup=1), copy.deepcopy(opened.vae)
+    after = layered.train_decoder(copy.deepcopy(opened.vae), tmp_path, recipe, quiet=True)
+    states = before.state_dict(), after.state_dict()
+    moved = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert moved and all(name.startswith(("decoder.", "post_quant_conv.")) for name in moved)
+    assert not any(parameter.requires_grad for parameter in after.parameters())
+
+
 def test_training_sees_what_the_pipeline_sees(opened, tmp_path):
     data = layered.Latents(opened.vae, LESSON, tmp_path)
     poster, seen = LESSON.poster(1), {}
@@ -107,7 +117,7 @@ def test_a_trained_model_is_written_as_upstreams_class_and_takes_a_poster_apart(
     layered.train(pipe, LESSON, tmp_path / "run", quiet=True, until=1)
     pipe.transformer = QwenImage.from_pretrained(POCKET).transformer
     layered.train(pipe, LESSON, tmp_path / "run", quiet=True)
-    layered.write_layered(tmp_path / "folder", pipe)
+    layered.write_layered(tmp_path / "folder", pipe, POCKET)
     index = json.loads((tmp_path / "folder" / "model_index.json").read_text())
     assert index["_class_name"] == layered.LAYERED
     again = QwenImage.from_pretrained(tmp_path / "folder")
