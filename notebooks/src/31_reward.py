@@ -617,6 +617,55 @@ assert rounds.loss(equal, 3)[0].item() == 0.0
 print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and teaches nothing")
 
 # %% [markdown]
+# ## Full runs, measured
+#
+# What can a laptop gain by this? The base paints two or four equal shapes nearly always right and
+# three much less often, so three is what we reward: 1 for the right count and 0 for any other, on
+# captions that ask for three. Runs of 40 rounds, four groups of eight pictures each
+# (`python -m qwenimage_ref.evaluate.rewarded`), with noise in the first two of six sampling steps,
+# where a picture's shapes are decided. Points are gained where the intervals of all seeds lie above
+# 0.
+
+# %%
+import json
+
+from qwenimage_ref.evaluate.tables import within
+
+record = json.loads(show.data_file("measurements/rewarded.json").read_text())
+seeds, runs = record["numbers of seeds"], record["seeds"]
+quick, slow = runs[0]["results"]
+columns = ["right, in per cent", "base", *(f"points gained, seed {seed}" for seed in seeds), ""]
+show.table(columns, hard_captions.gains([run["results"][quick] for run in runs]))
+
+# %% [markdown]
+# Those pictures were painted as in training. In twenty guided steps, as the model is meant to be
+# used:
+
+# %%
+show.table(columns, hard_captions.gains([run["results"][slow] for run in runs]))
+
+# %% [markdown]
+# And the reward that is easy to hack: how vivid the colours are, whatever the caption says. Two
+# runs of 24 rounds, without the KL and with it. The pictures are of held-out captions: the base,
+# then without the KL, then with it.
+
+# %%
+hacks = runs[0]["hacks"]
+labels = {"base": "the base", "0": "vivid, beta 0", "1": "vivid, beta 1"}
+rows = [
+    [labels[name], seed, within(run["hacks"]["runs"][name]["vivid"]),
+     within(run["hacks"]["runs"][name]["right"])]
+    for name in labels for seed, run in zip(seeds, runs)
+]  # fmt: skip
+show.table(["", "seed", "vivid, %", "of the caption right, %"], rows)
+
+# %%
+from PIL import Image
+
+alt = "Six posters of the base; the same six of a model that was paid for colour; and with the KL"
+show.shown(Image.open(show.data_file("pictures/hack.png")), alt)
+
+# %% [markdown]
 # ## Best of N
 #
 # A reward is useful even without training: paint N pictures and keep the best. Below, N of the

@@ -519,6 +519,23 @@ print("one log with all four losses:", ", ".join(terms))
 # %% [markdown]
 # On the command line: `qwenimage train dmd2 --prompts FILE --real FOLDER --adversarial 0.005`.
 #
+# ## Full runs, measured
+#
+# Students of 800 steps each (`python -m qwenimage_ref.pocket.students NAME`) against the base, all
+# in one step and from the same noise. Variety is the distance between pictures of one caption.
+
+# %%
+from qwenimage_ref.evaluate.tables import within
+
+record = json.loads(show.data_file("measurements/one_step.json").read_text())
+rows = [
+    [name, within(r["scene"]), within(r["word"]), f"{r['variety']['mean']:.1f} "
+     f"({r['variety']['low']:.1f} to {r['variety']['high']:.1f})"]
+    for name, r in record["rows"].items()
+]  # fmt: skip
+show.table(["in one step", "scenes right, %", "words right, %", "variety, grey levels"], rows)
+
+# %% [markdown]
 # ## Four ways to few steps
 #
 # | | is given | gradient through | can at best be |

@@ -466,8 +466,22 @@ print("two steps: a gradient has reached the writer, and two pictures give a LoR
 # python -m qwenimage_ref.evaluate.styling runs/stylist/stylist.safetensors
 # ```
 #
-# Both can be stopped and resumed. Their results are not on this page.
-#
+# Both can be stopped and resumed. This is the record of such a run. Each style was shown by one
+# poster; the distance is between the style and those read back from other posters, in grey levels.
+
+# %%
+from qwenimage_ref.evaluate.tables import within
+
+record = json.loads(show.data_file("measurements/styling.json").read_text())
+ways = record["rows"]
+rows = [
+    [way, f"{r['off']['mean']:.1f} ({r['off']['low']:.1f} to {r['off']['high']:.1f})",
+     within(r["scene"]), f"{r['seconds']['mean']:.1f}"]
+    for way, r in ways.items()
+]  # fmt: skip
+show.table(["LoRA of rank 2", "distance from the style", "scenes right, %", "seconds"], rows)
+
+# %% [markdown]
 # ## An open question
 #
 # 30 minutes, for a discussion or a page of text. A picture shows a red bicycle in watercolour.

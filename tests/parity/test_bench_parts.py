@@ -15,6 +15,7 @@ import torch
 from qwenimage_ref import cli
 from qwenimage_ref.cli import parity
 from qwenimage_ref.parity.bench import fresh_process, parts
+from qwenimage_ref.parity.bench import packed as packed_layers
 from qwenimage_ref.parity.bench.parts import QUICK, Row, alternate, compare, pairs_of
 from qwenimage_ref.parity.reference import reference_vae
 from qwenimage_ref.vae import VAE
@@ -52,6 +53,7 @@ def test_the_table_has_every_part(quick):
         "blockwise step beside plain and products",
         "InstantX's network, one block",
     ]
+    packed = [f"linear layer 64 to 256, {kind}, 31 tokens" for kind in ("fp8", "int8")]
     updates = ["DPO step, pocket, 2 pictures", "GRPO, pocket, 2 pictures, 2 steps"]
     objectives = [
         *(
@@ -62,7 +64,7 @@ def test_the_table_has_every_part(quick):
         *updates,
         *(f"{update}, peak" for update in updates),
     ]
-    before = [*vae, *memory, "VAE, float32, weights", *block, *pictures]
+    before = [*vae, *memory, "VAE, float32, weights", *block, *pictures, *packed]
     assert found[:-3] == [*before, *objectives]
     assert found[-3].startswith("tokenizer, ")
     assert found[-2:] == ["import of the pipeline", "import of the pipeline, memory after it"]
@@ -75,6 +77,14 @@ def test_a_second_process_must_bring_more_than_half_of_a_first(two, missed, monk
     again, kept = parts.process_rows(parts.FULL)
     assert again.gain == 0.5 and not again.missed  # what is gathered twice has no target here
     assert kept.gain == pytest.approx(two / 2) and len(kept.missed) == missed
+
+
+@pytest.mark.parametrize("pack", [packed_layers.in_fp8, packed_layers.in_int8])
+def test_a_packed_layer_is_packed_and_near_the_plain_one(pack):
+    plain, x = torch.nn.Linear(64, 32).bfloat16(), parts.noise(1, 9, 64).bfloat16()
+    packed = pack(plain)
+    assert packed.weight.element_size() == 1
+    assert (packed(x) - plain(x)).norm() <= 0.04 * plain(x).norm()
 
 
 def test_every_figure_is_a_positive_number(quick):

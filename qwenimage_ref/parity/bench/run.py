@@ -10,6 +10,7 @@ from ...files import whole_file
 from ...provenance import provenance
 from .fresh_process import can_measure_memory
 from .objectives import objective_rows
+from .packed import packed_rows
 from .parts import (
     HEAD,
     Plan,
@@ -32,6 +33,7 @@ PARTS = (
     vision_rows,
     blockwise_rows,
     controlnet_rows,
+    packed_rows,
     objective_rows,
     tokenizer_rows,
     import_rows,
