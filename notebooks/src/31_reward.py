@@ -621,7 +621,7 @@ print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and
 #
 # What can a laptop gain by this? The base paints two or four equal shapes nearly always right and
 # three much less often, so three is what we reward: 1 for the right count and 0 for any other, on
-# captions that ask for three. Runs of 40 rounds, four groups of eight pictures each
+# captions that ask for three. Runs of 120 rounds, four groups of eight pictures each
 # (`python -m qwenimage_ref.evaluate.rewarded`), with noise in the first two of six sampling steps,
 # where a picture's shapes are decided. Points are gained where the intervals of all seeds lie above
 # 0.
@@ -646,18 +646,15 @@ show.table(columns, hard_captions.gains([run["results"][slow] for run in runs]))
 
 # %% [markdown]
 # And the reward that is easy to hack: how vivid the colours are, whatever the caption says. Two
-# runs of 24 rounds, without the KL and with it. The pictures are of held-out captions: the base,
-# then without the KL, then with it.
+# runs of 60 rounds and one seed, a single observation each. The pictures are of held-out captions:
+# the base, then without the KL, then with it.
 
 # %%
-hacks = runs[0]["hacks"]
+hacks = runs[0]["hacks"]["runs"]
 labels = {"base": "the base", "0": "vivid, beta 0", "1": "vivid, beta 1"}
-rows = [
-    [labels[name], seed, within(run["hacks"]["runs"][name]["vivid"]),
-     within(run["hacks"]["runs"][name]["right"])]
-    for name in labels for seed, run in zip(seeds, runs)
-]  # fmt: skip
-show.table(["", "seed", "vivid, %", "of the caption right, %"], rows)
+rows = [[label, within(hacks[name]["vivid"]), within(hacks[name]["right"])]
+        for name, label in labels.items()]  # fmt: skip
+show.table(["", "vivid, %", "of the caption right, %"], rows)
 
 # %%
 from PIL import Image

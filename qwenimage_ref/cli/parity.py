@@ -103,6 +103,8 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="JSON to write; default data/measurements/bench.json, with --quick none",
     )
+    only = "measure these parts alone and leave the others' rows in the file as they are"
+    parser.add_argument("--only", nargs="+", default=(), metavar="PART", help=only)
     parser.set_defaults(run=run_bench)
 
 
@@ -117,11 +119,11 @@ def run_bench(options) -> int:
     from ..parity.bench.parts import FULL, QUICK
     from ..parity.bench.run import bench, record
 
-    rows = bench(QUICK if options.quick else FULL)
+    rows = bench(QUICK if options.quick else FULL, options.only)
     if options.quick:
         print("tiny networks: only a run without --quick measures speed")
     if file:
-        record(rows, file)
+        record(rows, file, add=bool(options.only))
     return int(any(row.missed for row in rows))
 
 

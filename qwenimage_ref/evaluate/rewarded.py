@@ -2,12 +2,11 @@
 
     python -m qwenimage_ref.evaluate.rewarded     resumes
 
-Each of three seeds trains three runs. The first is rewarded for the right count on captions that
-ask for three equal shapes, which the base counts worst: it hardly ever misses two or four.
-Everything else of a caption is never rewarded, and is measured beside it. The second and third runs
-are rewarded for vivid colours, whatever the caption says: once without the KL, once with it. The
-record goes to data/measurements/rewarded.json, the first seed's pictures of the last two runs to
-data/pictures/hack.png.
+Each of three seeds trains a run that is rewarded for the right count on captions that ask for three
+equal shapes, which the base counts worst: it hardly ever misses two or four. Everything else of a
+caption is never rewarded, and is measured beside it. One seed trains two more, rewarded for vivid
+colours, whatever the caption says: once without the KL, once with it. The record goes to
+data/measurements/rewarded.json, pictures of these two to data/pictures/hack.png.
 """
 
 import sys
@@ -67,11 +66,12 @@ class Training:
 
 MAIN = Training(
     word_or_count,
-    Recipe(steps=40, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
+    Recipe(steps=120, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
     Reward(rank=16, group=8, steps=6, noisy=2, guidance=1.0, inner=1, beta=0.0),
     THREES,
 )
-SHORT = Recipe(steps=24, batch=2, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9)
+HACKED = 0  # the seed that trains the bad reward, too
+SHORT = Recipe(steps=60, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9)
 HACKS = {
     f"{beta:g}": Training(vivid, SHORT, replace(MAIN.choices, beta=beta), HARD | PLAIN)
     for beta in (0.0, 1.0)
@@ -113,30 +113,31 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
         )
         for name in SETTINGS
     }
-    first = options.to == RECORD and options.seed == 0
-    shown = PICTURES if first else file.with_suffix(".png")
-    hacks = _hacks(pipe, progress, folder, options.seed, trials, shown)
-    record = terms | {
-        "prompts a round": MAIN.recipe.batch,
-        "group": MAIN.choices.group,
-        "log": log_of(run.log_file),
-        "results": results,
-        "hacks": hacks,
-    }
+    shown = PICTURES if options.to == RECORD else file.with_suffix(".png")
+    hacked = options.seed == HACKED
+    hacks = {"hacks": _hacks(pipe, progress, folder, trials, shown)} if hacked else {}
+    record = (
+        terms
+        | {
+            "prompts a round": MAIN.recipe.batch,
+            "group": MAIN.choices.group,
+            "log": log_of(run.log_file),
+            "results": results,
+        }
+        | hacks
+    )
     write_record(record, file)
     progress.file.unlink()
     return record
 
 
-def _hacks(pipe, progress: Progress, folder: Path, seed: int, trials, shown: Path) -> dict:
+def _hacks(pipe, progress: Progress, folder: Path, trials, shown: Path) -> dict:
     """The base and both hacked runs: how vivid, how right; their pictures go to `shown`"""
     trials = trials[:: max(1, len(trials) // 48)]
     rows = [_shown(pipe, trials)]
     progress.measure("vivid, base", _vividness, pipe, trials)
     for name, training in HACKS.items():
-        recipe = replace(training.recipe, seed=seed)
-        each = folder / f"vivid-{name}"
-        run = trained(pipe, replace(training, recipe=recipe), each, progress.results["weights"])
+        run = trained(pipe, training, folder / f"vivid-{name}", progress.results["weights"])
         progress.measure(f"vivid, {name}", _vividness, pipe, trials)
         progress.results[f"vivid, {name}"]["log"] = log_of(run.log_file)
         rows.append(_shown(pipe, trials))

@@ -80,7 +80,8 @@ def test_the_pocket_model_is_trained_as_in_its_recipes():
     hack, sizes = rewarded.HACKS["1"], FULL.pocket
     assert replace(DPO, beta=preferred.BETA) == preferred.CHOICES
     assert sizes.pairs == preferred.RECIPE.batch
-    assert sizes.rewards() == hack.choices
+    # every sampling step is trained there, of both implementations
+    assert sizes.rewards() == replace(hack.choices, noisy=0)
 
 
 @pytest.mark.parametrize(("name", "passes"), [("DPO", 2), ("GRPO", 2 + 2 * 2)])

@@ -108,6 +108,24 @@ def test_the_status_says_whether_a_target_was_missed(quick):
     assert status == int(any(row["missed"] for row in recorded["rows"]))
 
 
+def test_a_part_that_is_measured_again_leaves_the_other_rows_and_each_says_where(
+    quick, tmp_path, capsys
+):
+    file = tmp_path / "bench.json"
+    before = quick[2] | {"commit": "0123"}
+    rows = [{k: v for k, v in row.items() if k != "commit"} for row in before["rows"]]
+    file.write_text(json.dumps(before | {"rows": rows}))
+    cli.main(["bench", "--quick", "--only", "tokenizer", "--record", str(file)])
+    after = json.loads(file.read_text())
+    assert [row["what"] for row in after["rows"]] == [row["what"] for row in rows]
+    for row, old in zip(after["rows"], rows):
+        again = row["what"].startswith("tokenizer")
+        assert (row["commit"] == after["commit"]) if again else (row == old | {"commit": "0123"})
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert cli.main(["bench", "--quick", "--only", "vae", "tokens"]) == 2
+    assert "--only must name some of vae, memory" in capsys.readouterr().err
+
+
 def test_the_record_says_where_its_numbers_come_from(quick):
     assert {"machine", "versions", "commit", "command"} <= quick[2].keys()
     assert {"torch", "diffusers", "transformers"} <= quick[2]["versions"].keys()

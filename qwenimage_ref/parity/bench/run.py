@@ -1,6 +1,7 @@
 """The whole table of `qwenimage bench`, and its record."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,30 +26,35 @@ from .parts import (
 )
 from .pictures import blockwise_rows, controlnet_rows, edit_rows, vision_rows
 
-PARTS = (
-    vae_rows,
-    memory_rows,
-    block_rows,
-    edit_rows,
-    vision_rows,
-    blockwise_rows,
-    controlnet_rows,
-    packed_rows,
-    objective_rows,
-    tokenizer_rows,
-    import_rows,
-    process_rows,
-    data_rows,
-)
+PARTS = {
+    "vae": vae_rows,
+    "memory": memory_rows,
+    "block": block_rows,
+    "edit": edit_rows,
+    "vision": vision_rows,
+    "blockwise": blockwise_rows,
+    "controlnet": controlnet_rows,
+    "packed": packed_rows,
+    "objectives": objective_rows,
+    "tokenizer": tokenizer_rows,
+    "import": import_rows,
+    "processes": process_rows,
+    "data": data_rows,
+}
 
 
 @torch.no_grad()
-def bench(plan: Plan) -> list[Row]:
-    """Measure everything in the plan and print each row of the table when it is done."""
+def bench(plan: Plan, only: Collection[str] = ()) -> list[Row]:
+    """Measure everything in the plan and print each row of the table when it is done.
+
+    only: names of PARTS, to measure these alone. Raises ValueError for other names.
+    """
+    if unknown := sorted({*only} - {*PARTS}):
+        raise ValueError(f"--only must name some of {', '.join(PARTS)}, got {unknown[0]}")
     torch.set_num_threads(1)
     print(HEAD.rstrip(), flush=True)
     rows = []
-    for part in PARTS:
+    for part in (each for name, each in PARTS.items() if not only or name in only):
         for row in part(plan):
             rows.append(row)
             print(row, flush=True)
@@ -57,13 +63,26 @@ def bench(plan: Plan) -> list[Row]:
     return rows
 
 
-def record(rows: list[Row], file: Path) -> None:
-    """Write the rows with the machine and versions."""
+def record(rows: list[Row], file: Path, add: bool = False) -> None:
+    """Write the rows with the machine and versions.
+
+    add: keep what the file has besides; every row says on which machine and commit it was measured.
+    """
+    origin = provenance("diffusers", "transformers")
     table = [asdict(row) | {"gain": row.gain, "missed": row.missed} for row in rows]
-    rounded = [{k: _short(value) for k, value in row.items()} for row in table]
-    result = {"rows": rounded} | provenance("diffusers", "transformers")
+    new = [{k: _short(v) for k, v in row.items()} | _place_of(origin) for row in table]
+    stored = {}
+    if add and file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        stored = {row["what"]: _place_of(before) | row for row in before["rows"]}
+    stored |= {row["what"]: row for row in new}
+    result = {"rows": [*stored.values()]} | origin
     with whole_file(file) as unfinished:
         unfinished.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _place_of(origin: dict) -> dict:
+    return {"processor": origin["machine"]["processor"], "commit": origin["commit"]}
 
 
 def _short(value):
