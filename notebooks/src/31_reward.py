@@ -705,8 +705,20 @@ print("the exact judge gets what it believes in; the noisy one believes in 0.05 
 # %% [markdown]
 # The more pictures the judge chooses from, the more often it picks one that it overrates. This is
 # reward hacking again, without a gradient: maximising an imperfect measure selects for its errors.
-# `python -m qwenimage_ref.evaluate.best_of` measures it on a hundred captions.
-#
+# `python -m qwenimage_ref.evaluate.best_of` measures it on held-out captions with sixteen pictures
+# each, and with one more judge, which looks at the shapes and never at the word:
+
+# %%
+record = json.loads(show.data_file("measurements/best_of.json").read_text())
+table = {(row["judge"], row["number"]): row for row in record["rows"]}
+judges = list(dict.fromkeys(judge for judge, _ in table))
+numbers = ("worth", "believed", "all right")
+rows = [[judge, *(within(table[judge, n][name]) for n in (1, 16) for name in numbers)]
+        for judge in judges]  # fmt: skip
+columns = ["%, of 1 picture and of 16", *(f"{name}, {n}" for n in (1, 16) for name in numbers)]
+show.table(columns, rows)
+
+# %% [markdown]
 # ## Where this comes from
 #
 # * The sampler with noise and GRPO for flows: [Liu et al. 2025](https://arxiv.org/abs/2505.05470),
