@@ -2,9 +2,10 @@
 
     python -m qwenimage_ref.evaluate.styling FILE     the network of pocket.stylist; resumes
 
-Held-out styles, of a kind that training never shows. Each is shown by one poster; other posters
-are then painted and their styles read back from the pixels. Both adapters have one rank and adapt
-the same layers. The answers are written to data/measurements/styling.json.
+Held-out styles: colours of shapes on papers on which training never shows them. Each is shown by
+one poster; other posters are then painted and read back from the pixels. Their captions do not
+mention the style. Both adapters have one rank and adapt the same layers. The answers are
+written to data/measurements/styling.json.
 """
 
 import argparse
@@ -22,9 +23,7 @@ from ..pictures import to_input
 from ..pipeline import QwenImage
 from ..pocket import stylist
 from ..pocket.train import SIGMA_SHIFT
-from ..posters.draw import poster
-from ..posters.read import score
-from ..posters.styles import Style, apart, apply, read_style, sample_style, undo
+from ..posters.styles import UNSEEN_STYLES, Style, judge, styled_poster
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from ..train.flow import flow_step, sample_sigma
@@ -35,11 +34,12 @@ from .score import Trial, trials
 from .survey import Progress, terms_of
 
 RECORD = MEASUREMENTS / "styling.json"
-FIRST_SEED = 95_000_000  # seed of the first style and its posters; no training has them
+FIRST_SEED = 95_000_000  # seed of the poster that shows the first style; no training has it
 PAINTED = 4  # posters in each style
 STEPS = 8  # steps of painting, unguided
 TRAINED = (1, 8, 32, 128)  # steps of the LoRA that is trained on the one poster
 RECIPE = Recipe(steps=TRAINED[-1], batch=8, lr=2e-3, warmup=8, decay_from=1.0)
+RIGHT = ("paper", "colour", "style", "scene")  # keys of styles.judge
 ALONE, WRITTEN = "no adapter", "written in one pass"
 
 
@@ -58,27 +58,20 @@ class Shown:
 
 
 def shown(number: int) -> Shown:
-    """The held-out style of that number"""
-    style = sample_style(FIRST_SEED + number, unseen=True)
-    _, picture, caption = poster(FIRST_SEED + number)
-    return Shown(style, Image.fromarray(apply(style, picture)), caption)
+    """The held-out style of that number; after all of them, they come again with other posters"""
+    style = UNSEEN_STYLES[number % len(UNSEEN_STYLES)]
+    _, picture, caption = styled_poster(style, FIRST_SEED + number)
+    return Shown(style, Image.fromarray(picture), caption)
 
 
 def answers(pipe: QwenImage, style: Style, asked: list[Trial]) -> dict:
-    """Paint what is asked -> how far each poster is from the style, and which scenes are right
-
-    The reader of scenes knows plain posters, so the style that was read is taken off before.
-    """
+    """Paint what is asked -> for each key of RIGHT, in which of the posters it is right"""
     painted = pipe(
         [trial.prompt for trial in asked], " ", true_cfg_scale=1.0, num_inference_steps=STEPS,
         seed=[trial.seed for trial in asked],
     )  # fmt: skip
-    styles = [read_style(each, trial.scene.background) for each, trial in zip(painted, asked)]
-    plain = [Image.fromarray(undo(*pair)) for pair in zip(styles, painted)]
-    return {
-        "off": [round(apart(style, each), 3) for each in styles],
-        "scene": [bool(score(trial.scene, each)["scene"]) for trial, each in zip(asked, plain)],
-    }
+    judged = [judge(style, trial.scene, each) for trial, each in zip(asked, painted)]
+    return {key: [each[key] for each in judged] for key in RIGHT}
 
 
 def written(pipe: QwenImage, network, example: Shown, asked: list[Trial]) -> dict:
@@ -140,16 +133,13 @@ def of_style(pipe: QwenImage, network, number: int) -> dict[str, dict]:
 
 
 def rows(styles: list[dict[str, dict]]) -> dict[str, dict]:
-    """Of each way: distance from the style over styles, scenes over posters, seconds; intervals"""
+    """Of each way: shares of the posters that are right, and the mean of seconds; intervals"""
     table = {}
     for way in styles[0]:
         mine = [style[way] for style in styles]
-        scenes = [right for each in mine for right in each["scene"]]
-        table[way] = {
-            "off": mean_interval([sum(each["off"]) / len(each["off"]) for each in mine]),
-            "scene": interval(sum(scenes), len(scenes)),
-            "seconds": mean_interval([each["seconds"] for each in mine]),
-        }
+        right = {key: [each for style in mine for each in style[key]] for key in RIGHT}
+        table[way] = {key: interval(sum(each), len(each)) for key, each in right.items()}
+        table[way]["seconds"] = mean_interval([style["seconds"] for style in mine])
     return table
 
 
@@ -157,12 +147,12 @@ def rows(styles: list[dict[str, dict]]) -> dict[str, dict]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.styling")
     parser.add_argument("network", type=Path, metavar="FILE")
-    parser.add_argument("--styles", type=int, default=16, metavar="N", help="held-out styles")
+    parser.add_argument("--styles", type=int, default=12, metavar="N", help="held-out styles")
     parser.add_argument("--base", type=Path, default=POCKET, metavar="FOLDER")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.styles < 2:
-        print(f"--styles must be at least 2, got {options.styles}", file=sys.stderr)
+        print(f"--styles must be at least 2, got {options.styles}; ask for more", file=sys.stderr)
         return 2
     pipe = QwenImage.from_pretrained(options.base)
     network = image_to_lora.load(options.network, pipe.transformer, torch.float32)
@@ -175,7 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_record(terms | {"rows": table, "styles": measured}, options.to)
     progress.file.unlink()
     for way, row in table.items():
-        print(f"{way}: off {row['off']['mean']}, scenes {row['scene']['share']}")
+        print(f"{way}: style {row['style']['share']}, scene {row['scene']['share']}")
     return 0
 
 

@@ -1,5 +1,7 @@
 """A pocket image to LoRA: one look at a poster in some style writes the LoRA of that style.
 
+A style is a palette: one paper and one colour of all shapes, whatever the captions say.
+
     python -m qwenimage_ref.pocket.stylist     resumes where it was stopped
 
 The picture's vector is made of Gram matrices of its latents: how often two channels are large
@@ -23,8 +25,7 @@ from ..config import MMDiTConfig
 from ..files import whole_file
 from ..pictures import to_input
 from ..pipeline import QwenImage
-from ..posters.draw import poster
-from ..posters.styles import Style, apply, sample_style
+from ..posters.styles import Style, sample_style, styled_poster
 from ..repository import POCKET, ROOT, in_a_clone
 from ..train.dmd2 import with_slope
 from ..train.flow import flow_step, sample_sigma
@@ -47,12 +48,14 @@ class StyleLesson:
         return sample_style(self.first + step)
 
     def posters(self, step: int) -> tuple[list, list[str]]:
-        """-> pictures (H, W, 3) uint8 and their captions; the first is the one to look at"""
-        count = self.recipe.batch + 1
+        """-> pictures (H, W, 3) uint8 and their captions; the first is the one to look at
+
+        The captions are those of the plain posters: they name other colours and another paper.
+        """
+        count, style = self.recipe.batch + 1, self.style(step)
         seeds = range((self.first + step) * count, (self.first + step + 1) * count)
-        drawn = [poster(seed) for seed in seeds]
-        style = self.style(step)
-        return [apply(style, picture) for _, picture, _ in drawn], [text for *_, text in drawn]
+        drawn = [styled_poster(style, seed) for seed in seeds]
+        return [picture for _, picture, _ in drawn], [text for *_, text in drawn]
 
 
 LESSON = StyleLesson()

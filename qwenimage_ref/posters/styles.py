@@ -1,95 +1,75 @@
-"""Styles of posters: tinted paper and stripes over any poster, by numbers that can be read back.
+"""Styles of posters: a palette of one paper and one colour of shapes, whatever a caption says.
 
-    styled = 0.7 poster + 38 + tint + rows cos(2 pi y / 16) + columns cos(2 pi x / 16)
-
-Everything is linear, so that least squares on the poster's edge, which shows nothing but paper,
-returns the five numbers of the style from the pixels alone.
+In a style every shape of a scene is drawn in its colour, on its paper; names, places and word stay.
+The reader of posters reads it back, and the pocket VAE can represent it, as it does any poster.
 """
 
-import math
+import dataclasses
 import random
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
-from .scene import BACKGROUNDS
-
-KEPT, RAISED = 0.7, 38.0  # bounds that keep every styled pixel within 0 to 255
-MOST_TINT, MOST_STRIPES = 16.0, 12.0  # grey levels
-PERIOD = 16  # pixels from one stripe to the next, two latents
-EDGE = 3  # pixels along each side in which no poster shows anything but its paper
+from .captions import reworded
+from .draw import draw
+from .read import read, score
+from .scene import BACKGROUNDS, COLOURS, Scene, Shape, sample_scene
 
 
 @dataclass(frozen=True)
 class Style:
-    """Five numbers in grey levels."""
-
-    tint: tuple[float, float, float]  # added to red, green and blue, -16 to 16
-    rows: float  # height of horizontal stripes, 0 to 12
-    columns: float  # height of vertical ones
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """(5,) float64"""
-        return np.array([*self.tint, self.rows, self.columns])
+    paper: str  # a key of BACKGROUNDS
+    colour: str  # a key of COLOURS, of all shapes
 
     @property
     def unseen(self) -> bool:
-        """Whether it is of the kind that no training shows: reddish with strong rows."""
-        return self.tint[0] > MOST_TINT / 4 and self.rows > MOST_STRIPES / 2
+        """True if training never shows this colour on this paper."""
+        return self in UNSEEN_STYLES
+
+
+ALL = tuple(Style(paper, colour) for paper in BACKGROUNDS for colour in COLOURS)
+# Never drawn for training: two colours on each paper, so that each colour and each paper occurs.
+UNSEEN_STYLES = tuple(
+    style
+    for style in ALL
+    if ([*BACKGROUNDS].index(style.paper) + [*COLOURS].index(style.colour)) % 4 == 0
+)
 
 
 def sample_style(seed: int | str, unseen: bool | None = False) -> Style:
     """A random style. unseen: False: as in training; True: never trained; None: either."""
-    rng = random.Random(f"style {seed}")
-    while True:
-        tint = tuple(rng.uniform(-MOST_TINT, MOST_TINT) for _ in range(3))
-        style = Style(tint, rng.uniform(0, MOST_STRIPES), rng.uniform(0, MOST_STRIPES))
-        if unseen is None or style.unseen == unseen:
-            return style
+    styles = [style for style in ALL if unseen is None or style.unseen == unseen]
+    return random.Random(f"style {seed}").choice(styles)
 
 
-def apply(style: Style, picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> the same poster in a style, (H, W, 3) uint8"""
-    height, width, _ = picture.shape
-    rows, columns = _waves(height, width)
-    striped = style.rows * rows + style.columns * columns
-    styled = KEPT * picture + RAISED + np.array(style.tint) + striped[..., None]
-    return np.clip(np.round(styled), 0, 255).astype(np.uint8)
+def styled(style: Style, scene: Scene) -> Scene:
+    """The scene in a style
+
+    Two shapes of one name become equal. They keep their relation, which the reader reads, too.
+    """
+    shapes = tuple(Shape(shape.name, style.colour) for shape in scene.shapes)
+    return dataclasses.replace(scene, background=style.paper, shapes=shapes)
 
 
-def undo(style: Style, picture) -> np.ndarray:
-    """A styled poster, (H, W, 3) uint8 or PIL -> the plain one, (H, W, 3) uint8"""
-    pixels = np.asarray(picture, dtype=np.float64)
-    rows, columns = _waves(*pixels.shape[:2])
-    striped = style.rows * rows + style.columns * columns
-    plain = (pixels - RAISED - np.array(style.tint) - striped[..., None]) / KEPT
-    return np.clip(np.round(plain), 0, 255).astype(np.uint8)
+def styled_poster(style: Style, seed: int, unseen: bool | None = False):
+    """-> scene, picture (128, 128, 3) uint8, caption; only the picture is in the style
+
+    Scene and caption are those of `draw.poster` for this seed.
+    """
+    scene = sample_scene(seed, unseen)
+    return scene, draw(styled(style, scene), seed), reworded(scene, f"{seed} 0")
 
 
-def read_style(picture, background: str) -> Style:
-    """A poster (H, W, 3) uint8 or PIL, and the key of its paper in BACKGROUNDS -> its style"""
-    pixels = np.asarray(picture, dtype=np.float64)
-    height, width, _ = pixels.shape
-    inside = np.zeros((height, width), dtype=bool)
-    inside[EDGE:-EDGE, EDGE:-EDGE] = True
-    rows, columns = (wave[~inside] for wave in _waves(height, width))
-    plain = KEPT * np.array(BACKGROUNDS[background][1]) + RAISED
-    rest = pixels[~inside] - plain  # (P, 3)
-    # unknowns: three tints, one height of rows, one of columns; an equation a pixel and channel
-    known = np.zeros((len(rest), 3, 5))
-    known[:, range(3), range(3)] = 1
-    known[..., 3], known[..., 4] = rows[:, None], columns[:, None]
-    solution, *_ = np.linalg.lstsq(known.reshape(-1, 5), rest.reshape(-1), rcond=None)
-    return Style(tuple(solution[:3].tolist()), float(solution[3]), float(solution[4]))
+def judge(style: Style, scene: Scene, picture: np.ndarray | Image.Image) -> dict[str, bool]:
+    """A picture that was asked to show a scene in a style -> what is right
 
-
-def apart(a: Style, b: Style) -> float:
-    """Root mean square difference of the five numbers, in grey levels"""
-    return float(np.sqrt(np.mean((a.numbers - b.numbers) ** 2)))
-
-
-def _waves(height: int, width: int):
-    """Horizontal and vertical stripes of height 1, (H, W) each"""
-    y, x = np.mgrid[:height, :width]
-    return np.cos(2 * math.pi * y / PERIOD), np.cos(2 * math.pi * x / PERIOD)
+    paper: it is the style's. colour: there are shapes, and all have the style's. style: both.
+    scene: number, names, places and word are as asked, whatever the colours and the paper.
+    """
+    seen = read(picture).scene
+    paper = seen.background == style.paper
+    colour = bool(seen.shapes) and all(shape.colour == style.colour for shape in seen.shapes)
+    right = score(styled(style, scene), picture)
+    otherwise = all(right[key] for key in ("count", "shapes", "layout", "word"))
+    return {"paper": paper, "colour": colour, "style": paper and colour, "scene": otherwise}

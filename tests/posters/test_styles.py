@@ -1,58 +1,98 @@
-"""Styles: applied to a poster, read back from its pixels, taken off again."""
+"""Styles: which are held out, how a scene looks in one, and how a picture is judged."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from qwenimage_ref.posters.draw import poster
-from qwenimage_ref.posters.read import score
+from qwenimage_ref.posters.draw import draw, poster
+from qwenimage_ref.posters.read import read
+from qwenimage_ref.posters.scene import BACKGROUNDS, COLOURS, Scene, Shape
 from qwenimage_ref.posters.styles import (
-    MOST_STRIPES,
-    MOST_TINT,
+    ALL,
+    UNSEEN_STYLES,
     Style,
-    apart,
-    apply,
-    read_style,
+    judge,
     sample_style,
-    undo,
+    styled,
+    styled_poster,
 )
 
-NONE = Style((0.0, 0.0, 0.0), 0.0, 0.0)
+TWO = Scene("white", (Shape("star", "red"), Shape("ring", "blue")), "left of", "AB")
+EQUAL = Scene("gray", (Shape("star", "red"), Shape("star", "blue")), "above")
+STYLE = Style("mint", "purple")
 
 
-def test_the_numbers_of_a_style_are_read_back_from_any_poster_within_half_a_grey_level():
-    for seed in range(60):
-        scene, picture, _ = poster(seed, unseen=None, word_share=0.7)
-        style = sample_style(seed, unseen=None)
-        found = read_style(apply(style, picture), scene.background)
-        assert np.abs(found.numbers - style.numbers).max() < 0.5, (seed, scene)
-
-
-def test_a_style_that_is_taken_off_leaves_a_poster_that_the_reader_reads():
-    for seed in range(20):
-        scene, picture, _ = poster(seed, word_share=0.7)
-        style = sample_style(seed)
-        plain = undo(style, apply(style, picture))
-        assert np.abs(plain.astype(int) - picture).max() <= 2
-        assert score(scene, plain)["scene"]
-
-
-def test_the_strongest_style_clips_no_pixel():
-    white, black = np.full((32, 32, 3), 250, np.uint8), np.full((32, 32, 3), 20, np.uint8)
-    for sign, picture in ((1, white), (-1, black)):
-        style = Style((sign * MOST_TINT,) * 3, MOST_STRIPES, MOST_STRIPES)
-        assert 0 < apply(style, picture).min() and apply(style, picture).max() < 255
+def test_a_quarter_of_the_styles_is_held_out_and_every_colour_and_paper_is_trained():
+    trained = [style for style in ALL if not style.unseen]
+    assert len(ALL) == len(set(ALL)) == 48 and len(trained) == 36
+    assert set(ALL) - set(trained) == set(UNSEEN_STYLES)
+    assert {style.paper for style in trained} == {s.paper for s in UNSEEN_STYLES} == {*BACKGROUNDS}
+    assert {style.colour for style in trained} == {s.colour for s in UNSEEN_STYLES} == {*COLOURS}
 
 
 @pytest.mark.parametrize("unseen", [False, True])
-def test_styles_are_within_their_bounds_and_of_the_kind_that_is_asked_for(unseen):
-    for seed in range(200):
-        style = sample_style(seed, unseen)
-        assert style.unseen == unseen == (style.tint[0] > 4 and style.rows > 6)
-        assert max(map(abs, style.tint)) <= MOST_TINT
-        assert 0 <= min(style.rows, style.columns) and max(style.rows, style.columns) <= 12
+def test_a_sampled_style_is_of_the_kind_that_is_asked_for_and_all_of_them_come(unseen):
+    styles = [sample_style(seed, unseen) for seed in range(400)]
+    assert {style.unseen for style in styles} == {unseen}
+    assert set(styles) == {style for style in ALL if style.unseen == unseen}
+    assert sample_style(3, unseen) == styles[3]
+    assert {sample_style(seed, None).unseen for seed in range(40)} == {False, True}
 
 
-def test_one_seed_gives_one_style_and_styles_differ():
-    assert sample_style(3) == sample_style(3)
-    assert apart(sample_style(3), sample_style(4)) > 1
-    assert apart(NONE, Style((3.0, 0.0, 4.0), 0.0, 0.0)) == pytest.approx((25 / 5) ** 0.5)
+def test_a_style_changes_colours_and_paper_and_nothing_else():
+    assert styled(STYLE, TWO) == dataclasses.replace(
+        TWO, background="mint", shapes=(Shape("star", "purple"), Shape("ring", "purple"))
+    )
+
+
+def test_a_styled_poster_has_the_scene_and_caption_of_the_plain_one_and_its_places():
+    for seed in range(6):
+        scene, picture, caption = styled_poster(STYLE, seed)
+        plain_scene, plain, plain_caption = poster(seed)
+        assert (scene, caption) == (plain_scene, plain_caption)
+        spots, plain_spots = (
+            np.array([(region.x, region.y, region.radius) for region in read(each).regions])
+            for each in (picture, plain)
+        )
+        np.testing.assert_allclose(spots, plain_spots, atol=1)
+
+
+def test_every_style_is_read_back_from_any_poster():
+    for number, style in enumerate(ALL):
+        for seed in (number, 1000 + number):
+            scene, picture, _ = styled_poster(style, seed, unseen=None)
+            assert all(judge(style, scene, picture).values()), (style, scene)
+
+
+def test_two_shapes_of_one_name_become_equal_and_their_relation_is_read():
+    picture = draw(styled(STYLE, EQUAL))
+    assert all(judge(STYLE, EQUAL, picture).values())
+    beside = dataclasses.replace(EQUAL, layout="left of")
+    assert not judge(STYLE, beside, picture)["scene"]
+
+
+@pytest.mark.parametrize(
+    "change, wrong",
+    [
+        ({}, set()),
+        ({"background": "sky"}, {"paper", "style"}),
+        ({"shapes": (Shape("star", "purple"), Shape("ring", "blue"))}, {"colour", "style"}),
+        ({"shapes": (Shape("star", "purple"), Shape("circle", "purple"))}, {"scene"}),
+        ({"shapes": (Shape("ring", "purple"), Shape("star", "purple"))}, {"scene"}),
+        ({"shapes": (Shape("ring", "purple"),), "layout": "large"}, {"scene"}),
+        ({"shapes": ()}, {"colour", "style", "scene"}),
+        ({"layout": "above"}, {"scene"}),
+        ({"word": "AC"}, {"scene"}),
+    ],
+)
+def test_a_picture_is_judged_part_by_part(change, wrong):
+    picture = draw(dataclasses.replace(styled(STYLE, TWO), **change))
+    judged = judge(STYLE, TWO, picture)
+    assert {key for key, right in judged.items() if not right} == wrong
+
+
+def test_the_plain_poster_is_right_but_for_its_style():
+    assert judge(STYLE, TWO, draw(TWO)) == {
+        "paper": False, "colour": False, "style": False, "scene": True,
+    }  # fmt: skip

@@ -102,7 +102,7 @@ _GRAM_MISTAKES = [
     (lambda x: _products(_with_ones(x, first=True)), "the ones come last, behind the channels"),
     (
         lambda x: _products(_centred(x)),
-        "the means are taken off, and with them the tint; the ones are there to keep it",
+        "the means are taken off, and with them the overall colour; the ones are there to keep it",
     ),
     (
         lambda x: torch.corrcoef(_with_ones(x)).nan_to_num(),
