@@ -337,7 +337,7 @@ print("rank", rank, "whose product is the mean of four products, within 1e-6")
 from qwenimage_ref.posters.styles import UNSEEN_STYLES, Style, judge, styled_poster
 
 styles = [Style("sky", "red"), Style("beige", "green"), Style("navy", "yellow"), UNSEEN_STYLES[-1]]
-drawn = [styled_poster(style, seed) for seed, style in zip((1, 2, 4, 7), styles)]
+drawn = [styled_poster(style, seed) for seed, style in zip((0, 16, 7, 12), styles)]
 styled = [Image.fromarray(picture) for _, picture, _ in drawn]
 assert [style.unseen for style in styles] == [False, False, False, True]
 show.grid(
@@ -351,7 +351,7 @@ right = [judge(style, scene, picture) for style, (scene, picture, _) in zip(styl
 assert all(all(each.values()) for each in right)
 print("paper, colour and the rest of the scene are read back from four posters: ok")
 for style, (_, _, caption) in zip(styles, drawn):
-    print(f"{style.colour} on {style.paper}, asked for by: {caption}")
+    print(f"{style.colour} on {style.paper}; its caption: {caption}")
 
 # %% [markdown]
 # A style must be something that the VAE can represent, because the transformer is trained on its
@@ -378,7 +378,7 @@ print("palettes pass through the VAE; of a tint of 10 grey levels, less than 2 a
 # vector consists of Gram matrices of the VAE's latents, for each place with itself and with its
 # neighbours, so that what is painted next to what counts, too. In training, the network predicts a
 # LoRA from one poster of a style, and the flow matching loss is computed on *other* posters of that
-# style, whose captions name other colours.
+# style, whose captions are those of the plain posters.
 
 # %%
 from qwenimage_ref.pocket import stylist

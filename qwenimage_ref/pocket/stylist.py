@@ -50,7 +50,7 @@ class StyleLesson:
     def posters(self, step: int) -> tuple[list, list[str]]:
         """-> pictures (H, W, 3) uint8 and their captions; the first is the one to look at
 
-        The captions are those of the plain posters: they name other colours and another paper.
+        The captions are those of the plain posters, and name the plain colours and paper.
         """
         count, style = self.recipe.batch + 1, self.style(step)
         seeds = range((self.first + step) * count, (self.first + step + 1) * count)
