@@ -181,6 +181,15 @@ def wins(before: list[float], after: list[float]) -> dict:
 
 
 @dataclass(frozen=True)
+class Beta:
+    """An option --beta; a record of its own for each value but the default."""
+
+    default: float
+    about: str
+    zero: bool = False  # whether it may be 0
+
+
+@dataclass(frozen=True)
 class Options:
     """What the command line chose, for the training with one of its seeds."""
 
@@ -198,25 +207,27 @@ def command(
     steps: int,
     survey: Callable,
     arguments: list[str] | None = None,
-    beta: float | None = None,
+    beta: Beta | None = None,
 ) -> int:
     """The command line of a training and its measurement, seed by seed -> the exit status
 
     survey(pipe, options, terms, file) trains with one seed, measures and writes to `file`. The
     record holds what is common to all seeds and, under "seeds", what each of these files held.
-    beta: the default of --beta, where there is one; any other has a record of its own.
+    beta: the option of that name, where there is one.
     """
     options = _parser(name, steps, beta).parse_args(arguments)
     if options.captions < 2 or options.steps < 2:
         given = f"{options.captions} and {options.steps}"
         print(f"--captions and --steps must be at least 2, got {given}", file=sys.stderr)
         return 2
-    if options.beta is not None and not 0 < options.beta < math.inf:
-        print(f"--beta must be above 0 and finite, got {options.beta}", file=sys.stderr)
+    if beta and not (0 < options.beta < math.inf or beta.zero and options.beta == 0):
+        least = "at least" if beta.zero else "above"
+        print(f"--beta must be {least} 0 and finite, got {options.beta}", file=sys.stderr)
         return 2
     if options.to is None:
+        usual = beta is None or options.beta == beta.default
         own = f"{record.stem}_{options.beta}".removesuffix(".0")
-        options.to = record if options.beta == beta else record.with_stem(own)
+        options.to = record if usual else record.with_stem(own)
     pipe = QwenImage.from_pretrained(options.base)
     terms = terms_of(pipe, options.captions) | {"steps": options.steps}
     terms |= {} if beta is None else {"beta": options.beta}
@@ -233,7 +244,7 @@ def command(
     return 0
 
 
-def _parser(name: str, steps: int, beta: float | None) -> argparse.ArgumentParser:
+def _parser(name: str, steps: int, beta: Beta | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
     add = parser.add_argument
     add("--base", type=Path, default=POCKET, metavar="FOLDER", help="the model that is trained")
@@ -244,8 +255,8 @@ def _parser(name: str, steps: int, beta: float | None) -> argparse.ArgumentParse
     add("--to", type=Path, metavar="FILE", help=f"default data/measurements/{name}.json")
     parser.set_defaults(beta=None)
     if beta is not None:
-        about = f"how sharply a lead counts; default {beta:g}, another has a record of its own"
-        add("--beta", type=float, default=beta, metavar="X", help=about)
+        about = f"{beta.about}; default {beta.default:g}, another has a record of its own"
+        add("--beta", type=float, default=beta.default, metavar="X", help=about)
     return parser
 
 

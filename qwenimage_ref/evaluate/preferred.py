@@ -96,7 +96,8 @@ def _result(results: dict, name: str) -> dict:
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     command = hard_captions.command
-    return command("preferred", RECORD, RECIPE.steps, survey, arguments, beta=BETA)
+    beta = hard_captions.Beta(BETA, "how sharply a lead counts")
+    return command("preferred", RECORD, RECIPE.steps, survey, arguments, beta)
 
 
 if __name__ == "__main__":

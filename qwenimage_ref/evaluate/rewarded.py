@@ -67,7 +67,7 @@ class Training:
 MAIN = Training(
     word_or_count,
     Recipe(steps=120, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
-    Reward(rank=16, group=8, steps=6, noisy=2, guidance=1.0, inner=1, beta=0.0),
+    Reward(rank=16, group=8, steps=6, noisy=2, guidance=1.0, inner=1, beta=0.05),
     THREES,
 )
 HACKED = 0  # the seed that trains the bad reward, too
@@ -102,7 +102,7 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     trials = held_out(options.captions, threes=True)
     progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(MAIN.recipe, steps=options.steps, seed=options.seed)
-    main = replace(MAIN, recipe=recipe)
+    main = replace(MAIN, recipe=recipe, choices=replace(MAIN.choices, beta=options.beta))
     run = trained(pipe, main, folder / "main", terms["weights"])
     for name, setting in SETTINGS.items():
         progress.measure(f"after, {name}", answers, pipe, trials, *setting)
@@ -161,7 +161,8 @@ def _vividness(pipe, trials: list[Trial]) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    return hard_captions.command("rewarded", RECORD, MAIN.recipe.steps, survey, arguments)
+    beta = hard_captions.Beta(MAIN.choices.beta, "weight of the KL", zero=True)
+    return hard_captions.command("rewarded", RECORD, MAIN.recipe.steps, survey, arguments, beta)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.evaluate import rewarded
 from qwenimage_ref.evaluate.hard_captions import QUESTIONS, Options, training
 from qwenimage_ref.posters.draw import draw
+from qwenimage_ref.provenance import write_record
 
 
 def test_the_bad_reward_sees_strong_colours_and_no_prompt():
@@ -58,7 +59,7 @@ def test_a_survey_measures_each_run_with_its_own_adapter(monkeypatch, tmp_path, 
     monkeypatch.setattr(rewarded, "answers", answers)
     monkeypatch.setattr(rewarded, "paint", paint)
     monkeypatch.setattr(rewarded, "held_out", lambda count, threes: training(4))
-    options = Options(2, 1, 0, tmp_path / "runs", tmp_path / "record.json")
+    options = Options(2, 1, 0, tmp_path / "runs", tmp_path / "record.json", beta=0.0)
     before = torch.cat([weight.flatten() for weight in pipe.transformer.parameters()])
     rewarded.survey(pipe, options, {"weights": "none"}, options.to)
     after = torch.cat([weight.flatten() for weight in pipe.transformer.parameters()])
@@ -70,3 +71,20 @@ def test_a_survey_measures_each_run_with_its_own_adapter(monkeypatch, tmp_path, 
     assert [*stored["hacks"]["runs"]] == ["base", "0", "1"]
     with Image.open(tmp_path / "record.png") as picture:
         assert picture.size == (2 * 132 - 4, 3 * 132 - 4)
+
+
+def test_a_run_without_the_kl_has_a_record_of_its_own(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def survey(pipe, options, terms, file):
+        asked.append((options.beta, options.to.name))
+        write_record(terms, file)
+
+    monkeypatch.setattr(rewarded, "survey", survey)
+    monkeypatch.setattr(rewarded, "RECORD", tmp_path / "rewarded.json")
+    for options in ([], ["--beta", "0"]):
+        assert rewarded.main(["--captions", "2", "--seeds", "0", *options]) == 0
+    usual = rewarded.MAIN.choices.beta
+    assert asked == [(usual, "rewarded.json"), (0.0, "rewarded_0.json")] and usual > 0
+    assert rewarded.main(["--beta", "-0.1"]) == 2
+    assert "--beta must be at least 0 and finite, got -0.1" in capsys.readouterr().err
