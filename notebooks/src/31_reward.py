@@ -623,26 +623,35 @@ print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and
 # three much less often, so three is what we reward: 1 for the right count and 0 for any other, on
 # captions that ask for three. Runs of 120 rounds, four groups of eight pictures each
 # (`python -m qwenimage_ref.evaluate.rewarded`), with noise in the first two of six sampling steps,
-# where a picture's shapes are decided. Points are gained where the intervals of all seeds lie above
-# 0.
+# where a picture's shapes are decided, and without a KL at first. Points are gained where the
+# intervals of all seeds lie above 0.
 
 # %%
 import json
 
 from qwenimage_ref.evaluate.tables import within
 
-record = json.loads(show.data_file("measurements/rewarded.json").read_text())
-seeds, runs = record["numbers of seeds"], record["seeds"]
+free = json.loads(show.data_file("measurements/rewarded_0.json").read_text())
+seeds, runs = free["numbers of seeds"], free["seeds"]
 quick, slow = runs[0]["results"]
 columns = ["right, in per cent", "base", *(f"points gained, seed {seed}" for seed in seeds), ""]
 show.table(columns, hard_captions.gains([run["results"][quick] for run in runs]))
 
 # %% [markdown]
-# Those pictures were painted as in training. In twenty guided steps, as the model is meant to be
-# used:
+# Three is learned with every seed, on scenes that no training poster showed. But nothing holds the
+# rest: with one seed words, shapes and plain scenes break, though each update looked as good as the
+# others'. The same with a KL of beta 0.05:
 
 # %%
-show.table(columns, hard_captions.gains([run["results"][slow] for run in runs]))
+leashed = json.loads(show.data_file("measurements/rewarded.json").read_text())["seeds"]
+show.table(columns, hard_captions.gains([run["results"][quick] for run in leashed]))
+
+# %% [markdown]
+# Those pictures were painted as in training. In twenty guided steps, as the model is meant to be
+# used, with the KL:
+
+# %%
+show.table(columns, hard_captions.gains([run["results"][slow] for run in leashed]))
 
 # %% [markdown]
 # And the reward that is easy to hack: how vivid the colours are, whatever the caption says. Two

@@ -2,11 +2,14 @@
 
     python -m qwenimage_ref.evaluate.rewarded     resumes
 
+    python -m qwenimage_ref.evaluate.rewarded --beta 0     without the KL; and the bad reward
+
 Each of three seeds trains a run that is rewarded for the right count on captions that ask for three
 equal shapes, which the base counts worst: it hardly ever misses two or four. Everything else of a
-caption is never rewarded, and is measured beside it. One seed trains two more, rewarded for vivid
-colours, whatever the caption says: once without the KL, once with it. The record goes to
-data/measurements/rewarded.json, pictures of these two to data/pictures/hack.png.
+caption is never rewarded, and is measured beside it. The record goes to data/measurements/
+rewarded.json. That of --beta 0, rewarded_0.json, has two more runs of one seed, rewarded for vivid
+colours, whatever the caption says: without the KL and with it. Their pictures are
+data/pictures/hack.png.
 """
 
 import sys
@@ -42,6 +45,7 @@ from .score import Trial, paint, read_back
 from .survey import Progress
 
 RECORD = MEASUREMENTS / "rewarded.json"
+FREE = RECORD.with_stem("rewarded_0")  # the record without a KL
 PICTURES = DATA / "pictures" / "hack.png"
 CAPTIONS = 512  # captions of training
 SHOWN = 6  # captions of the pictures
@@ -113,8 +117,8 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
         )
         for name in SETTINGS
     }
-    shown = PICTURES if options.to == RECORD else file.with_suffix(".png")
-    hacked = options.seed == HACKED
+    shown = PICTURES if options.to == FREE else file.with_suffix(".png")
+    hacked = options.seed == HACKED and options.beta == 0
     hacks = {"hacks": _hacks(pipe, progress, folder, trials, shown)} if hacked else {}
     record = (
         terms

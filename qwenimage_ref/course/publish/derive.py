@@ -163,6 +163,7 @@ def main() -> None:
     ):
         _timed(command.main, [])
     _timed(preferred.main, ["--beta", "100", "--seeds", "0"])
+    _timed(rewarded.main, ["--beta", "0"])
 
 
 def _timed(part, argument) -> None:
