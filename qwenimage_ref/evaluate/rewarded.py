@@ -1,7 +1,6 @@
 """Flow-GRPO on the pocket model: a reward that holds, one that is hacked, and what the KL mends.
 
     python -m qwenimage_ref.evaluate.rewarded     resumes
-
     python -m qwenimage_ref.evaluate.rewarded --beta 0     without the KL; and the bad reward
 
 Each of three seeds trains a run that is rewarded for the right count on captions that ask for three
