@@ -737,9 +737,8 @@ print("the flat poster four times has the best PSNR there is, and it is no solut
 # %% [markdown]
 # ## The model after its training
 #
-# `data/variants/layered` is the forged model after a first hour of that training on one core: 900
-# steps of the transformer. It decomposes the same poster, which it has never seen, without guidance.
-# The parts are where they belong, and still rough:
+# `data/variants/layered` is the forged model after a first hour of that training. It decomposes the
+# poster, which it has never seen, without guidance. The parts are rough, but in their places:
 
 # %%
 from qwenimage_ref.pocket.variants import open_variant
@@ -757,7 +756,7 @@ assert scores["iou"] > 0.7 and scores["psnr"] > 17
 print("alpha agrees with the true one by more than 0.7; together they resemble the poster: ok")
 
 # %% [markdown]
-# One poster is an anecdote. Here are held-out ones, with intervals:
+# And many held-out ones:
 
 # %%
 record = json.loads(show.data_file("measurements/layering.json").read_text())

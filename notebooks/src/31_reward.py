@@ -639,19 +639,26 @@ show.table(columns, hard_captions.gains([run["results"][quick] for run in runs])
 
 # %% [markdown]
 # Three is learned with every seed, on scenes that no training poster showed. But nothing holds the
-# rest: with one seed words, shapes and plain scenes break, though each update looked as good as the
-# others'. The same with a KL of beta 0.05:
+# rest: with seed 2 words, shapes and plain scenes break, and the reward does not show it. The same
+# seed with a KL, a single observation for each beta:
 
 # %%
-leashed = json.loads(show.data_file("measurements/rewarded.json").read_text())["seeds"]
-show.table(columns, hard_captions.gains([run["results"][quick] for run in leashed]))
+betas = {"0.01": "rewarded.json", "0.05": "rewarded_0.05.json"}
+files = [show.data_file(f"measurements/{name}") for name in betas.values()]
+records = [json.loads(file.read_text()) for file in files]
+same = [runs[2], *(record["seeds"][0] for record in records)]
+assert seeds[2] == 2 and all(record["numbers of seeds"] == [2] for record in records)
+columns = ["right, in per cent", "base", *(f"gained, beta {b}" for b in ("0", *betas))]
+rows = hard_captions.gains([run["results"][quick] for run in same])
+show.table(columns, [row[:-1] for row in rows])
 
 # %% [markdown]
 # Those pictures were painted as in training. In twenty guided steps, as the model is meant to be
-# used, with the KL:
+# used, the base makes fewer errors, and the same three adapters give:
 
 # %%
-show.table(columns, hard_captions.gains([run["results"][slow] for run in leashed]))
+rows = hard_captions.gains([run["results"][slow] for run in same])
+show.table(columns, [row[:-1] for row in rows])
 
 # %% [markdown]
 # And the reward that is easy to hack: how vivid the colours are, whatever the caption says. Two
@@ -670,6 +677,11 @@ from PIL import Image
 
 alt = "Six posters of the base; the same six of a model that was paid for colour; and with the KL"
 show.shown(Image.open(show.data_file("pictures/hack.png")), alt)
+
+# %%
+assert hacks["0"]["vivid"]["low"] > 2 * hacks["base"]["vivid"]["high"]
+assert hacks["0"]["right"]["high"] < hacks["base"]["right"]["low"] <= hacks["1"]["right"]["mean"]
+print("without the KL: colour, and hardly a caption; with it: the pictures of the base")
 
 # %% [markdown]
 # ## Best of N
