@@ -619,8 +619,8 @@ print("every ratio is 1 to the last bit; a group of equal rewards has loss 0 and
 # %% [markdown]
 # ## Full runs, measured
 #
-# What can a laptop gain by this? The base paints two or four equal shapes nearly always right and
-# three much less often, so three is what we reward: 1 for the right count and 0 for any other, on
+# What can a laptop gain by this? The base paints three equal shapes right less often than two or
+# four, so three is what we reward: 1 for the right count and 0 for any other, on
 # captions that ask for three. Runs of 120 rounds, four groups of eight pictures each
 # (`python -m qwenimage_ref.evaluate.rewarded`), with noise in the first two of six sampling steps,
 # where a picture's shapes are decided, and without a KL at first. Points are gained where the
@@ -646,8 +646,7 @@ show.table(columns, hard_captions.gains([run["results"][quick] for run in runs])
 betas = {"0.01": "rewarded.json", "0.05": "rewarded_0.05.json"}
 files = [show.data_file(f"measurements/{name}") for name in betas.values()]
 records = [json.loads(file.read_text()) for file in files]
-same = [runs[2], *(record["seeds"][0] for record in records)]
-assert seeds[2] == 2 and all(record["numbers of seeds"] == [2] for record in records)
+same = [next(run for run in record["seeds"] if run["seed"] == 2) for record in (free, *records)]
 columns = ["right, in per cent", "base", *(f"gained, beta {b}" for b in ("0", *betas))]
 rows = hard_captions.gains([run["results"][quick] for run in same])
 show.table(columns, [row[:-1] for row in rows])

@@ -31,9 +31,9 @@ from ..posters import heart
 from ..train.dataset import Encoded
 from ..train.loop import Recipe, Run
 from ..train.lora import Settings, train
-from .hard_captions import log_of
 from .intervals import interval, paired
 from .score import Trial, paint
+from .seed_by_seed import log_of
 
 RECIPE = Recipe(steps=70, batch=8, lr=4e-3, warmup=10, decay_from=0.4, ema=0.9)
 SETTINGS = Settings(rank=8, alpha=8, targets="Lightning", sigma="shift", shift=2.0)

@@ -24,8 +24,9 @@ from ..repository import MEASUREMENTS, in_a_clone
 from ..sampler import sigmas
 from ..train.loop import Recipe
 from ..train.preference import Comparison, Preference, train
-from . import hard_captions
-from .hard_captions import SETTINGS, Options, answers, compared, held_out, log_of, wins
+from . import hard_captions, seed_by_seed
+from .hard_captions import SETTINGS, answers, compared, held_out, wins
+from .seed_by_seed import Options, log_of
 
 RECORD = MEASUREMENTS / "preferred.json"
 POSTERS = 512  # captions that are painted twice
@@ -68,7 +69,7 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     weights, choices = terms["weights"].replace(" ", "-"), replace(CHOICES, beta=options.beta)
     comparisons = pairs(pipe, options.runs / weights / "pairs", POSTERS)
     trials = held_out(options.captions)
-    progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
+    progress = seed_by_seed.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(RECIPE, steps=options.steps, seed=options.seed)
     folder = options.runs / weights / f"{options.beta:g}-{options.seed}"
     run = train(pipe.transformer, comparisons, recipe, choices, folder, terms["weights"])
@@ -95,8 +96,8 @@ def _result(results: dict, name: str) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    command = hard_captions.command
-    beta = hard_captions.Beta(BETA, "how sharply a lead counts")
+    command = seed_by_seed.command
+    beta = seed_by_seed.Beta(BETA, "how sharply a lead counts")
     return command("preferred", RECORD, RECIPE.steps, survey, arguments, beta)
 
 

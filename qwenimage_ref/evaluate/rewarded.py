@@ -4,8 +4,8 @@
     python -m qwenimage_ref.evaluate.rewarded --beta 0     without the KL; and the bad reward
 
 Each of three seeds trains a run that is rewarded for the right count on captions that ask for three
-equal shapes, which the base counts worst: it hardly ever misses two or four. Everything else of a
-caption is never rewarded, and is measured beside it. The record goes to data/measurements/
+equal shapes, which the base counts worst: it is right more often on two or four. Everything else of
+a caption is never rewarded, and is measured beside it. The record goes to data/measurements/
 rewarded.json. That of --beta 0, rewarded_0.json, has two more runs of one seed, rewarded for vivid
 colours, whatever the caption says: without the KL and with it. Their pictures are
 data/pictures/hack.png.
@@ -26,21 +26,20 @@ from ..repository import DATA, MEASUREMENTS, in_a_clone
 from ..train.grpo import Reward, train
 from ..train.loop import Recipe, Run
 from ..train.prompts import Prompt
-from . import hard_captions
+from . import hard_captions, seed_by_seed
 from .hard_captions import (
     HARD,
     PLAIN,
     SETTINGS,
     THREE,
     THREES,
-    Options,
     answers,
     compared,
     held_out,
-    log_of,
 )
 from .intervals import bounded_mean, mean_interval
 from .score import Trial, paint, read_back
+from .seed_by_seed import Options, log_of
 from .survey import Progress
 
 RECORD = MEASUREMENTS / "rewarded.json"
@@ -103,7 +102,7 @@ def survey(pipe, options: Options, terms: dict, file: Path) -> dict:
     """Train and measure every run and write the record to `file`. Returns it."""
     folder = options.runs / f"{terms['weights'].replace(' ', '-')}-{options.seed}"
     trials = held_out(options.captions, threes=True)
-    progress = hard_captions.with_before(pipe, options, terms, file, trials, answers)
+    progress = seed_by_seed.with_before(pipe, options, terms, file, trials, answers)
     recipe = replace(MAIN.recipe, steps=options.steps, seed=options.seed)
     main = replace(MAIN, recipe=recipe, choices=replace(MAIN.choices, beta=options.beta))
     run = trained(pipe, main, folder / "main", terms["weights"])
@@ -164,8 +163,8 @@ def _vividness(pipe, trials: list[Trial]) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    beta = hard_captions.Beta(MAIN.choices.beta, "weight of the KL", zero=True)
-    return hard_captions.command("rewarded", RECORD, MAIN.recipe.steps, survey, arguments, beta)
+    beta = seed_by_seed.Beta(MAIN.choices.beta, "weight of the KL", zero=True)
+    return seed_by_seed.command("rewarded", RECORD, MAIN.recipe.steps, survey, arguments, beta)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def keep(folder: Path, name: str, to: Path = VARIANTS, kind: str = "fp8") -> Pat
 
     kind: of KINDS.
     """
+    mmdit = QwenImage.from_pretrained(folder, torch.bfloat16).transformer
     kept, partial = to / name, to / f"{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     for file in sorted(folder.rglob("*")):
@@ -90,7 +91,6 @@ def keep(folder: Path, name: str, to: Path = VARIANTS, kind: str = "fp8") -> Pat
             save_file(to_rows(_read(file)), (partial / relative).with_suffix(ROWS))
         else:
             shutil.copyfile(file, partial / relative)
-    mmdit = QwenImage.from_pretrained(folder, torch.bfloat16).transformer
     if kind == "fp8":
         save_fp8(mmdit, partial / KINDS[kind])
     else:
@@ -162,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(assemble(options.name, options.folder))
         else:
             print(keep(options.folder, options.name, kind=options.kind))
-    except CheckpointError as error:
+    except (ValueError, OSError) as error:
         parser.exit(1, f"{error}\n")
     return 0
 

@@ -1,7 +1,5 @@
 """Captions of what is painted worst: what they ask, who has seen them, and how answers compare."""
 
-import json
-
 import pytest
 
 from qwenimage_ref.evaluate import hard_captions
@@ -20,7 +18,6 @@ from qwenimage_ref.evaluate.hard_captions import (
 from qwenimage_ref.posters.scene import SEVERAL, SQUARE
 from qwenimage_ref.posters.strokes import level_of
 from qwenimage_ref.posters.writing import is_chinese
-from qwenimage_ref.provenance import write_record
 
 
 @pytest.fixture(scope="module")
@@ -87,42 +84,6 @@ def test_marks_and_answers_are_those_of_the_pictures(monkeypatch, trials):
     monkeypatch.setattr(hard_captions, "paint", lambda *_: drawn)
     bits = hard_captions.answers(None, trials, 6, 1.0)
     assert bits["marks"] == [1.0] * 16 and set("".join(bits[name] for name in QUESTIONS)) == {"1"}
-
-
-@pytest.mark.parametrize("option", ["--captions", "--steps"])
-def test_too_few_captions_or_steps_end_the_command_in_one_line(option, capsys):
-    arguments = [option, "1"]
-    assert hard_captions.command("preferred", None, 8, None, arguments) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_log_keeps_five_digits(tmp_path):
-    file = tmp_path / "log.jsonl"
-    file.write_text(json.dumps({"step": 2, "loss": 0.693147180}) + "\n")
-    assert hard_captions.log_of(file) == [{"step": 2, "loss": 0.69315}]
-
-
-def test_a_record_joins_the_trainings_of_its_seeds_each_of_which_is_measured_once(tmp_path, capsys):
-    measured = []
-
-    def survey(pipe, options, terms, file):
-        measured.append(options.seed)
-        if measured == [3, 5]:
-            raise KeyboardInterrupt
-        write_record(terms | {"right": options.seed / 10}, file)
-
-    file = tmp_path / "record.json"
-    arguments = ["--seeds", "3", "5", "--captions", "2", "--to", str(file)]
-    with pytest.raises(KeyboardInterrupt):
-        hard_captions.command("preferred", file, 8, survey, arguments)
-    assert not file.exists()
-    for _ in range(2):
-        assert hard_captions.command("preferred", file, 8, survey, arguments) == 0
-    assert measured == [3, 5, 5] and "measured on these weights" in capsys.readouterr().out
-    record = json.loads(file.read_text())
-    assert [each["right"] for each in record["seeds"]] == [0.3, 0.5]
-    assert record["steps"] == 8 and "weights" in record and "weights" not in record["seeds"][0]
-    assert [each.name for each in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_a_gain_is_claimed_where_it_is_beyond_luck_with_every_seed():

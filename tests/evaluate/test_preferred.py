@@ -10,7 +10,8 @@ from qwenimage_ref import QwenImage
 from qwenimage_ref.adapt import lora
 from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.evaluate import hard_captions, preferred
-from qwenimage_ref.evaluate.hard_captions import QUESTIONS, Options
+from qwenimage_ref.evaluate.hard_captions import QUESTIONS
+from qwenimage_ref.evaluate.seed_by_seed import Options
 from qwenimage_ref.provenance import write_record
 
 

@@ -12,7 +12,8 @@ from qwenimage_ref import QwenImage
 from qwenimage_ref.adapt import lora
 from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.evaluate import rewarded
-from qwenimage_ref.evaluate.hard_captions import QUESTIONS, Options, training
+from qwenimage_ref.evaluate.hard_captions import QUESTIONS, training
+from qwenimage_ref.evaluate.seed_by_seed import Options
 from qwenimage_ref.posters.draw import draw
 from qwenimage_ref.provenance import write_record
 

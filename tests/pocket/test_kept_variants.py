@@ -62,6 +62,17 @@ def test_four_bits_take_less_than_a_third_and_are_as_near_as_four_bits_can_be(tr
     assert near(variants.open_variant("small").transformer, own.transformer, 0.12)
 
 
+def test_a_folder_that_is_no_model_is_refused_in_one_line_and_leaves_nothing(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(variants, "VARIANTS", tmp_path / "kept")
+    with pytest.raises(SystemExit) as stop:
+        variants.main(["keep", "other", str(tmp_path / "nowhere")])
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and "nowhere" in error and error.count("\n") == 1
+    assert not (tmp_path / "kept").exists()
+
+
 def test_rows_have_scales_of_their_own_and_nothing_else_is_rounded():
     weight = torch.tensor([[1.0], [0.01]]) * torch.linspace(-1, 1, 9).view(1, 9)
     whole = {"a.weight": weight, "a.bias": torch.tensor([0.3, -7.0]), "kernel": torch.ones(3, 1, 1),

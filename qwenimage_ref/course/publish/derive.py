@@ -157,13 +157,13 @@ def main() -> None:
         painting_over,
         best_of,
         preferred,
-        rewarded,
         ablations,
         sibling,
     ):
         _timed(command.main, [])
     _timed(preferred.main, ["--beta", "100", "--seeds", "0"])
-    _timed(rewarded.main, ["--beta", "0"])
+    for words in ("--beta 0", "--seeds 2", "--beta 0.05 --seeds 2"):
+        _timed(rewarded.main, [*words.split(), "--captions", "40"])
 
 
 def _timed(part, argument) -> None:
