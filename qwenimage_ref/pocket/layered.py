@@ -1,6 +1,6 @@
 """A pocket model that takes posters apart: layers with transparency, painted frame by frame.
 
-    python -m qwenimage_ref.pocket.layered     the VAE with alpha, then the MMDiT; resumes
+    python -m qwenimage_ref.pocket.layered     the VAE with alpha, the MMDiT, the decoder; resumes
 
 The VAE starts as the painter's, with an alpha that is opaque everywhere; the MMDiT starts as the
 painter's, with one more row of time embedding that is zero. The text tower stays as it is.
@@ -62,6 +62,10 @@ class LayeredLesson:
 
 
 LESSON = LayeredLesson()
+# the same again and longer, on other posters: edges of shapes are what is learned last
+FURTHER = dataclasses.replace(
+    LESSON, recipe=dataclasses.replace(LESSON.recipe, steps=2400), first=LESSON.posters
+)
 
 
 # -- the VAE ---------------------------------------------------------------------------------------
@@ -132,7 +136,12 @@ def rgba_error(painted: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
 
 
 def with_frames(mmdit: MMDiT) -> MMDiT:
-    """The painter as a layered model's transformer, with a zero for what it has more"""
+    """The painter as a layered model's transformer, with a zero for what it has more
+
+    One that is a layered model's already is returned as it is.
+    """
+    if mmdit.config.use_additional_t_cond:
+        return mmdit
     framed = MMDiT(
         dataclasses.replace(mmdit.config, use_layer3d_rope=True, use_additional_t_cond=True)
     )
@@ -237,6 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
     pipe = QwenImage.from_pretrained(options.base)
     pipe.vae = train_vae(pipe.vae, options.runs / "vae")
     train(pipe, LESSON, options.runs / "transformer")
+    train(pipe, FURTHER, options.runs / "transformer-further")
     pipe.vae = train_decoder(pipe.vae, options.runs / "decoder")
     write_layered(options.to or options.runs / "layered", pipe, options.base)
     return 0
