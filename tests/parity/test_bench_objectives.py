@@ -12,9 +12,10 @@ from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.parity.bench import objectives
 from qwenimage_ref.parity.bench.lora import SAME
 from qwenimage_ref.parity.bench.lora_tasks import adapted, base
-from qwenimage_ref.parity.bench.objectives_tasks import DPO, OURS, update_of
+from qwenimage_ref.parity.bench.objectives_tasks import DISTILLED, DPO, OURS, update_of
 from qwenimage_ref.parity.bench.parts import FULL, QUICK
-from qwenimage_ref.train import grpo, preference
+from qwenimage_ref.pocket import students
+from qwenimage_ref.train import dmd2, grpo, preference
 
 
 def wide_rows():
@@ -82,6 +83,7 @@ def test_the_pocket_model_is_trained_as_in_its_recipes():
     assert sizes.pairs == preferred.RECIPE.batch
     # every sampling step is trained there, of both implementations
     assert sizes.rewards() == replace(hack.choices, noisy=0)
+    assert sizes.batch == students.LESSON.recipe.batch
 
 
 @pytest.mark.parametrize(("name", "passes"), [("DPO", 2), ("GRPO", 2 + 2 * 2)])
@@ -111,3 +113,30 @@ def test_an_update_averages_its_batches_and_returns_the_last_steps_gradients():
     update = update_of(loss_at, [weight], batches=2, inner=2)
     assert update()[0].item() == (2 + 3) / 2 and update()[0].item() == (6 + 7) / 2
     assert numbers == list(range(8)) and weight.item() < 1
+
+
+def test_a_cycle_of_dmd2_trains_the_student_once_and_the_fake_before_it(monkeypatch):
+    turns, mmdit = [], base(1, torch.float32)
+    for name in ("student_loss", "fake_loss"):
+        part = getattr(dmd2.Players, name)
+
+        def noted(self, *args, name=name, part=part):
+            turns.append(name)
+            return part(self, *args)
+
+        monkeypatch.setattr(dmd2.Players, name, noted)
+    adapter, _ = adapted(mmdit)
+    DISTILLED["DMD2"](mmdit, adapter, QUICK.pocket)()
+    assert turns == ["fake_loss"] * 4 + ["student_loss"]
+
+
+def test_direct_distillation_is_measured_at_one_step_of_a_batch(monkeypatch):
+    calls, mmdit, forward = [], base(1, torch.float32), MMDiT.forward
+
+    def counted(self, img, *rest):
+        calls.append(len(img))
+        return forward(self, img, *rest)
+
+    monkeypatch.setattr(MMDiT, "forward", counted)
+    DISTILLED["distill"](mmdit, adapted(mmdit)[0], QUICK.pocket)()
+    assert calls == [QUICK.pocket.batch]

@@ -1,9 +1,10 @@
-"""DPO steps and GRPO updates at the sizes that `qwenimage bench` chooses, and their peak memory.
+"""DPO steps and GRPO updates at the sizes that `qwenimage bench` chooses, and peaks of memory.
 
 python -m qwenimage_ref.parity.bench.objectives_tasks SIZES    prints one line of JSON
 
 SIZES: the fields of `Sizes`, as JSON. A GRPO update is a round of one group: its rollouts, then its
-inner training steps. The reward is the mean of the latents, so that its cost is not included.
+inner training steps. The reward is the mean of the latents, so that its cost is not included. Of
+distillation to one step only the memory is measured.
 """
 
 import ctypes
@@ -22,13 +23,13 @@ from ...config import SchedulerConfig
 from ...load import load_weights
 from ...mmdit import MMDiT
 from ...repository import POCKET
+from ...train import distill, dmd2, preference
 from ...train import lora as flow_matching
-from ...train import preference
 from ...train.dataset import Encoded
 from ...train.grpo import Reward, Rounds
 from ...train.loop import Recipe
 from ...train.preference import Comparison, Preference
-from ...train.prompts import Prompt
+from ...train.prompts import Prompt, Prompts
 from .fresh_process import peak_rise
 
 # careful: neither diffusers nor peft is imported here, else their memory would count as ours
@@ -46,6 +47,7 @@ class Sizes:
     pairs: int  # DPO: comparisons a step
     group: int  # GRPO: pictures of the prompt
     steps: int  # GRPO: sampling steps of a picture
+    batch: int  # distillation: pictures a step
     grid: tuple[int, int, int]  # image tokens of a picture: frames, rows, columns
     text_tokens: int
 
@@ -151,27 +153,58 @@ def flow_step(pictures: int, mmdit: MMDiT, adapter: lora.LoRA, sizes: Sizes) -> 
     return update_of(loss_at, list(adapter.parameters()))
 
 
+def distill_step(mmdit: MMDiT, adapter: lora.LoRA, sizes: Sizes) -> Callable:
+    """A step of direct distillation to one sampling step"""
+    pictures, txt = noise(sizes.batch, *sizes.shape, seed=7), text_states(mmdit, sizes)
+    taught = [distill.Taught(each, txt, seed) for seed, each in enumerate(pictures)]
+    recipe = sizes.recipe(sizes.batch)
+    loss_at = distill.loss_of(mmdit, taught, recipe, distill.FewSteps(steps=1))
+    return update_of(loss_at, list(adapter.parameters()))
+
+
+def dmd2_steps(mmdit: MMDiT, adapter: lora.LoRA, sizes: Sizes) -> Callable:
+    """A step of DMD2's student, which is the adapter, and those of the fake before it"""
+    settings, txt = dmd2.Matching(steps=1, rank=DPO.rank), text_states(mmdit, sizes)
+    fake = lora.inject(mmdit, lora.TARGETS[settings.targets], settings.rank)
+    prompts = Prompts(
+        [Prompt("", txt)] * sizes.batch, txt, sizes.shape, sizes.recipe(sizes.batch),
+        mmdit.proj_out.weight,
+    )  # fmt: skip
+    players = dmd2.Players(mmdit, adapter, fake, prompts, settings)
+    weights = [*adapter.parameters(), *fake.parameters()]
+    return update_of(lambda number: players(number)[0], weights, inner=settings.every)
+
+
+DISTILLED = {"distill": distill_step, "DMD2": dmd2_steps}
+
+
 # -- in a fresh process ---------------------------------------------------------------------------
 
 
 def peaks(sizes: Sizes) -> dict[str, int]:
-    """Peak memory of each update of the pocket model above weights, adapter and moments
+    """Peak memory of each update of the pocket model above weights, adapters and moments
 
     "flow, as DPO" is a step of flow matching on the pictures of DPO's step, and so on.
     """
-    updates = OURS | {
-        "flow, as DPO": partial(flow_step, 2 * sizes.pairs),
-        "flow, as GRPO": partial(flow_step, sizes.group),
-    }
-    mmdit, results, libc = pocket(), {}, ctypes.CDLL("libc.so.6")
+    updates = (
+        OURS
+        | DISTILLED
+        | {
+            "flow, as DPO": partial(flow_step, 2 * sizes.pairs),
+            "flow, as GRPO": partial(flow_step, sizes.group),
+            "flow, as distill": partial(flow_step, sizes.batch),
+            "flow, as DMD2": partial(flow_step, sizes.batch),
+        }
+    )
+    results, libc = {}, ctypes.CDLL("libc.so.6")
     for name, make in updates.items():
+        mmdit = pocket()
         adapter = lora.inject(mmdit, lora.TARGETS[DPO.targets], DPO.rank)
         update = make(mmdit, adapter, sizes)
         update()  # loads the kernels and allocates the moments
         # careful: freed blocks below malloc's threshold stay resident, and would hold the next peak
         libc.malloc_trim(0)
         results[name] = peak_rise(update)
-        adapter.remove()
     return results
 
 

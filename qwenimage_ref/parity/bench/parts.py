@@ -66,9 +66,9 @@ FULL = Plan(
     # one block in four sees the whole picture; officially it is one in eight of 32
     vision=replace(VisionConfig.official(), depth=4, fullatt_block_indexes=(3,)),
     read_side=1008,  # a megapixel
-    wide=Sizes(pairs=1, group=2, steps=2, grid=(1, 16, 16), text_tokens=64),
-    # sizes of evaluate/preferred.py and rewarded.py: pictures of 128x128 pixels
-    pocket=Sizes(pairs=16, group=8, steps=6, grid=(1, 8, 8), text_tokens=24),
+    wide=Sizes(pairs=1, group=2, steps=2, batch=1, grid=(1, 16, 16), text_tokens=64),
+    # sizes of evaluate/preferred.py, rewarded.py and pocket/students.py: 128x128 pixels
+    pocket=Sizes(pairs=16, group=8, steps=6, batch=16, grid=(1, 8, 8), text_tokens=24),
     pair=True,
     posters=(2_000, 20_000),
 )
@@ -91,8 +91,8 @@ QUICK = Plan(
         fullatt_block_indexes=(1,),
     ),
     read_side=112,
-    wide=Sizes(pairs=2, group=3, steps=2, grid=(1, 4, 6), text_tokens=7),
-    pocket=Sizes(pairs=1, group=2, steps=2, grid=(1, 8, 8), text_tokens=24),
+    wide=Sizes(pairs=2, group=3, steps=2, batch=1, grid=(1, 4, 6), text_tokens=7),
+    pocket=Sizes(pairs=1, group=2, steps=2, batch=2, grid=(1, 8, 8), text_tokens=24),
     text_tokens=7,
 )
 
