@@ -1,15 +1,18 @@
 """Does every shape get its own colour and place? Captions alone against regions.
 
-    python -m qwenimage_ref.evaluate.binding FILE     the LoRA of pocket.regional; resumes
+    python -m qwenimage_ref.evaluate.binding FILE WHOLE     the LoRAs of pocket.regional; resumes
 
 Held-out posters of two, three and four different shapes are painted from the prompt of the whole
-alone, and with a prompt for each box; then with the boxes moved, from the same noise. The answers
-are written to data/measurements/binding.json.
+alone, and with a prompt for each box; then with the boxes moved, from the same noise. WHOLE was
+trained as FILE was, without regions: what it gains is due to the posters and not to the boxes. Two
+shapes are also painted from a caption as the base knows it, which says which is left or above. The
+answers are written to data/measurements/binding.json.
 """
 
 import argparse
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -29,7 +32,8 @@ STORED = VARIANTS / "eligen.safetensors"  # the LoRA, among the variants of this
 FIRST_SEED = 90_000_000  # number of the first poster; no training has it
 COUNTS = (2, 3, 4)
 STEPS, GUIDANCE = 20, 4.0
-ALONE, REGIONS, MOVED = "caption alone", "regions", "regions, moved"
+ALONE, KNOWN, WHOLE = "caption alone", "caption in known words", "LoRA without regions"
+REGIONS, MOVED = "LoRA and regions", "the same, boxes moved"
 
 
 def posters(count: int) -> list[Crowded]:
@@ -37,19 +41,20 @@ def posters(count: int) -> list[Crowded]:
     return [crowded(FIRST_SEED + i, COUNTS[i % len(COUNTS)]) for i in range(count)]
 
 
-def measure(pipe: QwenImage, asked: list[Crowded], regions: bool) -> list[dict]:
-    """-> what of each poster came out, painted with the regions or from the prompt alone"""
-    answers = []
+def measure(pipe: QwenImage, asked: list[Crowded], way: str) -> list[dict]:
+    """-> what of each poster came out, painted in one of the ways above"""
+    answers, regions = [], way in (REGIONS, MOVED)
     for i, poster in enumerate(tqdm(asked, unit="picture")):
         given = {"regions": poster.regions} if regions else {}
         options = {"num_inference_steps": STEPS, "seed": i, "true_cfg_scale": GUIDANCE}
-        picture: Image.Image = pipe(poster.prompt, " ", **options, **given)[0]
+        prompt = poster.related if way == KNOWN else poster.prompt
+        picture: Image.Image = pipe(prompt, " ", **options, **given)[0]
         answers.append(judge(poster, picture))
     return answers
 
 
 def rows(answers: list[dict]) -> list[dict]:
-    """One row for each number of shapes, with shares and intervals
+    """One row for each number of shapes that occurs, with shares and intervals
 
     right: of the shapes, those that are there in their colour; bound: those in their own box; all:
     of the posters, those with every shape right and none too many.
@@ -57,6 +62,8 @@ def rows(answers: list[dict]) -> list[dict]:
     table = []
     for count in COUNTS:
         mine = [each for each in answers if each["of"] == count]
+        if not mine:
+            continue
         shapes = count * len(mine)
         whole = sum(each["right"] == count and each["count"] for each in mine)
         table.append(
@@ -75,10 +82,21 @@ def recorded(file: Path = RECORD) -> dict[str, list[dict]]:
     return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else {}
 
 
+@contextmanager
+def worn(pipe: QwenImage, file: Path | None):
+    """The pipeline with the LoRA of a file on its transformer, None: without"""
+    if file:
+        lora.load(pipe.transformer, file)
+    yield
+    for adapter in lora.adapters(pipe.transformer):
+        adapter.remove()
+
+
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.binding")
     parser.add_argument("lora", type=Path, metavar="FILE")
+    parser.add_argument("whole", type=Path, metavar="WHOLE", help="trained without regions")
     parser.add_argument("--count", type=int, default=180, metavar="N", help="posters")
     parser.add_argument("--base", type=Path, default=POCKET, metavar="FOLDER")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
@@ -89,12 +107,14 @@ def main(arguments: list[str] | None = None) -> int:
     pipe = QwenImage.from_pretrained(options.base)
     terms, asked = terms_of(pipe, options.count), posters(options.count)
     progress = Progress(options.to, terms)
-    progress.measure(ALONE, measure, pipe, asked, False)
-    lora.load(pipe.transformer, options.lora)
-    progress.measure(REGIONS, measure, pipe, asked, True)
+    pairs = [poster for poster in asked if len(poster.placed.shapes) == 2]
     elsewhere = [moved(poster, i) for i, poster in enumerate(asked)]
-    progress.measure(MOVED, measure, pipe, elsewhere, True)
-    tables = {name: rows(progress.results[name]) for name in (ALONE, REGIONS, MOVED)}
+    ways = {ALONE: (None, asked), KNOWN: (None, pairs), WHOLE: (options.whole, asked),
+            REGIONS: (options.lora, asked), MOVED: (options.lora, elsewhere)}  # fmt: skip
+    for way, (file, each) in ways.items():
+        with worn(pipe, file):
+            progress.measure(way, measure, pipe, each, way)
+    tables = {way: rows(progress.results[way]) for way in ways}
     write_record(terms | {"rows": tables, "answers": progress.results}, options.to)
     progress.file.unlink()
     for name, table in tables.items():

@@ -1,6 +1,7 @@
 """A pocket EliGen: a LoRA that has learned what the mask over regions means.
 
     python -m qwenimage_ref.pocket.regional     resumes where it was stopped
+    python -m qwenimage_ref.pocket.regional --whole     the same without regions, to compare with
 
 Posters of two to four shapes; the prompt of the whole says which there are, a prompt for each box
 says which one is there.
@@ -37,6 +38,7 @@ class RegionalLesson:
 
     recipe: Recipe = Recipe(steps=900, batch=24, lr=1e-3, decay_from=0.3, ema=0.99)
     first: int = 0
+    regions: bool = True  # False: the prompt of the whole alone
 
     def poster(self, number: int) -> Crowded:
         count = random.Random(f"{self.first} {number // self.recipe.batch}").choice((2, 3, 3, 4, 4))
@@ -44,6 +46,7 @@ class RegionalLesson:
 
 
 LESSON = RegionalLesson()
+WHOLE = RegionalLesson(regions=False)
 
 
 @torch.no_grad()
@@ -89,7 +92,10 @@ def train(pipe: QwenImage, folder: Path, lesson: RegionalLesson = LESSON, **fit)
             img = to_input([paint(poster.placed) for poster in posters])
             latents = pipe.vae.normalize(pipe.vae.encode(img)[0])
         rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
-        branch = branch_of(pipe, posters, rows, cols)
+        if lesson.regions:
+            branch = branch_of(pipe, posters, rows, cols)
+        else:
+            (branch,) = pipe.encode_prompts([[poster.prompt for poster in posters]])
         noise = torch.randn(latents.shape, generator=rng)
         sigma = sample_sigma(count, SIGMA_SHIFT, rng)
         level = sigma.view(-1, 1, 1, 1)
@@ -108,11 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.pocket.regional")
     parser.add_argument("--base", type=Path, default=POCKET, metavar="FOLDER")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "regional", metavar="FOLDER")
-    parser.add_argument("--to", type=Path, metavar="FILE", help="default RUNS/eligen.safetensors")
+    parser.add_argument("--whole", action="store_true", help="without regions")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="default RUNS/NAME.safetensors")
     options = parser.parse_args(arguments)
     pipe = QwenImage.from_pretrained(options.base)
-    train(pipe, options.runs).to(torch.bfloat16)
-    lora.save(pipe.transformer, options.to or options.runs / "eligen.safetensors")
+    name, lesson = ("whole", WHOLE) if options.whole else ("eligen", LESSON)
+    train(pipe, options.runs / name, lesson).to(torch.bfloat16)
+    lora.save(pipe.transformer, options.to or options.runs / f"{name}.safetensors")
     return 0
 
 

@@ -1,7 +1,7 @@
 """Posters of two to four different shapes, each in a box of its own: more than captions can order.
 
-The painter knows one shape, two, or equal ones. Whether each shape gets its own colour among four
-is the question that regions with prompts of their own were made for.
+The pocket model knows one shape, two, or equal ones. Whether each shape gets its own colour among
+four is the question that regions with prompts of their own were made for.
 """
 
 import math
@@ -33,6 +33,20 @@ class Crowded:
         *first, last = map(named, self.placed.shapes)
         background = f"on a {self.placed.background} background"
         return f"{', '.join(first)} and {last} {background}" if first else f"{last} {background}"
+
+    @property
+    def related(self) -> str:
+        """Two shapes and which is where, in words that captions of training have
+
+        Raises ValueError for more shapes, which such captions never name.
+        """
+        if len(self.placed.shapes) != 2:
+            raise ValueError(f"shapes must be two, got {len(self.placed.shapes)}; use the prompt")
+        (x, y, _), (a, b, _) = self.placed.spots
+        aside = "left of" if x < a else "right of"
+        relation = aside if abs(x - a) > abs(y - b) else ("above" if y < b else "below")
+        first, second = map(named, self.placed.shapes)
+        return f"{first} {relation} {second} on a {self.placed.background} background"
 
     @property
     def boxes(self) -> list[tuple[int, int, int, int]]:

@@ -79,8 +79,64 @@ def test_a_run_continues_to_the_bit_and_the_pipeline_takes_its_lora(tmp_path, mo
     whole = (tmp_path / "whole.safetensors").read_bytes()
     assert whole == (tmp_path / "halves.safetensors").read_bytes()
     monkeypatch.setattr(binding, "STEPS", 2)
-    answers = binding.measure(own, binding.posters(3), True)
+    answers = binding.measure(own, binding.posters(3), binding.REGIONS)
     assert [each["of"] for each in answers] == [2, 3, 4]
+
+
+def test_without_regions_the_prompt_of_the_whole_is_all_that_is_seen(pipe, tmp_path, monkeypatch):
+    own, branches = QwenImage.from_pretrained(POCKET), []
+    encode = own.encode_prompts
+    monkeypatch.setattr(
+        own, "encode_prompts", lambda prompts: branches.append(prompts) or encode(prompts)
+    )
+    lesson = dataclasses.replace(regional.WHOLE, recipe=LESSON.recipe)
+    regional.train(own, tmp_path, lesson, quiet=True)
+    posters = [lesson.poster(number) for number in range(4)]
+    assert [poster.placed for poster in posters] == [LESSON.poster(n).placed for n in range(4)]
+    wanted = [[[poster.prompt for poster in posters[i : i + 2]]] for i in (0, 2)]
+    assert branches == wanted
+
+
+def test_two_shapes_have_a_caption_as_the_base_knows_it():
+    for seed in range(40):
+        poster = crowded(seed, 2)
+        (x, y, _), (a, b, _) = poster.placed.spots
+        first, second = (text for text, _ in poster.regions)
+        relation = poster.related.removeprefix(f"{first} ").split(f" {second} on a ")[0]
+        assert {"left of": x < a, "right of": x > a, "above": y < b, "below": y > b}[relation]
+        apart = abs(x - a) > abs(y - b)
+        assert apart == (relation in ("left of", "right of"))
+    with pytest.raises(ValueError, match="shapes must be two, got 3; use the prompt"):
+        _ = crowded(0, 3).related
+
+
+def test_each_way_has_its_prompt_its_regions_and_its_lora(tmp_path, monkeypatch):
+    own, seen = QwenImage.from_pretrained(POCKET), []
+    lora.inject(own.transformer, lora.TARGETS["DiffSynth"], 1)
+    lora.save(own.transformer, tmp_path / "some.safetensors")
+    monkeypatch.setattr(binding.QwenImage, "from_pretrained", lambda folder: own)
+    lora.adapters(own.transformer)[0].remove()
+
+    def noted(self, prompt, negative, regions=None, **options):
+        seen.append((prompt, bool(regions), bool(lora.adapters(self.transformer))))
+        return [Image.fromarray(paint(crowded(0).placed))]
+
+    monkeypatch.setattr(QwenImage, "__call__", noted)
+    file = f"{tmp_path / 'some.safetensors'}"
+    arguments = [file, file, "--count", "3", "--to", f"{tmp_path / 'record.json'}"]
+    assert binding.main(arguments) == 0
+    two, three, four = binding.posters(3)
+    prompts = [each.prompt for each in (two, three, four)]
+    assert seen == [
+        *((prompt, False, False) for prompt in prompts),
+        (two.related, False, False),
+        *((prompt, False, True) for prompt in prompts),
+        *((prompt, True, True) for prompt in prompts * 2),
+    ]
+    tables = binding.recorded(tmp_path / "record.json")
+    assert {name: len(rows) for name, rows in tables.items()} == {
+        binding.ALONE: 3, binding.KNOWN: 1, binding.WHOLE: 3, binding.REGIONS: 3, binding.MOVED: 3,
+    }  # fmt: skip
 
 
 def test_shares_are_of_shapes_and_of_posters():
