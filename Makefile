@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow durations mutate checkers paint train notebooks derived student teacher variants syllabus site blank grade clean
+.PHONY: help setup lab test test-slow durations mutate checkers oracles paint train notebooks derived student teacher variants syllabus site blank grade clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,9 @@ mutate: setup ## change one thing at a time; does a test fail? FILE="A.py B.py" 
 
 checkers: setup ## does a small change of a solution pass its checker? data/measurements/checkers.json
 	PYTHONPATH=.:tests $(BIN)/python -m helpers.exercise_mutants
+
+oracles: setup ## how far from others' code are control, regions and layers? site/pages/parity.md
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m helpers.oracles
 
 # careful: the sentence travels through the environment and as it was typed, so that neither a quote
 # nor a dollar in it means anything to make or to the shell
