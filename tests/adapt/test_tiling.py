@@ -59,6 +59,20 @@ def test_a_picture_encoded_in_tiles_is_diffusers(vae, reference, height, width):
     assert_agreement(TiledVAE(vae), reference, {"img": img}, "vae")
 
 
+def test_a_transparent_picture_in_tiles_is_diffusers():
+    config = VAEConfig(base_dim=8, input_channels=4)
+    vae = random_weights(VAE(config), 2)
+    theirs = copy_weights(vae, reference_vae(config))
+    theirs.enable_tiling()
+    z, img = noise(1, 16, 9, 50), noise(1, 4, 72, 400).clamp(-1, 1)
+    with torch.no_grad():
+        expected = theirs.decode(z.unsqueeze(2), return_dict=False)[0].squeeze(2).clamp(-1, 1)
+        ours = TiledVAE(vae).decode(z)
+    assert ours.shape == (1, 4, 72, 400)
+    assert (ours - expected).abs().max() <= within("vae")
+    assert_agreement(TiledVAE(vae), theirs, {"img": img}, "vae")
+
+
 def test_a_picture_that_fits_into_a_tile_is_computed_as_a_whole(vae):
     z, img = noise(1, 16, 32, 24), noise(1, 3, 256, 192)
     with torch.no_grad():
