@@ -50,6 +50,7 @@ lab: setup ## open the course in JupyterLab
 SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/course/test_browser.py tests/course/test_checkers_whole.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
+    tests/cli/test_train_killed.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
     tests/curation/test_ray.py tests/parity/test_bench_objectives.py \
     tests/pocket/test_editor.py tests/pocket/test_students.py \

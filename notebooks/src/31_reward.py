@@ -810,4 +810,4 @@ print("2.64 and -0.38; 0.66; 1,600: ok")
 #
 # **Capstone.** `make grade` has no points for this page.
 #
-# Next: [work split over processes](36_work_split_over_processes.ipynb).
+# Next: [distillation](32_distillation.ipynb).

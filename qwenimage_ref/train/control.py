@@ -5,7 +5,6 @@ close to that of a LoRA. A new network adds nothing: its output layers are zero,
 a hundred times that of full training, does no harm.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -128,7 +127,7 @@ def train(
     if network is None:
         network = new_network(mmdit, recipe.seed, has_masks(examples, pictures))
     loss_at = loss_of(mmdit, network, examples, pictures, empty, recipe, settings)
-    origin = json.dumps([origin, [example.group for example in examples]])
+    origin = lora.origin_of(examples, origin, pictures)
     run = Run(
         network.requires_grad_(True), recipe, folder, origin=origin, settings=asdict(settings)
     )
