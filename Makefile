@@ -52,6 +52,7 @@ SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
     tests/cli/test_train_killed.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
+    tests/train/test_memory_of_modes.py \
     tests/curation/test_ray.py tests/parity/test_bench_objectives.py \
     tests/pocket/test_editor.py tests/pocket/test_students.py \
     tests/pocket/test_pocket_train.py tests/course/test_editions.py \

@@ -96,7 +96,9 @@ def rollout(mmdit, noise, txt, levels, txt_mask=None):
     grids = [(1, noise.shape[2] // 2, noise.shape[3] // 2)]
     x = pack(noise)
     for sigma, sigma_next in zip(levels, levels[1:]):
-        velocity = mmdit(x, txt, sigma.to(x.device).expand(len(x)), grids, txt_mask)
+        # careful: x is float32 from the first step on, the network may have 16 bits
+        now = x.to(noise.dtype)
+        velocity = mmdit(now, txt, sigma.to(x.device).expand(len(x)), grids, txt_mask)
         x = euler_step(x, velocity.float(), sigma, sigma_next)
     return x
 
