@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow durations mutate checkers oracles paint train notebooks derived student teacher variants syllabus site blank grade clean
+.PHONY: help setup lab test test-slow durations mutate checkers oracles paint train notebooks derived page student teacher variants syllabus site blank grade clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -110,6 +110,9 @@ notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
 derived: setup ## make again all that depends on the weights: pictures, records, notebooks
 	$(BIN)/python -m qwenimage_ref.course.publish.derive
 	$(MAKE) notebooks
+
+page: setup ## make the pictures of the page in data/pictures again, in Chromium
+	PYTHONPATH=.:tests $(BIN)/python -m helpers.page_pictures
 
 # Neither overwrites a notebook that somebody has worked in.
 TO =

@@ -6,6 +6,7 @@ from .console import UsageError
 
 TEXT_TOKENS = 256  # a long caption
 RATE = 400.0  # TFLOP/s: 40 % of the 989 on an H100's data sheet, which large matrices reach
+LEAST = {"max_pixels": 256, "tflops": 0.001, "link": 0.001}  # one core reaches 0.1 TFLOP/s
 LINK = 50.0  # GB/s: one network adapter of 400 Gbit/s a GPU; NVLink is nine times as fast
 
 
@@ -41,7 +42,7 @@ def run(options) -> None:
     batch = options.processes if options.batch is None else options.batch
     for name in ("processes", "batch", "max_pixels", "rank", "tflops", "link"):
         value = batch if name == "batch" else getattr(options, name)
-        least = 256 if name == "max_pixels" else 1
+        least = LEAST.get(name, 1)
         if value is not None and not least <= value < 1e12:
             flag = name if name == "processes" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} must be from {least} to 1e12, got {value}")
