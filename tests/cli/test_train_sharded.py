@@ -121,7 +121,10 @@ def test_many_files_are_read_and_many_written_as_by_one_process(data, monkeypatc
     assert (data / "out" / index).read_bytes() == (official / index).read_bytes()
     assert_close(data / "out", data / "alone")
     before, after = stored(official), stored(data / "out")
-    assert all((before[key] - after[key]).abs().max() > 1e-4 for key in before)
+    unchanged = {key for key in before if (before[key] - after[key]).abs().max() < 1e-4}
+    last = "transformer_blocks.1."  # block whose text no later one reads
+    assert all(key.startswith((f"{last}txt_mlp.", f"{last}attn.")) for key in unchanged)
+    assert len(unchanged) < 10
 
 
 def torchrun(*words: str) -> str:
