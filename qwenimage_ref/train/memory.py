@@ -256,7 +256,9 @@ def _judged(choices, sizes: Sizes, student: list[Moment]) -> Step:
     ]
     fake = [
         Moment(2, earlier, "forward", judged),
-        Moment(1 + lower, earlier, "last", 2 * judged),
+        # the judge's gradients of both kinds of pictures, and their sum
+        Moment(1 + lower, earlier + 3 * judge, "forward", judged),
+        Moment(1 + lower, max(earlier, judge), "last"),
         Moment(1, max(earlier, judge + lower * adapter), "last"),
         Moment(0, adapter + judge),
     ]

@@ -45,19 +45,27 @@ def test_preference_in_both_settings():
     assert {round(seed["log"][-1]["seconds"] / 60) for seed in record["seeds"]} == {3}
 
 
-def test_reward_is_that_of_a_record_that_is_named():
+def test_reward_without_a_kl_and_with_it():
     line = row("grpo")
-    right, of, after = re.search(r"(\d+) of (\d+) before; ([\d, and]+) after", line).groups()
-    numbers = [int(number) for number in re.findall(r"\d+", after)]
-    measured = []
-    for record in records(line):
+    free, held = records(line)
+    assert (free["beta"], held["beta"]) == (0, 0.02) and "a KL of 0.02" in line
+    for record in (free, held):
         rows = [each["results"]["6 steps, no guidance"]["all that was trained"]
                 for each in record["seeds"]]  # fmt: skip
-        assert {(each["before"]["right"], each["before"]["of"]) for each in rows} == {
-            (int(right), int(of))
-        }
-        measured.append([each["after"]["right"] for each in rows])
-    assert numbers in measured
+        assert {(each["before"]["right"], each["before"]["of"]) for each in rows} == {(31, 57)}
+        assert f"{listed([each['after']['right'] for each in rows])} " in line
+    assert "31 of 57 before; " in line and "more than 13 points" in line
+    lost = [max(_lost(seed)) for seed in (*free["seeds"], *held["seeds"])]
+    assert sum(each > 0.25 for each in lost[:3]) == 1 and all(each < 0.13 for each in lost[3:])
+
+
+def _lost(seed: dict) -> list[float]:
+    """How much less often each question is right after a training, in both settings"""
+    return [
+        -each["difference"]["difference"]
+        for rows in seed["results"].values()
+        for each in rows.values()
+    ]
 
 
 @pytest.mark.parametrize("mode, varied", [("distill", "more varied"), ("dmd2", "as varied")])

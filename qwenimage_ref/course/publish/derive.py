@@ -179,7 +179,7 @@ def main() -> None:
         if not has_terms(command.RECORD, {"weights": weights}):
             _timed(command.main, [])
     _timed(preferred.main, ["--beta", "100", "--seeds", "0"])
-    for words in ("--beta 0", "--seeds 2", "--beta 0.05 --seeds 2"):
+    for words in ("", "--beta 0", "--beta 0.01 --seeds 2", "--beta 0.05 --seeds 2"):
         _timed(rewarded.main, [*words.split(), "--captions", "40"])
     for line in stale(weights):
         print(line)
