@@ -2,9 +2,11 @@
 
 python -m qwenimage_ref.parity.bench.sharded block [DEVICE]   seconds and operations of one block
 python -m qwenimage_ref.parity.bench.sharded pair             pictures a second of two processes
+python -m qwenimage_ref.parity.bench.sharded ranks            memory and difference of 1, 2 and 4
 
 `block` takes 3 GB. `pair` needs two cores that do nothing else; `qwenimage bench` has it as a row.
-Each prints a line of JSON; --record adds it to data/measurements/sharded.json.
+`ranks` needs one core, which may be busy. Each prints a line of JSON; --record puts it, with where
+it was measured, under its name into data/measurements/sharded.json and leaves the others there.
 """
 
 import json
@@ -19,6 +21,7 @@ from pathlib import Path
 import torch
 
 from ...config import MMDiTConfig
+from ...files import whole_file
 from ...mmdit import MMDiT
 from ...provenance import provenance
 from ...repository import MEASUREMENTS, POCKET, ROOT, in_a_clone
@@ -28,6 +31,7 @@ from ...train.recipe import Recipe
 from ...train.recompute import recompute
 from ...train.sharded.plan import block_operations
 from ..reference import random_weights
+from .ranks import ranks
 
 FILE = MEASUREMENTS / "sharded.json"
 SIDE, TEXT_TOKENS = 32, 64  # 1,024 image tokens
@@ -130,7 +134,7 @@ def pair() -> dict:
     return rates | {f"{name}, over one": round(rates[name] / one, 3) for name in more}
 
 
-COMMANDS = {"block": block, "pair": pair, "train": train}
+COMMANDS = {"block": block, "pair": pair, "ranks": ranks, "train": train}
 
 
 @in_a_clone
@@ -145,8 +149,9 @@ def main() -> None:
     print(json.dumps(result))
     if "--record" in sys.argv:
         stored = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-        stored |= {words[0]: result} | provenance()
-        FILE.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+        stored[words[0]] = result | provenance()
+        with whole_file(FILE) as partial:
+            partial.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
