@@ -153,7 +153,8 @@ def table(record: dict) -> list[str]:
     lines = list(HEADING)
     for name, row in record["formats"].items():
         bits = row["bits" if name == LOSSLESS else "wide bits"]
-        lines.append(f"| {name} | {bits:.4g} | {row['error']:.2g} | {row['unpacking']:.2g} |")
+        times = float(f"{row['unpacking']:.2g}")  # two digits, and 410 in place of 4.1e+02
+        lines.append(f"| {name} | {bits:.4g} | {row['error']:.2g} | {times:g} |")
     return lines
 
 
