@@ -35,6 +35,10 @@ LATENTS = (16, 16, 16)  # 128x128 pixels
 RECIPE = Recipe(steps=10, batch=4, lr=1e-3, warmup=0, decay_from=1.0, ema=0.9)
 FIRST = 2  # steps that warm up
 OUT = "out"
+HEADING = (
+    "| processes | weights in each | peak of each | processor seconds a step | difference |",
+    "|---|---|---|---|---|",
+)
 
 
 def examples(width: int) -> list[Encoded]:
@@ -100,6 +104,16 @@ def measured(count: int, folder: Path, alone: dict[str, torch.Tensor]) -> dict:
 def rounded(both: tuple[float, float]) -> dict[str, float]:
     """The result of `differences`, to three digits"""
     return {name: float(f"{number:.3g}") for name, number in zip(("largest", "rms"), both)}
+
+
+def table(record: dict) -> list[str]:
+    """The result of `ranks` as lines of README's table"""
+    lines = list(HEADING)
+    for count, row in record["processes"].items():
+        sizes = (f"{size / 1e6:.4g} MB" for size in (max(row["bytes"]), row["peak"]))
+        seconds, apart = f"{row['processor']:.2g}", f"{row['difference']['largest']:.1e}"
+        lines.append(f"| {count} | {' | '.join(sizes)} | {seconds} | {apart} |")
+    return lines
 
 
 # -- in each of the processes ---------------------------------------------------------------------
