@@ -232,17 +232,18 @@ charts.bars(
 )
 
 # %%
+assert all(row["share"] > 0.97 for row in recall.values()) and len(recall) == 15
+print("recall: more than 97 of 100 posters with any one of the fifteen defects are found")
+
+# %%
 charts.bars(precision, "Share of removed posters that have the defect: all above 90 per cent")
 
 # %%
-assert all(row["share"] > 0.97 for row in recall.values()) and len(recall) == 15
-below = {name for name, row in precision.items() if row["share"] < 0.95}
 assert all(row["share"] > 0.9 for row in precision.values())
+below = {name for name, row in precision.items() if row["share"] < 0.95}
 assert below == {"duplicate", "luma", "entropy"}
-print(
-    "found: more than 97 of 100 of every defect; of what is removed, more than 90 of 100 have it,"
-)
-print("and more than 95 for all filters but those of", ", ".join(sorted(below)))
+print("precision: more than 90 of 100 removed posters have the defect, and more than 95")
+print("for all filters but those of", ", ".join(sorted(below)))
 
 # %% [markdown]
 # ## Twice the same
