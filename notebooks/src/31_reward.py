@@ -660,12 +660,10 @@ gained = [
     [run["results"][quick][trained]["difference"]["difference"] for run in record["seeds"]]
     for record in (free, with_kl)
 ]
-assert max(lost) < 0.13 and min(gained[0]) > 0.3 > sorted(gained[1])[1]
+assert max(lost) < 0.14 and min(gained[0]) > 0.3 > sorted(gained[1])[1]
+print(f"with the KL nothing loses more than {100 * max(lost):.1f} points; but two of three seeds")
 print(
-    f"with the KL nothing loses more than {100 * max(lost):.0f} points; but two of three seeds gain"
-)
-print(
-    f"less than {100 * sorted(gained[1])[1] + 1:.0f} points, where without it all gain more than 30"
+    f"gain at most {100 * sorted(gained[1])[1]:.1f} points, where without it all gain more than 30"
 )
 
 # %% [markdown]

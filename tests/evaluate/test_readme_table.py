@@ -12,8 +12,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def row(mode: str) -> str:
-    (line,) = re.findall(rf"^\| `{mode}`.*$", README, re.M)
-    return line
+    table = README[README.index("| mode | minutes of a core |") :]  # one of memory comes later
+    return re.findall(rf"^\| `{mode}`.*$", table, re.M)[0]
 
 
 def records(line: str) -> list[dict]:
@@ -54,9 +54,9 @@ def test_reward_without_a_kl_and_with_it():
                 for each in record["seeds"]]  # fmt: skip
         assert {(each["before"]["right"], each["before"]["of"]) for each in rows} == {(31, 57)}
         assert f"{listed([each['after']['right'] for each in rows])} " in line
-    assert "31 of 57 before; " in line and "more than 13 points" in line
+    assert "31 of 57 before; " in line and "more than 14 points" in line
     lost = [max(_lost(seed)) for seed in (*free["seeds"], *held["seeds"])]
-    assert sum(each > 0.25 for each in lost[:3]) == 1 and all(each < 0.13 for each in lost[3:])
+    assert sum(each > 0.25 for each in lost[:3]) == 1 and all(each < 0.14 for each in lost[3:])
 
 
 def _lost(seed: dict) -> list[float]:
