@@ -26,6 +26,7 @@ WORKERS = {
     "learners_package",
     "lora_tasks",
     "objectives_tasks",
+    "ranks",
     "streaming_tasks",
 }
 
