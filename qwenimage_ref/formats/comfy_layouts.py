@@ -18,7 +18,8 @@ Scales in tiles lie as NVIDIA's matrix units read them: 128 rows by 4 columns, i
 side by side. ConvRot (arXiv 2512.03673) multiplies every 256 inputs of a row by a Hadamard matrix,
 which is its own inverse: an outlier is spread over all of them, and the rest need not share its
 scale. Sources: ComfyUI's `comfy/ops.py` and `comfy/quant_ops.py`, and comfy-kitchen 0.2.40, which
-multiplies in the same order, so that every bit is the same in float32.
+multiplies in the same order, so that every bit is the same in float32 but for the order of sums in
+a rotation.
 """
 
 import functools

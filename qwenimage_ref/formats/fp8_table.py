@@ -1,8 +1,9 @@
 """float8 numbers widened on a CPU: looked up two at a time instead of converted one by one.
 
 torch converts float8 number by number. The 65,536 pairs of bytes fit into a table that stays in
-the processor's cache, and one look-up gives two numbers: the same bits in a fifth of the time, if
-what is done with them follows while they are in the cache, too.
+the processor's cache, and one look-up gives two numbers: the same bits two to three times as fast
+(a matrix of 12288x3072: 3.1 times into bfloat16, 2.1 times into float32, on one thread). What is
+done with the numbers should follow while they are in the cache, too.
 """
 
 import functools

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import http.client
+import json
 import re
 import sys
 import urllib.error
@@ -16,9 +17,15 @@ from PIL import Image
 
 from qwenimage_ref import cli
 from qwenimage_ref.png_settings import read_settings
-from qwenimage_ref.repository import POCKET
+from qwenimage_ref.repository import MEASUREMENTS, POCKET
 from qwenimage_ref.serve.client import Client, name_in
-from qwenimage_ref.serve.measure import children, processor_seconds, resident
+from qwenimage_ref.serve.measure import (
+    QUEUED_STEPS,
+    children,
+    processor_seconds,
+    resident,
+    settings_used,
+)
 from qwenimage_ref.serve.server import MOST_BYTES, PortError, listening
 
 pytest.importorskip("gradio")
@@ -70,6 +77,12 @@ def test_the_first_page_takes_five_seconds_and_a_picture_one_more_than_without_i
     before = processor_seconds(served.process.pid)
     visitor.ask()
     assert processor_seconds(served.process.pid) - before <= speed.cpu_seconds(1)
+
+
+def test_the_record_says_the_steps_that_were_asked_for():
+    record = json.loads((MEASUREMENTS / "serve.json").read_text(encoding="utf-8"))
+    assert record["settings"] == settings_used()
+    assert record["settings"]["steps"] == {"one at a time": 20, "at once": QUEUED_STEPS}
 
 
 def test_what_a_visitor_wrote_is_shown_as_text(visitor, served):
