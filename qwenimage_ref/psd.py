@@ -6,6 +6,8 @@ from PIL import Image
 
 from .files import whole_file
 
+TOGETHER = "layers.psd"  # name of such a file beside its layers
+
 
 def save_psd(layers: list[Image.Image], file: str | Path) -> None:
     """Write layers in RGBA of one size, the lowest first; whole or not at all

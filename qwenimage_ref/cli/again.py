@@ -1,9 +1,10 @@
-"""`qwenimage paint --again`: what a PNG file says of its painting, written and followed."""
+"""`--again` of `paint` and `layers`: what a PNG file says of its painting, written and followed."""
 
 import argparse
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
@@ -13,41 +14,57 @@ from . import loading, paint_control, paint_regions
 from .console import UsageError, say
 
 # what may go with --again, and is in no file
-BESIDE = ("output", "quiet", "again", "device", "no_settings", "prompt", "run")
+BESIDE = ("output", "to", "quiet", "device", "no_settings")
 # careful: loading.py, paint_control.py and paint_regions.py parse what is not a plain path
 Parse = Callable[[list[str]], argparse.Namespace]
 MOST_THREADS = 1024  # that a file may ask for
-PATHS = ("mask", "context", "transformer", "vae", "text_encoder")
+PATHS = ("picture", "mask", "context", "transformer", "vae", "text_encoder")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One of the commands whose files can be followed"""
+
+    name: str  # as it is in the files
+    parse: Parse
+    subject: str  # name of the argument that stands without an option
+    output: str  # where its files go, as people write it
+
+    def __str__(self) -> str:
+        return f"qwenimage {self.name}"
 
 
 # -- written
 
 
-def settings_of(options: argparse.Namespace, steps: int, parse: Parse) -> dict:
-    """The options of one painting -> what its PNG file says of it
+def settings_of(
+    options: argparse.Namespace, command: Command, folder: Path, resolved: dict
+) -> dict:
+    """The options of one painting -> what its PNG files in a folder say of it
 
-    Paths are relative to the folder of the output, and each file's sha256 stands beside it. steps:
-    those of the schedule, which an option may leave to the weights. parse: the command's parser.
+    Paths are relative to the folder, and each file's sha256 stands beside it. resolved: {name of an
+    option: its value} of what an option may leave to the weights, such as the schedule's steps.
     """
     import torch
 
     from ..checkpoint import locate
 
-    changed = _changed(options, parse) | {
-        "prompt": options.prompt,
-        "seed": options.seed,
-        "steps": steps,
-    }
+    known = {command.subject: str(getattr(options, command.subject)), "seed": options.seed}
+    known |= resolved
+    # what is repeated is given in full, and must come to the same order and so to the same file
+    changed = {n: value for n, value in _changed(options, command).items() if n not in known}
+    changed |= known
     marks: dict[str, str] = {}
 
     def place(path: str | Path) -> str:
-        relative = os.path.relpath(path, options.output.parent).replace(os.sep, "/")
+        relative = os.path.relpath(path, folder).replace(os.sep, "/")
         marks[relative] = mark_of(path)
         return relative
 
     if os.path.isdir(options.weights) and "weights" in changed:
-        changed["weights"] = os.path.relpath(options.weights, options.output.parent)
+        changed["weights"] = os.path.relpath(options.weights, folder)
     return {
+        "command": command.name,
         "program": f"qwenimage_ref {__version__}",
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -58,13 +75,14 @@ def settings_of(options: argparse.Namespace, steps: int, parse: Parse) -> dict:
     }
 
 
-def _changed(options: argparse.Namespace, parse: Parse) -> dict:
+def _changed(options: argparse.Namespace, command: Command) -> dict:
     """{name of an option: its value} of those that are not left to their default"""
-    defaults = vars(parse(["prompt"]))
+    defaults = vars(command.parse(["subject"]))
+    left_out = {*BESIDE, command.subject, "again", "run"}
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(options).items()
-        if name in defaults and name not in BESIDE and value != defaults[name]
+        if name in defaults and name not in left_out and value != defaults[name]
     }
 
 
@@ -98,41 +116,53 @@ def _mark_of_weights(folder: Path) -> str:
 # -- followed
 
 
-def recalled(options: argparse.Namespace, parse: Parse) -> argparse.Namespace:
+def recalled(options: argparse.Namespace, command: Command) -> argparse.Namespace:
     """Options with --again -> those that the picture was painted with; others stay as they are
 
     Raises UsageError or SettingsError, one line, where a file has changed since.
     """
     if options.again is None:
         return options
-    given = list(_changed(options, parse))
-    if given or options.prompt is not None:
-        name = given[0].replace("_", "-") if given else "a prompt"
+    given = list(_changed(options, command))
+    if given or getattr(options, command.subject) is not None:
+        name = given[0].replace("_", "-") if given else f"a {command.subject}"
         raise UsageError(
-            f"--again must stand without {name}: everything but -o is in the file; leave it out"
+            f"--again must stand without {name}: everything but {command.output} is in the file; "
+            "leave it out"
         )
     settings = read_settings(options.again)
+    _demand_same_command(options.again, settings, command)
     try:
-        arguments = _arguments(settings["options"], options.again.parent)
+        arguments = _arguments(settings["options"], options.again.parent, command)
         marks = {Path(path): str(mark) for path, mark in settings["files_sha256"].items()}
         weights, threads = settings["weights_sha256"], int(settings["threads"])
         conditions = {name: str(settings[name]) for name in ("torch", "device")}
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise SettingsError(f"the settings of {options.again} are damaged ({error!r})") from None
-    again = parse(arguments)
+    again = command.parse(arguments)
     for path, mark in marks.items():
         _demand_unchanged(options.again.parent / path, mark)
     _demand_weights(again.weights, weights)
     _paint_alike(threads, conditions, options.device)
-    for name in ("output", "quiet", "device", "no_settings"):
-        setattr(again, name, getattr(options, name))
+    for name in BESIDE:
+        if hasattr(options, name):
+            setattr(again, name, getattr(options, name))
     return again
 
 
-def _arguments(options: dict, folder: Path) -> list[str]:
+def _demand_same_command(file: Path, settings: dict, command: Command) -> None:
+    """Raises SettingsError for a file of the other command; the first ones named none."""
+    name = settings.get("command", "paint")
+    if name != command.name:
+        raise SettingsError(
+            f"{file} must be a file of {command}, it is one of qwenimage {shorten([str(name)])}; "
+            f"try: qwenimage {shorten([str(name)])} --again"
+        )
+
+
+def _arguments(options: dict, folder: Path, command: Command) -> list[str]:
     """What a file says -> arguments of the command. Raises LookupError, TypeError, ..."""
     values = dict(options)
-    prompt = values.pop("prompt")
     for name in PATHS:
         if name in values:
             values[name] = folder / values[name]
@@ -142,17 +172,17 @@ def _arguments(options: dict, folder: Path) -> list[str]:
     values["lora"] = [f"{folder / x['file']}={x['scale']}" for x in values.get("lora", [])]
     values["region"] = [f"{x['prompt']}={folder / x['file']}" for x in values.get("region", [])]
     values["control"] = [_control(x, folder) for x in values.get("control", [])]
-    arguments = []
+    subject, arguments = values.pop(command.subject), []
     for name, value in values.items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            arguments += [option] if value else []
+            arguments += [option if value else f"--no-{option[2:]}"]
         else:
             each = value if isinstance(value, list) else [value]
             arguments += [f"{option}={one}" for one in each]
-    if {argument.partition("=")[0] for argument in arguments} & {"--again", "--output"}:
+    if {argument.partition("=")[0] for argument in arguments} & {"--again", "--output", "--to"}:
         raise ValueError("they name an output")
-    return [*arguments, "--", prompt]
+    return [*arguments, "--", str(subject)]
 
 
 def _control(entry: dict, folder: Path) -> str:

@@ -5,25 +5,25 @@ import contextlib
 import os
 from pathlib import Path
 
-from . import loading
+from . import again, loading
 from .console import UsageError, say
 from .places import demand_file, demand_folder
 from .pocket import demand_number
 
 ABOUT = (
     "Takes a picture apart into transparent layers: layer_1.png, the lowest, to layer_N.png, and "
-    "all of them in layers.psd, which Photoshop, GIMP and Krita open. The weights are those of "
-    "Qwen-Image-Layered; with --extract, also those of Layered-Control."
+    "all of them in layers.psd, which Photoshop, GIMP and Krita open. A PNG file says how it was "
+    "painted, and --again repeats it. The weights are those of Qwen-Image-Layered; with --extract, "
+    "also those of Layered-Control."
 )
-TOGETHER = "layers.psd"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = ABOUT
     add = parser.add_argument
-    add("picture", type=Path, metavar="PICTURE", help="with or without transparency")
+    add("picture", nargs="?", type=Path, metavar="PICTURE", help="with or without transparency")
     loading.add_arguments(parser)
-    add("--to", type=Path, required=True, metavar="FOLDER", help="new or empty; gets the layers")
+    add("--to", type=Path, metavar="FOLDER", help="new or empty; gets the layers")
     add("--layers", type=int, metavar="N", help="1 to 64; default 4")
     about = "what the whole picture shows, hidden parts too; default: what the text encoder says"
     add("--prompt", metavar="TEXT", help=about)
@@ -39,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "area of the layers as a square's side, 640 or 1024; default: what the weights recommend"
     )
     add("--resolution", type=int, metavar="SIDE", help=about)
+    about = "take apart once more what a PNG file of this command or of the page says of itself"
+    add("--again", type=Path, metavar="FILE", help=about)
+    about = "write PNG files without what they were painted with"
+    add("--no-settings", action="store_true", help=about)
     add = parser.add_argument_group("one layer, with Layered-Control").add_argument
     add("--extract", metavar="TEXT", help="the layer that is wanted, in words; writes layer.png")
     add("--mask", type=Path, metavar="FILE", help="with its LoRA V2: opaque where the layer is")
@@ -50,12 +54,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return loading.parse(add_arguments, arguments)
 
 
+COMMAND = again.Command("layers", parse, "picture", "--to")
+
+
 def run(options) -> None:
     make(options)
 
 
 def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
     """-> the files that were written. load, progress: as in loading.py"""
+    options = again.recalled(options, COMMAND)
     # checks of all arguments come before the imports, which take a second
     _check_arguments(options)
     adapters = [loading.adapter(text) for text in options.lora]
@@ -64,18 +72,24 @@ def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
     _demand_layered_model(options)
     picture, mask = _read(options.picture), options.mask and _read_mask(options.mask)
     pipe = load(options, adapters)
-    steps = options.steps or pipe.recommended.get("num_inference_steps", 50)
     if options.extract is None:
-        layers = _decompose(options, pipe, picture, steps, progress)
+        steps = options.steps or pipe.recommended.get("num_inference_steps", 50)
+        resolved = {"steps": steps, "prompt": _description(options, pipe, picture)}
+        layers = _decompose(options, pipe, picture, **resolved, progress=progress)
         files = [f"layer_{number}.png" for number in range(1, len(layers) + 1)]
     else:
-        layer = _extract(options, pipe, picture, mask, options.steps or 30, progress)
+        resolved = {"steps": options.steps or 30}
+        layer = _extract(options, pipe, picture, mask, **resolved, progress=progress)
         layers, files = [layer], ["layer.png"]
-    return _write(options, layers, files)
+    return _write(options, layers, files, resolved)
 
 
 def _check_arguments(options) -> None:
     """Raises UsageError for files that are not there, and for what does not go together."""
+    missing = {"PICTURE": options.picture is None, "--to": options.to is None}
+    if any(missing.values()):
+        names = ", ".join(name for name in missing if missing[name])
+        raise UsageError(f"the following arguments are required: {names}")
     demand_file("PICTURE", options.picture)
     if options.mask is not None:
         demand_file("--mask", options.mask)
@@ -132,15 +146,22 @@ def _read_mask(file: Path):
     return mask
 
 
-def _decompose(options, pipe, picture, steps: int, progress) -> list:
+def _description(options, pipe, picture) -> str:
+    """What the whole picture shows: as it was given, or else as the text encoder says"""
     from ..tasks.captions import caption
-    from ..tasks.layers import decompose, encoded_copy
+    from ..tasks.layers import encoded_copy
 
     prompt = (options.prompt or "").strip()
     if not prompt:
         copy = encoded_copy(pipe, picture, options.resolution)
         prompt = caption(pipe, copy, options.caption == "en")
         say(f"note: the picture is described as: {prompt}")
+    return prompt
+
+
+def _decompose(options, pipe, picture, steps: int, prompt: str, progress) -> list:
+    from ..tasks.layers import decompose
+
     with progress(steps) as advance:
         return decompose(
             pipe,
@@ -175,14 +196,20 @@ def _extract(options, pipe, picture, mask, steps: int, progress):
         )
 
 
-def _write(options, layers: list, names: list[str]) -> list[Path]:
+def _write(options, layers: list, names: list[str], resolved: dict) -> list[Path]:
+    """resolved: as in again.py"""
     from ..files import whole_file
-    from ..psd import save_psd
+    from ..png_settings import settings_chunk
+    from ..psd import TOGETHER, save_psd
 
     os.makedirs(options.to, exist_ok=True)
+    extra = {}
+    if not options.no_settings:
+        settings = again.settings_of(options, COMMAND, options.to, resolved)
+        extra = {"pnginfo": settings_chunk(settings)}
     for layer, name in zip(layers, names):
         with whole_file(options.to / name) as partial:
-            layer.save(partial, format="PNG")
+            layer.save(partial, format="PNG", **extra)
     if options.extract is None:
         save_psd(layers, options.to / TOGETHER)
         names = [*names, TOGETHER]

@@ -63,13 +63,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return loading.parse(add_arguments, arguments)
 
 
+COMMAND = again.Command("paint", parse, "prompt", "-o")
+
+
 def run(options) -> None:
     make(options)
 
 
 def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
     """-> the file that was written. load, progress: as in loading.py"""
-    options = again.recalled(options, parse)
+    options = again.recalled(options, COMMAND)
     picture, prompt, steps = painted(options, load, progress)
     # notes come behind the painting, so that an error is a single line
     note_what_is_new(prompt, picture.size, options)
@@ -215,7 +218,9 @@ def write(picture, options, steps: int) -> None:
 
     kind, extra = format_of(options.output), {}
     if kind == "PNG" and not options.no_settings:
-        extra = {"pnginfo": settings_chunk(again.settings_of(options, steps, parse))}
+        folder, resolved = options.output.parent, {"steps": steps}
+        settings = again.settings_of(options, COMMAND, folder, resolved)
+        extra = {"pnginfo": settings_chunk(settings)}
     with whole_file(options.output) as partial:
         picture.save(partial, format=kind, **extra)
     # a console that is closed or lacks a letter does not undo a picture that is on the disk

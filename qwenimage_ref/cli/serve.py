@@ -12,8 +12,8 @@ from .places import demand_folder
 ABOUT = (
     "A page that paints, for this machine alone unless --host says otherwise: it has no password. "
     "It needs no network and calls none. Each picture is a PNG file in the history that says how "
-    "it was painted; `qwenimage paint --again FILE` paints it once more. --lora and --control are "
-    "what visitors may choose from."
+    "it was painted; `qwenimage paint --again FILE` paints it once more, `qwenimage layers --again "
+    "FILE` takes it apart once more. --lora and --control are what visitors may choose from."
 )
 
 

@@ -1,7 +1,7 @@
 """The folder of what the page painted: PNG files with their settings, and the pictures they need.
 
 pictures/2026-05-01_120000_1.png      one picture
-pictures/2026-05-01_120000_2/         layers of one
+pictures/2026-05-01_120000_2/         layers of one: layer_1.png, ..., and layers.psd behind them
 pictures/inputs/<sha256>.png          what was uploaded or drawn; names say the content
 """
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from ..files import whole_file
 from ..png_settings import SettingsError, read_settings
+from ..psd import TOGETHER
 
 INPUTS = "inputs"
 SHOWN = 24  # pictures, the newest first
@@ -23,9 +24,9 @@ SHOWN = 24  # pictures, the newest first
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture of the history, as the page shows it."""
+    """One picture of the history, or the layers of one, as the page shows it."""
 
-    name: str  # file in the folder
+    names: tuple[str, ...]  # files in the folder, the lowest layer first
     prompt: str
     seed: str
 
@@ -61,17 +62,29 @@ class History:
 
     def newest(self) -> list[Shown]:
         """The newest pictures with settings; files of other programs are left out"""
-        files = sorted(self.folder.glob("*.png"), key=lambda file: file.stat().st_mtime_ns)
+        # the PSD stands for its layers, because it is written when all of them are there
+        patterns = ("*.png", f"*/{TOGETHER}", "*/layer.png")
+        files = [file for pattern in patterns for file in self.folder.glob(pattern)]
+        files.sort(key=lambda file: file.stat().st_mtime_ns)
         shown = [self._shown_of(file) for file in reversed(files[-SHOWN:])]
         return [each for each in shown if each.prompt]
 
     def _shown_of(self, file: Path) -> Shown:
         # careful: names are never used twice, so what a file says is read once
-        if file.name not in self._shown:
+        key = file.relative_to(self.folder).as_posix()
+        if key not in self._shown:
+            pictures = _layers_beside(file) if file.name == TOGETHER else [file]
             try:
-                options = read_settings(file).get("options") or {}
-            except SettingsError:
+                options = read_settings(pictures[0]).get("options") or {}
+            except (SettingsError, IndexError):
                 options = {}
-            prompt, seed = (str(options.get(name, "")) for name in ("prompt", "seed"))
-            self._shown[file.name] = Shown(file.name, prompt, seed)
-        return self._shown[file.name]
+            names = tuple(each.relative_to(self.folder).as_posix() for each in pictures)
+            prompt = str(options.get("prompt") or options.get("extract") or "")
+            self._shown[key] = Shown(names, prompt, str(options.get("seed", "")))
+        return self._shown[key]
+
+
+def _layers_beside(document: Path) -> list[Path]:
+    """A PSD -> the files of its layers, the lowest first"""
+    files = (document.with_name(f"layer_{number}.png") for number in itertools.count(1))
+    return list(itertools.takewhile(Path.exists, files))

@@ -1,5 +1,6 @@
 """How the page looks: its colours and fonts, and what is shown of a job. All text is escaped."""
 
+import math
 from html import escape
 from urllib.parse import quote
 
@@ -27,8 +28,8 @@ CSS = """
     border-radius: 8px; box-shadow: 0 6px 28px rgb(0 0 0 / 18%); object-fit: contain; }
 .stage .layers { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr));
     gap: 12px; }
-.stage .layers img { min-width: 0; background: repeating-conic-gradient(#ddd 0 25%, #fff 0 50%)
-    0 0 / 16px 16px; }
+.stage .layers img { min-width: 0; }
+.layers img { background: repeating-conic-gradient(#ddd 0 25%, #fff 0 50%) 0 0 / 16px 16px; }
 .stage figcaption { margin-top: 12px; font-size: 0.92rem; overflow-wrap: anywhere; }
 .stage .notes, .stage .repeat { color: var(--body-text-color-subdued); font-size: 0.82rem;
     margin-top: 6px; overflow-wrap: anywhere; }
@@ -42,6 +43,8 @@ CSS = """
 .history figure { margin: 0; }
 .history img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 10px;
     border: 1px solid var(--border-color-primary); }
+.history .layers { display: grid; gap: 2px; aspect-ratio: 1; align-content: start; }
+.history .layers img { border-radius: 4px; }
 .history figcaption { font-size: 0.74rem; line-height: 1.3; margin-top: 4px; overflow: hidden;
     color: var(--body-text-color-subdued); display: -webkit-box; -webkit-line-clamp: 2;
     -webkit-box-orient: vertical; overflow-wrap: anywhere; }
@@ -96,22 +99,42 @@ def _done(job: Job, words: dict) -> str:
         "</div>"
         for file in others
     )
-    if job.task == "paint":
-        command = f"qwenimage paint --again {job.output.name}"
-        links = f'<div class="repeat">to the same bits: <code>{escape(command)}</code></div>'
+    links += (
+        f'<div class="repeat">to the same bits: <code>{escape(_repeat(job, names))}</code></div>'
+    )
     return (
         f'<div class="stage"><figure>{images}<figcaption>{caption}{notes}{links}</figcaption>'
         "</figure></div>"
     )
 
 
+def _repeat(job: Job, names: list[str]) -> str:
+    """The command that paints a job once more"""
+    target = " --to FOLDER" if job.task == "layers" else ""
+    return f"qwenimage {job.task} --again {names[0]}{target}"
+
+
 def of_history(shown: list[Shown]) -> str:
     if not shown:
         return ""
     figures = "".join(
-        f'<figure><a href="{address(each.name)}" target="_blank"><img loading="lazy" alt="" '
-        f'src="{address(each.name)}"></a><figcaption title="seed {escape(each.seed)}">'
+        f'<figure>{_images(each.names)}<figcaption title="seed {escape(each.seed)}">'
         f"{escape(each.prompt[:LONGEST])}</figcaption></figure>"
         for each in shown
     )
     return f'<h3>Painted before</h3><div class="history">{figures}</div>'
+
+
+def _images(names: tuple[str, ...]) -> str:
+    """One picture, or layers side by side in a square"""
+    images = "".join(
+        f'<a href="{address(name)}" target="_blank"><img loading="lazy" alt="" '
+        f'src="{address(name)}"></a>'
+        for name in names
+    )
+    if "/" not in names[0]:
+        return images
+    columns = math.ceil(math.sqrt(len(names)))
+    return (
+        f'<div class="layers" style="grid-template-columns: repeat({columns}, 1fr)">{images}</div>'
+    )

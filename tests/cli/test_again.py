@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from helpers.editing import EDIT, EDIT_PLUS, edit_folder, picture
 from PIL import Image, PngImagePlugin
 
 from qwenimage_ref import cli
@@ -15,6 +16,9 @@ from qwenimage_ref.repository import DATA, POCKET
 PROMPT = "-- a red=circle, „ü“"
 SMALL = ["--size", "64x64", "--steps", "2", "--quiet"]
 LORA = DATA / "lora" / "lightning_4_steps.safetensors"
+UNION, BLOCKWISE = (
+    DATA / "variants" / f"control_{kind}.safetensors" for kind in ("union", "blockwise")
+)
 
 
 @pytest.fixture
@@ -35,11 +39,12 @@ def paint(capsys, *words) -> tuple[int, str]:
     return status, "\n".join(x for x in lines if x and not x.startswith("painting:"))
 
 
-def painted(files, capsys, *words):
+def painted(files, capsys, *words, quick=SMALL):
     """A first picture's file, painted with @NAME for a file in the folder `in`"""
     words = [str(word).replace("@/", f"{files / 'in'}/") for word in words]
     first = files / "out" / "first.png"
-    assert paint(capsys, *SMALL, *words, "-o", first, "--", PROMPT)[0] == 0
+    status, error = paint(capsys, *quick, *words, "-o", first, "--", PROMPT)
+    assert status == 0, error
     return first
 
 
@@ -51,12 +56,68 @@ def painted(files, capsys, *words):
         ["--region", "a star=@/left=@1.png", "--context", "@/navy.png"],
         ["--lora", f"{LORA}=0.7", "--lightning"],
         ["--rewrite", "--vae-tiling", "--weights", str(POCKET)],
+        ["--control", f"{UNION}=@/navy.png@0.8,0,0.5"],
+        ["--control", f"{BLOCKWISE}=@/left=@1.png"],
     ],
-    ids=["plain", "mask", "regions", "lora", "rewritten"],
+    ids=["plain", "mask", "regions", "lora", "rewritten", "union", "blockwise"],
 )
 def test_a_picture_painted_again_is_the_same_file(files, capsys, words):
     first = painted(files, capsys, *words)
     second = first.with_name("second.png")
+    assert paint(capsys, "--again", first, "-o", second, "--quiet")[0] == 0
+    assert second.read_bytes() == first.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def edit_weights(tmp_path_factory):
+    top = tmp_path_factory.mktemp("weights")
+    return {name: edit_folder(top / name, name) for name in (EDIT, EDIT_PLUS)}
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        (EDIT_PLUS, ["--image", "@/spots.png", "--image", "@/navy.png", "--cfg", "1"]),
+        (EDIT, ["--image", "@/navy.png", "--mask", "@/left=@1.png", "--strength", "0.9"]),
+        (EDIT_PLUS, ["--image", "@/spots.png", "--lowres-fix"]),
+    ],
+    ids=["two pictures", "mask", "lowres fix"],
+)
+def test_an_edit_is_made_again_to_the_same_file(files, edit_weights, capsys, kind, words):
+    picture(48, 80).save(files / "in" / "spots.png")
+    # an edit inside a mask has the size of its picture, and takes no other
+    words = ["--weights", edit_weights[kind], *words]
+    first = painted(files, capsys, *words, quick=["--steps", "2", "--quiet"])
+    second = first.with_name("second.png")
+    assert paint(capsys, "--again", first, "-o", second, "--quiet")[0] == 0
+    assert second.read_bytes() == first.read_bytes()
+
+
+def test_what_is_repeated_is_the_control_and_the_order_of_the_pictures(files, edit_weights, capsys):
+    """A file whose settings are changed by hand gives another picture, so none of them is idle."""
+    picture(48, 80).save(files / "in" / "spots.png")
+    first = painted(files, capsys, "--control", f"{UNION}=@/spots.png@0.8,0,0.5")
+    assert differs(first, capsys, lambda options: options["control"][0].update(scale=0.0))
+    assert differs(first, capsys, lambda options: options["control"][0].update(end=1.0))
+    images = ["--image", "@/spots.png", "--image", "@/navy.png"]
+    first = painted(files, capsys, "--weights", edit_weights[EDIT_PLUS], *images)
+    assert differs(first, capsys, lambda options: options["image"].reverse())
+
+
+def differs(first, capsys, change) -> bool:
+    """Is the picture another one when the options in its file are changed?"""
+    settings = read_settings(first)
+    change(settings["options"])
+    other, second = first.with_name("other.png"), first.with_name("second.png")
+    Image.open(first).save(other, pnginfo=settings_chunk(settings))
+    assert paint(capsys, "--again", other, "-o", second, "--quiet")[0] == 0
+    return Image.open(second).tobytes() != Image.open(first).tobytes()
+
+
+def test_steps_that_the_weights_recommend_come_to_the_same_file(files, capsys):
+    first, second = files / "out" / "first.png", files / "out" / "second.png"
+    words = ["--size", "64x64", "--lightning", "--quiet", "--cfg", "2"]
+    assert paint(capsys, *words, "-o", first, "--", PROMPT)[0] == 0
     assert paint(capsys, "--again", first, "-o", second, "--quiet")[0] == 0
     assert second.read_bytes() == first.read_bytes()
 
