@@ -25,7 +25,7 @@ PATHS = ("picture", "mask", "context", "transformer", "vae", "text_encoder")
 class Command:
     """One of the commands whose files can be followed"""
 
-    name: str  # as it is in the files
+    name: str  # word for it in the files
     parse: Parse
     subject: str  # name of the argument that stands without an option
     output: str  # where its files go, as people write it

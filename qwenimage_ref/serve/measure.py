@@ -22,7 +22,7 @@ from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from .client import SETTINGS, Client, name_in
 
 REPEATS = 5  # pictures of which the median counts
-QUEUED_STEPS = 2  # of each of the requests at once, so that the queue is measured, not the model
+QUEUED_STEPS = 2  # steps of each of the requests at once: the queue is measured, not the model
 
 
 @in_a_clone
