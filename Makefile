@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 FIRST := $(notdir $(wildcard notebooks/00_*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow durations mutate checkers paint train notebooks derived student teacher variants syllabus site blank grade clean
+.PHONY: help setup lab test test-slow durations mutate checkers oracles paint train notebooks derived page student teacher variants syllabus site blank grade clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -50,7 +50,9 @@ lab: setup ## open the course in JupyterLab
 SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/course/test_browser.py tests/course/test_checkers_whole.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
+    tests/cli/test_train_killed.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
+    tests/train/test_memory_of_modes.py \
     tests/curation/test_ray.py tests/parity/test_bench_objectives.py \
     tests/pocket/test_editor.py tests/pocket/test_students.py \
     tests/pocket/test_pocket_train.py tests/course/test_editions.py \
@@ -84,6 +86,9 @@ mutate: setup ## change one thing at a time; does a test fail? FILE="A.py B.py" 
 checkers: setup ## does a small change of a solution pass its checker? data/measurements/checkers.json
 	PYTHONPATH=.:tests $(BIN)/python -m helpers.exercise_mutants
 
+oracles: setup ## how far from others' code are control, regions and layers? site/pages/parity.md
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(BIN)/python -m helpers.oracles
+
 # careful: the sentence travels through the environment and as it was typed, so that neither a quote
 # nor a dollar in it means anything to make or to the shell
 unexport PROMPT OUT
@@ -105,6 +110,9 @@ notebooks: setup ## build and run notebooks/*.ipynb from notebooks/src
 derived: setup ## make again all that depends on the weights: pictures, records, notebooks
 	$(BIN)/python -m qwenimage_ref.course.publish.derive
 	$(MAKE) notebooks
+
+page: setup ## make the pictures of the page in data/pictures again, in Chromium
+	PYTHONPATH=.:tests $(BIN)/python -m helpers.page_pictures
 
 # Neither overwrites a notebook that somebody has worked in.
 TO =

@@ -81,15 +81,15 @@ FORM_OF_CLASS = {
 }
 
 
-def size_of_area(width: int, height: int, area: int) -> tuple[int, int]:
+def size_of_area(width: int, height: int, area: int, multiple: int = MULTIPLE) -> tuple[int, int]:
     """The size (width, height) of about `area` pixels with the proportions of a picture
 
-    Sides are multiples of 32, so the proportions change a little.
+    Sides are multiples of so many pixels, 32 as upstream, so the proportions change a little.
     """
     ratio = width / height
     # careful: the height follows from the width before rounding; halves are rounded to even
     exact = math.sqrt(area * ratio)
-    return round(exact / MULTIPLE) * MULTIPLE, round(exact / ratio / MULTIPLE) * MULTIPLE
+    return round(exact / multiple) * multiple, round(exact / ratio / multiple) * multiple
 
 
 def spread_positions(grids) -> Tensor:

@@ -651,4 +651,4 @@ print("no pull where both agree; 123 GB or 43 GB: ok")
 # **Capstone.** `make grade` has no points for this page, because a student is the same network with
 # other weights.
 #
-# Next: [work split over processes](36_work_split_over_processes.ipynb).
+# Next: [image to LoRA](33_image_to_lora.ipynb).

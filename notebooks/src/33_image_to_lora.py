@@ -600,4 +600,4 @@ print("166 billion weights, 236 MB: ok")
 # **Capstone.** `make grade` has no points for this page, because a predicted LoRA is used like any
 # other.
 #
-# Next: [work split over processes](36_work_split_over_processes.ipynb).
+# Next: [look inside](34_look_inside.ipynb).

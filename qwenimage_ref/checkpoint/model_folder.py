@@ -30,6 +30,7 @@ STEMS = {  # file names of each part's weights, as in transformers and diffusers
 FORGED = "forged.json"  # a file beside weights that were drawn, not learned; it says what was drawn
 RECOMMENDED = "recommended.json"
 SETTINGS = ("sample_size", "num_inference_steps", "reading_size")
+FLAGS = ("reads_pictures",)  # false: the vision tower is untrained, so it describes no picture
 TEXT_TO_IMAGE = "QwenImagePipeline"
 CLASSES = (TEXT_TO_IMAGE, *FORM_OF_CLASS)  # upstream's, as far as they are supported
 NETWORKS = {
@@ -158,7 +159,7 @@ def read_class(folder: Path) -> str:
 
 
 def read_model_index(folder: Path) -> dict:
-    """A folder -> the settings recommended for it: sample_size, num_inference_steps
+    """A folder -> the settings recommended for it: sample_size, num_inference_steps, ...
 
     They are in recommended.json, where no other library stumbles over them; in folders of earlier
     versions they are in model_index.json. Raises CheckpointError for a folder of a model that is
@@ -172,6 +173,14 @@ def read_model_index(folder: Path) -> dict:
                 f"{folder}: {key} must be a whole number from 1 to {LARGEST:,}, "
                 f"got {shorten([value])}; correct {RECOMMENDED} or model_index.json"
             )
+    for key in FLAGS:
+        if key in settings:
+            if type(settings[key]) is not bool:
+                raise CheckpointError(
+                    f"{folder}: {key} must be true or false, got {shorten([settings[key]])}; "
+                    f"correct {RECOMMENDED}"
+                )
+            known[key] = settings[key]
     return known
 
 

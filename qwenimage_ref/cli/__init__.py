@@ -157,7 +157,8 @@ def _info(options) -> None:
         print(f"  {key}: {value}")
     form = picture_form(folder)
     if isinstance(form, LayeredForm):
-        print("  used with: qwenimage layers PICTURE --weights FOLDER --to FOLDER")
+        words = "" if recommended.get("reads_pictures", True) else " --prompt TEXT"
+        print(f"  used with: qwenimage layers PICTURE{words} --weights FOLDER --to FOLDER")
     elif form is not None:
         print("  used with: qwenimage paint PROMPT --weights FOLDER --image FILE")
 

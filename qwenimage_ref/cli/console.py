@@ -16,8 +16,10 @@ def say(text: str) -> None:
     """Print a message on stderr as one line; a console that is closed changes nothing."""
     line = " ".join(text.split())
     line = line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
+    bars = sys.modules.get("tqdm")  # progress bars, if there can be any, move below the message
+    write = print if bars is None else bars.tqdm.write
     with contextlib.suppress(OSError, ValueError):
-        print(f"qwenimage: {line}", file=sys.stderr)
+        write(f"qwenimage: {line}", file=sys.stderr)
 
 
 def reason(error: Exception) -> str:

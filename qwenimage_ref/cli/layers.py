@@ -73,15 +73,30 @@ def make(options, load=loading.load, progress=loading.progress) -> list[Path]:
     picture, mask = _read(options.picture), options.mask and _read_mask(options.mask)
     pipe = load(options, adapters)
     if options.extract is None:
+        given = (options.prompt or "").strip()
+        described = "" if given else _description(options, pipe, picture)
         steps = options.steps or pipe.recommended.get("num_inference_steps", 50)
-        resolved = {"steps": steps, "prompt": _description(options, pipe, picture)}
+        resolved = {"steps": steps, "prompt": given or described}
         layers = _decompose(options, pipe, picture, **resolved, progress=progress)
         files = [f"layer_{number}.png" for number in range(1, len(layers) + 1)]
     else:
-        resolved = {"steps": options.steps or 30}
+        described, resolved = "", {"steps": options.steps or 30}
         layer = _extract(options, pipe, picture, mask, **resolved, progress=progress)
         layers, files = [layer], ["layer.png"]
+    # notes come behind the painting, so that an error is a single line
+    _note(options, picture, layers[0].size, described)
     return _write(options, layers, files, resolved)
+
+
+def _note(options, picture, size: tuple[int, int], described: str) -> None:
+    """Print how the picture was read. size: of the layers; described: by the text encoder."""
+    from ..pictures import is_opaque
+
+    if is_opaque(picture):
+        say(f"note: {options.picture} has no transparency; it is taken as opaque in RGBA")
+    loading.note_stretch(picture.size, size, "crop it to those proportions")
+    if described:
+        say(f"note: the picture is described as: {described}")
 
 
 def _check_arguments(options) -> None:
@@ -111,11 +126,13 @@ def _check_arguments(options) -> None:
 def _demand_layered_model(options) -> None:
     """Raises UsageError for other weights, and for layers that none have; reads no weights."""
     from ..checkpoint import locate
-    from ..checkpoint.model_folder import picture_form
+    from ..checkpoint.model_folder import picture_form, read_model_index
     from ..conditions import LayeredForm
+    from ..tasks.captions import demand_reader
     from ..tasks.layers import check_count
 
-    form = picture_form(locate.resolve(options.weights))
+    folder = locate.resolve(options.weights)
+    form = picture_form(folder)
     if not isinstance(form, LayeredForm):
         kind = "a text-to-image model" if form is None else "an edit model"
         raise UsageError(
@@ -124,39 +141,33 @@ def _demand_layered_model(options) -> None:
         )
     if options.layers is not None:
         check_count(options.layers)
+    if options.extract is None and not (options.prompt or "").strip():
+        demand_reader(read_model_index(folder), "--prompt")
 
 
 def _read(file: Path):
-    """A picture's file -> RGBA, with a note where it has no transparency"""
-    from ..pictures import input_picture, is_opaque, open_picture
+    """A picture's file -> RGBA, opaque where it has no transparency"""
+    from ..pictures import input_picture, open_picture
 
-    picture = input_picture(open_picture(file, alpha=True), str(file), alpha=True)
-    if is_opaque(picture):
-        say(f"note: {file} has no transparency; it is taken as opaque in RGBA")
-    return picture
+    return input_picture(open_picture(file, alpha=True), str(file), alpha=True)
 
 
 def _read_mask(file: Path):
     """A mask's file -> RGBA. Raises ValueError, one line, for one that shows no place."""
-    from ..pictures import input_picture, open_picture
     from ..tasks.layers import check_mask
 
-    mask = input_picture(open_picture(file, alpha=True), str(file), alpha=True)
+    mask = _read(file)
     check_mask(mask)
     return mask
 
 
 def _description(options, pipe, picture) -> str:
-    """What the whole picture shows: as it was given, or else as the text encoder says"""
+    """What the text encoder says of the picture"""
     from ..tasks.captions import caption
     from ..tasks.layers import encoded_copy
 
-    prompt = (options.prompt or "").strip()
-    if not prompt:
-        copy = encoded_copy(pipe, picture, options.resolution)
-        prompt = caption(pipe, copy, options.caption == "en")
-        say(f"note: the picture is described as: {prompt}")
-    return prompt
+    copy = encoded_copy(pipe, picture, options.resolution)
+    return caption(pipe, copy, options.caption == "en")
 
 
 def _decompose(options, pipe, picture, steps: int, prompt: str, progress) -> list:

@@ -10,6 +10,8 @@ from .console import UsageError, say
 from .places import demand_file
 from .pocket import add_weights
 
+MOST_STRETCH = 0.05  # share by which a picture's proportions may change without a note
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -109,6 +111,17 @@ def adapter(text: str) -> tuple[str, float]:
     if not Path(file).is_dir():  # peft writes an adapter as a folder
         demand_file("--lora", Path(file))
     return file, number
+
+
+def note_stretch(source: tuple[int, int], target: tuple[int, int], remedy: str) -> None:
+    """Say so where sides that the model can have change a picture's proportions, (W, H) each"""
+    change = source[0] * target[1] / (source[1] * target[0])
+    stretch = 1 - min(change, 1 / change)
+    if stretch > MOST_STRETCH:
+        say(
+            "note: a picture of {}x{} is stretched by {:.0%} to {}x{}, the nearest size by the "
+            "rule of these weights; {}".format(*source, stretch, *target, remedy)
+        )
 
 
 @contextlib.contextmanager

@@ -100,15 +100,17 @@ def painted(options, load, progress):
     beside = paint_regions.conditions(regions, options)
     pipe = paint_control.controlled(_load(options, adapters, load), controls, guides, options)
     steps, cfg = _schedule(pipe, options)
-    like = [*over.get("image", []), *guides][:1] if options.padding_mask_crop is None else []
-    if like and not edits and not options.size:
-        width, height = _size_like(like[0], pipe)
+    like = None if options.size else _followed(edits, over, guides, beside)
+    if like and not edits and options.padding_mask_crop is None:
+        width, height = _size_like(like, pipe)
     prompt = sent_prompt(options)
     sides = {"height": height, "width": width, "num_inference_steps": steps}
     how = {"negative_prompt": options.negative, "true_cfg_scale": cfg, "seed": options.seed}
     taken = steps if edits and not options.mask else _steps_taken(steps, over)
     with progress(taken) as advance:
         picture = pipe(prompt, callback=advance, **how, **sides, **over, **beside)[0]
+    if like and not options.quiet:
+        loading.note_stretch(like.size, picture.size, "--size sets another size")
     return picture, prompt, steps
 
 
@@ -179,11 +181,26 @@ def _read_pictures(options) -> dict:
     }
 
 
-def _size_like(picture, pipe) -> tuple[int, int]:
-    """-> width and height: the area that the weights recommend, in the picture's proportions"""
-    from ..conditions import size_of_area
+def _followed(edits: bool, over: dict, guides: list, beside: dict):
+    """-> the picture whose proportions are the target's where no size is asked for, if any"""
+    images = over.get("image", [])
+    if edits:
+        return images[-1]  # upstream's rule
+    pictures = [*images, *guides, beside.get("context_image")]
+    return next(filter(None, pictures), None)
 
-    return size_of_area(*picture.size, pipe.recommended.get("sample_size", 1024) ** 2)
+
+def _size_like(picture, pipe) -> tuple[int, int]:
+    """-> width and height: the area that the weights recommend, in the picture's proportions
+
+    Upstream has no rule for these tasks, so sides are whole tokens; those of edit models are
+    multiples of 32.
+    """
+    from ..conditions import size_of_area
+    from ..limits import TOKEN
+
+    area = pipe.recommended.get("sample_size", 1024) ** 2
+    return size_of_area(*picture.size, area, multiple=TOKEN)
 
 
 def _steps_taken(steps: int, over: dict) -> int:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from ..repository import POCKET
-from . import train_control, train_data, train_plan, train_results, train_sharded
+from . import train_control, train_data, train_memory, train_plan, train_results, train_sharded
 from .places import demand_folder
 from .train_modes import ADAPTER, MODES, Mode
 from .train_options import add_arguments, check, choices_of, recipe_of
@@ -21,6 +21,8 @@ def add_modes(models) -> None:
         parser.set_defaults(run=functools.partial(run, mode))
     about = "memory and time of training over several processes, by formulas"
     train_plan.add_arguments(models.add_parser("plan", help=about))
+    about = "memory of each mode in one process, by formulas"
+    train_memory.add_arguments(models.add_parser("memory", help=about))
     add_prepare(models.add_parser("prepare", help="encode the data of a mode, to train on later"))
 
 

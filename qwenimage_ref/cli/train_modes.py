@@ -43,7 +43,6 @@ class Mode:
     name: str
     help: str
     about: str
-    source: str  # where the defaults come from
     data: str  # pictures, comparisons, taught, prompts, matched or pairs
     choices: str  # module and name of the dataclass of its choices
     options: dict[str, tuple[str, str]]
@@ -140,9 +139,10 @@ def _check_dmd2(options, recipe, choices) -> None:
 
 
 def _grpo(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
-    from ..posters.reward import reward_of
+    from ..posters.reward import reward_of, source_of
     from ..train.grpo import train
 
+    source = source_of(options.choice_reward)
     reward = reward_of(options.choice_reward)
 
     def judge(latents, prompt: str):
@@ -150,7 +150,7 @@ def _grpo(pipe, data, empty, recipe, choices, folder, origin, options, **fit):
 
     return train(
         pipe.transformer, data, empty, judge, _shape(pipe, options), pipe.scheduler, recipe,
-        choices, folder, f"{origin} {options.choice_reward}", **fit,
+        choices, folder, f"{origin} {options.choice_reward} {source}", **fit,
     )  # fmt: skip
 
 
@@ -181,14 +181,12 @@ MODES = {
             "lora", "a LoRA on pictures of yours; resumes likewise",
             f"{PICTURES} Any sizes; they are shrunk and cropped to multiples of 16. Encoded "
             f"pictures and captions are kept in --runs and encoded once. {STOPS}",
-            "rank and targets as DiffSynth and musubi, sigma as musubi's qwen_shift",
             "pictures", "lora.Settings", ADAPTER | FLOW, _lora, shared=True,
         ),
         Mode(
             "full", "every weight, on pictures of yours",
             f"{PICTURES} Every weight of the transformer is trained, in float32: 20 bytes each. "
             f"{STOPS}",
-            "lr as DiffSynth's full training, the rest as for `lora`",
             "pictures", "lora.Flow", FLOW, _full, lr=1e-5, whole=True, shared=True,
         ),
         Mode(
@@ -198,14 +196,12 @@ MODES = {
             "with blockwise_controlnet_inpaint_mask it becomes one for inpainting. A new network "
             "adds nothing, is kept in --runs as zero.safetensors, and the base stays as it is. "
             f"{STOPS}",
-            "lr as DiffSynth's, the rest as for `lora`",
             "pictures", "lora.Flow", FLOW, _control, lr=1e-3, column="blockwise_controlnet_image",
         ),
         Mode(
             "dpo", "preference: the winner of two pictures",
             f"Diffusion-DPO on pairs of pictures of one caption and one size. log.csv has four "
             f"error curves, because the loss only widens a difference. {STOPS}",
-            "beta as flow_grpo, sigma as the report's equation 3 (it states no beta)",
             "comparisons", "preference.Preference",
             ADAPTER | SIGMA | ACCUMULATE | {"beta": ("--beta", "how sharply a lead counts")},
             _dpo, batch_counts="pairs per batch, all of one size",
@@ -214,8 +210,6 @@ MODES = {
             "grpo", "reward: pictures of one prompt compete",
             "Flow-GRPO. Each round paints a group for each of --batch prompts, rewards it and "
             f"trains --inner steps on it; --steps is a multiple of them. {STOPS}",
-            "flow_grpo's for SD3, with a smaller group; its beta is 0.04, of a KL that is ten "
-            "times smaller than the report's at ten steps",
             "prompts", "grpo.Reward",
             ADAPTER | {
                 "reward": ("--reward", "posters (the exact reader), or MODULE:FUNCTION of yours"),
@@ -235,13 +229,11 @@ MODES = {
             "distill", "few steps: end where the teacher's pictures are",
             "Direct distillation. The table's seeds are those that the teacher's pictures were "
             f"painted with, on a CPU: with any other noise the mean picture is learned. {STOPS}",
-            "steps as Lightning, schedule its published one",
             "taught", "distill.FewSteps", ADAPTER | STUDENT, _distill, whole_option=True,
         ),
         Mode(
             "imitate", "few steps: follow the teacher's path",
             f"Trajectory imitation. The teacher is the base, guided; nothing is stored. {STOPS}",
-            "guidance the pipeline's; between so that four steps follow twenty",
             "prompts", "distill.Imitation",
             ADAPTER | STUDENT | TEACHER | {"between": ("--between", "its steps for one of these")},
             _imitate, batch_counts="prompts per batch",
@@ -251,8 +243,6 @@ MODES = {
             "DMD2 (arXiv 2405.14867). The teacher is the base, guided; student and fake are an "
             "adapter each, and the student is written. With --real and --adversarial a judge "
             f"learns to tell real pictures from the student's, which has it as a loss. {STOPS}",
-            "every as the paper, whose weight of the adversarial term is 0.003 or 0.005; guidance "
-            "the pipeline's",
             "matched", "dmd2.Matching",
             ADAPTER | STUDENT | TEACHER | {
                 "every": ("--every", "of so many steps the student takes one, the fake the rest"),
@@ -264,7 +254,6 @@ MODES = {
             "differential", "a LoRA of what two sets of pictures differ in",
             f"{PICTURES} A first adapter learns --unwanted for --steps, a second one --wanted on "
             f"top of it; the second alone is written. {STOPS}",
-            "as for `lora`",
             "pairs", "lora.Settings", ADAPTER | FLOW, _differential,
         ),
     )

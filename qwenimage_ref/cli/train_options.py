@@ -9,6 +9,7 @@ from ..repository import POCKET
 from .console import UsageError
 from .places import demand_file, demand_folder, demand_output
 from .train_data import add_data
+from .train_sources import source_of
 
 SMALLEST = 16 * 16  # pixels
 COMPUTE = {"bf16": "bfloat16", "fp32": "float32"}  # option: name in torch
@@ -16,7 +17,10 @@ LARGEST_RATE = 0.1  # AdamW moves every weight by about so much a step
 
 
 def add_arguments(parser: argparse.ArgumentParser, mode) -> None:
-    parser.description = f"{mode.about} Defaults: {mode.source}."
+    parser.description = (
+        f"{mode.about} The defaults of what is learned say where they come from; `ours` are "
+        "choices of this project."
+    )
     add = parser.add_argument
     add_data(parser, mode.data)
     what, to = mode.result
@@ -42,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser, mode) -> None:
         shown = "the rank" if name == "alpha" else default
         add(
             flag, dest=f"choice_{name}", type=type(default), metavar=_metavar(default),
-            default=None if name == "alpha" else default, help=f"{text}; default {shown}",
+            default=None if name == "alpha" else default,
+            help=f"{text}; {_default(mode, flag, name, shown)}",
         )  # fmt: skip
     add("--recompute", action="store_true", help="less memory, a third more time")
     add("--stream", action="store_true", help="the base stays on disk, a block at a time; bf16")
@@ -66,16 +71,23 @@ def _metavar(default) -> str:
     return {int: "N", float: "X"}.get(type(default), "NAME")
 
 
+def _default(mode, flag: str, field: str, shown) -> str:
+    """A default and where it comes from, as the help has it"""
+    return f"default {shown} ({source_of(mode.name, flag, field)})"
+
+
 def _add_recipe(add, mode) -> None:
-    steps = f"optimiser steps; default {mode.steps}"
-    add("--steps", type=int, default=mode.steps, metavar="N", help=steps)
-    add("--batch", type=int, default=mode.batch, metavar="N",
-        help=f"{mode.batch_counts}; default {mode.batch}")  # fmt: skip
-    rate = f"largest learning rate; default {mode.lr:g}"
-    add("--lr", type=float, default=mode.lr, metavar="X", help=rate)
-    ema = "decay of the averaged weights, for example 0.99; default 0, no average"
-    add("--ema", type=float, default=0.0, metavar="DECAY", help=ema)
-    add("--seed", type=int, default=0, help="of adapter, noise and order; default 0")
+    ema = "decay of the averaged weights, for example 0.99; 0 is no average"
+    for name, default, metavar, text in (
+        ("steps", mode.steps, "N", "optimiser steps"),
+        ("batch", mode.batch, "N", mode.batch_counts),
+        ("lr", mode.lr, "X", "largest learning rate"),
+        ("ema", 0.0, "DECAY", ema),
+        ("seed", 0, "N", "of adapter, noise and order"),
+    ):
+        shown = _default(mode, f"--{name}", name, f"{default:g}")
+        help = f"{text}; {shown}"
+        add(f"--{name}", type=type(default), default=default, metavar=metavar, help=help)
 
 
 # -- checks, before the first second is spent

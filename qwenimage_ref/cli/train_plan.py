@@ -6,6 +6,7 @@ from .console import UsageError
 
 TEXT_TOKENS = 256  # a long caption
 RATE = 400.0  # TFLOP/s: 40 % of the 989 on an H100's data sheet, which large matrices reach
+LEAST = {"max_pixels": 256, "tflops": 0.001, "link": 0.001}  # one core reaches 0.1 TFLOP/s
 LINK = 50.0  # GB/s: one network adapter of 400 Gbit/s a GPU; NVLink is nine times as fast
 
 
@@ -35,18 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options) -> None:
     """Raises ValueError, one line, for numbers that cannot be."""
+    from ..train.memory import adapter_parameters
     from ..train.sharded.plan import Plan
 
     batch = options.processes if options.batch is None else options.batch
     for name in ("processes", "batch", "max_pixels", "rank", "tflops", "link"):
         value = batch if name == "batch" else getattr(options, name)
-        least = 256 if name == "max_pixels" else 1
+        least = LEAST.get(name, 1)
         if value is not None and not least <= value < 1e12:
             flag = name if name == "processes" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} must be from {least} to 1e12, got {value}")
-    config = _config(options.weights)
+    config = network_config(options.weights)
     tokens = options.max_pixels // 256
-    adapter = 0 if options.rank is None else _adapter_parameters(config, options.rank)
+    adapter = 0 if options.rank is None else adapter_parameters(config, options.rank)
     plan = Plan(
         config, options.processes, batch, tokens, TEXT_TOKENS, adapter, not options.keep,
         keep_gathered=options.keep_gathered,
@@ -73,27 +75,11 @@ def _print(plan, options) -> None:
     print(f"  {'pictures a second':50} {plan.batch / seconds:8.1f}")
 
 
-def _config(weights: str | None):
+def network_config(weights: str | None):
+    """Of the transformer in a folder or in the local cache; None: the official one"""
     from ..checkpoint import locate
     from ..config import MMDiTConfig
 
     if weights is None:
         return MMDiTConfig.official()
     return MMDiTConfig.from_json(locate.resolve(weights) / "transformer" / "config.json")
-
-
-def _adapter_parameters(config, rank: int) -> int:
-    from fnmatch import fnmatchcase
-
-    import torch
-
-    from ..adapt.lora import TARGETS, named_linears
-    from ..mmdit import MMDiT
-
-    with torch.device("meta"):
-        linears = named_linears(MMDiT(config))
-    return sum(
-        rank * (layer.in_features + layer.out_features)
-        for name, layer in linears.items()
-        if any(fnmatchcase(name, pattern) for pattern in TARGETS["DiffSynth"])
-    )

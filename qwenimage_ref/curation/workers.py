@@ -171,12 +171,14 @@ def _guarded(work: Work, item: str) -> dict:
     """The item's result, or the line that says why there is none: errors may not be picklable"""
     try:
         return {"item": item, "result": work(item)}
-    except MemoryError:
-        return {"item": item, "error": f"{item}: a worker has no memory left; {LESS}; {REMEDY}"}
-    except (ValueError, OSError, FloatingPointError, RuntimeError) as error:
-        return {"item": item, "error": str(error)}
+    except (ValueError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
+        line = str(error)
+        if isinstance(error, MemoryError) or NO_MEMORY in line:
+            line = f"{item}: a worker has no memory left; {LESS}; {REMEDY}"
+        return {"item": item, "error": line}
 
 
+NO_MEMORY = "can't allocate memory"  # torch's words, in a RuntimeError
 LESS = "use fewer workers or smaller shards"
 
 

@@ -33,7 +33,7 @@ FIRST_SEED = 90_000_000  # number of the first poster; no training has it
 COUNTS = (2, 3, 4)
 STEPS, GUIDANCE = 20, 4.0
 ALONE, KNOWN, WHOLE = "caption alone", "caption in known words", "LoRA without regions"
-REGIONS, MOVED = "LoRA and regions", "the same, boxes moved"
+REGIONS, MOVED = "regions", "regions, moved"
 
 
 def posters(count: int) -> list[Crowded]:

@@ -31,7 +31,7 @@ from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from ..tasks.control import Control
 from ..tasks.regions import context_prompt
-from .intervals import interval, mean_interval
+from .intervals import interval, mean_interval, paired
 from .survey import Progress, terms_of
 
 RECORD = MEASUREMENTS / "controlling.json"
@@ -129,9 +129,32 @@ def rows(results: dict, kinds: list[str]) -> list[dict]:
     return table
 
 
+def less(answers: dict, kind: str, other: str = ALONE) -> dict:
+    """Likeness, scene and word of one kind less those of another, poster by poster
+
+    answers: {kind: what `measure` returned}, of the same captions and seeds. The likeness has the
+    interval of its mean difference, scene and word are results of `paired`.
+    """
+    mine, theirs = answers[kind], answers[other]
+    nearer = [a - b for a, b in zip(mine["likeness"], theirs["likeness"], strict=True)]
+    marks = {
+        part: paired(*([mark == "1" for mark in each[part]] for each in (mine, theirs)))
+        for part in ("scene", "word")
+    }
+    return {"likeness": mean_interval(nearer)} | marks
+
+
 def recorded(file: Path = RECORD) -> list[dict]:
     """The rows of the record, one for each kind that was measured; none without a record"""
     return json.loads(file.read_text(encoding="utf-8"))["kinds"] if file.exists() else []
+
+
+def recorded_answers(file: Path = RECORD) -> dict[str, dict]:
+    """Kind -> its answers in the record, poster by poster; none without a record"""
+    if not file.exists():
+        return {}
+    record = json.loads(file.read_text(encoding="utf-8"))
+    return {row["kind"]: record[row["kind"]] for row in record["kinds"]}
 
 
 def survey(pipe: QwenImage, files: dict[str, Path], count: int, record: Path) -> dict:

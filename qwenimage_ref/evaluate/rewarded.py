@@ -69,7 +69,7 @@ class Training:
 MAIN = Training(
     word_or_count,
     Recipe(steps=120, batch=4, lr=1e-3, warmup=2, decay_from=0.7, ema=0.9),
-    Reward(rank=16, group=8, steps=6, noisy=2, guidance=1.0, inner=1, beta=0.01),
+    Reward(rank=16, group=8, steps=6, noisy=2, guidance=1.0, inner=1, beta=0.02),
     THREES,
 )
 HACKED = 0  # the seed that trains the bad reward, too

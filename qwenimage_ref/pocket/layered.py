@@ -219,7 +219,7 @@ def write_layered(folder: Path, pipe: QwenImage, base: Path) -> None:
     """The networks of a pipeline as an official folder of a layered model, in bf16
 
     base: the painter's folder, whose text encoder is taken as it is. Its vision tower has learned
-    nothing: every prompt is given, none can be read off the picture.
+    nothing, as recommended.json says: every prompt is given, none can be read off the picture.
     """
     shutil.copytree(base / "text_encoder", folder / "text_encoder", dirs_exist_ok=True)
     save(pipe.transformer, folder / "transformer", dtype=torch.bfloat16)
@@ -232,7 +232,7 @@ def write_layered(folder: Path, pipe: QwenImage, base: Path) -> None:
         schedule, LAYERED,
     )  # fmt: skip
     write_small_files(folder, configs, pipe.tokenizer.added)
-    recommended = {"sample_size": SMALL[0], "num_inference_steps": 20}
+    recommended = {"sample_size": SMALL[0], "num_inference_steps": 20, "reads_pictures": False}
     write_json(folder / RECOMMENDED, recommended)
 
 

@@ -63,6 +63,15 @@ the image""",
 )
 
 
+def demand_reader(recommended: dict, name: str = "prompt") -> None:
+    """Raises ValueError where a folder's settings say that its vision tower is untrained."""
+    if not recommended.get("reads_pictures", True):
+        raise ValueError(
+            f"{name} must be given to these weights, which cannot read pictures, got none; say "
+            "what the whole picture shows, hidden parts too"
+        )
+
+
 @torch.no_grad()
 def caption(pipe, picture: Image.Image, use_en_prompt: bool = False) -> str:
     """What a picture shows, in English or in Chinese; transparency is read as white

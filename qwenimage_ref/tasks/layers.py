@@ -20,7 +20,7 @@ from ..limits import TOKEN
 from ..pictures import input_picture, is_opaque
 from ..rope import positions
 from ..sampler import draw, generators, guide, sigmas
-from .captions import caption
+from .captions import caption, demand_reader
 from .edit import LANCZOS, picture_tokens
 
 MOST_LAYERS = 64  # the examples of the release have 3 to 8
@@ -52,12 +52,15 @@ def decompose(
     """
     check_request(pipe, true_cfg_scale)
     check_count(layers)
+    written = prompt is None or prompt in ("", " ")
+    if written:
+        demand_reader(pipe.recommended)
     copy = encoded_copy(pipe, image, resolution)
     check_memory(pipe, copy, layers + 2)
     # careful: the schedule goes by the tokens of one frame, not by those of the target
     levels = sigmas(num_inference_steps, tokens_of(copy), pipe.scheduler)
     noise = frames_of_noise(pipe, layers + 1, copy, seed)
-    if prompt is None or prompt in ("", " "):
+    if written:
         prompt = caption(pipe, copy, use_en_prompt)
     encoded = encode(pipe, prompt, negative_prompt, true_cfg_scale, max_sequence_length)
     branches = layered_branches(encoded, picture_tokens(pipe, copy), layers + 1, grid_of(copy))

@@ -51,13 +51,17 @@ def check(pipe, examples: list) -> None:
         try:
             if missing := sorted(needed - names):
                 name = COLUMN_OF.get(missing[-1], missing[-1])
-                raise ValueError(f"must have {name} for {kind}, got none; add it to the table")
+                raise ValueError(
+                    f"an example must have {name} for {kind}, got none; add it to the table"
+                )
             if extra := sorted(names - needed - allowed):
                 name = COLUMN_OF.get(extra[-1], extra[-1])
-                raise ValueError(f"must be without {name} for {kind}; take the weights it is for")
+                raise ValueError(
+                    f"an example must be without {name} for {kind}; take the weights it is for"
+                )
             _check_values(pipe, example)
         except ValueError as error:
-            raise DataError(f"{example.picture}: an example {error}") from None
+            raise DataError(f"{example.picture}: {error}") from None
 
 
 def _check_values(pipe, example) -> None:
@@ -65,15 +69,17 @@ def _check_values(pipe, example) -> None:
     if columns.edit_image:
         check_request(pipe, [[example.caption]], columns.edit_image)
     if len(columns.layers) > 1 and columns.context_image:
-        raise ValueError("must be without context_image where it has more than one layer")
+        raise ValueError(
+            "an example must be without context_image where it has more than one layer"
+        )
     if columns.layers and columns.context_image:
         check_mask(open_picture(columns.context_image, alpha=True))
     # the whole picture comes first, and the lowest layer may be opaque
     for layer in columns.layers[2:]:
         if is_opaque(open_picture(layer, alpha=True)):
             raise ValueError(
-                f"must have transparency in every layer above the lowest, got none in {layer}; "
-                "save it in RGBA"
+                "an example must have transparency in every layer above the lowest, got none in "
+                f"{layer}; save it in RGBA"
             )
     if columns.eligen_entity_prompts:
         checked_regions(_regions(columns), [example.caption])

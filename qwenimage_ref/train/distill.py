@@ -9,7 +9,6 @@ Trajectory imitation: each of the student's steps begins at a state of the teach
 the mean velocity to the next. Nothing is stored, and each step's gradient stands alone.
 """
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +27,16 @@ from .dataset import Example, bucket, encode
 from .flow import TRAINING_GRID, guided_velocity
 from .full import train_whole
 from .loop import Recipe, Run
-from .lora import Adapter, Batches, Choices, demand, demand_known, padded, train_adapter
+from .lora import (
+    Adapter,
+    Batches,
+    Choices,
+    demand,
+    demand_known,
+    origin_of,
+    padded,
+    train_adapter,
+)
 from .prompts import Prompt, Prompts
 from .run_folder import RunFolder
 
@@ -88,7 +96,9 @@ def rollout(mmdit, noise, txt, levels, txt_mask=None):
     grids = [(1, noise.shape[2] // 2, noise.shape[3] // 2)]
     x = pack(noise)
     for sigma, sigma_next in zip(levels, levels[1:]):
-        velocity = mmdit(x, txt, sigma.to(x.device).expand(len(x)), grids, txt_mask)
+        # careful: x is float32 from the first step on, the network may have 16 bits
+        now = x.to(noise.dtype)
+        velocity = mmdit(now, txt, sigma.to(x.device).expand(len(x)), grids, txt_mask)
         x = euler_step(x, velocity.float(), sigma, sigma_next)
     return x
 
@@ -156,7 +166,7 @@ def train(
     **fit,
 ) -> Run:
     """Distil into a new adapter, or with None into every weight -> the finished run"""
-    origin = json.dumps([origin, [(one.seed, *one.latents.shape) for one in taught]])
+    origin = origin_of(taught, origin)
     loss_at, fit = (
         loss_of(mmdit, taught, recipe, settings),
         {"accumulate": settings.accumulate} | fit,
@@ -231,6 +241,6 @@ def train_imitation(
     return train_adapter(
         mmdit,
         lambda adapter: imitation_of(mmdit, adapter, drawn, settings),
-        recipe, settings, folder, json.dumps([origin, shape]),
+        recipe, settings, folder, origin_of(prompts, origin, shape),
         accumulate=settings.accumulate, **fit,
     )  # fmt: skip

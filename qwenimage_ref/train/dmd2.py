@@ -15,7 +15,6 @@ each. With real pictures there is an adversarial term besides (adversary.py).
 Source: arXiv 2405.14867.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from .dataset import Encoded
 from .distill import FewSteps, rollout
 from .flow import flow_step, guided_velocity
 from .loop import Recipe, Run
-from .lora import Adapter, demand
+from .lora import Adapter, demand, origin_of
 from .prompts import Prompt, Prompts
 from .run_folder import RunFolder
 
@@ -191,8 +190,8 @@ def train(
         trained["judge"] = Judge(mmdit.config.inner_dim, recipe.seed).to(like.device)
     drawn = Prompts(prompts, empty, shape, recipe, like)
     players = Players(mmdit, student, fake, drawn, settings, trained.get("judge"), pictures)
-    terms = {"origin": json.dumps([origin, shape, len(real)]), "settings": asdict(settings)}
-    run = Run(nn.ModuleDict(trained), recipe, folder, **terms)
+    origin = origin_of(prompts, origin, shape, list(real))
+    run = Run(nn.ModuleDict(trained), recipe, folder, origin=origin, settings=asdict(settings))
 
     def measured() -> dict:
         players.act(student=True)

@@ -12,7 +12,7 @@ group is one batch: one prompt, so that its text states are shared and nothing i
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from ..limits import warn
 from ..sampler import pack, sigmas, unpack
 from .flow import guided_velocity
 from .loop import Recipe, Run
-from .lora import Adapter, demand, train_adapter
+from .lora import Adapter, demand, origin_of, train_adapter
 from .prompts import Prompt
 from .run_folder import RunFolder
 from .sde import divergence, log_probability, spread, transition
@@ -97,6 +97,25 @@ def demand_rewards(values, count: int, prompt: str) -> torch.Tensor:
                 f"a reward must be finite, got {value} for picture {number} of {prompt!r:.80}"
             )
     return torch.tensor(values)
+
+
+def judged(judge: Judge, latents: torch.Tensor, prompt: str) -> torch.Tensor:
+    """The rewards of a group as float32. Raises RewardError where the judge raises anything.
+
+    The end of memory need not be the judge's fault, and stays the error that it is.
+    """
+    try:
+        values = judge(latents, prompt)
+        values = list(values) if isinstance(values, Iterator) else values
+    except (RewardError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RewardError(
+            f"a reward must return {len(latents)} numbers, got {what:.200} for {prompt!r:.80}; "
+            "correct the reward"
+        ) from error
+    return demand_rewards(values, len(latents), prompt)
 
 
 def advantages(rewards):
@@ -204,7 +223,7 @@ class Rounds:
             states.append(mean + deviation * e)
             log_p.append(log_probability(states[-1], mean, deviation))
         latents = unpack(states[-1], *self.grid[1:]).to(self.base.dtype)
-        rewards = demand_rewards(self.judge(latents, prompt.text), len(latents), prompt.text)
+        rewards = judged(self.judge, latents, prompt.text)
         return Rollout(prompt, torch.stack(states), torch.stack(log_p), rewards)
 
     def loss(self, rollout: Rollout, i: int) -> tuple[torch.Tensor, dict]:
@@ -245,6 +264,7 @@ def train(
     """Train a new adapter by Flow-GRPO -> the finished run; see lora.train_adapter
 
     judge: rewards of a group's latents, normalised, for a prompt. shape: (C, h, w) of the latents.
+    origin: has to name the judge, which the run depends on.
     A killed run repeats the round it was in. Raises RewardError, before a weight is changed, for
     rewards that are not as many finite numbers as there are pictures.
     """
@@ -253,6 +273,6 @@ def train(
         lambda adapter: Rounds(
             mmdit, adapter, prompts, empty, judge, shape, scheduler, recipe, settings
         ),
-        recipe, settings, folder, origin,
+        recipe, settings, folder, origin_of(prompts, origin, shape, scheduler),
         accumulate=recipe.batch * settings.trained, together=settings.inner, **fit,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from .dataset import Encoded
 from .flow import SIGMAS, WEIGHTS, draw_sigma, flow_step, loss_weight
 from .loop import Recipe, Run
 from .run_folder import RunFolder
+from .state import digest_of
 from .streamed import ShardBatches, Streamed
 
 Examples = list[Encoded] | Streamed
@@ -127,11 +128,15 @@ def batches_of(examples: Examples, recipe: Recipe, settings: Flow) -> Batches | 
     return Batches([example.group for example in examples], recipe.batch, recipe)
 
 
-def origin_of(examples: Examples, origin: str) -> str:
-    """What a run on the examples depends on, as a text; of streamed ones the index says it"""
+def origin_of(examples: Examples | list, origin: str, *more) -> str:
+    """What a run on the examples depends on, as a text: the origin, and a digest of all of them
+
+    examples: of any objective. Of streamed ones the checksums in their index are taken, so that
+    none is read. more: what else the run learns from.
+    """
     if isinstance(examples, Streamed):
-        return json.dumps([origin, examples.window])
-    return json.dumps([origin, [example.group for example in examples]])
+        return json.dumps([origin, examples.window, digest_of(examples.shards, *more)])
+    return json.dumps([origin, digest_of(examples, *more)])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ The reference is the same network with its LoRA off. The loss only widens a diff
 errors may rise meanwhile: all four are logged.
 """
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ..pipeline import QwenImage
 from .dataset import Example, encode
 from .flow import SIGMAS, draw_sigma, flow_errors
 from .loop import Recipe, Run
-from .lora import Adapter, Batches, demand, demand_known, padded, train_adapter
+from .lora import Adapter, Batches, demand, demand_known, origin_of, padded, train_adapter
 from .run_folder import RunFolder
 
 
@@ -124,7 +123,7 @@ def train(
     **fit,
 ) -> Run:
     """Train a new adapter by DPO -> the finished run; see lora.train_adapter"""
-    origin = json.dumps([origin, [tuple(one.winner.shape) for one in comparisons]])
+    origin = origin_of(comparisons, origin)
     return train_adapter(
         mmdit,
         lambda adapter: loss_of(mmdit, adapter, comparisons, recipe, settings),

@@ -1,5 +1,6 @@
 """Tensors of a training run as .safetensors files, checked to the last byte before their use."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -53,10 +54,12 @@ def read_state(file: Path, terms: dict[str, str]) -> dict[str, torch.Tensor]:
 def demand_terms(file: Path, stored: dict[str, str], terms: dict[str, str]) -> None:
     """Raises RunError for a state of another recipe, other settings or other data."""
     if stored != terms:
-        raise RunError(
-            f"{file} was trained by another recipe{_difference(stored, terms)}, or on other data; "
-            "use another folder, or remove this one"
-        )
+        chosen = ("recipe", "settings")
+        if all(stored.get(key) == terms.get(key) for key in chosen):
+            reason = "on other data, or on other weights"
+        else:
+            reason = f"by another recipe{_difference(stored, terms)}, or on other data"
+        raise RunError(f"{file} was trained {reason}; use another folder, or remove this one")
 
 
 def _difference(stored: dict[str, str], terms: dict[str, str]) -> str:
@@ -108,3 +111,28 @@ def digest(module: nn.Module) -> str:
     for parameter in module.parameters():
         total.update(parameter.detach().contiguous().numpy().tobytes())
     return total.hexdigest()[:12]
+
+
+def digest_of(*values) -> str:
+    """Twelve digits that change with any tensor, number or text, and with their order
+
+    Lists, tuples and dataclasses count by what is in them.
+    """
+    total = hashlib.sha256()
+    _add(total, values)
+    return total.hexdigest()[:12]
+
+
+def _add(total, value) -> None:
+    if isinstance(value, torch.Tensor):
+        total.update(f"{value.dtype} {tuple(value.shape)} ".encode())
+        total.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return
+    if dataclasses.is_dataclass(value):
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, (list, tuple)):
+        total.update(f"list of {len(value)} ".encode())
+        for each in value:
+            _add(total, each)
+    else:
+        total.update(f"{value!r} ".encode())

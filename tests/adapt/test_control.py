@@ -143,11 +143,30 @@ def test_the_target_alone_is_shown_to_a_network_beside_condition_pictures():
     assert seen == [12]
 
 
-def test_two_networks_and_their_windows_add_what_diffsynth_adds():
+def assert_diffsynths_velocities(runs: list[str]) -> None:
+    """In every step of these runs."""
     theirs = load_file(blockwise_case.FILE)
-    for name, velocity in blockwise_case.ours().items():
-        assert difference(velocity, theirs.pop(name))[1] <= within("stack"), name
-    assert theirs == {}
+    ours = blockwise_case.ours(runs)
+    assert ours.keys() == {name for name in theirs if name.rsplit(" ", 1)[0] in runs}
+    for name, velocity in ours.items():
+        assert difference(velocity, theirs[name])[1] <= within("stack"), name
+
+
+def test_a_network_for_edges_adds_what_diffsynth_adds():
+    assert_diffsynths_velocities(["edges"])
+
+
+def test_a_network_for_inpainting_adds_what_diffsynth_adds():
+    assert_diffsynths_velocities(["inpaint"])
+
+
+def test_two_networks_and_their_windows_add_what_diffsynth_adds():
+    assert_diffsynths_velocities(["both"])
+
+
+def test_no_run_of_diffsynth_is_left_out():
+    names = {name.rsplit(" ", 1)[0] for name in load_file(blockwise_case.FILE)}
+    assert names == set(blockwise_case.RUNS) == {"edges", "inpaint", "both"}
 
 
 # -- windows --------------------------------------------------------------------------------------

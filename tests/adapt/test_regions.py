@@ -142,13 +142,28 @@ def test_a_region_changes_its_own_tokens_first_and_none_outside_within_a_block()
     assert changed[0].tolist() == table("one")[0].tolist()
 
 
-def test_regions_and_a_context_picture_give_diffsynths_numbers():
+CONTEXT = [name for name, (_, context) in regions_case.RUNS.items() if context]
+
+
+def assert_diffsynths_velocities(runs: list[str]) -> None:
     theirs = load_file(regions_case.FILE)
-    for name, velocity in regions_case.ours().items():
+    ours = regions_case.ours(runs)
+    assert len(runs) >= 2 and list(ours) == runs
+    for name, velocity in ours.items():
         assert difference(velocity, theirs[name])[1] <= within("stack"), name
+
+
+def test_regions_give_diffsynths_numbers():
+    assert_diffsynths_velocities([name for name in regions_case.RUNS if name not in CONTEXT])
+
+
+def test_a_context_picture_alone_and_with_regions_gives_diffsynths_numbers():
+    assert_diffsynths_velocities(CONTEXT)
 
 
 def test_masks_are_read_as_diffsynth_reads_them():
     theirs = load_file(regions_case.FILE)
     for name, mask in regions_case.read_masks().items():
-        assert torch.equal(torch.from_numpy(mask), theirs[name][0, 0].bool()), name
+        ours = torch.from_numpy(mask).float()
+        assert ours.shape == theirs[name][0, 0].shape
+        assert difference(ours, theirs[name])[1] <= within("preprocessing"), name

@@ -1,5 +1,6 @@
 """`qwenimage layers`: what it writes, and one line for what does not go together."""
 
+import json
 import re
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 from psd_tools import PSDImage
 
 from qwenimage_ref import QwenImage, cli
+from qwenimage_ref.checkpoint.model_folder import read_model_index
+from qwenimage_ref.pocket.variants import VARIANTS
 from qwenimage_ref.tasks.captions import caption
 from qwenimage_ref.tasks.layers import decompose, encoded_copy, extract
 
@@ -107,6 +110,66 @@ def test_one_layer_is_extracted_by_words_and_a_mask(folders, files, tmp_path, ca
     expected = extract(pipe, img, "the star", mask, **OPTIONS)
     written = Image.open(tmp_path / "new" / "layer.png")
     assert np.array_equal(np.asarray(written), np.asarray(expected))
+
+
+def test_a_note_on_the_picture_does_not_stand_before_an_error(folders, files, tmp_path, capsys):
+    """An opaque picture has a note; an opaque mask and the wrong transformer are errors."""
+    other = POCKET / "transformer" / "diffusion_pytorch_model.safetensors"
+    for words, line in (
+        (("--extract", "a", "--mask", str(files / "opaque.png")), "mask must be opaque where the"),
+        (("--prompt", "a", "--transformer", str(other)), "addition_t_embedding"),
+        (("--prompt", "a", "--resolution", "7"), "resolution must be one of"),
+    ):
+        to = tmp_path / "new"
+        status, _, said = run(folders["layered"], files / "opaque.png", to, capsys, *words)
+        assert status == 2 and said.count("\n") == 1 and line in said, said
+
+
+def test_proportions_that_change_are_noted(folders, files, tmp_path, capsys):
+    picture(176, 96).save(tmp_path / "wide.png")
+    words = ("--layers", "1", "--prompt", "a")
+    for file, noted in ((tmp_path / "wide.png", True), (files / "opaque.png", False)):
+        to = tmp_path / file.stem
+        _, _, said = run(folders["layered"], file, to, capsys, *words)
+        assert ("a picture of 176x96 is stretched by 8% to 128x64" in said) == noted, said
+
+
+@pytest.fixture(scope="module")
+def blind(folders, tmp_path_factory):
+    """The layered folder, whose settings say that its vision tower has learned nothing"""
+    folder = tmp_path_factory.mktemp("blind")
+    for path in folders["layered"].iterdir():
+        if path.name != "recommended.json":
+            (folder / path.name).symlink_to(path)
+    settings = json.loads((folders["layered"] / "recommended.json").read_text("utf-8"))
+    (folder / "recommended.json").write_text(json.dumps(settings | {"reads_pictures": False}))
+    return folder
+
+
+def test_weights_that_cannot_read_pictures_need_a_prompt(blind, files, tmp_path, capsys):
+    for words in ((), ("--prompt", " ")):
+        status, _, said = run(blind, files / "opaque.png", tmp_path / "new", capsys, *words)
+        assert status == 2 and said.count("\n") == 1 and not (tmp_path / "new").exists()
+        assert "--prompt must be given to these weights, which cannot read pictures" in said
+    words = ("--layers", "1", "--prompt", "a")
+    assert run(blind, files / "clear.png", tmp_path / "new", capsys, *words)[0] == 0
+    pipe = QwenImage.from_pretrained(blind)
+    with pytest.raises(ValueError, match="^prompt must be given to these weights"):
+        decompose(pipe, transparent(9, 9), " ", layers=1, **OPTIONS)
+
+
+def test_info_says_where_a_prompt_is_needed(folders, blind, capsys):
+    for folder, words in (
+        (folders["layered"], "PICTURE --w"),
+        (blind, "PICTURE --prompt TEXT --w"),
+    ):
+        assert cli.main(["info", str(folder)]) == 0
+        assert f"used with: qwenimage layers {words}" in capsys.readouterr().out
+
+
+def test_the_layered_variant_says_that_it_cannot_read_pictures():
+    assert read_model_index(VARIANTS / "layered")["reads_pictures"] is False
+    assert "reads_pictures" not in read_model_index(VARIANTS / "edit")
 
 
 @pytest.mark.parametrize(

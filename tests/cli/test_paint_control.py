@@ -52,6 +52,7 @@ def files(pipe, tmp_path_factory):
     save_file({"lora_A": torch.ones(1)}, folder / "lora.safetensors")
     POSTER.save(folder / "poster.png")
     POSTER.resize((128, 64)).save(folder / "flat.png")
+    POSTER.resize((176, 96)).save(folder / "wide.png")
     MASK.save(folder / "mask.png")
     (folder / "text.png").write_text("no picture")
     return folder
@@ -94,6 +95,14 @@ def test_the_command_paints_what_the_pipeline_paints(files, pipe, capsys, words,
         WISH, " ", num_inference_steps=2, seed=0, height=128, width=128
     )
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(expected[0]))
+
+
+def test_without_a_size_the_control_picture_has_its_own(files, capsys):
+    words = ["--control", f"{files}/canny.safetensors={files}/wide.png"]
+    out = files / "wide_out.png"
+    assert cli.main(["paint", WISH, *words, "--steps", "2", "-o", str(out)]) == 0
+    assert Image.open(out).size == (176, 96)
+    assert "stretched" not in capsys.readouterr().err
 
 
 def test_a_streamed_picture_under_control_is_that_of_bf16(files, capsys):

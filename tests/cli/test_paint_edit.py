@@ -53,6 +53,18 @@ def test_the_folder_chooses_the_task(folders, files, tmp_path, capsys, name, pic
     assert Image.open(out).tobytes() == expected.tobytes()
 
 
+def test_a_size_by_the_rule_of_32_is_noted_where_it_changes_proportions(
+    folders, files, tmp_path, capsys
+):
+    picture(176, 96).save(tmp_path / "wide.png")
+    out = tmp_path / "out.png"
+    status, said = paint(folders["edit"], files, out, capsys, "--image", str(tmp_path / "wide.png"))
+    assert status == 0 and Image.open(out).size == (128, 64)
+    assert "a picture of 176x96 is stretched by 8% to 128x64" in said
+    words = ("--image", str(tmp_path / "wide.png"), "--size", "160x96")
+    assert "stretched" not in paint(folders["edit"], files, out, capsys, *words)[1]
+
+
 def test_lowres_fix_keeps_the_size_of_the_picture(folders, files, tmp_path, capsys):
     words = ("--image", "@b", "--size", "96x96")
     for name, more in (("usual", ()), ("fix", ("--lowres-fix",))):

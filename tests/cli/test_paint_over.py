@@ -69,6 +69,22 @@ def test_without_a_size_the_picture_s_proportions_are_kept(files, capsys):
     assert status == 0 and Image.open(out).size == (256, 64)
 
 
+def test_a_size_of_whole_tokens_is_painted_as_it_is(files, capsys):
+    POSTER.resize((176, 96)).save(files / "tokens.png")
+    for option in ("--image", "--context"):
+        status, error, out = paint(files, capsys, option, "@tokens", *QUICK)
+        assert (status, error) == (0, "") and Image.open(out).size == (176, 96)
+
+
+def test_proportions_that_change_are_noted_in_one_line(files, capsys):
+    POSTER.resize((230, 70)).save(files / "odd.png")
+    for quiet in (False, True):
+        words = ["--image", "@odd", *QUICK, *(["--quiet"] if quiet else [])]
+        status, notes, out = paint(files, capsys, *words)
+        assert status == 0 and Image.open(out).size == (240, 64)
+        assert ("a picture of 230x70 is stretched by 12% to 240x64" in notes) != quiet
+
+
 def test_a_cropped_repaint_has_the_size_of_its_picture(files, capsys):
     words = ["--image", "@wide", "--mask", "@wide_mask", "--padding-mask-crop", "4"]
     status, _, out = paint(files, capsys, *words, *QUICK)

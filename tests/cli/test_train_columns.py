@@ -16,6 +16,7 @@ from qwenimage_ref.train.columns import CONTROL, CONTROL_MASK
 
 ROW = {"image": "target.png", "prompt": "make it green"}
 REGION = {"eligen_entity_prompts": ["a star"], "eligen_entity_masks": ["mask.png"]}
+GREY = REGION | {"eligen_entity_masks": ["grey.png"]}
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def data(tmp_path):
         picture(64, 64, n).save(folder / f"{name}.png")
     picture(48, 80, 3).save(folder / "source.png")
     Image.new("L", (64, 64), 255).save(folder / "mask.png")
+    Image.new("L", (64, 64), 99).save(folder / "grey.png")
     return folder
 
 
@@ -95,7 +97,18 @@ def test_a_network_goes_on_from_another_one(data, tmp_path):
         ("control", {CONTROL: "source.png"}, (), "source.png, which belongs to it, 48x80; crop it"),
         ("control", {CONTROL: "edges.png"}, ("--from", "mask.png"), "mask.png"),
         ("lora", REGION, ("--dropout", 0.1), "dropout must be 0 for examples with regions, got 0."),
-        ("lora", {"edit_image": "source.png"}, (), "must be without edit_image for a text-to-imag"),
+        (
+            "lora",
+            {"edit_image": "source.png"},
+            (),
+            "png: an example must be without edit_image for",
+        ),
+        (
+            "lora",
+            GREY,
+            (),
+            'target.png: the mask of "a star" must be black and white, got 4,096 grey',
+        ),
     ],
 )
 def test_a_column_that_cannot_be_used_is_one_line(data, capsys, mode, row, options, words):

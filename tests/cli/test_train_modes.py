@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from helpers.train_commands import ARGUMENTS, PROMPT, arguments, table, write_data
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -12,73 +13,16 @@ from qwenimage_ref import cli
 from qwenimage_ref.cli.train_modes import MODES
 from qwenimage_ref.mmdit import MMDiT
 from qwenimage_ref.pipeline import QwenImage
-from qwenimage_ref.posters.draw import draw, sample_scene
 from qwenimage_ref.repository import POCKET
-from qwenimage_ref.train.columns import CONTROL
-
-PROMPT = "a red circle on a white background"
-SMALL = ("--rank", "2", "--targets", "diffusers")
 
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder for every kind of data."""
-    for name in ("pictures", "others", "comparisons", "taught", "controlled", "empty"):
-        (tmp_path / name).mkdir()
-    for i in range(2):
-        for name in ("pictures", "others", "comparisons", "taught", "controlled"):
-            picture = Image.fromarray(draw(sample_scene(i + 10 * len(name)), i))
-            picture.save(tmp_path / name / f"{i}.png")
-        for name in ("pictures", "others"):
-            (tmp_path / name / f"{i}.txt").write_text(PROMPT)
-    table(tmp_path / "comparisons", [{"prompt": PROMPT, "winner": "0.png", "loser": "1.png"}])
-    rows = [{"prompt": PROMPT, "image": f"{i}.png", "seed": i} for i in range(2)]
-    table(tmp_path / "taught", rows)
-    rows = [{"prompt": PROMPT, "image": f"{i}.png", CONTROL: f"{i}.png"} for i in range(2)]
-    table(tmp_path / "controlled", rows)
-    (tmp_path / "prompts.txt").write_text(f"{PROMPT}\na blue star on a white background\n")
-    (tmp_path / "rewards.py").write_text(
-        "def brightness(pictures, prompt):\n"
-        "    return [sum(p.convert('L').resize((1, 1)).getdata()) for p in pictures]\n"
-        "def broken(pictures, prompt):\n"
-        "    return [float('nan')] * len(pictures)\n"
-        "def short(pictures, prompt):\n"
-        "    return [1.0]\n"
-        "def equal(pictures, prompt):\n"
-        "    return [1.0] * len(pictures)\n"
-    )
-    return tmp_path
+    return write_data(tmp_path)
 
 
-def table(folder, rows):
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "metadata.jsonl").write_text(text)
-
-
-GRPO = ("--reward", "rewards:brightness", "--group", "2", "--sampling-steps", "2", "--cfg", "1")
-ARGUMENTS = {  # mode: its data, and what makes it small
-    "lora": (("--data", "pictures"), SMALL),
-    "full": (("--data", "pictures"), ()),
-    "control": (("--data", "controlled"), ()),
-    "dpo": (("--data", "comparisons"), SMALL),
-    "grpo": (("--prompts", "prompts.txt"), (*SMALL, *GRPO, "--batch", "1")),
-    "distill": (("--data", "taught"), (*SMALL, "--student-steps", "1")),
-    "imitate": (
-        ("--prompts", "prompts.txt"), (*SMALL, "--student-steps", "1", "--between", "2")
-    ),
-    "dmd2": (("--prompts", "prompts.txt"), (*SMALL, "--every", "2")),
-    "differential": (("--unwanted", "pictures", "--wanted", "others"), SMALL),
-}  # fmt: skip
-
-
-def command(data, mode, *more, steps=2, to=None):
-    files, small = ARGUMENTS[mode]
-    paths = [name if name.startswith("-") else str(data / name) for name in files]
-    to = to or ("whole" if MODES[mode].whole or "--whole" in more else "my.safetensors")
-    return cli.main(
-        ["train", mode, *paths, *small, "--steps", str(steps), "--to", str(data / to),
-         "--runs", str(data / "runs"), "--lr", "1e-3", *more]
-    )  # fmt: skip
+def command(data, mode, *more, **names):
+    return cli.main(arguments(data, mode, *more, **names))
 
 
 def refused(capsys) -> str:
@@ -115,18 +59,6 @@ def test_a_mode_trains_and_the_same_command_has_nothing_left_to_do(data, mode, c
         report = ["paint", PROMPT, "-o", str(data / "out.png"), "--steps", "2", "--cfg", "1"]
         assert cli.main([*report, "--lora", str(data / "my.safetensors")]) == 0
         assert "rank 2" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("mode", [*MODES, "prepare"])
-def test_the_help_of_a_mode_states_every_default_and_where_they_come_from(mode, capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["train", mode, "--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    if mode != "prepare":
-        assert f"Defaults: {MODES[mode].source.split(',')[0][:30]}" in text
-        for flag, _ in MODES[mode].options.values():
-            assert f"{flag} " in text
-        assert text.count("default ") >= len(MODES[mode].options) + 5
 
 
 def test_options_and_choices_agree_on_every_field():
@@ -209,10 +141,28 @@ def test_what_no_reward_can_be_learned_by_is_one_line(
     assert not (data / "runs" / "state.safetensors").exists()
 
 
+def test_another_body_of_the_same_reward_is_not_taken_up(data, capsys, monkeypatch):
+    monkeypatch.chdir(data)
+    assert command(data, "grpo") == 0
+    file = data / "rewards.py"
+    file.write_text(file.read_text().replace("[sum(", "[-sum("))
+    capsys.readouterr()
+    assert command(data, "grpo") == 2
+    assert "was trained on other data, or on other weights" in refused(capsys)
+
+
+def test_a_reward_that_raises_is_one_line(data, capsys, monkeypatch):
+    monkeypatch.chdir(data)
+    assert command(data, "grpo", "--reward", "rewards:failing") == 2
+    assert "got KeyError: 'nothing' for 'a " in refused(capsys)
+
+
 def test_groups_of_equal_rewards_are_noted_and_the_run_ends_well(data, capsys, monkeypatch):
     monkeypatch.chdir(data)
     assert command(data, "grpo", "--reward", "rewards:equal") == 0
-    assert capsys.readouterr().err.count("note: all 2 rewards of") == 1
+    lines = capsys.readouterr().err.splitlines()
+    (note,) = [line for line in lines if "note: all 2 rewards of" in line]
+    assert note.startswith("qwenimage: note: ")  # and not behind the progress bar
     line = json.loads((data / "runs" / "log.jsonl").read_text().splitlines()[-1])
     assert line["equal_groups"] == 1.0
 

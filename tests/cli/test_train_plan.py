@@ -1,11 +1,17 @@
 """`qwenimage train plan N`: a table by formulas, or one line."""
 
+import json
 import re
 
 import pytest
 
 from qwenimage_ref import cli
-from qwenimage_ref.repository import POCKET
+from qwenimage_ref.config import MMDiTConfig
+from qwenimage_ref.parity.bench.sharded import FILE
+from qwenimage_ref.repository import POCKET, ROOT
+from qwenimage_ref.train.sharded.plan import Plan
+
+README = ROOT / "README.md"
 
 
 def planned(capsys, *arguments) -> dict[str, float]:
@@ -44,13 +50,24 @@ def test_the_official_lora_of_rank_32_has_its_published_size(capsys):
     assert rows["adapter, gradients, moments, average"] == pytest.approx(20 * 0.23593, abs=0.1)
 
 
+def test_the_rate_of_a_single_core_may_be_given_and_the_readme_gives_the_measured_one(capsys):
+    block = json.loads(FILE.read_text(encoding="utf-8"))["block"]
+    (given,) = re.findall(r"train plan .*--tflops ([\d.]+)", README.read_text(encoding="utf-8"))
+    assert float(given) == block["tflops"]
+    rows = planned(capsys, "1", "--tflops", given)
+    operations = Plan(MMDiTConfig.official(), 1, 1, 4096, 256).operations()
+    assert rows["a step, where both go on at once"] == pytest.approx(
+        operations / (1e12 * float(given)), abs=0.1
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["0"], "processes must be from 1"),
         (["8", "--batch", "12"], "batch must be a multiple of the 8 processes, got 12"),
         (["8", "--max-pixels", "9"], "--max-pixels must be from 256"),
-        (["8", "--tflops", "nan"], "--tflops must be from 1"),
+        (["8", "--tflops", "nan"], "--tflops must be from 0.001"),
         (["8", "--weights", "nowhere/at/all"], "nowhere"),
     ],
 )

@@ -1,5 +1,6 @@
 """`qwenimage train full|lora --shard`: several processes, one result, one line for what fails."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -7,18 +8,21 @@ import sys
 
 import pytest
 import torch
-from helpers import several_processes
+from helpers import encoded_shards, several_processes
 from helpers.few_examples import EMPTY, examples
 from helpers.nets import SMALL, model
 from safetensors.torch import load_file
 
 from qwenimage_ref import cli
 from qwenimage_ref.checkpoint import save
+from qwenimage_ref.checkpoint.headers import find_tensors, read_tensor
 from qwenimage_ref.formats.fp8 import save_fp8
 from qwenimage_ref.repository import POCKET
 from qwenimage_ref.train import prepared
 from qwenimage_ref.train.run_folder import RunFolder
+from qwenimage_ref.train.sharded import network
 
+saving = importlib.import_module("qwenimage_ref.checkpoint.save")
 CLOSE = 2e-5  # sums are rounded in another order
 
 
@@ -90,15 +94,57 @@ def test_what_is_written_is_a_folder_that_loads(data):
     assert cli.main(again) == 0
 
 
-def test_torchrun_starts_it(data):
+def stored(folder) -> dict[str, torch.Tensor]:
+    return {key: read_tensor(place) for key, place in find_tensors(folder).items()}
+
+
+def assert_close(folder, other) -> None:
+    """Two folders hold the same tensors, but for the order in which sums are rounded."""
+    ours, theirs = stored(folder), stored(other)
+    assert ours.keys() == theirs.keys()
+    assert max((ours[k] - theirs[k]).abs().max().item() for k in ours) <= CLOSE
+
+
+def test_many_files_are_read_and_many_written_as_by_one_process(data, monkeypatch):
+    for module in (saving, network):  # the processes are forks, and have it too
+        monkeypatch.setattr(module, "SHARD_BYTES", 20_000)
+    official = data / "model" / "transformer"
+    save(model(), official)
+    assert cli.main(arguments(data, "full", runs="alone runs", to="alone")) == 0
+    outcome(several_processes.command(2, *arguments(data, "full", *FP32)))
+    names, *others = (
+        sorted(path.name for path in folder.glob("*.safetensors"))
+        for folder in (official, data / "out", data / "alone")
+    )
+    assert len(names) > 10 and others == [names, names]
+    index = "diffusion_pytorch_model.safetensors.index.json"
+    assert (data / "out" / index).read_bytes() == (official / index).read_bytes()
+    assert_close(data / "out", data / "alone")
+    before, after = stored(official), stored(data / "out")
+    unchanged = {key for key in before if (before[key] - after[key]).abs().max() < 1e-4}
+    last = "transformer_blocks.1."  # block whose text no later one reads
+    assert all(key.startswith((f"{last}txt_mlp.", f"{last}attn.")) for key in unchanged)
+    assert len(unchanged) < 10
+
+
+def torchrun(*words: str) -> str:
+    """`torchrun ... qwenimage WORDS` with two processes -> its stdout"""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "qwenimage_ref.cli", *arguments(data, "full", *FP32),
+        "-m", "qwenimage_ref.cli", *words,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     finished = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert finished.returncode == 0, finished.stderr[-2000:]
-    assert finished.stdout.count("weights") == 1
+    return finished.stdout
+
+
+def test_torchrun_starts_it_on_the_shards_of_data_encode(data):
+    shutil.rmtree(data / "data")
+    encoded_shards.write(data / "data", encoded_shards.encoded(11))  # tar files of five examples
+    assert torchrun(*arguments(data, "full", *FP32)).count("weights") == 1
+    assert cli.main(arguments(data, "full", runs="alone runs", to="alone")) == 0
+    assert_close(data / "out", data / "alone")
 
 
 # -- refusals

@@ -1,5 +1,7 @@
 """Workers of this machine: all items once, whoever dies, and one line for what cannot be done."""
 
+import sys
+
 import pytest
 from helpers.shard_work import Note, begun, results
 
@@ -46,6 +48,14 @@ def test_a_worker_without_memory_is_one_line_and_what_is_finished_stays(tmp_path
     with pytest.raises(WorkError, match="c: a worker has no memory left; use fewer workers"):
         done(Note(str(tmp_path), full="c"), 1)
     assert results(tmp_path).keys() == {"a", "b"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.parametrize("taker", ["python", "torch"])
+def test_a_worker_that_the_system_gives_no_more_memory_is_the_same_line(tmp_path, taker):
+    with pytest.raises(WorkError, match="^c: a worker has no memory left; use fewer workers"):
+        done(Note(str(tmp_path), full="c", taker=taker), 2)
+    assert "c" not in results(tmp_path)
 
 
 def test_no_process_at_all_is_refused():

@@ -48,13 +48,14 @@ def inputs():
 
 
 @torch.no_grad()
-def ours() -> dict[str, torch.Tensor]:
-    """{run and step: velocity (1, 16, ROWS, COLS)}"""
+def ours(runs) -> dict[str, torch.Tensor]:
+    """Names of runs -> {run and step: velocity (1, 16, ROWS, COLS)}"""
     mmdit, nets = networks()
     latents, txt, pictures = inputs()
     call = Call(pack(latents), txt, torch.tensor([SIGMA]), [(1, ROWS // 2, COLS // 2)])
     velocities = {}
-    for name, applied in RUNS.items():
+    for name in runs:
+        applied = RUNS[name]
         run = Controlled(
             mmdit, [Applied(nets[n], pack(pictures[n]), *rest) for n, *rest in applied], STEPS
         )

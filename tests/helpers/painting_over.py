@@ -43,5 +43,5 @@ def assert_the_same_pictures(ours, theirs):
     """As many, of the same sizes, alike in the mean and in each pixel."""
     assert [one.size for one in ours] == [one.size for one in theirs]
     off = [np.abs(np.asarray(a, int) - np.asarray(b, int)) / 255 for a, b in zip(ours, theirs)]
-    assert max(one.max() for one in off) <= within("pixels over a picture")
-    assert max(one.mean() for one in off) <= within("picture")
+    assert max(one.max().item() for one in off) <= within("pixels over a picture")
+    assert max(one.mean().item() for one in off) <= within("picture")

@@ -74,14 +74,14 @@ def branch(regions: list[str], context: bool) -> Branch:
 
 
 @torch.no_grad()
-def ours() -> dict[str, torch.Tensor]:
-    """{run: velocity (1, 16, ROWS, COLS)}"""
+def ours(runs) -> dict[str, torch.Tensor]:
+    """Names of runs -> {run: velocity (1, 16, ROWS, COLS)}"""
     mmdit = network()
     calls = [
-        branch(*run).call(pack(latents(0)), torch.tensor([SIGMA]), TARGET) for run in RUNS.values()
+        branch(*RUNS[name]).call(pack(latents(0)), torch.tensor([SIGMA]), TARGET) for name in runs
     ]
     velocities = mmdit.many(calls)
-    return {name: unpack(velocity, *TARGET[1:]) for name, velocity in zip(RUNS, velocities)}
+    return {name: unpack(velocity, *TARGET[1:]) for name, velocity in zip(runs, velocities)}
 
 
 @torch.no_grad()

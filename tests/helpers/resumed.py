@@ -22,9 +22,9 @@ def assert_same_state(ours: Path, theirs: Path) -> None:
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
-def kill_at(module: str, step: int, folder: Path) -> None:
+def kill_at(module: str, step: int, folder: Path, half: str | None = None) -> None:
     """Call `trained(folder, save_seconds=0)` of a test module in a process that is killed (-9) as
-    soon as the state of that step is on the disk."""
+    soon as the state of that step is on the disk; of two runs, in that half of the folder."""
     code = (
         "import os, signal, sys\n"
         "from qwenimage_ref.train import loop\n"
@@ -32,7 +32,7 @@ def kill_at(module: str, step: int, folder: Path) -> None:
         "save = loop.Run.save\n"
         "def save_and_die(run):\n"
         "    save(run)\n"
-        f"    if run.step == {step}:\n"
+        f"    if run.step == {step} and {half!r} in (None, run.files.path.name):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "loop.Run.save = save_and_die\n"
         "trained(sys.argv[1], save_seconds=0)\n"

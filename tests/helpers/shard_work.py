@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qwenimage_ref.files import whole_file
 
+SPARE, ASKED = 64_000_000, 1_000_000_000  # bytes
+
 
 @dataclass(frozen=True)
 class Note:
@@ -17,6 +19,7 @@ class Note:
     always: bool = False  # and every other one, too
     fails: str = ""
     full: str = ""  # the item that takes more memory than there is
+    taker: str = ""  # what takes it, "python" or "torch"; nothing: the error alone is raised
 
     def __call__(self, item: str) -> dict:
         folder = Path(self.folder)
@@ -25,7 +28,7 @@ class Note:
         if item == self.fails:
             raise ValueError(f"{item} is damaged; copy it again")
         if item == self.full:
-            raise MemoryError
+            take_too_much(self.taker)
         with whole_file(folder / item) as partial:
             partial.write_text("half")
             if item == self.dies and (self.always or not (folder / "died").exists()):
@@ -33,6 +36,21 @@ class Note:
                 os.kill(os.getpid(), signal.SIGKILL)
             partial.write_text(f"result of {item}")
         return {"item": item}
+
+
+def take_too_much(taker: str) -> None:
+    """Ask for 1 GB in a process that the system allows 64 MB more than it has (Linux)."""
+    if not taker:
+        raise MemoryError
+    import resource
+
+    import torch
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE, hard))
+    taken = bytearray(ASKED) if taker == "python" else torch.ones(ASKED, dtype=torch.uint8)
+    raise ValueError(f"the system gave {len(taken)} bytes")
 
 
 def begun(folder: Path) -> list[str]:

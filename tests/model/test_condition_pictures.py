@@ -44,6 +44,11 @@ def test_the_size_is_the_one_that_is_published(picture, size):
     assert size_of_area(*picture, 1024**2) == size
 
 
+def test_sides_are_multiples_of_32_unless_others_are_asked_for():
+    assert size_of_area(176, 96, 128**2) == (160, 96)
+    assert size_of_area(176, 96, 128**2, multiple=16) == (176, 96)
+
+
 # -- text
 
 

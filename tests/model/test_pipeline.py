@@ -96,6 +96,7 @@ def test_settings_that_an_older_folder_recommends_in_its_index_are_read(tmp_path
     [
         ('{"sample_size": 0}', "sample_size must be a whole number from 1 to 65,536, got 0"),
         ('{"num_inference_steps": "20"}', "num_inference_steps must be a whole number"),
+        ('{"reads_pictures": 0}', "reads_pictures must be true or false, got 0; correct recom"),
         ("{", "recommended.json is damaged"),
         ("[]", "recommended.json is damaged .it must hold an object"),
     ],

@@ -110,3 +110,23 @@ def test_no_training_has_a_poster_that_is_measured_on():
     answers = {"likeness": [0.5, 0.7], "scene": "11", "word": "10"}
     (row,) = controlling.rows({"union": answers}, ["union"])
     assert row["likeness"]["mean"] == 0.6 and row["word"]["share"] == 0.5
+
+
+def test_kinds_are_compared_poster_by_poster():
+    answers = {
+        controlling.ALONE: {"likeness": [0.1, 0.5, 0.3], "scene": "111", "word": "100"},
+        "union": {"likeness": [0.4, 0.8, 0.6], "scene": "001", "word": "010"},
+    }
+    gap = controlling.less(answers, "union")
+    assert gap["likeness"]["mean"] == gap["likeness"]["low"] == gap["likeness"]["high"] == 0.3
+    assert (gap["scene"]["first_only"], gap["scene"]["second_only"]) == (0, 2)
+    assert (gap["word"]["first_only"], gap["word"]["second_only"]) == (1, 1)
+    assert gap["scene"]["p"] == 0.5 and gap["word"]["p"] == 1.0
+    back = controlling.less(answers, controlling.ALONE, "union")
+    assert back["scene"]["second_only"] == 0 and back["likeness"]["mean"] == -0.3
+
+
+def test_answers_of_the_record_are_those_that_its_rows_count():
+    answers = controlling.recorded_answers()
+    assert controlling.rows(answers, list(answers)) == controlling.recorded()
+    assert controlling.less(answers, controlling.IN_CONTEXT)["scene"]["p"] < 0.05

@@ -121,6 +121,7 @@ def test_a_trained_model_is_written_as_upstreams_class_and_takes_a_poster_apart(
     index = json.loads((tmp_path / "folder" / "model_index.json").read_text())
     assert index["_class_name"] == layered.LAYERED
     again = QwenImage.from_pretrained(tmp_path / "folder")
+    assert again.recommended["reads_pictures"] is False
     poster = LESSON.poster(0)
     layers = decompose(
         again,

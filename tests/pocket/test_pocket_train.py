@@ -115,7 +115,7 @@ def test_a_lesson_is_not_taken_up_again_after_another_beginning(vae, tokenizer, 
 
     first = teach(0)
     assert torch.equal(teach(0), first)
-    with pytest.raises(ValueError, match="another recipe"):
+    with pytest.raises(ValueError, match="on other data, or on other weights"):
         teach(1)
 
 

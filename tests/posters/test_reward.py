@@ -1,13 +1,16 @@
 """The reader as a reward: every caption of the grammar is understood, and every share counted."""
 
 import dataclasses
+import hashlib
+import importlib
+import sys
 
 import pytest
 from PIL import Image
 
 from qwenimage_ref.posters.captions import caption, loosened, reworded
 from qwenimage_ref.posters.draw import draw
-from qwenimage_ref.posters.reward import reward, word_or_count
+from qwenimage_ref.posters.reward import reward, source_of, word_or_count
 from qwenimage_ref.posters.rewriting import scene_of
 from qwenimage_ref.posters.scene import SQUARE, Mixture, Scene, Shape, sample
 
@@ -73,3 +76,26 @@ def test_without_a_word_the_same_reward_counts_the_shapes():
 def test_a_prompt_without_a_shape_is_refused():
     with pytest.raises(ValueError, match="must name a shape, got 'a cat'"):
         reward([picture(SCENE)], "a cat")
+
+
+def test_another_body_of_a_reward_of_the_same_name_has_another_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sources = []
+    for number in (1, 2, 1):
+        monkeypatch.delitem(sys.modules, "my_rewards", raising=False)
+        importlib.invalidate_caches()
+        text = f"def mine(pictures, prompt):\n    return [{number}.0] * len(pictures)\n"
+        (tmp_path / "my_rewards.py").write_text(text)
+        sources.append(source_of("my_rewards:mine"))
+    assert sources[0] == sources[2] != sources[1] and all(map(len, sources))
+    assert source_of("posters") == ""
+
+
+def test_a_reward_that_is_no_function_with_a_source_is_known_by_its_modules_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    text = "class Mine:\n    def __call__(self, pictures, prompt):\n        pass\nmine = Mine()\n"
+    (tmp_path / "my_objects.py").write_text(text)
+    assert source_of("my_objects:mine") == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert source_of("time:time") == ""  # compiled into Python itself

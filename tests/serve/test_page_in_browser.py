@@ -2,11 +2,11 @@
 
 import importlib.util
 import os
-import shutil
 
 import numpy as np
 import pytest
-from helpers import speed
+from helpers import chromium
+from helpers.chromium import click, shown
 from helpers.painting_over import POSTER
 from helpers.served_page import page
 from PIL import Image
@@ -14,15 +14,6 @@ from PIL import Image
 from qwenimage_ref.png_settings import read_settings
 
 pytestmark = pytest.mark.browser
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# a browser that calls nobody by itself, so that whatever leaves is the page's doing
-QUIET = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-    "--no-first-run",
-]
 PROMPT = "a green ring left of a blue star on a white background"
 
 
@@ -31,24 +22,14 @@ def missing(what: str):
     (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what}; the page was not opened")
 
 
-def milliseconds(seconds: float) -> float:
-    return 1000 * speed.wall_seconds(seconds)
-
-
 @pytest.fixture(scope="module")
 def browser():
     if importlib.util.find_spec("playwright") is None:
         missing("playwright is not installed")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
+    if chromium.executable() is None:
         missing("there is no chromium on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
-            executable_path=executable, args=QUIET + root, timeout=milliseconds(60)
-        )
+    with chromium.launched() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +41,13 @@ def served(tmp_path_factory):
 @pytest.fixture
 def opened(browser, served):
     """The page, and every address that it asks for"""
-    tab = browser.new_page(viewport={"width": 1280, "height": 1000})
-    tab.set_default_timeout(milliseconds(60))
+    tab = chromium.empty_tab(browser)
     tab.asked = []
     tab.on("request", lambda request: tab.asked.append(request.url))
     tab.goto(served.address)
     tab.wait_for_selector("#prompt textarea")
     yield tab
     tab.close()
-
-
-def shown(tab) -> str:
-    """The name of the picture that is shown, when it is"""
-    tab.wait_for_selector("#result img")
-    tab.wait_for_function("document.querySelector('#result img').naturalWidth > 0")
-    return tab.get_attribute("#result img", "src").rpartition("/")[2]
-
-
-def click(tab, name: str) -> None:
-    tab.get_by_role("button", name=name, exact=True).click()
 
 
 def test_a_picture_is_painted_and_no_request_leaves(opened, served):
@@ -97,20 +66,7 @@ def test_a_picture_is_painted_and_no_request_leaves(opened, served):
 def test_what_is_drawn_is_painted_anew_and_the_rest_stays(opened, served, tmp_path):
     POSTER.save(tmp_path / "poster.png")
     opened.fill("#prompt textarea", PROMPT)
-    opened.get_by_role("tab", name="Inside a mask").click()
-    opened.wait_for_selector("#mask canvas")
-    with opened.expect_file_chooser() as chooser:
-        opened.locator("#mask button[aria-label='Upload']").click()
-    chooser.value.set_files(tmp_path / "poster.png")
-    opened.get_by_text("select the draw tool to start").wait_for(state="hidden")
-    opened.locator("#mask button[aria-label='Brush']").click()
-    box = opened.locator("#mask canvas").first.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    opened.wait_for_timeout(1000)  # the editor fades its tools in
-    opened.mouse.move(x - 30, y)
-    opened.mouse.down()
-    opened.mouse.move(x + 30, y, steps=3)
-    opened.mouse.up()
+    chromium.draw_mask(opened, tmp_path / "poster.png", (-30, 0), (30, 0))
     click(opened, "Paint inside")
     file = served.history / shown(opened)
     options = read_settings(file)["options"]

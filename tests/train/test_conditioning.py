@@ -206,20 +206,36 @@ def test_the_mask_of_a_layer_to_take_out_stands_before_the_picture(layered, tmp_
 @pytest.mark.parametrize(
     "kind, columns, words",
     [
-        ("plain", {"edit_image": ["a"]}, "must be without edit_image for a text-to-image model"),
-        ("edit", {}, "must have edit_image for an edit model, got none; add it to the table"),
+        (
+            "plain",
+            {"edit_image": ["a"]},
+            "an example must be without edit_image for a text-to-image model",
+        ),
+        (
+            "edit",
+            {},
+            "an example must have edit_image for an edit model, got none; add it to the table",
+        ),
         ("edit", {"edit_image": ["a", "a"]}, "image must be 1 picture for this model, got 2"),
-        ("edit", {"edit_image": ["a"], "context_image": "a"}, "must be without context_image for"),
-        ("layered", {}, "must have a list in the column image for a layered model, got none"),
+        (
+            "edit",
+            {"edit_image": ["a"], "context_image": "a"},
+            "an example must be without context_image for",
+        ),
+        (
+            "layered",
+            {},
+            "an example must have a list in the column image for a layered model, got none",
+        ),
         (
             "layered",
             {"layers": ["a", "a"], "layer_input_image": "a", "context_image": "a"},
-            "must be without context_image where it has more than one layer",
+            "an example must be without context_image where it has more than one layer",
         ),
         (
             "layered",
             {"layers": ["a", "a", "a"], "layer_input_image": "a"},
-            "must have transparency in every layer above the lowest, got none in",
+            "an example must have transparency in every layer above the lowest, got none in",
         ),
         (
             "layered",
@@ -248,4 +264,5 @@ def test_columns_that_are_not_for_the_model_are_one_line(
     examples = [Example(files["a"], WISH, Columns(**columns))]
     with pytest.raises(DataError) as error:
         encode(pipe, examples, RunFolder(tmp_path / "runs"), SIDE * SIDE)
-    assert words in str(error.value) and "\n" not in str(error.value)
+    # nothing stands between the file and the words
+    assert str(error.value).startswith(f"{files['a']}: {words}") and "\n" not in str(error.value)

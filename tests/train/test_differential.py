@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.few_examples import EMPTY, examples
 from helpers.nets import model
-from helpers.resumed import assert_same_state, kill_at
+from helpers.resumed import assert_same_state, kill_at, state_of
 
 from qwenimage_ref.adapt import lora
 from qwenimage_ref.train import differential
@@ -55,9 +55,11 @@ def test_the_first_adapter_is_on_and_still_while_the_second_learns(tmp_path, mon
     assert seen == [(0, True), (1, True)]
 
 
-def test_a_killed_run_goes_on_to_the_same_bits_in_either_half(tmp_path):
-    kill_at("test_differential", 2, tmp_path / "killed")
-    assert not (tmp_path / "killed" / "wanted").exists()
+@pytest.mark.parametrize("killed_in", ["unwanted", "wanted"])
+def test_a_killed_run_goes_on_to_the_same_bits_in_either_half(tmp_path, killed_in):
+    kill_at("test_differential", 2, tmp_path / "killed", killed_in)
+    assert (tmp_path / "killed" / "wanted").exists() == (killed_in == "wanted")
+    assert state_of(tmp_path / "killed" / killed_in)["step"] == 2
     trained(tmp_path / "killed")
     trained(tmp_path / "whole")
     for half in ("unwanted", "wanted"):

@@ -48,6 +48,15 @@ def test_a_rollout_is_what_the_pipeline_does_without_guidance():
     torch.testing.assert_close(ours, theirs)
 
 
+def test_a_rollout_in_16_bits_ends_near_the_one_in_float32():
+    mmdit, (noise, txt) = model(), drawn()
+    with torch.no_grad():
+        exact = rollout(mmdit, noise, txt, LEVELS)
+        rounded = rollout(mmdit.bfloat16(), noise.bfloat16(), txt.bfloat16(), LEVELS)
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
+
+
 def test_the_loss_is_the_distance_of_the_ends_and_none_at_ones_own():
     mmdit, (noise, txt) = model(), drawn()
     with torch.no_grad():

@@ -242,6 +242,34 @@ def test_a_reward_that_is_none_ends_the_run_before_its_first_step(tmp_path, valu
     assert not (tmp_path / "state.safetensors").exists()
 
 
+def _raising(latents, prompt):
+    raise KeyError("no such\nword")
+
+
+def _raising_late(latents, prompt):
+    yield 1.0
+    raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize(
+    "judge, named",
+    [(_raising, r"KeyError: 'no such.*word'"), (_raising_late, "ZeroDivisionError: division by")],
+)
+def test_a_reward_that_raises_is_one_line_with_the_exception_and_the_prompt(tmp_path, judge, named):
+    with pytest.raises(RewardError, match=f"3 numbers, got {named}.* for 'prompt ") as refused:
+        trained(tmp_path, judge)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_the_end_of_memory_in_a_reward_stays_what_it_is(tmp_path):
+    def hungry(latents, prompt):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        trained(tmp_path, hungry)
+
+
 @pytest.mark.parametrize(
     "wrong, complaint",
     [

@@ -1,5 +1,6 @@
 """The plan of a training over several processes: its formulas against what they stand for."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from qwenimage_ref.config import MMDiTConfig
 from qwenimage_ref.mmdit import MMDiT
+from qwenimage_ref.parity.bench import sharded
 from qwenimage_ref.parity.reference import random_weights
 from qwenimage_ref.train.recompute import recompute
 from qwenimage_ref.train.sharded.network import divide
@@ -154,6 +156,17 @@ def test_a_step_takes_as_long_as_the_slower_of_computing_and_sending():
     assert eight.seconds(1e15, 1e20) == eight.operations() / 1e15
     assert eight.seconds(1e30, 1e11) == pytest.approx(8 * 20_430_401_088 * 7 / 8 / 1e11)
     assert plan(1, adapter=5).traffic() == 0
+
+
+def test_at_the_rate_of_one_block_the_plan_predicts_what_two_blocks_took():
+    """Within a factor of 1.5, with as many tokens and with a quarter: the record of the bench."""
+    measured = json.loads(sharded.FILE.read_text(encoding="utf-8"))["block"]
+    assert {*measured["two blocks"]} == {str(sharded.SIDE), str(sharded.SMALL_SIDE)}
+    for side, seconds in measured["two blocks"].items():
+        config = replace(OFFICIAL, num_layers=2)
+        one_process = Plan(config, 1, 1, int(side) ** 2, sharded.TEXT_TOKENS)
+        predicted = one_process.seconds(1e12 * measured["tflops"], link=1.0)
+        assert 1 / 1.5 <= predicted / seconds <= 1.5
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused():

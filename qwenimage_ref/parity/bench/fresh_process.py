@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -71,13 +72,23 @@ def fresh_process(module: str, *arguments: str) -> dict:
 
     Raises RuntimeError with the last line of its stderr if it fails.
     """
+    return _line_of([], module, *arguments)
+
+
+def fresh_processes(count: int, module: str, *arguments: str) -> dict:
+    """The same in `count` processes that torchrun starts, of which the leader alone prints"""
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m")
+    return _line_of(torchrun, module, *arguments)
+
+
+def _line_of(launcher: Iterable[str], module: str, *arguments: str) -> dict:
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "MALLOC_MMAP_THRESHOLD_": str(1 << 17),
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-m", *launcher, module, *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if result.returncode:
         last = (result.stderr.strip() or f"status {result.returncode}").splitlines()[-1]

@@ -2,9 +2,11 @@
 
 python -m qwenimage_ref.parity.bench.sharded block [DEVICE]   seconds and operations of one block
 python -m qwenimage_ref.parity.bench.sharded pair             pictures a second of two processes
+python -m qwenimage_ref.parity.bench.sharded ranks            memory and difference of 1, 2 and 4
 
 `block` takes 3 GB. `pair` needs two cores that do nothing else; `qwenimage bench` has it as a row.
-Each prints a line of JSON; --record adds it to data/measurements/sharded.json.
+`ranks` needs one core, which may be busy. Each prints a line of JSON; --record puts it, with where
+it was measured, under its name into data/measurements/sharded.json and leaves the others there.
 """
 
 import json
@@ -19,6 +21,7 @@ from pathlib import Path
 import torch
 
 from ...config import MMDiTConfig
+from ...files import whole_file
 from ...mmdit import MMDiT
 from ...provenance import provenance
 from ...repository import MEASUREMENTS, POCKET, ROOT, in_a_clone
@@ -28,9 +31,10 @@ from ...train.recipe import Recipe
 from ...train.recompute import recompute
 from ...train.sharded.plan import block_operations
 from ..reference import random_weights
+from .ranks import ranks
 
 FILE = MEASUREMENTS / "sharded.json"
-SIDE, TEXT_TOKENS = 32, 64  # 1,024 image tokens
+SIDE, SMALL_SIDE, TEXT_TOKENS = 32, 16, 64  # 1,024 and 256 image tokens
 BATCH, STEPS, FIRST = 64, 8, 2  # pictures a step, as in training; steps; those that warm up
 POCKET_LATENTS = (16, 16, 16)  # 128x128 pixels
 RATE = 1e-6
@@ -59,20 +63,33 @@ def backward(network: MMDiT, side: int) -> None:
 
 
 def block(device: str = "cpu") -> dict:
-    """Seconds and operations a second of one more block, forward twice and backward once"""
-    seconds = {}
-    for count in (1, 2):
-        network, times = wide_network(count, device), []
+    """Seconds and operations a second of one more block, forward twice and backward once
+
+    "two blocks" are the seconds of a whole pass with so many tokens, by the side of the picture.
+    """
+    two, one = passes(2, (SIDE, SMALL_SIDE), device), passes(1, (SIDE,), device)
+    width = MMDiTConfig.official().inner_dim
+    more = two[SIDE] - one[SIDE]
+    return {
+        "seconds": round(more, 4),
+        "tflops": round(4 * block_operations(width, SIDE**2, TEXT_TOKENS) / more / 1e12, 4),
+        "two blocks": {str(side): round(seconds, 4) for side, seconds in two.items()},
+    }
+
+
+def passes(blocks: int, sides: tuple[int, ...], device: str) -> dict[int, float]:
+    """{side of a picture: seconds of the faster of two passes, after one that warms up}"""
+    network, seconds = wide_network(blocks, device), {}
+    for side in sides:
+        times = []
         for _ in range(3):
             start = time.perf_counter()
-            backward(network, SIDE)
+            backward(network, side)
             if device != "cpu":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
-        seconds[count] = min(times[1:])
-    one = seconds[2] - seconds[1]
-    operations = 4 * block_operations(network.config.inner_dim, SIDE**2, TEXT_TOKENS)
-    return {"seconds": round(one, 4), "tflops": round(operations / one / 1e12, 4)}
+        seconds[side] = min(times[1:])
+    return seconds
 
 
 def pictures_a_second(processes: int, weights: str = AGAIN, steps: int = STEPS) -> float:
@@ -130,7 +147,7 @@ def pair() -> dict:
     return rates | {f"{name}, over one": round(rates[name] / one, 3) for name in more}
 
 
-COMMANDS = {"block": block, "pair": pair, "train": train}
+COMMANDS = {"block": block, "pair": pair, "ranks": ranks, "train": train}
 
 
 @in_a_clone
@@ -145,8 +162,9 @@ def main() -> None:
     print(json.dumps(result))
     if "--record" in sys.argv:
         stored = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-        stored |= {words[0]: result} | provenance()
-        FILE.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+        stored[words[0]] = result | provenance()
+        with whole_file(FILE) as partial:
+            partial.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

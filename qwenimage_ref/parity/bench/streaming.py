@@ -57,6 +57,10 @@ ABOUT = {
     "and mapped from files; above_gb is what of it exceeds an interpreter that imported torch",
     "packed": "one branch, streamed from each format; weights_mb are the files', error the root "
     "mean square distance of the velocity to bf16's, relative to it",
+    "streamed ...": "a model that is given pictures, at 256x256 pixels (streaming_pictures.py); "
+    "most_gb is the limit of above_gb",
+    "lora_gb": "the LoRAs' files, of two blocks; they are not streamed, and lora_gb_of_all_blocks "
+    "is what those of all sixty take",
     "own_gb, mapped_gb": "the most of either that was seen, looking every 20 ms",
 }
 

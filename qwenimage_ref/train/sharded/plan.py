@@ -7,10 +7,8 @@ be measured: the operations a second of one block, and the bytes a second betwee
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-
 from ...config import MMDiTConfig
-from ...mmdit import MMDiT
+from ..memory import network_parameters
 from ..recompute import activation_bytes
 
 FLOAT32 = 4  # bytes of a number
@@ -42,12 +40,7 @@ class Plan:
     @cached_property
     def parameters(self) -> tuple[int, int, int]:
         """Of the network, of one block, and of all that is outside the blocks"""
-        with torch.device("meta"):
-            network = MMDiT(self.config)
-        total, block = (
-            sum(p.numel() for p in each.parameters())
-            for each in (network, network.transformer_blocks[0])
-        )
+        total, block = network_parameters(self.config)
         return total, block, total - self.config.num_layers * block
 
     @property
