@@ -121,6 +121,11 @@ def _partials(folder: Path) -> dict[str, list[Path]]:
     return partials
 
 
+def look_again() -> None:
+    """Let this process see folders anew, because another one may have been killed in between."""
+    _partials.cache_clear()
+
+
 def _lock(opened) -> None:
     """Raises OSError where another process, or another part of this one, has the file locked."""
     if fcntl:

@@ -12,16 +12,19 @@ import json
 import logging
 import os
 import secrets
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 from ..extras import demand_extra
-from ..files import shorten
+from ..files import look_again, shorten
 
 Work = Callable[[str], dict]
 TRIES = 3  # how often a worker may die over one item
+PAUSE = 1.0  # seconds in which the system ends a killed worker and releases the locks on its files
 REMEDY = "what is finished stays, and the same command continues"
 
 
@@ -73,8 +76,9 @@ class RayData:
 
         with self._cluster(ray):
             rows = ray.data.from_items([{"item": item} for item in items])
+            begun = ray.remote(num_cpus=0)(_Begun).remote()
             # a block an item, or one worker would take them all
-            rows = rows.repartition(len(items)).map(_Row(work), num_cpus=1, max_retries=TRIES)
+            rows = rows.repartition(len(items)).map(_Row(work, begun), num_cpus=1)
             try:
                 for row in rows.iter_rows():
                     yield _demand(json.loads(row["result"]))
@@ -127,14 +131,40 @@ class RayData:
                 ) from None
 
 
-class _Row:
-    """The work as Ray Data calls it: rows of columns in, rows of columns out."""
+class _Begun:
+    """How often each item was begun, counted in a process of its own that outlives workers."""
 
-    def __init__(self, work: Work):
-        self.work = work
+    def __init__(self):
+        self.times = Counter()
+
+    def add(self, item: str) -> int:
+        self.times[item] += 1
+        return self.times[item]
+
+
+class _Row:
+    """The work as Ray Data calls it: rows of columns in, rows of columns out.
+
+    Ray Data gives an item whose worker died to the next worker without end, so tries are counted
+    here. begun: Ray's handle of a `_Begun`.
+    """
+
+    def __init__(self, work: Work, begun):
+        self.work, self.begun = work, begun
 
     def __call__(self, row: dict) -> dict:
-        return {"result": json.dumps(_guarded(self.work, row["item"]))}
+        import ray
+
+        item = row["item"]
+        times = ray.get(self.begun.add.remote(item))
+        if times > TRIES:
+            answer = {"item": item, "error": str(_dying([item]))}
+        else:
+            if times > 1:  # the worker before was killed, and its half file is removed
+                time.sleep(PAUSE)
+                look_again()
+            answer = _guarded(self.work, item)
+        return {"result": json.dumps(answer)}
 
 
 def _guarded(work: Work, item: str) -> dict:
