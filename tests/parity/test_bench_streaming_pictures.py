@@ -1,6 +1,7 @@
 """The benchmark of streamed models that are given pictures: every task paints, and is bounded."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +25,8 @@ from qwenimage_ref.parity.bench.streaming_pictures import (
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what was read")
 
+ORIGIN = ("machine", "versions", "commit", "command")
+COMPUTED = ("above_gb", "most_gb", "ok")
 MARKS = ("zero_cond_t", "use_additional_t_cond", "use_layer3d_rope")
 
 
@@ -108,3 +111,31 @@ def test_a_folder_that_cannot_be_forged_is_one_line(capsys):
     folder = streaming_pictures.lora.__file__.replace("lora.py", "model")  # in the repository
     assert main([folder, "edit"]) == 2
     assert "lies in the repository; choose a folder outside it" in capsys.readouterr().err
+
+
+def test_the_record_holds_every_task_below_its_limit():
+    record = json.loads(streaming.FILE.read_text("utf-8"))
+    rows = {name: row for name, row in record.items() if name.startswith("streamed ")}
+    assert rows.keys() == {f"streamed {task}" for task in TASKS}
+    for task in TASKS:
+        row = rows[f"streamed {task}"]
+        assert 0 < row["above_gb"] < row["most_gb"] == MOST_GB[task] <= 1.6
+        assert row["command"].endswith(f" {task}") and "streaming_pictures" in row["command"]
+
+
+def test_the_record_is_what_the_command_would_write(tmp_path, monkeypatch):
+    text = streaming.FILE.read_text("utf-8")
+    record = json.loads(text)
+    others = {name: row for name, row in record.items() if not name.startswith("streamed ")}
+    monkeypatch.setattr(streaming, "FILE", tmp_path / "streaming.json")
+    streaming.FILE.write_text(json.dumps(others), "utf-8")
+    for task in TASKS:
+        row = record[f"streamed {task}"]
+        result = {name: row[name] for name in row if name not in (*ORIGIN, *COMPUTED)}
+        assert {*result} >= {"seconds", "read_gb", "peak_gb", "own_gb", "mapped_gb"}
+        printed(monkeypatch, result, row["peak_gb"] - row["above_gb"])
+        origin = {name: row[name] for name in ORIGIN}
+        monkeypatch.setattr(streaming, "provenance", lambda *_, origin=origin: origin)
+        assert main([str(tmp_path), task]) == 0
+    assert streaming.FILE.read_text("utf-8") == text
+    assert not re.search(r'[" ]/\w', text)  # no path of a machine
