@@ -50,7 +50,8 @@ lab: setup ## open the course in JupyterLab
 SLOW := tests/evaluate/test_held_out_numbers.py \
     tests/course/test_browser.py tests/course/test_checkers_whole.py \
     tests/serve/test_page_in_browser.py tests/cli/test_train_sharded.py \
-    tests/cli/test_train_killed.py \
+    tests/cli/test_train_killed.py tests/cli/test_streamed_and_packed.py \
+    tests/train/test_sharded_memory.py tests/train/test_streamed_base.py \
     tests/train/test_sharded_checkpoints.py tests/train/test_sharded_training.py \
     tests/train/test_memory_of_modes.py \
     tests/curation/test_ray.py tests/parity/test_bench_objectives.py \

@@ -63,6 +63,7 @@ def test_the_table_has_every_part(quick):
         ),
         *updates,
         *(f"{update}, peak" for update in updates),
+        *(f"{name} to one step, pocket, 2 pictures, peak" for name in ("distill", "DMD2")),
     ]
     before = [*vae, *memory, "VAE, float32, weights", *block, *pictures, *packed]
     assert found[:-3] == [*before, *objectives]
