@@ -10,6 +10,7 @@ from .console import UsageError, say
 from .places import demand_file
 from .pocket import add_weights
 
+NO_BAR = 0.1  # seconds within which what is finished needs no bar
 MOST_STRETCH = 0.05  # share by which a picture's proportions may change without a note
 
 
@@ -129,7 +130,7 @@ def progress(steps: int):
     """-> a callback of the pipeline that moves a bar of so many steps"""
     from tqdm import tqdm
 
-    with tqdm(total=steps, desc="painting", unit="step", delay=0.1) as bar:
+    with tqdm(total=steps, desc="painting", unit="step", delay=NO_BAR) as bar:
 
         def advance(*_) -> None:
             bar.update()
