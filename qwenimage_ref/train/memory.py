@@ -36,8 +36,9 @@ SAVED = {"adapter": 21, "whole": 24, "frozen": 12}
 PASSED, PASSED_MLP = 8, 3 * 4
 # Tensors alive in a block's forward pass without gradients: streams, and the image's MLP
 FORWARD, FORWARD_MLP = 5, 2 * 4
-# Float32 image activations that a control block saves, and one more where it copies 16 bits
-CONTROL = 6
+# Float32 image activations that a control block saves, and one more where it copies 16 bits; and
+# those alive besides when gradients pass backward through it
+CONTROL, PASSED_CONTROL = 6, 4
 # Float32 image activations that DMD2's judge saves: upcast, normalised, before and after SiLU
 JUDGED = 4
 
@@ -67,7 +68,7 @@ class Moment:
 
     passes: float  # forward passes whose activations are kept
     gradients: float = 0  # parameters that have a gradient
-    runs: str = "backward"  # last: the last block of the last pass; backward; forward
+    runs: str = "backward"  # last: the last block of the last pass; backward; forward; nothing
     beside: float = 0  # bytes of activations outside the transformer
 
 
@@ -129,6 +130,7 @@ def _activations(step: Step, sizes: Sizes) -> dict[str, int]:
         "last": backward - (0 if sizes.recompute else saved),
         "backward": backward,
         "forward": FORWARD * stream + FORWARD_MLP * image * token,
+        "nothing": 0,
     }
 
 
@@ -274,10 +276,12 @@ def _control(choices, sizes: Sizes) -> Step:
         )
         trained = sum(p.numel() for p in network.parameters())
     copied = sizes.itemsize != FLOAT32
-    saved = (CONTROL + copied) * FLOAT32 * sizes.batch * sizes.image_tokens * config.inner_dim
+    one = FLOAT32 * sizes.batch * sizes.image_tokens * config.inner_dim
+    saved = (CONTROL + copied) * one
     share = trained / config.num_layers
     earlier = trained if choices.accumulate > 1 else 0
     moments = [
+        Moment(1, earlier, "nothing", config.num_layers * saved + PASSED_CONTROL * one),
         Moment(1, max(earlier, share), "last", (config.num_layers - 1) * saved),
         Moment(0, trained, beside=saved),
     ]

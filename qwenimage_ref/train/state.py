@@ -55,7 +55,8 @@ def demand_terms(file: Path, stored: dict[str, str], terms: dict[str, str]) -> N
     """Raises RunError for a state of another recipe, other settings or other data."""
     if stored != terms:
         chosen = ("recipe", "settings")
-        if all(stored.get(key) == terms.get(key) for key in chosen):
+        known = isinstance(stored, dict)  # an index from elsewhere may hold anything
+        if known and all(stored.get(key) == terms.get(key) for key in chosen):
             reason = "on other data, or on other weights"
         else:
             reason = f"by another recipe{_difference(stored, terms)}, or on other data"
