@@ -40,8 +40,9 @@ from ...pipeline import QwenImage
 from ...repository import in_a_clone
 from ...tasks.control import Control
 from ...tasks.layers import decompose
-from .streaming import interpreter_gb, keep
 from .streaming_tasks import PROMPT, measure, streamed
+
+# careful: streaming.py imports diffusers, whose memory would count in the process that measures
 
 SIDE, STEPS = 256, 2
 MODEL = {"edit": "edit-2511", "layers": "layered"}  # those of the other tasks are qwen-image
@@ -146,10 +147,12 @@ def lora_sizes(folder: Path) -> dict[str, float]:
 
 def measured(folder: Path, task: str) -> dict:
     """The peak of one painting in a process of its own, and what of it is above the imports"""
+    from . import streaming
+
     command = [sys.executable, "-m", __spec__.name, str(folder), task, "--measure"]
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     result = json.loads(printed.splitlines()[-1])
-    above = round(result["peak_gb"] - interpreter_gb(), 3)
+    above = round(result["peak_gb"] - streaming.interpreter_gb(), 3)
     return result | {"above_gb": above, "most_gb": MOST_GB[task], "ok": above <= MOST_GB[task]}
 
 
@@ -182,7 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if forged_here:
             shutil.rmtree(folder, ignore_errors=True)
-    keep(**{f"streamed {task}": result})
+    from . import streaming
+
+    streaming.keep(**{f"streamed {task}": result})
     print(json.dumps(result, indent=1))
     return int(not result["ok"])
 
