@@ -5,6 +5,7 @@ A mutant replaces one expression of the text; all other lines stay as they are.
 
 import ast
 import copy
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -52,18 +53,36 @@ class Mutant(NamedTuple):
         return b"".join(lines).decode()
 
 
-def mutants_of(source: str) -> list[Mutant]:
-    """Every mutant of a module that still compiles, in the order of its text."""
+def mutants_of(source: str, lines: range | None = None) -> list[Mutant]:
+    """Every mutant of a module that still compiles, in the order of its text; of `lines`, or all.
+
+    Lines count from 1, and a mutant belongs to the line on which its expression begins.
+    """
     found, tree = [], ast.parse(source)
     modules = _imported(tree)
     for node in _code(tree):
+        if lines is not None and getattr(node, "lineno", None) not in lines:
+            continue
         for new in _changes(node, modules):
-            before, after = ast.get_source_segment(source, node), _text(new)
+            before, after = segment(source, node), _text(new)
             place = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
             mutant = Mutant(*place, before, after)
             if ast.unparse(node) != ast.unparse(new) and _compiles(mutant.applied(source)):
                 found.append(mutant)
     return sorted(set(found))
+
+
+def segment(source: str, node: ast.AST) -> str:
+    """The text of a node. ast.get_source_segment splits the whole source anew for each."""
+    lines = list(_lines(source)[node.lineno - 1 : node.end_lineno])
+    lines[-1] = lines[-1][: node.end_col_offset]
+    lines[0] = lines[0][node.col_offset :]
+    return b"".join(lines).decode()
+
+
+@functools.cache
+def _lines(source: str) -> list[bytes]:
+    return source.encode().splitlines(keepends=True)
 
 
 def _imported(tree: ast.AST) -> set[str]:

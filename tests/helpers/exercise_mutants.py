@@ -25,7 +25,7 @@ from qwenimage_ref.course.bugs.quiz import CAUSES
 from qwenimage_ref.course.check.chapter_02 import PROMPTS_02
 from qwenimage_ref.posters.draw import BACKGROUNDS, COLOURS, SHAPES
 
-from .code_mutants import Mutant, mutants_of
+from .code_mutants import Mutant, mutants_of, segment
 
 TABLE = Path(__file__).resolve().parents[2] / "data" / "measurements" / "checkers.json"
 SECONDS = 0.5  # of processor time that one checker may take before its answer counts as endless
@@ -80,7 +80,7 @@ def wrong_answers(exercise: str) -> list[WrongAnswer]:
     source, lines = _module(solution)
     seen = _first_values(exercise, source, lines)
     made = {}
-    for mutant in [*_of_the_lines(mutants_of(source), lines), *_slips(source, lines, seen)]:
+    for mutant in [*mutants_of(source, lines), *_slips(source, lines, seen)]:
         line = source.splitlines()[mutant.line - 1].strip()
         change = f"{line}, {mutant.column} | {mutant.before} -> {mutant.after}"
         text = mutant.applied(source)
@@ -99,10 +99,6 @@ def _run(source: str) -> dict:
     namespace = {"__name__": "an_answer", "__package__": answers.__name__}
     exec(compile(source, "an answer", "exec"), namespace)  # noqa: S102
     return namespace
-
-
-def _of_the_lines(mutants: list[Mutant], lines: range) -> list[Mutant]:
-    return [mutant for mutant in mutants if mutant.line in lines]
 
 
 # ---- slips of learners
@@ -168,11 +164,11 @@ def _slips(source: str, lines: range, seen: dict) -> Iterator[Mutant]:
     for node in _expressions(source, lines).values():
         if str(_place(node)) not in seen:  # an annotation, or code that is never reached
             continue
-        value, before = seen[str(_place(node))], ast.get_source_segment(source, node)
+        value, before = seen[str(_place(node))], segment(source, node)
         varies = any(isinstance(part, ast.Name) for part in ast.walk(node))
         written = [repr(value)] if varies and type(value) in (int, float) else []
         if isinstance(node, ast.BinOp):
-            left, right = (ast.get_source_segment(source, side) for side in (node.left, node.right))
+            left, right = (segment(source, side) for side in (node.left, node.right))
             written += [f"({left})", f"({right})"]
             commutes = isinstance(node.op, (ast.Add, ast.Mult)) and not isinstance(value, list)
             if not commutes and not isinstance(node.op, (ast.BitAnd, ast.BitOr)):
