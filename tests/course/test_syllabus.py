@@ -1,5 +1,6 @@
 """The syllabus: every chapter once, in order, in even weeks, with sums that can be done by hand."""
 
+import functools
 import itertools
 import re
 from dataclasses import replace
@@ -8,18 +9,22 @@ import pytest
 
 from qwenimage_ref.course.publish import build, syllabus
 
-CHAPTERS = [*map(syllabus.read, build.sources())]
+
+@functools.cache
+def chapters() -> list[syllabus.Chapter]:
+    """All of the course; read only when a test asks, for each process collects every file"""
+    return [*map(syllabus.read, build.sources())]
 
 
 def weights(*minutes: int) -> list[syllabus.Chapter]:
     """Chapters without exercises that take these minutes to read."""
-    return [replace(CHAPTERS[0], words=120 * m, lines=0, exercises=()) for m in minutes]
+    return [replace(chapters()[0], words=120 * m, lines=0, exercises=()) for m in minutes]
 
 
 @pytest.mark.parametrize("count", syllabus.PLANS)
 def test_a_plan_has_its_chapters_once_and_in_order(count):
-    numbers = [c.number for c in CHAPTERS if c.number in syllabus.PLANS[count][0]]
-    plan = syllabus.weeks([c for c in CHAPTERS if c.number in numbers], count)
+    numbers = [c.number for c in chapters() if c.number in syllabus.PLANS[count][0]]
+    plan = syllabus.weeks([c for c in chapters() if c.number in numbers], count)
     assert len(plan) == count and all(plan)
     assert [chapter.number for week in plan for chapter in week] == numbers
 
@@ -39,7 +44,7 @@ def test_more_weeks_than_chapters_are_refused():
 
 
 def test_minutes_are_words_and_lines_by_their_rates_and_the_exercises_own():
-    (chapter,) = (c for c in CHAPTERS if c.number == 0)
+    (chapter,) = (c for c in chapters() if c.number == 0)
     notebook = build.from_source(chapter.path)
     words = sum(
         len(re.findall(r"[\w'’-]+", cell.source))
@@ -52,13 +57,13 @@ def test_minutes_are_words_and_lines_by_their_rates_and_the_exercises_own():
 
 
 def test_the_rates_agree_with_what_the_chapters_promise():
-    texts = [build.from_source(chapter.path).cells[0].source for chapter in CHAPTERS]
+    texts = [build.from_source(chapter.path).cells[0].source for chapter in chapters()]
     promised = sum(int(re.match(r"\d+", syllabus.header(text)["Minutes"])[0]) for text in texts)
-    assert 0.8 < sum(chapter.reading for chapter in CHAPTERS) / promised < 1.25
+    assert 0.8 < sum(chapter.reading for chapter in chapters()) / promised < 1.25
 
 
 def test_the_page_sums_what_it_lists():
-    page = syllabus.page(CHAPTERS, "../notebooks/{}.ipynb")
+    page = syllabus.page(chapters(), "../notebooks/{}.ipynb")
     for heading in ("## 6 weeks", "## 12 weeks"):
         table = page[page.index(heading) :].split("\n\n")[2]
         rows = [[cell.strip() for cell in row.split("|")[3:7]] for row in table.splitlines()[2:]]
@@ -68,9 +73,9 @@ def test_the_page_sums_what_it_lists():
 
 
 def test_a_chapter_whose_time_was_never_measured_says_so():
-    assert "not measured" in syllabus._sums([replace(CHAPTERS[0], seconds=None)])
+    assert "not measured" in syllabus._sums([replace(chapters()[0], seconds=None)])
 
 
 def test_every_chapter_is_on_the_page_by_name():
-    page = syllabus.page(CHAPTERS, "{}")
-    assert [c.title for c in CHAPTERS if f"[{c.title}]({c.path.stem})" not in page] == []
+    page = syllabus.page(chapters(), "{}")
+    assert [c.title for c in chapters() if f"[{c.title}]({c.path.stem})" not in page] == []

@@ -8,6 +8,8 @@ what changed. A cell that fails, or writes to stderr, stops the build; the old f
 """
 
 import argparse
+import copy
+import functools
 import hashlib
 import os
 import re
@@ -45,7 +47,7 @@ def sources(folder: Path = NOTEBOOKS) -> list[Path]:
 
 def from_source(path: Path) -> nbformat.NotebookNode:
     """notebooks/src/NN_title.py -> the notebook without outputs, ids from what the cells say."""
-    notebook = jupytext.read(path, fmt="py:percent")
+    notebook = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": KERNEL, "language_info": LANGUAGE, "qwenimage_ref": {"version": __version__}}
     )
@@ -55,6 +57,11 @@ def from_source(path: Path) -> nbformat.NotebookNode:
         cell.id = _id(cell, seen)
         seen.add(cell.id)
     return notebook
+
+
+@functools.cache
+def _parsed(text: str) -> nbformat.NotebookNode:
+    return jupytext.reads(text, fmt="py:percent")
 
 
 def _id(cell, seen: set[str]) -> str:
