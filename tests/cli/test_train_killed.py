@@ -2,47 +2,18 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from helpers.resumed import TESTS
+from helpers.resumed import killed
 from helpers.train_commands import arguments, write_data
 
 from qwenimage_ref import cli
 from qwenimage_ref.cli.train_modes import MODES
+from qwenimage_ref.train import state
+from qwenimage_ref.train.loop import Run
 
 STEPS, KEPT, LOST = 4, 2, 3  # of a run; the state of KEPT is on the disk when LOST is over
-IN_TRAINING = f"""
-import os, signal, sys
-from qwenimage_ref import cli
-from qwenimage_ref.train.loop import Run
-take_step = Run._take_step
-def step_and_die(run, *rest):
-    line = take_step(run, *rest)
-    if run.step == {LOST} and run.files.path.name == sys.argv[1]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return line
-Run._take_step = step_and_die
-Run._due = lambda run, *_: run.step == {KEPT}
-sys.exit(cli.main(sys.argv[2:]))
-"""
-IN_PREPARING = """
-import os, signal, sys
-from qwenimage_ref import cli
-from qwenimage_ref.train import state
-save_file, calls = state.save_file, []
-def save_half_and_die(tensors, file, **more):
-    calls.append(file)
-    if len(calls) == int(sys.argv[1]):
-        with open(file, "wb") as half:
-            half.write(bytes(100))
-        os.kill(os.getpid(), signal.SIGKILL)
-    save_file(tensors, file, **more)
-state.save_file = save_half_and_die
-sys.exit(cli.main(sys.argv[2:]))
-"""
 SMALL = {  # kind of data: what makes its pictures smaller, if anything may
     "prompts": ("--size", "64x64"),
     "matched": ("--size", "64x64"),
@@ -55,14 +26,33 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-def kill(code: str, when: str, command: list[str], folder: Path) -> None:
-    """Run a command in a process that ends itself as kill -9 does."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    process = subprocess.run(
-        [sys.executable, "-c", code, when, *command], cwd=folder,
-        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert process.returncode == -signal.SIGKILL, process.stderr[-2000:]
+def die_in_training(folder: str, command: list[str]) -> None:
+    """Run a command up to the step LOST of the run in a folder of this name."""
+    take_step = Run._take_step
+
+    def step_and_die(run, *rest):
+        line = take_step(run, *rest)
+        if run.step == LOST and run.files.path.name == folder:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return line
+
+    Run._take_step, Run._due = step_and_die, lambda run, *_: run.step == KEPT
+    cli.main(command)
+
+
+def die_in_preparing(call: int, command: list[str]) -> None:
+    """Run a command up to half of the file that is written as the `call`-th."""
+    save_file, calls = state.save_file, []
+
+    def save_half_and_die(tensors, file, **more):
+        calls.append(file)
+        if len(calls) == call:
+            Path(file).write_bytes(bytes(100))
+            os.kill(os.getpid(), signal.SIGKILL)
+        save_file(tensors, file, **more)
+
+    state.save_file = save_half_and_die
+    cli.main(command)
 
 
 def contents(folder: Path, *others: str) -> dict[str, bytes]:
@@ -92,7 +82,7 @@ def test_a_killed_training_ends_on_the_bits_of_an_unbroken_one(mode, where, data
         to = f"{mode}/{where}/{name}/" + ("whole" if MODES[mode].whole else "my.safetensors")
         return arguments(data, mode, *small, steps=STEPS, to=to, runs=f"{mode}/{where}/{name}")
 
-    kill(IN_TRAINING, where, command("killed"), data)
+    killed(die_in_training, where, command("killed"))
     assert list((folders / "killed").rglob("state.safetensors"))
     assert not list((folders / "killed").glob("my.safetensors"))
     assert cli.main(command("killed")) == 0
@@ -103,13 +93,13 @@ def test_a_killed_training_ends_on_the_bits_of_an_unbroken_one(mode, where, data
 
 
 # writes of a file: of a picture that is encoded, of an example
-@pytest.mark.parametrize("call", ["2", "4"])
+@pytest.mark.parametrize("call", [2, 4])
 def test_killed_preparing_ends_on_the_bytes_of_an_unbroken_one(call, data):
     def command(name: str) -> list[str]:
         words = ["--data", str(data / "comparisons"), "--kind", "comparisons"]
         return ["train", "prepare", *words, "--to", str(data / f"{name}{call}")]
 
-    kill(IN_PREPARING, call, command("killed"), data)
+    killed(die_in_preparing, call, command("killed"))
     assert not (data / f"killed{call}" / "prepared.json").exists()
     assert cli.main(command("killed")) == 0
     assert cli.main(command("unbroken")) == 0
