@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ..captioner import Captioner
 from ..conditions import FORM_OF_CLASS, EditForm, LayeredForm
@@ -53,10 +54,24 @@ class StoredTextEncoder(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
 
+class Undrawn(TorchFunctionMode):
+    """Context in which a network's weights get no initial values.
+
+    On "meta" there is nothing to draw, but torch.nn.init.normal_ would import torch._dynamo there,
+    which takes as long as importing torch.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def empty_network(folder: Path, part: str) -> nn.Module:
     """One of a folder's NETWORKS without weights, on the meta device"""
     kind, config = NETWORKS[part]
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         return kind(config.from_json(folder / FOLDER.get(part, part) / "config.json"))
 
 
@@ -70,7 +85,7 @@ def empty_networks(folder: Path) -> dict:
     used = STEMS if form is None else NETWORKS
     networks = {part: empty_network(folder, part) for part in used}
     if isinstance(form, LayeredForm):
-        with torch.device("meta"):
+        with torch.device("meta"), Undrawn():
             networks["text_encoder"] = Captioner(networks["text_encoder"].config)
     return networks
 

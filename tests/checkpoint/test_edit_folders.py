@@ -39,6 +39,13 @@ def folder(tmp_path_factory):
 # -- structure ------------------------------------------------------------------------------------
 
 
+def test_weights_that_are_to_be_read_are_not_drawn_before(folder, monkeypatch):
+    for name in ("normal_", "uniform_"):
+        monkeypatch.setattr(torch.Tensor, name, None)  # cannot be called
+    networks = empty_networks(folder)
+    assert {p.device.type for net in networks.values() for p in net.parameters()} == {"meta"}
+
+
 def index(model: str, shard_bytes: int) -> bytes:
     with torch.device("meta"):
         network = MMDiT(MODELS[model].transformer)

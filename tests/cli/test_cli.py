@@ -141,7 +141,8 @@ def test_a_folder_without_write_permission_is_named(tmp_path, capsys, monkeypatc
 
 
 def test_a_console_without_the_letters_of_a_name_does_not_end_the_command(tmp_path):
-    command = [sys.executable, "-m", "qwenimage_ref.cli", "paint", PROMPT, "--size", "16x16"]
+    python = [sys.executable, "-X", "importtime"]  # lists on stderr what is imported
+    command = [*python, "-m", "qwenimage_ref.cli", "paint", PROMPT, "--size", "16x16"]
     done = subprocess.run(
         [*command, *QUICK, "-o", "猫.png"],
         cwd=tmp_path,
@@ -151,6 +152,8 @@ def test_a_console_without_the_letters_of_a_name_does_not_end_the_command(tmp_pa
     )
     assert (tmp_path / "猫.png").is_file() and done.returncode == 0, done.stderr
     assert done.stdout.startswith(r"\u732b.png: 16x16, seed 0")
+    # torch's compiler, which is not used, takes as long to import as torch
+    assert " torch\n" in done.stderr and "torch._dynamo" not in done.stderr
 
 
 def test_a_closed_console_does_not_undo_the_picture(tmp_path, capsys, monkeypatch):
