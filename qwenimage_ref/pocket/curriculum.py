@@ -71,7 +71,7 @@ class Phase(Lesson):
     def size(self, number: int) -> tuple[int, int]:
         """Number of a poster, counted on and on -> its width and height in pixels"""
         block = self.place(number) // self.recipe.batch
-        return random.Random(f"size {self.first} {block}").choice(self.mixture.sizes)
+        return _size_of_block(self.first, block, self.mixture.sizes)
 
     def scene(self, number: int) -> Scene:
         seed = self.first + self.place(number)
@@ -82,6 +82,11 @@ class Phase(Lesson):
         text = loosened(reworded(self.scene(number), worded, edition=2), worded)
         unsaid = random.Random(f"unsaid {worded}").random() < UNSAID
         return without_background(text) if unsaid else text
+
+
+@functools.lru_cache(maxsize=4096)
+def _size_of_block(first: int, block: int, sizes: tuple) -> tuple[int, int]:
+    return random.Random(f"size {first} {block}").choice(sizes)
 
 
 def _phase(name: str, first: int, posters: int, **recipe) -> Phase:
@@ -121,5 +126,8 @@ CONTROL = {"control": _control()}
 @functools.cache
 def trained_scenes(phases: tuple[Phase, ...] = tuple(PHASES.values())) -> frozenset[Scene]:
     """Every scene that the phases' posters show, in whichever size, as if it were square."""
-    scenes = frozenset().union(*(phase.scenes() for phase in phases))
+    longest = {}  # of phases that begin with the same posters
+    for phase in sorted(phases, key=lambda phase: phase.posters):
+        longest[phase.first, phase.mixture, phase.recipe.batch] = phase
+    scenes = frozenset().union(*(phase.scenes() for phase in longest.values()))
     return frozenset(dataclasses.replace(scene, size=SQUARE) for scene in scenes)

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 
 from .strokes import LEVELS
-from .writing import EDGE, LETTERS, width
+from .writing import EDGE, LETTERS, widest, width
 
 SIDE = 128  # pixels, of the square poster
 SQUARE = (SIDE, SIDE)
@@ -163,5 +163,6 @@ def random_word(rng: random.Random, mixture: Mixture, room: int) -> str:
             word = "".join(rng.choice(level) for level in levels)
         else:
             word = "".join(rng.choice(LETTERS) for _ in range(rng.choice(mixture.lengths)))
-        if width(word) <= room - 2 * EDGE:
+        free = room - 2 * EDGE
+        if len(word) * widest() <= free or width(word) <= free:
             return word

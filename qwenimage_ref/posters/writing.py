@@ -40,6 +40,12 @@ def width(word: str) -> float:
     return font(SIZE * SUPER).getlength(word) / SUPER
 
 
+@functools.cache
+def widest() -> float:
+    """Pixels that no letter or character is wider than; in a word none takes more"""
+    return max(ADVANCE, *map(width, LETTERS))
+
+
 def write(pen: ImageDraw.ImageDraw, word: str, x: float, y: float, ink) -> None:
     """Write a word around the point `x`, `y` in pixels, on a canvas `SUPER` times larger."""
     if not is_chinese(word):

@@ -112,6 +112,11 @@ def test_every_word_fits_its_poster_with_a_margin():
         assert writing.width(scene.word) <= scene.size[0] - 2 * writing.EDGE
 
 
+def test_no_pair_of_letters_is_wider_than_two_of_the_widest():
+    pairs = map("".join, itertools.product(writing.LETTERS, repeat=2))
+    assert max(map(writing.width, pairs)) <= 2 * writing.widest()
+
+
 def test_a_low_poster_has_no_word_under_two_stacked_shapes():
     scenes = [sample(seed, WORDED) for seed in range(2000)]
     low = [s for s in scenes if s.layout == "above" and s.size[1] < LOW]
