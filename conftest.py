@@ -1,5 +1,6 @@
 """What tests and notebooks share: an environment, limits that fit the machine, long files first."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -11,6 +12,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# what is imported and collected stays: the collector would go through it again and again
+gc.disable()
 
 # seconds after which a notebook's cell, a starting kernel and an output on its way count as hung
 CELL_SECONDS, KERNEL_SECONDS, OUTPUT_SECONDS = 120, 60, 5
@@ -59,3 +63,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "output_timeout"):  # a cell's: nbval has no option for it
             item.output_timeout = speed.wall_seconds(OUTPUT_SECONDS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
+    gc.enable()
+    gc.collect()
+    gc.freeze()  # from here on, the collector looks only through what tests make
