@@ -126,7 +126,7 @@ CONTROL = {"control": _control()}
 @functools.cache
 def trained_scenes(phases: tuple[Phase, ...] = tuple(PHASES.values())) -> frozenset[Scene]:
     """Every scene that the phases' posters show, in whichever size, as if it were square."""
-    longest = {}  # of phases that begin with the same posters
+    longest = {}  # phases, one of those that begin with the same posters
     for phase in sorted(phases, key=lambda phase: phase.posters):
         longest[phase.first, phase.mixture, phase.recipe.batch] = phase
     scenes = frozenset().union(*(phase.scenes() for phase in longest.values()))
