@@ -71,6 +71,16 @@ def test_numbers_are_finite_unless_one_of_them_is_not(numbers, finite, dtype):
     assert is_finite(torch.tensor(numbers).to(dtype)) is finite
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+def test_the_number_that_is_not_finite_may_stand_anywhere(wrong, dtype):
+    for place in range(100):
+        numbers = torch.linspace(-1, 1, 100, dtype=dtype)
+        numbers[place] = wrong
+        assert not is_finite(numbers) and not is_finite(numbers.reshape(4, 25).T)
+    assert is_finite(torch.zeros(0, 3, dtype=dtype))
+
+
 def test_files_are_named_by_their_names_and_a_folder_by_its_path(folder):
     files = [folder / "a.safetensors", str(folder / "b.safetensors")]
     assert name_of(files) == "a.safetensors, b.safetensors"

@@ -81,7 +81,7 @@ def test_a_process_reads_the_bytes_of_its_share_and_no_others(filled):
 def test_while_it_reads_a_process_holds_a_share_of_one_tensor_besides_its_own(filled, weights):
     largest = max(place.stop - place.start for place in open_official(weights).places.values())
     for _, _, peak in filled:
-        assert 0 < peak <= 2 * largest / SIZE  # the stored bytes, and which are finite
+        assert 0 < peak <= 1.1 * largest / SIZE  # the stored bytes
 
 
 def held_bytes() -> int:
