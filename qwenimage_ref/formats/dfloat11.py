@@ -49,6 +49,12 @@ def compress(weight: torch.Tensor) -> DFloat11:
     sign_mantissa = (bits >> 8 & 128 | bits & 127).to(torch.uint8)
     lengths = code_lengths(exponents.bincount(minlength=EXPONENTS))
     codes = canonical_codes(lengths)
+    stream, gaps, positions = laid_out(codes, lengths, exponents)
+    return DFloat11(stream, sign_mantissa, gaps, positions, lengths)
+
+
+def laid_out(codes, lengths, exponents) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes and their lengths, (256,), and exponents, (N,) -> bit stream, gaps, positions"""
     sizes = lengths.long()[exponents]
     ends = sizes.cumsum(0)
     begins, total = ends - sizes, int(ends[-1])
@@ -58,12 +64,16 @@ def compress(weight: torch.Tensor) -> DFloat11:
     first = torch.searchsorted(begins, torch.arange(pieces) * PIECE * 8)
     at = torch.cat([begins, begins.new_tensor([total])])[first] - torch.arange(pieces) * PIECE * 8
     positions = torch.cat([first[::PIECES], first.new_tensor([len(exponents)])])
-    return DFloat11(stream, sign_mantissa, _in_fives(at), positions, lengths)
+    return stream, _in_fives(at), positions
 
 
-def decompress(packed: DFloat11) -> torch.Tensor:
-    """The weight as it was, in bfloat16: all pieces side by side, code after code"""
-    count, codes = packed.sign_mantissa.numel(), _Codes(packed.lengths)
+def decompress(packed: DFloat11, codes: torch.Tensor | None = None) -> torch.Tensor:
+    """The weight as it was, in bfloat16: all pieces side by side, code after code
+
+    codes: (256,), of a writer whose codes are others than `canonical_codes` of their lengths.
+    """
+    table = canonical_codes(packed.lengths) if codes is None else codes
+    count, codes = packed.sign_mantissa.numel(), _Codes(table, packed.lengths)
     pieces = -(-len(packed.encoded_exponent) // PIECE)
     bits = _from_fives(packed.gaps, pieces)
     begin = torch.arange(pieces) * PIECE * 8
@@ -110,26 +120,23 @@ def code_lengths(counts: torch.Tensor) -> torch.Tensor:
 def canonical_codes(lengths: torch.Tensor) -> torch.Tensor:
     """Codes of these lengths, (256,): shorter ones first, then in the order of the exponents"""
     codes, code, before = torch.zeros(EXPONENTS, dtype=torch.int64), 0, 0
-    for size, symbol in _by_length(lengths):
+    for size, symbol in sorted((n, symbol) for symbol, n in enumerate(lengths.tolist()) if n):
         code <<= size - before
         codes[symbol] = code
         code, before = code + 1, size
     return codes
 
 
-def _by_length(lengths: torch.Tensor) -> list[tuple[int, int]]:
-    return sorted((size, symbol) for symbol, size in enumerate(lengths.tolist()) if size)
-
-
 class _Codes:
     """Reads one code at each of many places of a stream."""
 
-    def __init__(self, lengths: torch.Tensor):
-        ordered, codes = _by_length(lengths), canonical_codes(lengths)
-        sizes, symbols = (torch.tensor(column) for column in zip(*ordered))
-        # canonical codes, filled up with zeros to 32 bits, rise with their place in the order
-        self.first = codes[symbols] << LONGEST - sizes
-        self.sizes, self.symbols = sizes, symbols
+    def __init__(self, codes: torch.Tensor, lengths: torch.Tensor):
+        symbols = lengths.nonzero().flatten()
+        sizes = lengths.long()[symbols]
+        # No code begins another: a window of 32 bits starts with the code that, filled up with
+        # zeros, is the last one not above it.
+        self.first, order = (codes[symbols] << LONGEST - sizes).sort()
+        self.sizes, self.symbols = sizes[order], symbols[order]
 
     def read(self, stream: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Bytes and places in bits -> the exponent at each place, and how many bits its code has"""

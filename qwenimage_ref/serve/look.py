@@ -1,6 +1,7 @@
 """How the page looks: its colours and fonts, and what is shown of a job. All text is escaped."""
 
 import math
+import os
 from html import escape
 from urllib.parse import quote
 
@@ -68,7 +69,7 @@ def of_job(job: Job, before: int, words: dict) -> str:
     if job.state == DONE:
         return _done(job, words)
     if job.state == FAILED:
-        return of_refusal(job.error)
+        return of_refusal(_by_name(job.error, job))
     if job.state == CANCELLED:
         return '<div class="stage"><p class="empty">Cancelled.</p></div>'
     text, share = f"Waiting: {before} before it in the queue", 0.0
@@ -79,6 +80,11 @@ def of_job(job: Job, before: int, words: dict) -> str:
         text = f"Step {job.step} of {job.steps}"
     bar = f'<div class="bar"><div style="width: {100 * share:.0f}%"></div></div>'
     return f'<div class="stage"><div class="empty" role="status">{text}{bar}</div></div>'
+
+
+def _by_name(text: str, job: Job) -> str:
+    """Files of the history by their names in it: where it lies does not concern visitors"""
+    return text.replace(f"{job.output.parent}{os.sep}", "")
 
 
 def _done(job: Job, words: dict) -> str:
@@ -93,7 +99,7 @@ def _done(job: Job, words: dict) -> str:
     if len(names) > 1:
         images = f'<div class="layers">{images}</div>'
     caption = f"{escape(words['prompt'] or '')} <small>seed {words['seed']}</small>"
-    notes = "".join(f'<div class="notes">{escape(note)}</div>' for note in job.notes)
+    notes = "".join(f'<div class="notes">{escape(_by_name(note, job))}</div>' for note in job.notes)
     links = "".join(
         f'<div class="repeat"><a href="{address(f"{folder}/{file.name}")}">{escape(file.name)}</a>'
         "</div>"

@@ -93,7 +93,7 @@ class Page:
                 fields["lightning"] = gr.Checkbox(False, label=about)
             if self.offers["lora"]:
                 fields["lora"] = gr.Dropdown(
-                    self.offers["lora"], multiselect=True, value=[], label="LoRA"
+                    wishes.named(self.offers["lora"]), multiselect=True, value=[], label="LoRA"
                 )
                 fields["lora_scale"] = gr.Slider(-2, 2, value=1, step=0.05, label="Its strength")
         return fields

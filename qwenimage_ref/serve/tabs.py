@@ -96,7 +96,7 @@ def _regions(sizes: dict[str, str]) -> dict:
 
 
 def _control(nets: list[str]) -> dict:
-    net = gr.Dropdown(nets, value=nets[0], label="Control network")
+    net = gr.Dropdown(wishes.named(nets), value=nets[0], label="Control network")
     picture = _picture("Edges, depth or a pose")
     with gr.Row():
         scale = gr.Slider(0, 2, value=1, step=0.05, label="Strength")

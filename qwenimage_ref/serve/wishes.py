@@ -26,16 +26,26 @@ def sizes_of(abilities: dict) -> dict[str, str]:
     """What the weights can do -> {what the page calls a size: WIDTHxHEIGHT}
 
     Those of the official demo; for models of another area the same proportions, and of a pocket
-    model only what it was trained at.
+    model only what it was trained at. Squares come first: the first size is chosen at the start.
     """
     if abilities["sizes"]:
-        return {f"{w} × {h}": f"{w}x{h}" for w, h in abilities["sizes"]}
+        squares_first = sorted(abilities["sizes"], key=lambda size: size[0] != size[1])
+        return {f"{w} × {h}": f"{w}x{h}" for w, h in squares_first}
     scale = abilities.get("sample_size", 1328) / 1328
     sides = {
         ratio: [max(16, round(side * scale / 16) * 16) for side in pair]
         for ratio, pair in OFFICIAL_SIZES.items()
     }
     return {f"{ratio} ({w} × {h})": f"{w}x{h}" for ratio, (w, h) in sides.items()}
+
+
+def named(files: list[str]) -> list[tuple[str, str]]:
+    """What a server offers -> (name on the page, file): where it lies does not concern visitors
+
+    Files of one name are told apart by their whole paths.
+    """
+    names = [Path(file).name for file in files]
+    return [(name if names.count(name) == 1 else file, file) for name, file in zip(names, files)]
 
 
 def common(wish: dict) -> list[str]:

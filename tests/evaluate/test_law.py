@@ -79,6 +79,8 @@ def test_the_record_has_a_row_for_each_branch_and_for_each_number_of_posters(tmp
     file = tmp_path / "2x48-5" / "row.json"
     file.write_text(json.dumps(record["rows"][0] | {"steps": -1}))
     assert law.measure(tmp_path, SMALL)["rows"][0]["steps"] == -1
+    shorter = dataclasses.replace(SMALL, longest={"2x48": 5})
+    assert [row["steps"] for row in law.measure(tmp_path, shorter)["rows"]] == [-1, 5]
 
 
 # -- the floor -------------------------------------------------------------------------------------

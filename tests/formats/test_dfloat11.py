@@ -1,21 +1,28 @@
 """DFloat11: every bit comes back, in 11 bits a weight for trained weights; Huffman's codes."""
 
 import heapq
+from pathlib import Path
 
 import pytest
 import torch
 from helpers.single_files import POCKET, loaded
+from safetensors.torch import load_file
 
 from qwenimage_ref.formats.dfloat11 import (
     PIECE,
     PIECES,
+    DFloat11,
     canonical_codes,
     code_lengths,
     compress,
     decompress,
+    laid_out,
 )
 
 BF16 = torch.bfloat16
+# encode_weights([weight], codec, 8, 512) of dfloat11 0.5.0 with dahuffman 0.4.2; the weight is
+# gaussian(300, 150), and the table of codes is stored beside what they made of it
+PUBLISHED = Path(__file__).parents[1] / "golden" / "dfloat11.safetensors"
 
 
 def gaussian(*shape) -> torch.Tensor:
@@ -109,3 +116,43 @@ def test_a_stream_that_ends_early_is_refused():
     short = type(packed)(**vars(packed) | {"encoded_exponent": packed.encoded_exponent[:64]})
     with pytest.raises(ValueError, match="the codes end after .* of 400 numbers"):
         decompress(short)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return load_file(PUBLISHED)
+
+
+def test_codes_are_laid_out_as_by_the_publisher(published):
+    exponents = (gaussian(300, 150).view(torch.int16) >> 7 & 255).flatten().long()
+    stream, gaps, positions = laid_out(published["codes"], published["sizes"], exponents)
+    used = int(published["sizes"].long()[exponents].sum())
+    theirs = published["encoded_exponent"]
+    assert len(stream) == len(theirs) and torch.equal(stream[:-1], theirs[:-1])
+    # the last byte is filled up with zeros here, and with an end mark there
+    filled = -used % 8
+    assert stream[-1] >> filled == theirs[-1] >> filled
+    assert torch.equal(positions, published["output_positions"])
+    # theirs have gaps of zero for the rest of the last 512 pieces
+    whole = len(gaps) - 1
+    assert torch.equal(gaps[:whole], published["gaps"][:whole])
+    assert gaps[whole] == published["gaps"][whole]
+    assert not published["gaps"][whole + 1 :].any()
+
+
+def test_what_the_publisher_compressed_comes_back(published):
+    weight = gaussian(300, 150)
+    packed = DFloat11(
+        published["encoded_exponent"],
+        published["sign_mantissa"].view(300, 150),
+        published["gaps"],
+        published["output_positions"],
+        published["sizes"],
+    )
+    assert torch.equal(every_bit(decompress(packed, published["codes"])), every_bit(weight))
+
+
+def test_codes_take_no_more_than_the_publisher_s_whose_end_mark_needs_one(published):
+    exponents = (gaussian(300, 150).view(torch.int16) >> 7 & 255).flatten().long()
+    lengths = code_lengths(exponents.bincount(minlength=256)).long()
+    assert 0 <= int((published["sizes"].long() - lengths)[exponents].sum()) <= 14

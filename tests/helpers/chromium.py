@@ -64,10 +64,25 @@ def draw_mask(tab, picture: Path, *corners: tuple[float, float]) -> None:
         tab.locator("#mask button[aria-label='Upload']").click()
     chooser.value.set_files(picture)
     tab.get_by_text("select the draw tool to start").wait_for(state="hidden")
-    tab.locator("#mask button[aria-label='Brush']").click()
-    box = tab.locator("#mask canvas").first.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    choose_brush(tab)
+    draw_line(tab, *corners)
+
+
+def choose_brush(tab, colour: int = 0) -> None:
+    """Take the brush of the editor that is shown, in one of its colours."""
+    tab.locator("button[aria-label='Brush']:visible").click()
     tab.wait_for_timeout(1000)  # the editor fades its tools in
+    if colour:
+        tab.locator("button[aria-label='Color']:visible").click()
+        tab.locator(".swatch button:visible").nth(colour).click()
+        tab.locator("button[aria-label='Brush']:visible").click()
+        tab.wait_for_timeout(1000)
+
+
+def draw_line(tab, *corners: tuple[float, float]) -> None:
+    """Draw a line in the editor that is shown; corners: from the middle."""
+    box = tab.locator("canvas:visible").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     tab.mouse.move(x + corners[0][0], y + corners[0][1])
     tab.mouse.down()
     for across, down in corners[1:]:

@@ -52,6 +52,8 @@ def test_the_table_has_every_part(quick):
         "vision tower, 2 blocks, 112x112, float32",
         "blockwise step beside plain and products",
         "InstantX's network, one block",
+        "step with three regions beside one without",
+        "mask of three regions beside a step",
     ]
     packed = [f"linear layer 64 to 256, {kind}, 31 tokens" for kind in ("fp8", "int8")]
     updates = ["DPO step, pocket, 2 pictures", "GRPO, pocket, 2 pictures, 2 steps"]

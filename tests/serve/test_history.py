@@ -12,7 +12,7 @@ from qwenimage_ref.cli import loading
 from qwenimage_ref.png_settings import settings_chunk
 from qwenimage_ref.serve import look
 from qwenimage_ref.serve.history import History
-from qwenimage_ref.serve.jobs import DONE, Job
+from qwenimage_ref.serve.jobs import DONE, FAILED, Job
 
 
 @pytest.fixture
@@ -96,3 +96,12 @@ def test_a_job_of_layers_is_shown_and_its_line_repeats_it(history, tmp_path, cap
     assert len(history.newest()) == 2
     for name in ("layer_1.png", "layer_2.png", "layers.psd"):
         assert (again / name).read_bytes() == (output / name).read_bytes()
+
+
+@pytest.mark.parametrize("state", [DONE, FAILED])
+def test_a_message_names_files_as_the_history_does_not_by_where_it_lies(tmp_path, state):
+    sentence = f"{tmp_path / 'inputs' / 'a.png'} has no transparency"
+    files = [tmp_path / "1" / "layer_1.png"]
+    job = Job(0, "layers", [], tmp_path / "1", 0, state, 0, 0, files, [sentence], sentence)
+    html = look.of_job(job, 0, {"prompt": "", "seed": 0})
+    assert str(tmp_path) not in html and f"inputs{os.sep}a.png has no transparency" in html

@@ -58,7 +58,9 @@ def test_sizes_are_those_of_the_official_demo_at_the_area_of_the_weights():
     assert official["16:9 (1664 × 928)"] == "1664x928" and len(official) == 7
     small = wishes.sizes_of({"sizes": [], "sample_size": 256})
     assert list(small.values())[:2] == ["256x256", "320x176"]
-    assert wishes.sizes_of({"sizes": [[128, 96]]}) == {"128 × 96": "128x96"}
+    trained = wishes.sizes_of({"sizes": [[96, 128], [112, 112], [128, 96]]})
+    assert list(trained.items())[0] == ("112 × 112", "112x112")
+    assert list(trained.values())[1:] == ["96x128", "128x96"]
 
 
 def test_a_prompt_that_looks_like_an_option_stays_a_prompt(history):
@@ -152,3 +154,13 @@ def test_what_is_missing_is_one_line(history, name, wish, line):
 def test_a_seed_that_the_page_cannot_have_is_one_line(seed):
     with pytest.raises(QueueError, match="the seed must be a whole number from 0"):
         wishes.checked_seed(seed)
+
+
+def test_files_are_offered_by_their_names_and_by_whole_paths_where_two_are_alike():
+    files = ["/weights/a/union.safetensors", "/weights/b/union.safetensors", "/weights/edges.st"]
+    assert wishes.named(files) == [
+        (files[0], files[0]),
+        (files[1], files[1]),
+        ("edges.st", files[2]),
+    ]
+    assert wishes.named([wishes.IN_CONTEXT]) == [(wishes.IN_CONTEXT, wishes.IN_CONTEXT)]

@@ -1,4 +1,4 @@
-"""Rows of `qwenimage bench` on models that are given pictures: edits, vision tower, control.
+"""Rows of `qwenimage bench` on what conditions a picture: edits, control, regions.
 
 Steps are those of one block, the rest of the transformer around it included, in float32.
 """
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from ...adapt.control import Applied, BlockwiseConfig, BlockwiseControlNet, Controlled
+from ...adapt.regions import with_regions
+from ...conditions import Branch
 from ...controlnet import ControlNet, ControlNetConfig
 from ...mmdit import Call, MMDiT
 from ...vision import Vision
@@ -83,6 +85,20 @@ def controlnet_rows(plan: Plan) -> Iterator[Row]:
     (a, b), (result, reference) = alternate(calls, plan.rounds)
     error = difference(result[0], reference[0])[1]
     yield Row("InstantX's network, one block", "s", a, b, EQUAL, error, within("controlnet"))
+
+
+def regions_rows(plan: Plan) -> Iterator[Row]:
+    """A step with three regions beside one of as many tokens without, and what their mask takes"""
+    mmdit, (img, txt, sigma, grids) = _network(plan), _inputs(plan, [plan.grid])
+    *texts, whole = txt.tensor_split(4, dim=1)
+    third = torch.arange(img.shape[1]) % 3
+    seen = third == torch.arange(3).unsqueeze(1)  # (3, I): each region has a third of the tokens
+    build = partial(with_regions, Branch(whole), plan.grid, texts, seen)
+    regional = partial(mmdit, *build().call(img, sigma, plan.grid))
+    plain = partial(mmdit, img, txt, sigma, grids)
+    yield Row("step with three regions beside one without", "s", *_seconds([regional, plain], plan))
+    # taken once a picture, not at each step
+    yield Row("mask of three regions beside a step", "s", *_seconds([build, plain], plan))
 
 
 def _network(plan: Plan, **changes) -> MMDiT:

@@ -24,7 +24,7 @@ from .parts import (
     tokenizer_rows,
     vae_rows,
 )
-from .pictures import blockwise_rows, controlnet_rows, edit_rows, vision_rows
+from .pictures import blockwise_rows, controlnet_rows, edit_rows, regions_rows, vision_rows
 
 PARTS = {
     "vae": vae_rows,
@@ -34,6 +34,7 @@ PARTS = {
     "vision": vision_rows,
     "blockwise": blockwise_rows,
     "controlnet": controlnet_rows,
+    "regions": regions_rows,
     "packed": packed_rows,
     "objectives": objective_rows,
     "tokenizer": tokenizer_rows,
