@@ -4,6 +4,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 # careful: a forked child must not use its parent's threads; `load` sees to that
 import qwenimage_ref.load  # noqa: F401
+from helpers import speed
 from qwenimage_ref.train.loop import Run
 
 
@@ -27,9 +29,12 @@ def assert_same_state(ours: Path, theirs: Path) -> None:
 def killed(function, *arguments) -> None:
     """Call a function in a process that ends itself there as kill -9 does: a copy of this one, for
     another would import for seconds what this one has."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    way = "fork" if sys.platform == "linux" else "spawn"  # elsewhere a copy may crash
+    process = multiprocessing.get_context(way).Process(target=function, args=arguments)
     process.start()
-    process.join()
+    process.join(speed.wall_seconds(120))
+    if process.exitcode is None:
+        process.kill()
     assert process.exitcode == -signal.SIGKILL, f"it ended with status {process.exitcode}"
 
 
