@@ -464,6 +464,22 @@ print(len(calls), "runs;", latents.numel(), "numbers in the latents: ok")
 # * It has exactly the parts of the drawing. The class behind `pipe` loads the released 20-billion
 #   weights as well, if you have them, and the tests compare it with the official code.
 #
+# <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
+#
+# * The model: [Qwen-Image technical report, Wu et al. 2025](https://arxiv.org/abs/2508.02324),
+#   section 2.
+# * Noise that becomes latents, and a VAE that decodes them: [Rombach et al.
+#   2021](https://arxiv.org/abs/2112.10752), section 3. A transformer as the network: [DiT, Peebles
+#   and Xie 2022](https://arxiv.org/abs/2212.09748), section 3.
+# * Steps along a velocity: *flow matching*, [Lipman et al.
+#   2022](https://arxiv.org/abs/2210.02747). The comparison with the empty prompt: *classifier-free
+#   guidance*, [Ho and Salimans 2022](https://arxiv.org/abs/2207.12598), section 3.
+# * SD3 ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), section 4) and
+#   [FLUX.1](https://github.com/black-forest-labs/flux) consist of the same kinds of parts, but
+#   encode a prompt with two or three smaller text encoders.
+#
+# </details>
+#
 # ## Try this
 #
 # * Ask for something that was never in a caption, such as a *brown* circle or a *cat*. What does a

@@ -248,8 +248,8 @@ check.ex_02_merge(merge)
 #         if there are none, return the list
 #         best: the pair with the lowest rank
 #         new list; walk from the left:
-#             here stands best: append it joined, go on two places later
-#             else: append the token, go on one place later
+#             if the pair here is the best one: append it joined, continue two places later
+#             else: append the token, continue one place later
 #
 # </details>
 #
@@ -317,14 +317,16 @@ show.source(Tokenizer.encode, Tokenizer._encode_word)
 from qwenimage_ref.course.figures import token_strips
 
 scene = sample_scene(2)
-said = {"English": caption(scene, "en", 2), "Chinese": caption(scene, "zh", 2)}
+by_language = {"English": caption(scene, "en", 2), "Chinese": caption(scene, "zh", 2)}
 real = stored_results.run(
     "02_strips",
     "tokenizer",
-    lambda path: {name: token_strips.pieces(official(path), text) for name, text in said.items()},
+    lambda path: {
+        name: token_strips.pieces(official(path), text) for name, text in by_language.items()
+    },
 )
 rows = {}
-for name, text in said.items():
+for name, text in by_language.items():
     rows[f"{name}, pocket"] = token_strips.pieces(pocket, text)
     rows[f"{name}, official"] = real[name]
 
@@ -342,7 +344,7 @@ assert lengths["English, pocket"] == lengths["English, official"] == 11
 assert lengths["Chinese, pocket"] < lengths["Chinese, official"]
 for name, count in lengths.items():
     print(f"{name:18} {count:2} tokens")
-print(f"{len(said['English']) / 11:.1f} letters a token in English")
+print(f"{len(by_language['English']) / 11:.1f} letters a token in English")
 
 # %% [markdown]
 # In the third row, phrases that occur in many captions are single tokens, for example 薄荷色背景上
@@ -416,11 +418,11 @@ for number, prompt in enumerate(check.PROMPTS_02):
     print(number, prompt)
 
 # %% tags=["exercise"]
-dear = ...  # check.PROMPTS_02[number]
+most_expensive = ...  # check.PROMPTS_02[number]
 
 # %% jupyter={"source_hidden": true}
-dear = answers.unless_solved(dear, answers.EX_02_DEAR)
-check.ex_02_dear(dear)
+most_expensive = answers.unless_solved(most_expensive, answers.EX_02_DEAR)
+check.ex_02_dear(most_expensive)
 
 # %% [markdown]
 # <details><summary>A nudge</summary>
@@ -452,7 +454,7 @@ rows = [
     [prompt, len(prompt.encode()), len(pocket.encode(prompt)), price]
     for prompt, price in zip(check.PROMPTS_02, prices)
 ]
-assert max(rows, key=lambda row: row[2])[0] == dear
+assert max(rows, key=lambda row: row[2])[0] == most_expensive
 assert {len(prompt) for prompt in check.PROMPTS_02} == {12}
 show.table(["prompt", "bytes", "tokens, pocket", "tokens, official"], rows)
 
@@ -628,8 +630,8 @@ print(
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #
-# * Byte pair encoding for words: [Sennrich et al. 2015](https://arxiv.org/abs/1508.07909),
-#   section 3.2. On bytes, with a rule that keeps letters and digits apart: [GPT-2, Radford et al.
+# * Byte pair encoding for words: [Sennrich et al. 2015](https://arxiv.org/abs/1508.07909), section
+#   3.2. On bytes, with a rule that keeps letters and digits apart: [GPT-2, Radford et al.
 #   2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf),
 #   section 2.2.
 # * This vocabulary: [Qwen2.5-VL, Bai et al. 2025](https://arxiv.org/abs/2502.13923), Table 1.

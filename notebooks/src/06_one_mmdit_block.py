@@ -339,9 +339,11 @@ blocks = len(transformer.transformer_blocks)
 heat(
     [
         {"values": sizes, "title": name, "high": 0.7, "aspect": "auto", "x": "sigma", "y": "block"}
-        | {"extent": (0, 1, blocks - 0.5, -0.5), "colour": name.split(":")[0]}
+        | {"extent": (0, 1, blocks - 0.5, -0.5), "colour": name.split(":")[0], "bar": "mean size"}
         for name, sizes in gates.items()
     ],
+    columns=2,
+    side=3.6,
     alt="Four maps, blocks downwards and sigma to the right: the image's gates open further in "
     "later blocks and in thicker noise; the text's are white, closed, in the last block",
 )
@@ -831,9 +833,11 @@ states = [(0, 0.9), (0, 0.3), (blocks - 1, 0.9), (blocks - 1, 0.3)]
 heat(
     [
         {"values": weights_at[sigma][n].sqrt(), "title": f"block {n}, sigma {sigma}", "cut": T}
-        | {"colour": "joint"}
+        | {"colour": "joint", "high": 1, "bar": "square root of the weight"}
         for n, sigma in states
     ],
+    columns=2,
+    side=3.6,
     alt="Four attention maps: first block and last block, at sigma 0.9 and at 0.3",
 )
 

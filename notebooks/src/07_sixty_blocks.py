@@ -499,7 +499,7 @@ print("another depth, another picture; back at 8, the first one: ok")
 
 # %%
 captions = [f"{blocks} blocks" for blocks in range(len(pictures))]
-alt = "The clean estimate after 0 to 8 blocks: blotches; two clusters after 6; shapes after 8"
+alt = "The clean estimate after 0 to 8 blocks: blotches; two coloured blots after 7; shapes after 8"
 show.grid(pictures, captions, alt, columns=5, scale=1)
 
 # %%
@@ -535,7 +535,7 @@ record = json.loads(show.data_file("measurements/depth.json").read_text())
 pocket = {"img": [rms(img) for img, _ in streams[1:]], "txt": [rms(txt) for _, txt in streams[1:]]}
 random = {name: record["size"][name]["rms"] for name in ("img", "txt")}
 panels = {"pocket model, trained, 8 blocks": pocket, "full width, random, 60 blocks": random}
-alt = "Sizes of both streams: trained, they grow fastest at the end; random, like a square root"
+alt = "Sizes of both streams: trained, the image's grows fastest at the end; random, as a root"
 through_the_stack.stream_sizes(panels, alt)
 
 # %% [markdown]

@@ -35,14 +35,14 @@ from qwenimage_ref.course import show
 from qwenimage_ref.pocket import sibling
 
 pipe = QwenImage.from_pretrained(show.pocket_folder())
-painter = sibling.load_mid()
+small = sibling.load_mid()
 
 # %%
 sizes = {
     name: sum(p.numel() for part in parts for p in part.parameters())
     for name, parts in {
         "pocket": (pipe.text_encoder, pipe.transformer),
-        "sibling": (painter.text_encoder, painter.transformer),
+        "sibling": (small.text_encoder, small.transformer),
     }.items()
 }
 print({name: f"{size / 1e6:.1f} million" for name, size in sizes.items()})
@@ -204,14 +204,14 @@ from qwenimage_ref.sampler import pack, unpack
 ids, mask, data, noise, sigma = batch(sibling.EXERCISE, latents, pipe.tokenizer, step=0)
 prefix = pipe.tokenizer.prefix_length  # states of the system prompt, dropped
 with torch.no_grad():
-    txt = painter.text_encoder(ids)[:, prefix:]
+    txt = small.text_encoder(ids)[:, prefix:]
 mask = mask[:, prefix:]
 print("captions", tuple(ids.shape), "text states", tuple(txt.shape), "data", tuple(data.shape))
 
 
 # %%
 def velocity_of(x, sigma):
-    velocity = painter.transformer(pack(x), txt, sigma, [(1, 8, 8)], mask)
+    velocity = small.transformer(pack(x), txt, sigma, [(1, 8, 8)], mask)
     return unpack(velocity, rows=8, cols=8)
 
 
@@ -227,7 +227,7 @@ show.source(flow_step)
 # %%
 with torch.no_grad():
     mine = flow_loss(velocity_of, data, noise, sigma).item()
-    by_package = flow_step(painter.transformer, data, noise, sigma, txt, mask).item()
+    by_package = flow_step(small.transformer, data, noise, sigma, txt, mask).item()
 assert abs(mine - by_package) < 1e-5
 print(f"{mine:.2f}, by yours and by the package: ok")
 
@@ -322,7 +322,7 @@ places = torch.linspace(0.02, 0.98, 17)
 
 @torch.no_grad()
 def loss_at(level):
-    return flow_step(painter.transformer, data, noise, level.expand(len(data)), txt, mask).item()
+    return flow_step(small.transformer, data, noise, level.expand(len(data)), txt, mask).item()
 
 
 hardness = [loss_at(level) for level in places]
@@ -354,13 +354,13 @@ print("at either end the loss is at least 1.4 times as high as at its lowest: ok
 # %% [markdown]
 # Near `sigma` = 1 nothing of the poster is visible in `x`, so the network can only predict what
 # posters with this caption have in common. Near 0 the poster is fully visible, and the remaining
-# task is to predict *noise* that is hardly visible; the loss rises again, but what is learned there
-# does not show in a picture. In between lies what matters: where things are and what their edges
-# look like. The bell concentrates training on these levels.
+# task is to predict *noise* that is hardly visible, so the loss rises again. At either end the best
+# prediction is little more than a mean, so what there is to learn lies in between; for this reason
+# SD3's authors prefer the bell ([Esser et al.](https://arxiv.org/abs/2403.03206), section 3.1).
 #
 # The shift moves the bell towards noise. Neighbouring pixels of a large picture are redundant, so
-# it remains recognisable at noise levels at which a small one has disappeared. The official model
-# shifts its sampling steps by the number of tokens for this reason.
+# it remains recognisable at noise levels at which a small one has disappeared (chapter 08 computes
+# it). The official model shifts its sampling steps by the number of tokens.
 #
 # There is one trap: the three kinds give three different training losses for the *same* weights.
 # Losses of two recipes that draw `sigma` differently cannot be compared.
@@ -500,8 +500,8 @@ print("after three steps, your weights and the package's are equal to the last b
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    run, *functions = trainer(painter, folder)
-    weights, optimisers = [*painter.parameters()], [*run.optimisers]
+    run, *functions = trainer(small, folder)
+    weights, optimisers = [*small.parameters()], [*run.optimisers]
     losses, average = train(weights, optimisers, *functions, run.recipe.steps, keep=0.8)
 print(f"{len(losses)} steps of {sibling.EXERCISE.recipe.batch} posters")
 
@@ -559,7 +559,7 @@ before = loss_on_fresh(averaged)
 with torch.no_grad():
     for weight, slow in zip(averaged.parameters(), average):
         weight.copy_(slow)
-raw, after = loss_on_fresh(painter), loss_on_fresh(averaged)
+raw, after = loss_on_fresh(small), loss_on_fresh(averaged)
 assert max(after, raw) < before and abs(after / raw - 1) < 0.01
 print(f"on fresh posters, before: {before:.2f}; last weights: {raw:.3f}; average: {after:.3f}")
 
@@ -625,10 +625,10 @@ assert found[0] == 0 and found[-1] == len(ablations.SHOWN)
 print("backgrounds right, from stage to stage:", found)
 
 # %% [markdown]
-# Training proceeds from the large to the small: the average colour comes first, then the
-# background, then the number of shapes and their places, their colours, and their outlines. Large
-# regions cover more pixels and so contribute more to the squared error, and they are all that is
-# visible at high noise.
+# Training proceeds from the large to the small: the background comes first, then the number of
+# shapes and their places, then their colours, and their outlines last ([chapter
+# 22](22_why_this_way.ipynb) counts each of them over the same steps). Large regions cover more
+# pixels and so contribute more to the squared error.
 #
 # The sibling's training ends there. The pocket model has eight times as many weights and was
 # trained for several times as many steps with twice the batch; otherwise it is the loss and the

@@ -273,7 +273,9 @@ show.table(["20 steps, guidance 4, less", "points", "in pairs", "apart", "p"], r
 # %% [markdown]
 # `p` is the probability that two *equal* settings would differ at least as unevenly as this, in
 # either direction: [McNemar's test](https://doi.org/10.1007/BF02295996), which tosses a coin for
-# each caption on which they differ.
+# each caption on which they differ. The verdict for guidance is therefore *not shown*: its six
+# points on a hundred captions could be chance. Eight steps instead of twenty are not shown to cost
+# anything either, and two steps surely do.
 #
 # The same method compares languages. Each Chinese caption was painted again in English, with the
 # same scene and the same noise:
@@ -312,7 +314,7 @@ panels = [
     {"series": {"guidance 4": by_steps}, "x": "steps", "y": "all right, in per cent", "log": True},
 ]
 alt = "Pictures with everything right, over guidance 1 to 8, and over 2 to 50 steps, with bands "
-charts.curves(panels, alt + "for the intervals; two steps are far below the rest")
+charts.curves(panels, alt + "for the intervals; two and four steps are far below the rest")
 
 # %%
 found = paired(right(20, 4), right(2, 4))
@@ -402,7 +404,7 @@ print(f"nearer to the poster it saw: {row['share']:.0%}, {row['low']:.0%} to {ro
 # %% [markdown]
 # ## How a famous number misleads
 #
-# FID, which has been reported for most image models of recent years, needs no reader. It takes two
+# FID, a measure that many papers on image models report, needs no reader. It takes two
 # sets of pictures, turns each picture into a few *features*, fits a normal distribution to each
 # set, and computes how far apart the two are:
 
@@ -422,8 +424,8 @@ drawn = [Image.fromarray(draw(scene, i)) for i, scene in enumerate(square)]
 seen = features(pipe.vae, drawn)
 rng, means = np.random.default_rng(0), {}
 for size in (25, 50, 100):
-    heaps = [seen[rng.permutation(200)[:size]] for _ in range(20)]
-    means[size] = np.mean([frechet(heap, seen[200:]) for heap in heaps])
+    draws = [seen[rng.permutation(200)[:size]] for _ in range(20)]
+    means[size] = np.mean([frechet(few_seen, seen[200:]) for few_seen in draws])
     print(f"sets of {size:3}: {means[size]:.2f} away from 200 of their own kind")
 assert means[25] > 1.5 * means[100] > 0
 
@@ -440,9 +442,9 @@ series = {
     for kind, found in samples.items()
 }
 charts.curves(
-    [{"series": series, "x": "1 / size of the heap", "y": "distance from 1,024 true posters"}],
-    alt="Fréchet distance over one by the size of the heap, for true and for painted posters: "
-    "nearly straight lines that fall towards the left, where heaps are large",
+    [{"series": series, "x": "1 / size of the set", "y": "distance from 1,024 true posters"}],
+    alt="Fréchet distance over one by the size of the set, for true and for painted posters: "
+    "nearly straight lines that fall towards the left, where sets are large",
 )
 
 # %%

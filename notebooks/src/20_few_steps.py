@@ -13,9 +13,9 @@
 # %% [markdown]
 # # 20 · Few steps
 #
-# Fifty steps with guidance run the transformer a hundred times. Most people who run Qwen-Image at
-# home run it four times, with the help of a small file named *Lightning*. This page takes the
-# method apart: what it saves, how it is trained, and what it loses.
+# Fifty steps with guidance run the transformer a hundred times. With a small file named
+# *Lightning*, four times are enough for a picture. This page takes the method apart: what it saves,
+# how it is trained, and what it loses.
 #
 # | | |
 # |---|---|
@@ -44,18 +44,20 @@ record = json.loads(show.data_file("measurements/few_steps.json").read_text())
 # %% [markdown]
 # ## What a picture costs
 #
-# One call of the transformer is a *run*. A step is one run, or two with guidance: one with the
-# prompt, one with the negative prompt. The `record` holds many *settings*, named `ways` in the
-# code, each measured on the same 200 captions that training never showed. These are the processor
-# seconds of some:
+# One call of the transformer is a *run*, a forward pass. A step is one run, or two with guidance:
+# one with the prompt, one with the negative prompt. The `record` holds many settings, each measured
+# on the same 200 captions that training never showed. These are the processor seconds of some:
 
 # %%
-ways = [TEACHER, Sampling(8), Sampling(4), Sampling(2), Sampling(1)]
-rows = [[str(way), way.runs, f"{record[str(way)]['seconds']:.2f}"] for way in ways]
-show.table(["way", "runs", "processor seconds"], rows)
+samplings = [TEACHER, Sampling(8), Sampling(4), Sampling(2), Sampling(1)]
+rows = [
+    [str(sampling), sampling.runs, f"{record[str(sampling)]['seconds']:.2f}"]
+    for sampling in samplings
+]
+show.table(["setting", "runs", "processor seconds"], rows)
 
 # %%
-cost = {way.runs: record[str(way)]["seconds"] for way in ways}
+cost = {sampling.runs: record[str(sampling)]["seconds"] for sampling in samplings}
 a_run = (cost[40] - cost[4]) / 36
 rest = cost[4] - 4 * a_run  # reading the prompt, decoding the latents
 assert a_run > 0 and rest < 6 * a_run
@@ -63,7 +65,8 @@ assert cost[40] > 4 * cost[4]
 print("seconds follow the runs; all the rest costs less than six of them: ok")
 
 # %% [markdown]
-# In the official model the rest weighs even less.
+# In the official model the rest weighs even less: [chapter 01](01_map_of_the_machine.ipynb) counts
+# under a thousandth of the operations.
 #
 # ## Why so many steps
 #
@@ -85,7 +88,7 @@ noise = flow_on_a_plane.noise(600, seed=1)
 fine = torch.stack(flow_on_a_plane.flow(teacher, noise, torch.linspace(1, 0, 51)))  # (51, 600, 2)
 bend = [figures.beside_the_chord(fine[:, i])[:, 1].max().item() for i in range(100)]
 sector = (torch.atan2(*noise[:100].T) * 5 / (2 * torch.pi)).floor() % 5
-chosen = []  # one point from each fifth of the plane, with a way more bent than most
+chosen = []  # one point from each fifth of the plane, its trajectory more bent than most
 for fifth in range(5):
     here = sorted((i for i in range(100) if sector[i] == fifth), key=bend.__getitem__)
     chosen.append(here[len(here) * 3 // 4])
@@ -101,7 +104,9 @@ for ax, steps in zip(axes, (50, 4, 1)):
         ax.plot(*fine[:, i].T, color=show.PALETTE["ink"], linewidth=1.2)
     flow_on_a_plane.scatter(ax, noise[chosen], "ink", size=20)
     ax.set_title(f"{steps} step{'s' * (steps > 1)}")
-show.figure(fig, alt="Bent ways of five points to a star; four steps cut the bends, one misses all")
+show.figure(
+    fig, alt="Bent trajectories of five points to a star; four steps cut the bends, one misses all"
+)
 
 # %% [markdown]
 # Black is the trajectory of 50 steps, which begins at the dot; orange is that of fewer steps; blue
@@ -133,14 +138,14 @@ bent = {name: figures.beside_the_chord(states[:, i]) for i, name in enumerate(("
 still = (clean - states[-1]).pow(2).mean(dim=(2, 3, 4))  # (20, 2)
 
 # %%
-way_panel = {f"{name} prompt": points.tolist() for name, points in bent.items()}
+arc_panel = {f"{name} prompt": points.tolist() for name, points in bent.items()}
 far_panel = {
     f"{name} prompt": list(zip(levels[:-1].tolist(), still[:, i].tolist()))
     for i, name in enumerate(bent)
 }
 alt = "Left, two arcs over a chord, the one of the empty prompt higher; right, the distance of the "
 panels = [
-    {"series": way_panel, "x": "along the chord", "y": "across it, in chords"},
+    {"series": arc_panel, "x": "along the chord", "y": "across it, in chords"},
     {"series": far_panel, "x": "sigma", "y": "clean estimate, from the end"},
 ]
 charts.curves(panels, alt + "clean estimate from the end, which falls with sigma")
@@ -149,7 +154,7 @@ charts.curves(panels, alt + "clean estimate from the end, which falls with sigma
 assert bent["empty"][:, 1].max() > 1.4 * bent["full"][:, 1].max()
 assert still[0, 1] > 1.4 * still[0, 0]
 assert (still[0] > 10 * still[15]).all()
-print("the empty prompt bends the way more and leaves the first estimate farther off: ok")
+print("the empty prompt bends the trajectory more, its first estimate is farther off: ok")
 
 # %% [markdown]
 # On the right is the **clean estimate**, $x - \sigma\cdot\text{velocity}$, which is where a single
@@ -184,8 +189,8 @@ print("one step ends farther from fifty where the prompt is empty: ok")
 # The idea is simple. Sampling adds no randomness on the way, so each noise leads to exactly one
 # end. A *teacher* goes there in many steps, and pairs of noise and end are stored. A *student*,
 # which starts as a copy of the teacher, takes four steps from the same noise and is trained to
-# arrive at the same end. DiffSynth-Studio calls this *direct distillation* and has trained two
-# released Qwen-Image students with it.
+# arrive at the same end. [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio) calls
+# this *direct distillation* and has released two Qwen-Image students that were trained by it.
 #
 # With four steps, the `student` runs at `levels[0]`, moves to `levels[1]`, runs *there*, and so on.
 # As always, a step adds (next level − level) · velocity. Only the final position is compared. The
@@ -438,7 +443,7 @@ made = square_trials(24)
 shown = (13, 23, 12, 9)
 four_trials = [made[i] for i in shown]
 three = {"teacher, 40 runs": TEACHER, "LoRA, 4 runs": STUDENT, "no LoRA, 4 runs": Sampling(4)}
-painted = {name: few_steps.paint(pipe, four_trials, way) for name, way in three.items()}
+painted = {name: few_steps.paint(pipe, four_trials, sampling) for name, sampling in three.items()}
 show.grid(
     [picture for pictures, _, _ in painted.values() for picture in pictures],
     [name for name in painted for _ in shown],
@@ -468,7 +473,9 @@ print("same noise, same end: with the LoRA all four end nearer to the teacher's 
 import numpy as np
 
 HASTY = Sampling(4)  # the same four steps without the LoRA
-far = {way: np.array(few_steps.distances(record[str(way)])) for way in (STUDENT, HASTY)}
+far = {
+    sampling: np.array(few_steps.distances(record[str(sampling)])) for sampling in (STUDENT, HASTY)
+}
 nearer = int((far[STUDENT] < far[HASTY]).sum())
 assert nearer > 160 and far[STUDENT].mean() < 0.85 * far[HASTY].mean()
 assert np.median(far[STUDENT]) < 0.75 * np.median(far[HASTY])
@@ -502,14 +509,14 @@ print(f"{len(large)} of 200 captions make up {100 * share:.0f} % of all distance
 from qwenimage_ref.evaluate.intervals import interval, paired
 
 
-def right(way, what="scene", letters=None):
-    """Marks of a way, true or false: of all captions, or of words with so many letters"""
-    marks = zip(square_trials(record["captions"]), record[str(way)][what])
+def right(sampling, what="scene", letters=None):
+    """Marks of a setting, true or false: of all captions, or of words with so many letters"""
+    marks = zip(square_trials(record["captions"]), record[str(sampling)][what])
     return [m == "1" for t, m in marks if m != "-" and letters in (None, len(t.scene.word))]
 
 
 rows = []
-for way in (
+for sampling in (
     TEACHER,
     STUDENT,
     HASTY,
@@ -518,18 +525,18 @@ for way in (
     Sampling(1, lora=1),
     Sampling(1),
 ):
-    counted = [right(way), right(way, "word"), right(way, "word", letters=4)]
-    rows.append([str(way), *(f"{sum(marks)} of {len(marks)}" for marks in counted)])
-show.table(["way", "scenes", "words", "words of four letters"], rows)
+    counted = [right(sampling), right(sampling, "word"), right(sampling, "word", letters=4)]
+    rows.append([str(sampling), *(f"{sum(marks)} of {len(marks)}" for marks in counted)])
+show.table(["setting", "scenes", "words", "words of four letters"], rows)
 
 # %%
 goal = 0.8 * sum(right(TEACHER))
 assert sum(right(STUDENT)) >= goal and sum(right(HASTY)) >= goal
 scenes, words = (paired(right(STUDENT, what), right(HASTY, what)) for what in ("scene", "word"))
 assert scenes["p"] > 0.05 and words["low"] > 0 and words["p"] < 0.01
-for way in (STUDENT, HASTY):
+for sampling in (STUDENT, HASTY):
     for what in ("scene", "word"):
-        assert paired(right(way, what), right(TEACHER, what))["p"] > 0.2
+        assert paired(right(sampling, what), right(TEACHER, what))["p"] > 0.2
 print("4 steps: more words with the LoRA; no difference in scenes or from the teacher shown: ok")
 
 # %% [markdown]
@@ -561,7 +568,10 @@ print("one step: the LoRA adds scenes; two plain steps: Lightning's levels beat 
 # The distance to the teacher falls with the LoRA from two steps on, and most at scale 1.
 
 # %%
-mean_off = {way: np.mean(few_steps.distances(record[str(way)])) for way in few_steps.SAMPLINGS}
+mean_off = {
+    sampling: np.mean(few_steps.distances(record[str(sampling)]))
+    for sampling in few_steps.SAMPLINGS
+}
 by_steps = {
     name: [(n, mean_off[Sampling(n, lora=on)]) for n in (1, 2, 4, 8)]
     for name, on in (("no LoRA", 0), ("LoRA", 1))
@@ -618,9 +628,9 @@ for what in ("scene", "word"):
 # %%
 figures.cost_and_quality(
     panels,
-    alt="Shares of right scenes and words over 1 to 100 runs. Scenes: the unguided ways are high "
-    "from 2 runs on, the guided one is near 0 at 4 runs, low at 8 and high from 16 on. Words: the "
-    "guided way is low at 4 runs alone, and the LoRA is a little above no LoRA from 2 on",
+    alt="Shares of right scenes and words over 1 to 100 runs. Scenes: the unguided settings are "
+    "high from 2 runs on, the guided one is near 0 at 4 runs, low at 8 and high from 16 on. Words: "
+    "the guided one is low at 4 runs alone, and the LoRA is a little above no LoRA from 2 on",
 )
 
 # %%
@@ -637,12 +647,12 @@ print("8 runs: under 30 % of scenes with guidance; 4 runs without it: over 90 %:
 # The record was made on another machine, so we recompute a part of it here, the first 24 captions:
 
 # %%
-live = {way: few_steps.paint(pipe, made, way)[0] for way in (STUDENT, HASTY)}
-for way, pictures in live.items():
+live = {sampling: few_steps.paint(pipe, made, sampling)[0] for sampling in (STUDENT, HASTY)}
+for sampling, pictures in live.items():
     marks = settings.marks(made, pictures)
     for what in ("scene", "word"):
-        pairs = zip(marks[what], record[str(way)][what])
-        assert sum(a != b for a, b in pairs) <= 1, (str(way), what)
+        pairs = zip(marks[what], record[str(sampling)][what])
+        assert sum(a != b for a, b in pairs) <= 1, (str(sampling), what)
 print("24 captions painted and read here, with and without: the marks of the record: ok")
 
 # %% [markdown]
@@ -702,9 +712,9 @@ print("noise left, a scale of 8, guidance on top, mu for shift: each shows in th
 
 # %%
 counted = {}
-for way in (STUDENT, Sampling(4, lightning=False, lora=1), Sampling(4, 4, lora=1)):
-    counted[way] = sum(right(way)), np.mean(few_steps.distances(record[str(way)]))
-    print(f"{str(way):52} {counted[way][0]} of 200 scenes")
+for sampling in (STUDENT, Sampling(4, lightning=False, lora=1), Sampling(4, 4, lora=1)):
+    counted[sampling] = sum(right(sampling)), np.mean(few_steps.distances(record[str(sampling)]))
+    print(f"{str(sampling):52} {counted[sampling][0]} of 200 scenes")
 good, own, burnt = counted.values()
 assert burnt[0] < good[0] / 4
 loss = paired(right(Sampling(4, lightning=False, lora=1)), right(STUDENT))
@@ -721,12 +731,14 @@ print("guidance on top ruins more than three scenes of four, its own schedule a 
 # %%
 spread = {"true posters": swept["variety of true posters"]["between seeds"]}
 spread[str(TEACHER)] = swept["variety at guidance 4"]["between seeds"]
-for way in (STUDENT, HASTY):
-    spread[str(way)] = record[f"variety, {way}"]["between seeds"]
+for sampling in (STUDENT, HASTY):
+    spread[str(sampling)] = record[f"variety, {sampling}"]["between seeds"]
 show.table(["", "between seeds"], [[name, f"{s:.1f}"] for name, s in spread.items()])
 
 # %%
-assert all(0.8 < spread[str(way)] / spread[str(TEACHER)] < 1.2 for way in (STUDENT, HASTY))
+assert all(
+    0.8 < spread[str(sampling)] / spread[str(TEACHER)] < 1.2 for sampling in (STUDENT, HASTY)
+)
 assert max(spread, key=spread.get) == "true posters"
 print("four steps are within a fifth of the variety of twenty; true posters have most: ok")
 
@@ -752,7 +764,7 @@ def ink(painted_trials, pictures):
 
 
 redrawn = [ink(made, [draw(t.scene, 100 * s + i) for i, t in enumerate(made)]) for s in range(10)]
-inked = {way: ink(made, pictures) / np.mean(redrawn) for way, pictures in live.items()}
+inked = {sampling: ink(made, pictures) / np.mean(redrawn) for sampling, pictures in live.items()}
 assert inked[STUDENT] > 1.015 * inked[HASTY]
 assert all(abs(share - 1) < 0.08 for share in inked.values())
 assert 0.01 < np.std(redrawn) / np.mean(redrawn) < 0.04
@@ -874,8 +886,8 @@ print("10 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 #   where true pictures and where the student's are denser ([DMD2, Yin et al.
 #   2024](https://arxiv.org/abs/2405.14867)). It matches distributions and not pairs, so the ends
 #   need not be the teacher's.
-# * The squared error of ends blurs pictures where neighbouring noises end far apart. This does not
-#   happen with posters; it does with a crowd of faces.
+# * The squared error of ends blurs pictures where neighbouring noises end far apart, as [chapter
+#   32](32_distillation.ipynb) derives.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #

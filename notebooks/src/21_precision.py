@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 21 · Precision
 #
-# The weights of the official transformer take 41 GB. The files that most people run take 20 GB or
-# 12 GB, although no weight is missing from them: each is stored in fewer bits. This page removes
+# The weights of the official transformer take 41 GB. Other files of it take 20 GB or 12 GB,
+# although no weight is missing from them: each is stored in fewer bits. This page removes
 # the bits step by step and shows what that does to a number, to a layer and to a picture.
 #
 # | | |
@@ -242,8 +242,8 @@ print("256 bytes as torch has them: 253 different numbers, from 1/512 to 448")
 #
 # All weights of a layer have to be expressed by these 253 numbers. The left panel shows the weights
 # of a pocket layer above the numbers that fp8 has for them; the right panel shows the same layer,
-# twenty times smaller. Larger models have smaller weights, because each output is a sum of more
-# products.
+# twenty times smaller. Wider layers usually have smaller weights, because each of their outputs is
+# a sum of more products.
 
 # %%
 panels = {}
@@ -736,8 +736,8 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 # * SD3 medium was published with its T5 encoder in float16 and in fp8 ([model
 #   card](https://huggingface.co/stabilityai/stable-diffusion-3-medium)). T5-XXL is the largest
 #   network of that pipeline, so it is the one that is worth quantising.
-# * FLUX.1 is the model for which GGUF files of transformers were first made; according to [their
-#   README](https://github.com/city96/ComfyUI-GGUF), transformers lose less by quantisation than
+# * FLUX.1 is the example in the [README](https://github.com/city96/ComfyUI-GGUF) of the program
+#   that reads GGUF files in ComfyUI: transformers, it says, lose less by quantisation than
 #   convolutional networks.
 #
 # </details>
@@ -755,4 +755,5 @@ print(f"{one.item()}; {below} patterns; {total:.2f} GB")
 # Capstone: `make grade` compares in float32, and the sampler in bfloat16 as well, so the roundings
 # of this page are among the 15 points of `make grade PART=sampler`.
 #
-# Next: [outliers](28_outliers.ipynb), the second page.
+# Next: [22 · Why this way](22_why_this_way.ipynb), what each choice is worth. The second page of
+# this chapter, [outliers](28_outliers.ipynb), can be read now or later.

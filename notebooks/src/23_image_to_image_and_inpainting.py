@@ -57,7 +57,7 @@ print("request: ", wanted.prompt)
 # was trained on. We can therefore mix a picture of our own with noise at some $\sigma < 1$ and
 # start the loop there. It repaints what the noise has hidden and tends to keep what is still
 # visible. The idea is called **SDEdit**; with Euler steps instead of random ones it is the image to
-# image of every library.
+# image of diffusers and DiffSynth-Studio.
 #
 # The drawing summarises this page: without the mask it shows image to image, and with it
 # inpainting.
@@ -479,8 +479,8 @@ veil = Image.fromarray((255 * ramp).byte().numpy()).resize((128, 128))
 show.grid(
     [page, veil, by_ramp, by_flat, as_usual],
     ["before", "map, 0 to 1", "by the map", "0.6 everywhere", "strength 0.6"],
-    alt="A poster; a ramp from black to white; the poster with an old left and a new right half; "
-    "and twice the same picture of strength 0.6",
+    alt="A poster; a ramp from black to white; a dark left part with a melted triangle beside a "
+    "white part with a blue star; and twice the same picture of strength 0.6",
     columns=3,
 )
 

@@ -60,7 +60,7 @@ edited = [
     for seed, each in enumerate(wanted)
 ]
 captions = [each.kind for each in wanted] + [""] * 8
-alt = "Eight posters, and below them each with one thing changed: a colour, a form, a place, a word"
+alt = "Eight posters; below them what the editor made of each: most edits right, some words garbled"
 show.grid([*posters, *edited], captions, alt, columns=8, scale=1)
 
 # %%
@@ -755,19 +755,21 @@ given = [
 row = [[Image.fromarray(each.picture) for each in asked], given]
 row.append([Image.fromarray(np.ascontiguousarray(each.wanted)) for each in asked])
 captions = [each.kind for each in asked] + ["answered"] * 4 + ["wanted"] * 4
-alt = "Four posters; below, what was painted: a mask, gray by depth, edges, a mirrored poster; and "
-alt += "below that the true answers"
+alt = "Four posters; below, what was painted: a rough mask, a white blot for the depth, coloured "
+alt += "strokes for the edges, another poster for the mirrored one; and below the true answers"
 show.grid(sum(row, []), captions, alt, columns=4)
 
 # %%
 scores = {each.kind: answer_score(each, np.asarray(p)) for each, p in zip(asked, given)}
 blank = answer_score(asked[0], np.full_like(asked[0].picture, 255))
 assert asked[0].kind == "mask" and scores["mask"] > 2 * blank
+assert scores["depth"] == 0 and scores["mirror"] < 10
 print("the mask overlaps the true one at least twice as much as a white sheet would: ok")
+print("the order of depths is wrong, and the mirrored poster is another one, under 10 dB")
 
 # %% [markdown]
-# Four answers prove little. The masks and depth orders of the whole set are in the table of records
-# above.
+# Four answers prove little, good or bad. The masks and depth orders of the whole set are in the
+# table of records above.
 
 # %% [markdown]
 # ## Where this comes from

@@ -13,10 +13,10 @@
 # %% [markdown]
 # # 25 · Control
 #
-# A caption says what is in a picture. It cannot say where an outline runs. On this page a second
-# picture says it: the edges of a poster, a depth map, a pose. Three kinds of network read such a
-# picture for Qwen-Image, and they differ in everything but their first step, in which all of them
-# do nothing.
+# A caption describes what is in a picture, but not where an outline runs. A second picture can
+# specify that: the edges of a poster, a depth map, a pose. Three kinds of networks process such a
+# picture for Qwen-Image. They differ in nearly everything, but all of them begin their training
+# without any effect on the model.
 #
 # | | |
 # |---|---|
@@ -85,9 +85,9 @@ show.source(controlling.likeness)
 # %% [markdown]
 # ## First kind: a copy of the first blocks
 #
-# **ControlNet** is the best-known control network. It trains no weight of the model, but a copy of
-# a part of it, whose input is the control picture beside the noisy latents, and adds what the copy
-# computes to the model's own stream. InstantX's *Union* for Qwen-Image copies 5 of the 60 blocks;
+# **ControlNet** is a *control network* that trains none of the model's weights, but a copy of a
+# part of the model. The copy receives the control picture beside the noisy latents, and its outputs
+# are added to the model's own stream. InstantX's *Union* for Qwen-Image copies 5 of the 60 blocks;
 # our pocket network copies 2 of 8. With $x$ the packed latents, $c$ the packed picture and $t_0$
 # the text,
 #
@@ -209,8 +209,8 @@ print("a controlled velocity, by hand and by the package: equal within 1e-4")
 # ## Second kind: two linear layers behind every block
 #
 # DiffSynth's **blockwise** networks copy nothing. They have no attention, no text and no noise
-# level. The picture is embedded once, $y = W c$ (`img_in`), and behind *each* of the 60 blocks
-# stands a small block of its own. With $h$ the image stream of the target there,
+# level. The picture is embedded once, $y = W c$ (`img_in`), and *each* of the 60 blocks is followed
+# by a small block of its own. With $h$ the image stream of the target there,
 #
 # $$h \leftarrow h + s\, \bigl(W_2\,
 # \mathrm{GELU}(W_1 (\mathrm{RMS}_x(h) + \mathrm{RMS}_y(y)) + b_1) + b_2\bigr),$$
@@ -393,13 +393,13 @@ print("three networks, of which one joins in the second step: by hand and by the
 # %% [markdown]
 # ## Third kind: the picture in the sequence
 #
-# **In-Context-Control-Union** adds no network at all. The picture's tokens stand behind the
-# target's, as an edit model's picture does, and all tokens attend to each other. MSRoPE gives them
-# the target's rows and columns in another frame, number 1 instead of 0, so that token (3, 5) of the
-# edges differs from token (3, 5) of the target by the same rotation as any other pair of one place.
-# The picture is stretched to the target's size for that. What the tokens mean is learned by a LoRA
-# of rank 64 (ours: 16). In its training every prompt began with `Context_Control. `, so it has to
-# begin so in use.
+# **In-Context-Control-Union** adds no network at all. The picture's tokens are appended to the
+# target's, as in an edit model, and all tokens attend to each other. MSRoPE gives them the target's
+# rows and columns in another frame, number 1 instead of 0, so that token (3, 5) of the edges
+# differs from token (3, 5) of the target by the same rotation as any other pair of one place. The
+# picture is stretched to the target's size for that. A LoRA of rank 64 (ours: 16) learns what these
+# tokens mean. In its training every prompt began with `Context_Control. `, and prompts have to
+# begin in the same way when it is used.
 #
 # ![Block diagram: text, target and control tokens in one sequence pass all blocks with a LoRA; only
 # the target's tokens become a velocity](figures/control_in_context.svg)
@@ -452,8 +452,8 @@ print("counted by hand: two layers, two biases and two norms behind each block, 
 #
 # ## Zero initialisation, and the first hundred steps
 #
-# Training begins with a network that changes nothing, to the last bit. So no step of it ever sees a
-# ruined picture.
+# Training begins with a network that changes nothing, to the last bit, so that the first
+# predictions are those of the unchanged model.
 
 # %%
 new = {"union": controls.copied_network(mmdit), "blockwise": new_network(mmdit)}
@@ -530,10 +530,11 @@ for size in (0.0, 1.0):
     print(f"y = {size:g}: slope {y.grad[0, 0].item():.4g}")
 
 # %% [markdown]
-# Adam's memory makes it last. Each of its steps is divided by the root of a running mean of squared
+# In Adam the effect lasts. Each of its steps is divided by the root of a running mean of squared
 # gradients, over about a thousand steps at $\beta_2 = 0.999$. For all that time the spike keeps the
-# steps of the embedding hundreds of times smaller than those of the other layers. So `img_in` wakes
-# late twice: one step late because of the zeros, and hundreds of steps late because of the spike.
+# steps of the embedding hundreds of times smaller than those of the other layers. The training of
+# `img_in` is therefore delayed twice: by one step because of the zeros, and by hundreds because of
+# the spike.
 
 # %%
 done = {part: record["blockwise"][part]["weights"] for part in ("img_in", "output_proj")}
@@ -543,9 +544,9 @@ print("of the length that img_in has after 100 steps, more than 90 % was there a
 print("the last layers keep growing: ok")
 
 # %% [markdown]
-# What helps is in most recipes anyway. Clipping gradients to length 1 takes the spike from 60 to 1.
-# With $\beta_2 = 0.98$, as in this course, it is forgotten in fifty steps instead of a thousand.
-# And a warm-up keeps all steps small meanwhile.
+# The usual remedies are part of most recipes. Clipping gradients to length 1 reduces the spike from
+# 60 to 1. With $\beta_2 = 0.98$, as in this course, its effect is over after about fifty steps
+# instead of a thousand, and a warm-up keeps all steps small in the meantime.
 #
 # Union has no spike, since no norm is between its embedding and the zeros. It has another problem.
 # Its last layers receive the raw image stream, whose numbers are several times larger than what
@@ -560,7 +561,9 @@ assert jumps["union"] > 2 * jumps["blockwise"] and h.abs().mean() > 2 * inner.ab
 print("at 1e-3 the loss of union jumps more than twice as far: ok")
 
 # %% [markdown]
-# InstantX's card names a rate of 4e-5, DiffSynth's script 1e-3: each fits its kind.
+# [InstantX's card](https://huggingface.co/InstantX/Qwen-Image-ControlNet-Union) gives a learning
+# rate of 4e-5 for its network, and the script of
+# [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio) one of 1e-3.
 #
 # ## The three kinds, side by side
 #
@@ -704,10 +707,10 @@ print("ahead of another kind in likeness:", "; ".join(ahead) or "none")
 # kinds loses more than it gains; with 80 posters a small cost would not be noticed. The intervals
 # of the shares alone, which overlap, would have hidden all of this.
 #
-# Read the table with the sizes in mind. Here blockwise is the smallest. It has no attention: it can
-# only say *here is an edge*, token by token. Union reads the prompt, too. In context the model
-# itself looks at the edges, in every block and with every token, at the price of a sequence twice
-# as long, and after equally few steps it follows them least.
+# The sizes differ, too. Here blockwise is the smallest. It has no attention, so it works on each
+# token separately. Union also processes the prompt. In context, the model itself attends to the
+# edges in every block and with every token, at the price of a sequence twice as long; after equally
+# few steps it follows them least.
 #
 # ## Where this comes from
 #
@@ -770,7 +773,8 @@ print("one sixth, 1/24, nine steps: ok")
 #
 # ## Try this
 #
-# * Give the edges of a poster with other shapes than the caption names. Do words or edges win?
+# * Give the edges of a poster with other shapes than the caption names. Which of the two does the
+#   picture follow?
 # * Blur the edges, or draw them one pixel wide. Which kind is affected?
 # * Set the scale to 2, or to -1.
 # * Train `python -m qwenimage_ref.pocket.controls blockwise` with `clip` at infinity. Does the

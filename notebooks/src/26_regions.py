@@ -54,7 +54,7 @@ drawn = Image.fromarray(paint(crowd.placed))
 pictures = [drawn, figures.boxed(crowd.boxes, drawn), *alone]
 names = ["a poster", "its boxes", "prompt alone, seed 0", "prompt alone, seed 1"]
 alt = "A poster of three shapes, the same with a box around each, and two posters painted from the "
-alt += "prompt alone, in which shapes stand elsewhere"
+alt += "prompt alone: a single large ring each, yellow with patches of other colours"
 show.grid(pictures, names, alt)
 
 # %%
@@ -67,9 +67,10 @@ print("the exact reader finds all three in their boxes, in the poster as it was 
 # that are so in their own box (`bound`), and whether there are as many as asked for.
 #
 # The pocket model was trained on captions of one shape, two, or several equal ones, never of three
-# different shapes, and never with "and". In the pictures on the right, colours end up on the wrong
-# shape, and shapes are missing. The field calls the first a failure of **attribute binding**; large
-# models have it, too, with captions of many things.
+# different shapes, and never with "and". In the pictures on the right, shapes are missing, and the
+# ring has patches of colours that the prompt gives to others. The second is known as a failure of
+# **attribute binding**; large models fail in this way as well when a caption names many things
+# ([Chefer et al.](https://arxiv.org/abs/2301.13826), section 1).
 #
 # ## One text for each region
 #

@@ -1087,4 +1087,4 @@ print("9,600 tokens; one eighth; 121 tiles: ok")
 # **Capstone.** `make grade PART=rope` tests the positions of one picture and its references. Your
 # `places` is the same function for layers.
 #
-# Next: [outliers](28_outliers.ipynb).
+# Next: [28 · Outliers](28_outliers.ipynb), the second page on precision.

@@ -588,4 +588,4 @@ print("2; 4.5 bits; 5 bits")
 #
 # **Capstone.** `make grade` compares float32 weights and has no points for formats.
 #
-# Next: [work split over processes](36_work_split_over_processes.ipynb).
+# Next: [30 · Preference](30_preference.ipynb), what a model learns after its pre-training.

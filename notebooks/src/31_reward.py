@@ -525,7 +525,7 @@ def points_of(policy):
 # %%
 policies = {
     "before": field,
-    "right half": compete(lambda x: (x[:, 0] > 0).float(), rounds=30),
+    "right half": compete(lambda x: (x[:, 0] > 0).float(), rounds=8),
     "farther right": compete(lambda x: x[:, 0], rounds=14),
     "farther right, KL": compete(lambda x: x[:, 0], rounds=14, beta=1.0),
 }
@@ -539,6 +539,7 @@ shape = flow_on_a_plane.star(2000, torch.Generator().manual_seed(3))
 right = {name: (points[:, 0] > 0).float().mean().item() for name, points in clouds.items()}
 off = {name: flow_on_a_plane.distance(points, shape) for name, points in clouds.items()}
 assert right["before"] < 0.6 and right["right half"] > 0.75
+assert off["right half"] < 1.5 * off["before"]
 assert off["farther right"] > 2 * max(off["before"], off["farther right, KL"])
 assert clouds["farther right, KL"][:, 0].mean() > clouds["before"][:, 0].mean()
 print("the fair reward is learned on the star; the other is won outside of it, less so with KL")
@@ -830,6 +831,8 @@ print("2.64 and -0.38; 0.66; 1,600: ok")
 # ## Try this
 #
 # * Let `compete` take groups of four points. What happens to the star?
+# * Give the bounded reward 30 rounds instead of 8. All points are on the right long before; what
+#   becomes of their variety, which no part of the reward asks for?
 # * What does `noisy_step` become with $s = 0$, and what do the ratios become?
 # * Reward the upper half on the plane with beta from 0.01 to 10, and plot share against distance.
 # * **To be written up** (rubric: `site/pages/rubric.md`): invent a reward for posters that seems

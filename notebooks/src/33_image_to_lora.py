@@ -233,7 +233,8 @@ for ellipse in flat:
 
 # %%
 alt = (
-    "A flat ellipse in blue; painted points: a circle, the ellipse, nearly the circle, the ellipse"
+    "A flat ellipse in blue; painted points: a circle, then three times along the ellipse, nearest "
+    "to it after one look"
 )
 flow_on_a_plane.clouds(panels, alt, columns=4)
 

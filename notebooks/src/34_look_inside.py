@@ -531,7 +531,8 @@ columns = [*map(str, blocks), "all"]
 parts = {name: record[f"attribute, {name}"] for name in names}
 values = [[1 - parts[n][c][k]["share"] for c in columns] for n, k in names.items()]
 panel = {"values": values, "title": "share wrong", "low": 0, "high": 1, "bar": "share wrong"}
-panel |= {"x": "block, and last all of them", "y": ", ".join(names), "colour": "text"}
+panel |= {"x": "block in which its tokens are hidden", "rows": names, "columns": columns}
+panel["colour"] = "text"
 heat_maps.heat([panel], "A table of shares wrong: four attributes by eight blocks, and all", side=5)
 
 # %%

@@ -98,7 +98,7 @@ from qwenimage_ref.course.figures import errata
 
 alive = sum(parameter.numel() for parameter in vae.parameters())
 lora = errata.lora_numbers(width=dit.config.inner_dim, rank=64, blocks=60)
-claims = {  # said, so
+claims = {  # claimed, true
     "all parameters, billions": (27.1, everything / 1e9),
     "transformer in bf16, GB": (30, 2 * counted["transformer"] / 1e9),
     "transformer in fp8, GB": (15, counted["transformer"] / 1e9),
@@ -111,17 +111,18 @@ claims = {  # said, so
 }
 errata.ratios(
     claims,
-    "Nine claims on a logarithmic axis of said divided by so: from a half, for the gain of four "
+    "Nine claims on a logarithmic axis of claimed over true: from a half, for the gain of four "
     "steps, over the weights at two thirds to three quarters, to twice for the VAE's file and "
     "three times for the LoRA's",
 )
 
 # %%
 assert (alive, lora) == (44_599_603, 424_673_280)
-assert all(not 0.9 < said / so < 1.05 for name, (said, so) in claims.items() if "all" not in name)
+ratio = {name: claimed / true for name, (claimed, true) in claims.items()}
+assert all(not 0.9 < value < 1.05 for name, value in ratio.items() if "all" not in name)
 assert round(everything / 2e9, 1) == 14.4
-for name, (said, so) in claims.items():
-    print(f"{name:26} said {said:5.4g}   so {so:6.4g}")
+for name, (claimed, true) in claims.items():
+    print(f"{name:26} claimed {claimed:5.4g}   true {true:6.4g}")
 
 # %% [markdown]
 # ## What is inside
@@ -298,9 +299,9 @@ scheduler = SchedulerConfig.official()
 sizes = {"512 x 512": 1024, "1024 x 1024": 4096, "1664 x 928": 6032, "1328 x 1328": 6889}
 slope = (0.9 - 0.5) / (8192 - 256)
 for name, tokens in sizes.items():
-    mu, said = 0.5 + slope * (tokens - 256), errata.linear_mu(tokens)
-    assert said > mu and abs(sigmas(2, tokens, scheduler)[1].item() - 0.02) < 1e-6
-    print(f"{name:12} mu {mu:.4f}, said {said:.4f}   e to the mu {math.exp(mu):.3f}")
+    mu, claimed = 0.5 + slope * (tokens - 256), errata.linear_mu(tokens)
+    assert claimed > mu and abs(sigmas(2, tokens, scheduler)[1].item() - 0.02) < 1e-6
+    print(f"{name:12} mu {mu:.4f}, claimed {claimed:.4f}   e to the mu {math.exp(mu):.3f}")
 
 # %%
 from qwenimage_ref.course import charts
@@ -674,7 +675,7 @@ print("strengths 0.3, 0.6, 0.9:", ", ".join(f"{gap:.1f}" for gap in gaps), "leve
 # %% [markdown]
 # ## Estimate first
 #
-# **1.** How many of the nine claims in the first picture are within 10 % of what is so?
+# **1.** How many of the nine claims in the first picture are within 10 % of the truth?
 #
 # <details><summary>Answer</summary>
 #
@@ -701,7 +702,7 @@ print("strengths 0.3, 0.6, 0.9:", ", ".join(f"{gap:.1f}" for gap in gaps), "leve
 # </details>
 
 # %%
-near = [name for name, (said, so) in claims.items() if 0.9 < said / so < 1.1]
+near = [name for name, value in ratio.items() if 0.9 < value < 1.1]
 shares = {name: 100 * count / everything for name, count in counted.items()}
 assert near == ["all parameters, billions"] and round(shares["transformer"]) == 71
 assert shares["VAE"] < 0.5 and 50 * 2 == 100

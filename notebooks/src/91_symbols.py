@@ -337,13 +337,13 @@ files = {
 # %%
 rows = []
 for part, kind in files.items():
-    said = stored_results.run(
+    listed = stored_results.run(
         "91_" + part.split("/")[0], part, lambda path: json.loads(path.read_text())
     )
     for key, value in kind.official().to_dict().items():
-        assert said.get(key, value) == value, f"{part}: {key}"
+        assert listed.get(key, value) == value, f"{part}: {key}"
         text = f"{len(value)} numbers" if key.startswith("latents") else value
-        rows.append([part, key, text, "the same" if key in said else "not in the file"])
+        rows.append([part, key, text, "the same" if key in listed else "not in the file"])
 show.table(["file", "key and name here", "here", "in the official file"], rows)
 
 # %% [markdown]

@@ -399,3 +399,5 @@ for name, count in counts.items():
 #
 # Capstone: `one_file.py` is the capstone's eight files in NumPy. Once `make grade` says that yours
 # are equal, compare the two, function by function.
+#
+# Next: [95 · What Qwen-Image-2.1 changed](95_what_qwen_image_2_1_changed.ipynb), the successor.

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
 
 from .show import PALETTE, Shown, figure
 
@@ -18,8 +19,8 @@ def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> S
 
     It may have "colour" (of the palette), "low" and "high" (white and black), "x" and "y" (words
     for the axes), "marks" [(row, col), ...] to circle, "cut" (the row and column before which lines
-    are drawn), "names" (of the first rows and columns), "bar" (what the colours stand for, beside a
-    scale of them), "extent" and "aspect" as imshow has them.
+    are drawn), "names" (of the first rows and columns), "rows" and "columns" (names of all), "bar"
+    (what the colours stand for, beside a scale of them), "extent" and "aspect" as imshow has them.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -43,13 +44,24 @@ def heat(panels: list[dict], alt: str, columns: int = 4, side: float = 2.6) -> S
             ax.axvline(panel["cut"] - 0.5, color=PALETTE["accent"], lw=1.5)
         ax.set_title(panel["title"], fontsize=10)
         ax.set(xlabel=panel.get("x", ""), ylabel=panel.get("y", ""))
-        if "x" not in panel:
-            ax.set(xticks=[], yticks=[])
         ax.tick_params(labelsize=8)
-        if "names" in panel:
-            places = range(len(panel["names"]))
-            ax.set_yticks(places, panel["names"], fontsize=6)
-            ax.set_xticks(places, panel["names"], fontsize=6, rotation=90)
+        _ticks(ax, panel)
         if "bar" in panel:
             fig.colorbar(image, ax=ax, label=panel["bar"], shrink=0.8).ax.tick_params(labelsize=8)
     return figure(fig, alt)
+
+
+def _ticks(ax, panel: dict) -> None:
+    """Names where the panel has them, else numbers of rows and columns, or none without "x"."""
+    if "x" not in panel:
+        ax.set(xticks=[], yticks=[])
+    elif "extent" not in panel:
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))  # no column 0.5
+    if "names" in panel:
+        places = range(len(panel["names"]))
+        ax.set_yticks(places, panel["names"], fontsize=5.5)
+        ax.set_xticks(places, panel["names"], fontsize=5.5, rotation=90)
+    for key, put in (("rows", ax.set_yticks), ("columns", ax.set_xticks)):
+        if key in panel:
+            put(range(len(panel[key])), [*panel[key]])

@@ -104,18 +104,19 @@ def grid(pictures, captions, alt: str, columns: int = 4, scale: int = 2) -> Show
     width, height = (max(sides) * scale for sides in zip(*(each.size for each in pictures)))
     wrapped = [labels.wrap(text, width, _font()) for text in captions]
     line, gap = 17, 8
-    top = line * max(len(lines) for lines in wrapped) + 6
-    rows = -(-len(pictures) // columns)
+    rows = [wrapped[i : i + columns] for i in range(0, len(wrapped), columns)]
+    tops = [line * max(map(len, row)) + 6 for row in rows]  # room for the captions of each row
     columns = min(columns, len(pictures))
-    size = (columns * (width + gap) - gap, rows * (top + height + gap) - gap)
+    size = (columns * (width + gap) - gap, sum(tops) + len(rows) * (height + gap) - gap)
     canvas = Image.new("RGB", size, PALETTE["paper"])
     for i, (picture, lines) in enumerate(zip(pictures, wrapped)):
-        x, y = i % columns * (width + gap), i // columns * (top + height + gap)
-        first = y + top - 4 - line * len(lines)  # the last line of every caption is at one height
+        row, column = divmod(i, columns)
+        x, y = column * (width + gap), sum(tops[: row + 1]) + row * (height + gap)
+        first = y - 4 - line * len(lines)  # the last lines of a row's captions are at one height
         for n, text in enumerate(lines):
             labels.write(canvas, x, first + n * line, text, PALETTE["ink"], _font())
         own = tuple(side * scale for side in picture.size)
-        canvas.paste(picture.convert("RGB").resize(own, Image.Resampling.BICUBIC), (x, y + top))
+        canvas.paste(picture.convert("RGB").resize(own, Image.Resampling.BICUBIC), (x, y))
     return shown(canvas, alt)
 
 

@@ -40,9 +40,9 @@ def sizes_of(abilities: dict) -> dict[str, str]:
 
 
 def named(files: list[str]) -> list[tuple[str, str]]:
-    """What a server offers -> (name on the page, file): where it lies does not concern visitors
+    """Files that a server offers, each with its name on the page before it
 
-    Files of one name are told apart by their whole paths.
+    Where they lie does not concern visitors. Files of one name are told apart by whole paths.
     """
     names = [Path(file).name for file in files]
     return [(name if names.count(name) == 1 else file, file) for name, file in zip(names, files)]

@@ -77,6 +77,7 @@ BANNED = {  # pattern: what to write
     r"\bat the end of the day\b|\bneedless to say\b|\bit goes without saying\b": "nothing",
     r"\b(?:delve|leverage|utilize|seamless(?:ly)?|cutting-edge|game-changer)\b": "a plain word",
 }
+CHECKERS = sorted((ROOT / "qwenimage_ref" / "course" / "check").glob("*.py"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "site/index.md"]
 DOCUMENTS += [f"site/pages/{path.name}" for path in sorted((ROOT / "site" / "pages").glob("*.md"))]
 
@@ -110,6 +111,12 @@ def said_in_code(source: str) -> list[str]:
 def test_what_the_code_of_a_chapter_prints_and_comments_has_no_banned_turn(source):
     cells = [c.source for c in build.from_source(source).cells if c.cell_type == "code"]
     assert [turn for cell in cells for text in said_in_code(cell) for turn in banned(text)] == []
+
+
+@pytest.mark.parametrize("checker", CHECKERS, ids=lambda path: path.stem)
+def test_a_hint_has_no_banned_turn(checker):
+    texts = said_in_code(checker.read_text(encoding="utf-8"))
+    assert [turn for text in texts for turn in banned(text)] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -185,6 +185,13 @@ def test_every_local_link_leads_somewhere(source):
             assert (source.parent.parent / target).exists(), target
 
 
+def test_the_chapters_form_one_thread_from_the_first_to_the_last():
+    order = [source.stem for source in SOURCES]
+    for source, following in zip(SOURCES, [*order[1:], None]):
+        links = re.findall(r"^Next:[^(]*\((\w+)\.ipynb\)", prose(built(source)), re.M)
+        assert links == ([following] if following else []), source.stem
+
+
 @every_notebook
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_code_needs_nothing_but_the_repository(source, what):

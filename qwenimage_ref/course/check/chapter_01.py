@@ -15,7 +15,7 @@ def ex_01_block(block_parameters) -> str:
         with torch.device("meta"):
             block = Block(D, D // K)
         mine, right = block_parameters(D, K), sum(p.numel() for p in block.parameters())
-        need(isinstance(mine, int), f"give a whole number, not {mine!r}")
+        need(isinstance(mine, int), f"give an integer, not {mine!r}")
         for missing, hint in _mistakes(D, K).items():
             need(mine != right - missing, hint)
         need(

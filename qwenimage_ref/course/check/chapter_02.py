@@ -20,6 +20,8 @@ PROMPTS_02 = (  # twelve characters each
 
 AB, BC, AA, AB_C = ("a", "b"), ("b", "c"), ("a", "a"), ("ab", "c")
 EIGHT = (AB, ("c", "d"), ("e", "f"), ("g", "h"), ("ab", "cd"), ("ef", "gh"))
+LONG = "".join(chr(letter) for letter in range(0x100, 0x13D))  # 61 letters, joined from the left
+CHAIN = tuple((LONG[:end], LONG[end]) for end in range(1, len(LONG)))
 MERGES = (  # a word, the pairs by rank, its tokens, and the hint for any others
     ("xyz", (AB,), [*"xyz"], "no pair is known in 'xyz', so its letters stay as they are"),
     ("", (AB,), [], "an empty word has no tokens"),
@@ -61,6 +63,16 @@ MERGES = (  # a word, the pairs by rank, its tokens, and the hint for any others
         *("abcdefgh", (*EIGHT, ("abcd", "efgh")), ["abcdefgh"]),
         "'abcdefgh' joins seven times, to one token; yours stops before: go on for as long as any "
         "two neighbours are a known pair",
+    ),
+    (
+        *(LONG, CHAIN, [LONG]),
+        "a word of 61 letters joins sixty times, to one token; no number of merges is enough for "
+        "every word",
+    ),
+    (
+        *(("xy", "z", "d", "x", "yz", "d"), (("xyz", "d"), ("xy", "z"), ("x", "yz"))),
+        ["xyzd", "xyzd"],
+        "a pair that was joined may come up again after another merge; join it again",
     ),
 )
 
@@ -112,10 +124,10 @@ def ex_02_dear(prompt) -> str:
         0: "those are words the tokenizer has seen: about one token each",
         1: "those are words the tokenizer has seen: about one token each",
         2: "rare in a caption, but a capital is one byte, so it is one token at the most",
-        3: "digits never join, so one token each: dear for a number, and still one byte each",
-        4: "two bytes each, and no merge for them: there is something dearer",
+        3: "digits never join, so one token each: many for a number, but each is only one byte",
+        4: "two bytes each, and no merge for them: another prompt costs more",
         5: "three bytes each, but the captions were full of these words",
-        6: "three bytes each, and hardly a merge for them: close, but there is something dearer",
+        6: "three bytes each, and hardly a merge for them: close, but another costs more",
     }
     need(
         prompt in PROMPTS_02,

@@ -32,7 +32,10 @@ def ex_03_gqa(grouped_attention) -> str:
         (1 / K, "the scores are divided by too much: by the head's width, not by its square root"),
         ((H * K) ** -0.5, "the scores are scaled by the width of all heads; each works alone"),
         (W**-0.5, "the scores are scaled by the width of a value; they are made of q and k"),
-        (T**-0.5, "the scores are scaled by the number of tokens; a longer text would read duller"),
+        (
+            T**-0.5,
+            "the scores are scaled by the number of tokens; long texts would have flatter weights",
+        ),
     ):
         need(not _near(out, EX_03_GQA(q * scale * K**0.5, k, v)), hint)
     right = EX_03_GQA(q, k, v)
@@ -46,7 +49,7 @@ def ex_03_gqa(grouped_attention) -> str:
             f"right for {H} heads in {G} groups, not for {heads} in {groups} with {tokens} tokens "
             f"and heads {width} wide; take every size from q, k and v",
         )
-    return "every query head reads its own group's head, and nobody reads ahead"
+    return "every query head uses its own group's keys and values, and no token sees a later one"
 
 
 def _tensors(B: int, H: int, G: int, T: int, K: int, W: int) -> tuple[torch.Tensor, ...]:
@@ -92,7 +95,7 @@ def _no_future(attention, q, k, v) -> None:
 
 
 def _groups(attention, q, k, v) -> None:
-    """Which query heads feel a change in key-value head 0."""
+    """Which query heads a change in key-value head 0 affects."""
     other = v.clone()
     other[:, 0] += 1
     felt = (attention(q, k, other) - attention(q, k, v)).abs().amax((0, 2, 3)) > 1e-6
@@ -156,9 +159,7 @@ def _judge_cut(read, tower, ids, start: int) -> None:
             "states do not depend on it",
         )
     embedded = tower.model.embed_tokens(ids)[:, start:]
-    need(
-        not _near(answer, embedded), "these are vectors that nobody has read yet, one for each word"
-    )
+    need(not _near(answer, embedded), "these are the embeddings, which have passed no layer yet")
     right = EX_03_DROP(tower, ids, start)
     need(_near(answer, right), "the right tokens, but not their final states")
 

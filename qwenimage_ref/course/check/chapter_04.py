@@ -29,10 +29,10 @@ def ex_04_taps(flatten) -> str:
     tried = {
         "the middle one meets the frame before the picture, and there was none": big[:, :, 1],
         "the first one meets what was two frames ago: nothing": big[:, :, 0],
-        "a sum of all three is right for a film that stands still; before a picture stands "
+        "a sum of all three is right for a film without motion; before a single picture there is "
         "nothing at all": big.sum(2),
-        "a mean of all three is dimmer than a film that stands still would be; before a "
-        "picture stands nothing at all": big.mean(2),
+        "a mean of all three is dimmer than a film without motion would be; before a "
+        "single picture there is nothing at all": big.mean(2),
         "the right tap, turned around: PyTorch's convolution does not flip its weight": big[
             :, :, 2
         ].flip(-1, -2),
@@ -75,7 +75,7 @@ def ex_04_stats(normalise) -> str:
     need(answer.shape == z.shape, f"{tuple(z.shape)} went in and {tuple(answer.shape)} came out")
     m, s = mean.view(4, 1, 1), std.view(4, 1, 1)
     mistakes = {
-        "that is the way back, from the painter to the decoder": z * s + m,
+        "that is the inverse, from the transformer's scale to the decoder's": z * s + m,
         "the deviation works the wrong way round: wide channels become wider": (z - m) * s,
         "mean and deviation have changed places": (z - s) / m,
         "the mean was forgotten: channels end up with the right width in the wrong place": z / s,
@@ -87,7 +87,7 @@ def ex_04_stats(normalise) -> str:
         - m / s,
         "mean and deviation belong to channels; yours vary along the columns, and nothing "
         "complained because there are as many columns as channels": (z - mean) / std,
-        "yours are the mean and deviation of this very picture; the painter was trained with "
+        "yours are the mean and deviation of this one picture; the transformer was trained with "
         "those of the config, which are the same for all": (z - z.mean((0, 2, 3), keepdim=True))
         / z.std((0, 2, 3), keepdim=True),
     }

@@ -58,7 +58,7 @@ def ex_05_odd(places) -> str:
         sides = [[float(place) for place in side] for side in given[:2]]
         need(
             all(place == int(place) for side in sides for place in side),
-            f"{grid}: some places lie between whole numbers; rows and columns are counted",
+            f"{grid}: some places are not integers; rows and columns are counted",
         )
         counts = list(map(len, sides))
         need(
@@ -69,7 +69,7 @@ def ex_05_odd(places) -> str:
             name = f"{grid}: your {what}"
             need_all(SimpleNamespace(name=name, places=side, right=right), SIDE)
         _text(grid, int(given[2]), rows, cols, right_start)
-    return "every token knows its place, and the text keeps off the picture"
+    return "every token has its place, and no word shares one with the picture"
 
 
 def _text(grid: str, start: int, rows: int, cols: int, wanted: int) -> None:

@@ -193,16 +193,16 @@ class _Padded:
 PADDING = (
     (
         lambda seen: bool(seen.plain.isfinite().all()) and seen.plain[0, :, 2:T].abs().amax() > 0,
-        "the rows of the padding are empty: you hid the queries of the padding. It may ask what it "
-        "likes, nobody reads it; hide its keys",
+        "the rows of the padding are empty: you hid the queries of the padding. They do no "
+        "harm, as their results are never used; hide its keys",
     ),
     (
         lambda seen: seen.noticed(0, 0),
-        "a real word may change and nobody notices: true marks the words that are to be seen",
+        "a change in a real word has no effect: true marks the words that are to be seen",
     ),
     (
         lambda seen: seen.noticed(1, 2),
-        "a real word of the second prompt may change and nobody notices: look where it has padding",
+        "a change in a real word of the second prompt has no effect: look where it has padding",
     ),
     (
         lambda seen: seen.noticed(0, T) and seen.noticed(1, T + I - 1),
@@ -237,7 +237,7 @@ PADDING = (
 
 @exercise
 def ex_06_mask(attend) -> str:
-    """attend(q, k, v, real): joint attention in which nobody looks at padding."""
+    """attend(q, k, v, real): joint attention in which no token attends to padding."""
     need_all(_Padded(attend), PADDING)
     for batch, heads, text, image, width in ((3, 2, 7, 12, 9), (1, 1, 3, 1, 4)):
         shape = batch, heads, text + image, width

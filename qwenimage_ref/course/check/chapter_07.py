@@ -35,7 +35,7 @@ def _called(load_tensor, file: Path, name: str, where: str):
     except (UnicodeDecodeError, json.JSONDecodeError):
         problem = (
             "what you took for the header is not JSON; it begins after 8 bytes and is as long as "
-            "those 8 say: a whole number, its lowest byte comes first"
+            "those 8 say: an integer, its lowest byte comes first"
         )
     except struct.error as error:
         problem = f"struct says: {error}"
@@ -96,7 +96,7 @@ def _mistakes(wanted, dtype: str, content: bytes):
         yield half, "that is float16; bf16 has the 8 exponent bits of a float32"
         whole = np.frombuffer(raw, "<u2")
         integers = whole.astype(np.float32).reshape(wanted.shape)
-        yield integers, "whole numbers: the bits of a bf16 were counted, not read as a number"
+        yield integers, "integers: the bits of a bf16 were counted, not read as a number"
         low = whole.astype(np.uint32).view(np.float32).reshape(wanted.shape)
         yield low, "numbers near zero: the 16 bits are in the lower half of a float32"
     through = wanted.astype(np.float16).astype(np.float32)

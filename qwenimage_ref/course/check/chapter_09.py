@@ -85,13 +85,13 @@ def _levels(left, right, levels, strength: float) -> None:
     need(
         taken != due + 1 or not whole,
         f"{of} yours takes one too many: 1 - {strength} is {1 - strength!r} in floating point, and "
-        "a product a hair below a whole number is cut to the number before; subtract from the "
+        "a product a hair below an integer is cut to the one before; subtract from the "
         "number of steps instead",
     )
     need(
         taken == due,
         f"{of} {due} should be taken, and yours takes {taken}; where the number of steps to skip "
-        "is no whole number, skip one less rather than one more",
+        "is no integer, skip one less rather than one more",
     )
     need(torch.equal(left, right), f"{of} right in number, but they are not the schedule's last")
 

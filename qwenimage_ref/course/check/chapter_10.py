@@ -81,7 +81,7 @@ LAST_BLOCK = (  # layers of the last block, without its name: mine, and those th
     ),
     (
         lambda seen: "attn.add_q_proj" not in seen.missing,
-        "one is missing: whom does it serve that text tokens *ask* in the last attention?",
+        "one is missing: what uses the queries of the text in the last attention?",
     ),
     (
         lambda seen: "attn.to_add_out" not in seen.missing,
@@ -117,7 +117,7 @@ def ex_10_still(still) -> str:
         need(
             not earlier,
             f"{blocks} blocks, counted from 0: you name block {', '.join(map(str, earlier))}, "
-            f"whose text goes on to the next one; only what block {last} does to text is in vain",
+            f"whose text goes on to the next one; only what block {last} does to text is unused",
         )
         need(bool(mine), f"{blocks} blocks: you name none, and four never get a gradient")
         right = [name for name in _names(blocks) if EX_10_STILL(name, blocks)]

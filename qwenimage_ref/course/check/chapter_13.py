@@ -13,8 +13,10 @@ def ex_13_fooled(fooled) -> str:
     mistakes = {
         0.0: "with one caption each the worse model can win, and you say never: is a model that "
         "gets all of its n right among your cases?",
-        worse * (1 - better) + tie: "that counts a tie as a defeat; equal counts fool nobody",
-        worse * (1 - better) + tie / 2: "that counts half of the ties; equal counts fool nobody",
+        worse * (1 - better)
+        + tie: "that counts a tie as a defeat; with equal counts you are not fooled",
+        worse * (1 - better)
+        + tie / 2: "that counts half of the ties; with equal counts you are not fooled",
         better * (1 - worse): "that is how often the better one wins; you are fooled when it loses",
         worse: "the better model has luck of its own: it may get fewer right than its share",
     }
@@ -29,7 +31,7 @@ def ex_13_fooled(fooled) -> str:
     need(abs(few - one) > 0.01, "more captions change the chance; what does your n do?")
     need(
         abs(few - EX_13_FOOLED(better, worse, 5)) <= 0.01,
-        f"right for one caption each, not for five: {few:.3f}. Counts are whole numbers and far "
+        f"right for one caption each, not for five: {few:.3f}. Counts are integers and far "
         "from bell-shaped where n is small",
     )
     need(

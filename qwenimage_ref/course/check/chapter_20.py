@@ -81,8 +81,8 @@ LEVELS = (  # mistakes that show with more than one step and a shift above 1
     (
         lambda steps, shift: EX_20_LIGHTNING(steps, math.exp(shift)),
         lambda steps, shift: (
-            f"that is a shift of {math.exp(shift):.0f}: it is mu that stands in "
-            "an exponent, and here the shift itself is given"
+            f"that is a shift of {math.exp(shift):.0f}: mu is the exponent, and here the shift "
+            "itself is given"
         ),
     ),
     (

@@ -155,7 +155,7 @@ def ex_21_q4(decode_block) -> str:
         need(
             np.allclose(numbers, EX_21_Q4(block), rtol=1e-6, atol=1e-12),
             f"for a scale of {scale} the weights are others; take one byte, and write down its two "
-            "halves, the whole numbers they stand for, and their places in the block",
+            "halves, the integers they represent, and their places in the block",
         )
     return "18 bytes, 32 weights"
 
@@ -184,16 +184,16 @@ _Q4_MISTAKES = (
     ),
     (
         lambda b: b.scale * b.q,
-        "all weights have the sign of the scale; the whole numbers are stored shifted, so that "
+        "all weights have the sign of the scale; the integers are stored shifted, so that "
         "the middle of their range means zero",
     ),
     (
         lambda b: b.scale * (b.q - 7.5),
-        "no weight can be zero that way; the middle is a whole number",
+        "no weight can be zero that way; the middle is an integer",
     ),
     (
         lambda b: struct.unpack(">e", b.bytes)[0] * (b.q - 8),
-        "the whole numbers are right, the scale is not: its lower byte comes first",
+        "the integers are right, the scale is not: its lower byte comes first",
     ),
     (
         lambda b: np.frombuffer(b"\0\0" + b.bytes, "<f4")[0] * (b.q - 8),
@@ -201,7 +201,7 @@ _Q4_MISTAKES = (
     ),
     (
         lambda b: struct.unpack("<H", b.bytes)[0] * (b.q - 8),
-        "the bits of the scale were counted as a whole number; it is a float16",
+        "the bits of the scale were read as an integer; it is a float16",
     ),
     (
         lambda b: np.concatenate([b.scale * (b.low - 8), b.high - 8]),
@@ -214,7 +214,7 @@ _Q4_MISTAKES = (
     ),
     (
         lambda b: (b.scale * (b.q - 8)).astype(np.float16).astype(np.float64),
-        "the products were rounded to float16; the scale has 11 bits and the whole number 4, so "
+        "the products were rounded to float16; the scale has 11 bits and the integer 4, so "
         "multiply in a wider format",
     ),
     (

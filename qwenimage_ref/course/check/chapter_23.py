@@ -18,7 +18,7 @@ def _known(clean, noise, sigma):
 BLENDS = (
     (
         lambda x, clean, noise, mask, sigma: EX_23_BLEND(x, clean, noise, 1 - mask, sigma),
-        "the mask is used the wrong way round: 1 is painted anew, 0 is put back",
+        "the mask is used the wrong way round: 1 is painted again, 0 is put back",
     ),
     (lambda x, clean, noise, mask, sigma: x, "nothing is put back"),
     (
@@ -27,7 +27,7 @@ BLENDS = (
     ),
     (
         lambda x, clean, noise, mask, sigma: (1 - mask) * clean + mask * x,
-        "the picture is put back without noise, but the latents stand at a level of noise",
+        "the picture is put back without noise, but the latents still have noise of some level",
     ),
     (
         lambda x, clean, noise, mask, sigma: (1 - mask) * _known(noise, clean, sigma) + mask * x,
@@ -121,7 +121,7 @@ SCHEDULES = (
     ),
     (
         lambda change, steps: _rounded_up(change, steps),
-        "where the number of steps to skip is no whole number, skip one less, not one more",
+        "where the number of steps to skip is no integer, skip one less, not one more",
     ),
     (
         lambda change, steps: (change > 0.5).expand(steps, *change.shape),

@@ -141,7 +141,7 @@ def ex_24_size(size) -> str:
         )
         need(
             all(isinstance(side, int) for side in answer),
-            "pixels are whole numbers, of type int",
+            "give integers, numbers of pixels of type int",
         )
     return "every picture gets the released models' size"
 
@@ -210,7 +210,7 @@ ASSEMBLED = (
     ),
     (
         lambda target, pictures: _assembled(target, pictures, frames=lambda n: [0] * n),
-        "every frame is 0, so that target and pictures cannot be told apart",
+        "every frame is 0, so that target and pictures have the same places",
     ),
     (
         lambda target, pictures: _assembled(target, pictures, frames=lambda n: [0] + [1] * (n - 1)),

@@ -43,7 +43,7 @@ def _all_by(rule):
 _RESIDUAL_MISTAKES = [
     (
         _all_by(lambda n, blocks, count: n // (blocks // count)),
-        "60 blocks and 7 residuals: you round 60/7 down, and the last blocks ask for a residual "
+        "60 blocks and 7 residuals: you round 60/7 down, and the last blocks need a residual "
         "that does not exist",
     ),
     (
@@ -170,7 +170,7 @@ _BLOCKWISE_MISTAKES = [
     (_with(biased=False), "both layers have a bias"),
     (
         lambda img, *rest: img + EX_25_BLOCKWISE(img, *rest),
-        "give what is added; whoever calls you scales it and adds it to the image stream",
+        "give what is added; the caller scales it and adds it to the image stream",
     ),
     (
         lambda img, control, *rest: EX_25_BLOCKWISE(img, torch.zeros_like(control), *rest),

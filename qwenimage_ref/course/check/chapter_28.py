@@ -117,7 +117,7 @@ _NVFP4_MISTAKES = [
     ),
     (
         lambda *a: _unpacked(*a, signed=True),
-        "these are not whole numbers from -8 to 7: there is a sign, an exponent and a fraction",
+        "these are not integers from -8 to 7: there is a sign, an exponent and a fraction",
     ),
     (
         lambda *a: _unpacked(*a, table=_WITHOUT_SUBNORMALS),
@@ -175,7 +175,7 @@ def ex_28_huffman(code_lengths) -> str:
         )
         need(
             sum(2.0**-length for length in lengths if length) <= 1,
-            f"{counts}: {lengths} are too short: no such codes could be told apart",
+            f"{counts}: {lengths} are too short: such words could not be distinguished",
         )
         need(
             _total(lengths, counts) == _total(EX_28_HUFFMAN(counts), counts),
@@ -193,7 +193,7 @@ def _lengths(code_lengths, counts) -> list[int]:
     )
     need(
         all(isinstance(length, int) and length >= 0 for length in lengths),
-        "lengths are whole numbers of bits",
+        "lengths are integers, in bits",
     )
     return list(lengths)
 

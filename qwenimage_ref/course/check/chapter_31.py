@@ -26,7 +26,7 @@ def ex_31_advantages(advantages) -> str:
         bool(torch.isfinite(equal).all()),
         "where all rewards are equal you divide 0 by 0; add 0.0001 to what you divide by",
     )
-    need(bool((equal == 0).all()), "where all rewards are equal nobody is better: 0 for each")
+    need(bool((equal == 0).all()), "where all rewards are equal none is better: 0 for each")
     for rewards in _GROUPS:
         need_same(
             advantages, EX_31_ADVANTAGES, _close, (rewards,),

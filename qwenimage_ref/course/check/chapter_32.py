@@ -71,7 +71,7 @@ def ex_32_matching(matching) -> str:
     )
     need(
         not any(others),
-        "fake and teacher get a gradient, too; they are opinions that nobody trains here",
+        "fake and teacher get a gradient, too; neither of them is trained here",
     )
     right_value, right, _ = _sloped(EX_32_MATCHING, picture, fake, teacher)
     need_none(slope * len(picture), _MATCHING_MISTAKES, near, picture, fake, teacher)
@@ -270,7 +270,7 @@ _STEPS = (
     ),
     (
         lambda seen: seen.slopes["fake"] is None and seen.slopes["teacher"] is None,
-        "fake or teacher get a gradient here; in the student's step nobody else learns",
+        "fake or teacher get a gradient here; in the student's step only the student is trained",
     ),
     (
         lambda seen: not _same(seen.slopes["student"], -seen.wanted.slopes["student"]),

@@ -14,7 +14,7 @@ _MODELS = ((3072, 60, 5632, 64, 4), (192, 8, 459, 16, 2), (10, 1, 7, 3, 1), (10,
 def ex_33_count(count) -> str:
     """count(width, blocks, in_dim, compress, rank) -> the weights of the network without states"""
     given = [count(*model) for model in _MODELS]
-    need(all(int(number) == number for number in given), "weights are counted: a whole number")
+    need(all(int(number) == number for number in given), "weights are counted: give an integer")
     need_none([float(number) for number in given], _COUNT_MISTAKES, _equal)
     for model, number in zip(_MODELS, given):
         need(

@@ -90,7 +90,7 @@ _CODES = (
 
 @exercise
 def ex_37_candidates(candidates) -> str:
-    """candidates([64-bit whole numbers]) -> {(i, j), ...} with i < j"""
+    """candidates([64-bit integers]) -> {(i, j), ...} with i < j"""
     given = [candidates(list(codes)) for codes in _CODES]
     need(
         all(isinstance(pairs, (set, list, tuple, frozenset)) for pairs in given),
@@ -110,7 +110,7 @@ def ex_37_candidates(candidates) -> str:
         given == [EX_37_CANDIDATES(codes) for codes in _CODES],
         "not right yet; take 3 and 3 + 2**20, which agree in three of the four bands",
     )
-    return "whoever shares a band is compared, and nobody else"
+    return "hashes that share a band are compared, and no others"
 
 
 def _equal(a, b) -> bool:

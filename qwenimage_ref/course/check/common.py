@@ -84,7 +84,7 @@ def exercise(checker: Callable[[object], str]) -> Callable[[object], None]:
     """A checker that prints its verdict; what it returns says in words what is right.
 
     It also knows a stub (`...`, or a function that raises NotImplementedError), an answer that
-    changes its arguments, and the stored answer, which is nobody's success.
+    changes its arguments, and the stored answer, which is no success.
     """
 
     @functools.wraps(checker)
@@ -111,8 +111,8 @@ def _watched(answer: Callable) -> Callable:
         for number, (argument, copied) in enumerate(zip(arguments, copies)):
             need(
                 _same(argument, copied) and _same(_weights(argument), weights[number]),
-                f"your function changes {_name(answer, number)} itself, and whoever calls it may "
-                "still need that; make a new one",
+                f"your function changes {_name(answer, number)} itself, which may still be needed; "
+                "make a new one",
             )
         return given
 

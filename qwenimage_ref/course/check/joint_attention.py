@@ -122,7 +122,7 @@ JOINT = (  # wrong answers
     ),
     (
         lambda txt, img: _parted(_attend(*_laid(txt, img), axis=-2), txt[0].shape[1]),
-        "the softmax runs over the tokens that ask; the weights of one query add up to 1, over the "
+        "the softmax runs over the queries; the weights of one query add up to 1, over the "
         "tokens that are looked at",
     ),
     (

@@ -93,7 +93,7 @@ def check_blended(blended) -> None:
         answer = blended(tiles, step, overlap)
         need(
             all(torch.equal(*pair) for rows in zip(tiles, kept) for pair in zip(*rows)),
-            "your function changes the tiles themselves, and whoever calls it may still need them",
+            "your function changes the tiles themselves, which may still be needed",
         )
         right = EX_27_BLENDED(tiles, step, overlap)
         demand_shape(answer, tuple(right.shape), "with what each tile has before the next begins")

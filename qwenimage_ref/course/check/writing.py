@@ -112,11 +112,26 @@ def check_write(write) -> None:
         not any(ids[:3] == question[1] for ids, question in zip(given, _QUESTIONS)),
         "the question's ids are returned, too; only what is written counts",
     )
+    need(not _changes_scores(write), "your function changes the scores that it is given; copy them")
     if given != right:
         need_none(given, [(lambda w=w: all_of(w), hint) for w, hint in _WRITERS], _alike)
         longer = any(len(a) > question[2] for a, question in zip(given, _QUESTIONS))
         need(not longer, "more tokens are written than asked for")
         need(False, "not right yet; take the largest score each time, after lowering what occurred")
+
+
+def _changes_scores(write) -> bool:
+    """Whether an answer changes a tensor of scores that it is given."""
+    seed, ids, *rest = _QUESTIONS[0]
+    kept = []
+
+    def scores_of(ids):
+        scores = _table(seed)(ids)
+        kept.append((scores, scores.clone()))
+        return scores
+
+    write(scores_of, ids, *rest)
+    return any(not torch.equal(scores, before) for scores, before in kept)
 
 
 def _alike(a, b) -> bool:

@@ -9,6 +9,7 @@ import math
 import ipywidgets
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.ticker import MaxNLocator
 from torch import nn
 
 from ...sampler import euler_step
@@ -176,6 +177,7 @@ def schedules(panels: list[tuple], alt: str) -> Shown:
         for name, (levels, colour, style) in lines.items():
             ax.plot(levels, style, color=PALETTE[colour], label=name, markersize=4)
         ax.set(xlabel="step", ylabel="sigma", title=title, ylim=(0, 1.02))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no step 2.5
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize=9)
     return figure(fig, alt)

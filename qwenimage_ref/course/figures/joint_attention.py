@@ -76,7 +76,7 @@ def attention_map(weights: torch.Tensor, words: list[str], title: str, alt: str)
         "x": "looked at: words, then patches", "y": "looking: words, then patches",
         "names": words, "bar": "square root of the weight",
     }  # fmt: skip
-    return heat([panel], alt, side=5.2)
+    return heat([panel], alt, side=7.5)
 
 
 def overlay(picture: Image.Image, amounts: torch.Tensor) -> Image.Image:

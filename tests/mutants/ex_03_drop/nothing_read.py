@@ -1,6 +1,6 @@
 """Takes the embeddings for states."""
 
-HINT = "nobody has read"
+HINT = "have passed no layer"
 
 
 def answer(text_encoder, ids, start):

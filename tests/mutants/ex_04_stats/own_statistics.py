@@ -1,6 +1,6 @@
 """Normalises with the statistics of the picture at hand."""
 
-HINT = "of this very picture"
+HINT = "of this one picture"
 
 
 def answer(z, mean, std):

@@ -1,6 +1,6 @@
 """Goes the way back."""
 
-HINT = "the way back"
+HINT = "the inverse"
 
 
 def answer(z, mean, std):

@@ -9,4 +9,4 @@ def answer(rows, cols):
     )
 
 
-HINT = "between whole numbers"
+HINT = "are not integers"

@@ -11,4 +11,4 @@ def answer(txt, img):
     return merged[:, :T], merged[:, T:]
 
 
-HINT = "the tokens that ask"
+HINT = "over the queries"

@@ -1,6 +1,6 @@
 """Forgets who asks."""
 
-HINT = "tokens *ask*"
+HINT = "queries of the text"
 
 
 def answer(name, blocks):

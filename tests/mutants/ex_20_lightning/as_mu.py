@@ -4,7 +4,7 @@ import math
 
 import torch
 
-HINT = "that stands in an exponent"
+HINT = "mu is the exponent"
 
 
 def answer(steps, shift=3.0):

@@ -10,4 +10,4 @@ def answer(block):
     return [d * (q - 8) for q in lower + upper]
 
 
-HINT = "counted as a whole number"
+HINT = "read as an integer"

@@ -4,7 +4,7 @@ import torch
 
 from qwenimage_ref.sampler import pack
 
-HINT = "cannot be told apart"
+HINT = "have the same places"
 
 
 def answer(target, pictures):

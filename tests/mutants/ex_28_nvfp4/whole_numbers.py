@@ -8,4 +8,4 @@ def answer(packed, scales, whole):
     return torch.where(codes > 7, codes - 16, codes) * scales.repeat_interleave(16) * whole
 
 
-HINT = "not whole numbers"
+HINT = "not integers"

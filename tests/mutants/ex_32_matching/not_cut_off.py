@@ -7,4 +7,4 @@ def answer(picture, fake, teacher):
     return (picture - target).pow(2).sum(dim=1).mean() / 2
 
 
-HINT = "nobody trains here"
+HINT = "neither of them is trained"

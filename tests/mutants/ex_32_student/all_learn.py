@@ -10,4 +10,4 @@ def answer(student, fake, teacher, noise, e, sigma):
     return (picture * (first - second)).sum(dim=1).mean()
 
 
-HINT = "nobody else learns"
+HINT = "only the student is trained"
