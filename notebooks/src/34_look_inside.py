@@ -752,4 +752,4 @@ print("240 pictures, 256 sets, 0.86: ok")
 # **Capstone.** `make grade` has no points for this page. Your own block, if it takes a mask, can be
 # traced like the package's.
 #
-# Next: [work split over processes](36_work_split_over_processes.ipynb).
+# Next: [a law](35_a_law.ipynb) of size, data and compute.

@@ -30,13 +30,13 @@ def test_a_checker_loads_its_own_chapter_alone():
 def test_every_chapter_of_the_checkers_has_its_answers():
     kinds = [lazy.chapters(module.__name__) for module in (check, answers)]
     checkers, solutions = ([chapter.__name__[-2:] for chapter in kind] for kind in kinds)
-    assert checkers == solutions and len(checkers) == 31
+    assert checkers == solutions and len(checkers) == 32
 
 
 def test_every_exercise_has_its_answer():
     exercises = {name.upper() for name in dir(check) if name.startswith("ex_")}
     assert exercises == {name for name in dir(answers) if name.startswith("EX_")}
-    assert len(exercises) == 97
+    assert len(exercises) == 101
 
 
 @pytest.mark.parametrize("name", ["ex_05_nothing", "ex_99_rotate", "nothing", "_private_05_"])

@@ -1,0 +1,16 @@
+"""Lines whose compute is no logarithm."""
+
+
+def answer(curves, budget):
+    best = None
+    for size, points in curves.items():
+        for (less, above), (more, below) in zip(points, points[1:]):
+            if less <= budget <= more:
+                share = (budget - less) / (more - less)
+                loss = above * (below / above) ** share
+                if best is None or loss < best[1]:
+                    best = size, loss
+    return best
+
+
+HINT = "compute is not"

@@ -1,0 +1,12 @@
+"""Each token through the matrices of both streams."""
+
+
+def answer(width, blocks, image_tokens, text_tokens, pictures):
+    S = image_tokens + text_tokens
+    matrices = 48 * S * width**2
+    attention = 4 * S**2 * width
+    modulation = 24 * width**2
+    return 3 * pictures * blocks * (matrices + attention + modulation)
+
+
+HINT = "matrices of its own stream"

@@ -1,0 +1,12 @@
+"""Multiplications alone."""
+
+
+def answer(width, blocks, image_tokens, text_tokens, pictures):
+    S = image_tokens + text_tokens
+    matrices = 12 * S * width**2
+    attention = 2 * S**2 * width
+    modulation = 12 * width**2
+    return 3 * pictures * blocks * (matrices + attention + modulation)
+
+
+HINT = "are two operations"

@@ -1,0 +1,12 @@
+"""Scores without the weighted sum."""
+
+
+def answer(width, blocks, image_tokens, text_tokens, pictures):
+    S = image_tokens + text_tokens
+    matrices = 24 * S * width**2
+    attention = 2 * S**2 * width
+    modulation = 24 * width**2
+    return 3 * pictures * blocks * (matrices + attention + modulation)
+
+
+HINT = "attention has two products"
