@@ -58,8 +58,8 @@ print(", ".join(f"{size}: {count:,} weights" for size, count in weights.items())
 #
 # [Hestness et al. 2017](https://arxiv.org/abs/1712.00409) found that in several fields the error
 # falls as a power of the amount of data, a straight line between logarithms. [Kaplan et al.
-# 2020](https://arxiv.org/abs/2001.08361) found such lines for language models, over the number of
-# weights, of training tokens, and over compute. [Hoffmann et al.
+# 2020](https://arxiv.org/abs/2001.08361) found such lines for language models, over weights,
+# training tokens and compute. [Hoffmann et al.
 # 2022](https://arxiv.org/abs/2203.15556) put size and data into one formula:
 #
 # $$L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}$$
@@ -109,11 +109,9 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def of_size(size, value=lambda row: mean(row["losses"])):
-    return [(row["steps"], value(row)) for row in rows if row["size"] == size]
-
-
-curves = {f"{size}": of_size(size) for size in weights}
+curves = {size: [] for size in weights}
+for row in rows:
+    curves[row["size"]].append((row["steps"], mean(row["losses"])))
 alt = "Four falling lines over the steps, those of the larger sizes lower"
 charts.curves([{"series": curves, "x": "steps", "y": "loss", "log": True}], alt)
 
@@ -121,7 +119,7 @@ charts.curves([{"series": curves, "x": "steps", "y": "loss", "log": True}], alt)
 longer = [b[1] < a[1] for points in curves.values() for a, b in zip(points, points[1:])]
 ladder = [*curves.values()]
 larger = [b[1] < a[1] for pair in zip(ladder, ladder[1:]) for a, b in zip(*pair)]
-assert sum(longer) > 9 and sum(larger) > 9
+assert sum(longer) > 9 and sum(larger) > 6
 print(f"longer is better in {sum(longer)} of 12 steps, larger in {sum(larger)} of 12")
 
 # %% [markdown]
@@ -227,7 +225,7 @@ assert abs(toy["equally likely"][-1][1] - 1) < 0.03 and abs(toy["nine to one"][-
 print("closed form within 0.03; at pure noise the floors are the variances, 1 and 0.36: ok")
 
 # %% [markdown]
-# The floor is highest in the middle, where x points to one of them and may mislead.
+# The floor is highest at middle noise, where x seems to show one of the two and may mislead.
 #
 # For posters, the distribution of $x_0$ given a caption is a program, which draws as many samples
 # as we like. Sixty-four posters of each scene differ in nothing but their seed. If a picture may be
@@ -248,6 +246,7 @@ scaling.over_noise(levels, floor, longest, alt)
 low, high = floor["low"][-1], floor["high"][-1]
 best = longest[[*weights][-1]]
 assert low < high < 1.5 * low, "the floor is known at the highest level"
+assert all(row["losses"][-1] > high for row in rows)
 assert all(value > bound for value, bound in zip(best, floor["low"]))
 below = [level for level, value, bound in zip(levels, best, floor["high"]) if value < bound]
 print(f"floor at noise level {levels[-1]}: {low:.3f} to {high:.3f}; lowest loss: {best[-1]:.3f}")
@@ -256,9 +255,8 @@ print("levels at which the largest network is below the upper bound:", *below)
 # %% [markdown]
 # At high noise the two bounds nearly meet. At low noise they are far apart, and a network can be
 # below the *upper* one: it has learned what lies between the 64 posters. We therefore use the floor
-# at the highest level, 15/16. Two things are ignored: one training caption in 25 does not mention
-# its background, which raises the floor a little, and the measured loss has a sampling error of
-# its own.
+# at the highest level, 15/16. Two things are ignored: one caption in 25 does not mention its
+# background, which raises the floor by a few per cent, and the loss has a sampling error.
 #
 # With your function, the rule for $\sigma = 1$ can be checked on true posters:
 
@@ -479,8 +477,10 @@ show.table(["fitted to", "E", "alpha", "beta", "beta / (alpha + beta)"], table)
 errors = [abs(fits["all runs"].at(N, D) / L - 1) for N, D, L in zip(*data)]
 floor_mean = mean(floor["low"])
 ranges = {key: [getattr(fit, key) for fit in fits.values()] for key in columns}
-assert len(fits) == 9 and max(errors) < 0.5
-print(f"the surface of all runs is within {max(errors):.1%} of every one of them")
+assert len(fits) == 9 and mean(errors) < 0.25
+print(
+    f"the surface of all runs is off by {mean(errors):.0%} on average, by {max(errors):.0%} at most"
+)
 too_low = sum(E < floor_mean for E in ranges["E"])
 print(f"{too_low} of {len(fits)} fits have E below the computed lower bound, {floor_mean:.3f}")
 for key, name in {"E": "E", "growth": "the last column"}.items():
@@ -489,9 +489,10 @@ for key, name in {"E": "E", "growth": "the last column"}.items():
 # %% [markdown]
 # The last column is the exponent by which the best number of weights would grow with compute;
 # Hoffmann et al. found about one half. The rows in which a size or a length is left out show how
-# well four sizes determine it. Even where a formula describes all points well, its numbers may be
-# uncertain, because a larger $E$ is balanced by larger exponents. Even the fit of the
-# Chinchilla paper, with hundreds of runs, had too narrow intervals at first ([Besiroglu et al.
+# well four sizes determine it. Where the surface is off by tens of per cent, the formula does not
+# describe runs as short as these. And where it describes them well, its numbers may be uncertain,
+# because a larger $E$ is balanced by larger exponents. Even the fit of the Chinchilla paper, to
+# hundreds of runs, had too narrow intervals ([Besiroglu et al.
 # 2024](https://arxiv.org/abs/2404.10102)).
 #
 # ## Exercise: the best size for a budget
@@ -709,8 +710,8 @@ print(f"{min(spread):.2f} to {max(spread):.2f}, {smaller[0]:.0e} or {smaller[1]:
 #
 # ## An open question
 #
-# 60 minutes, for a discussion or two pages. You have the two hours of computing of this page once
-# more. How would you spend them to halve the uncertainty of one number of the law?
+# 60 minutes, for a discussion or two pages. You have the computing time of this page once more. How
+# would you spend it to halve the uncertainty of one number of the law?
 #
 # <details><summary>Rubric: eight points</summary>
 #
@@ -798,6 +799,6 @@ print("eleven and twenty-five days, 59 and 3 per cent, 1,024 times: ok")
 # * Train 2x48 with a second seed (`law.Law` and `law.Laboratory`). How far apart are the losses?
 #
 # **Capstone.** `make grade` has no points for this page. Your own transformer, trained by the loop
-# of chapter 12, has a law as well: two sizes and two lengths give a first line.
+# of chapter 12, has a law as well.
 #
 # Next: [work split over processes](36_work_split_over_processes.ipynb).

@@ -26,7 +26,7 @@ def power_law(x, y) -> tuple[float, float]:
 
 
 def frontier(compute, losses) -> list[int]:
-    """Numbers of the points that no point with as little compute, or less, beats"""
+    """Numbers of the points whose loss no point with as little compute, or less, reaches"""
     best, chosen = math.inf, []
     for i in sorted(range(len(compute)), key=lambda i: (compute[i], losses[i])):
         if losses[i] < best:

@@ -33,6 +33,7 @@ def test_what_is_no_power_law_is_refused(x, y):
 def test_the_frontier_has_what_nothing_cheaper_beats():
     compute, losses = (4, 1, 2, 3, 2), (0.5, 0.9, 0.7, 0.8, 0.6)
     assert law_fits.frontier(compute, losses) == [1, 4, 0]
+    assert law_fits.frontier((1, 2, 3), (0.5, 0.5, 0.4)) == [0, 2]
 
 
 def test_a_fit_is_repeated_without_each_group():
@@ -57,5 +58,6 @@ def test_one_wild_point_hardly_moves_the_surface():
 
 
 def test_five_points_are_too_few_for_five_numbers():
+    assert law_fits.surface(*zip(*GRID[:6])).at(2e5, 7e5) == pytest.approx(GRID[0][2], rel=0.05)
     with pytest.raises(ValueError, match="at least 6, got 5"):
         law_fits.surface(*zip(*GRID[:5]))
