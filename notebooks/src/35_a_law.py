@@ -45,7 +45,7 @@ posters = max(row["posters"] for row in record["rows"])
 rows = [row for row in record["rows"] if row["posters"] == posters]
 few = [row for row in record["rows"] if row["posters"] < posters]
 weights = {row["size"]: row["parameters"] for row in rows}
-assert (len(rows), len(few), len(weights)) == (16, 3, 4)
+assert (len(rows), len(few), len(weights)) == (15, 3, 4)
 print(", ".join(f"{size}: {count:,} weights" for size, count in weights.items()))
 
 # %% [markdown]
@@ -99,9 +99,9 @@ print(f"{shared} shared steps and {own} in the branches, in place of {sum(stops)
 
 
 # %% [markdown]
-# Each long run thus gives four points of a curve. The loss is measured on 512 posters that are in
-# no training set, with the same noise for all networks, at eight noise levels. Here is the mean
-# over the levels:
+# Each long run thus gives four points of a curve, that of the largest size three, since it was
+# stopped at 1,000 steps. The loss is measured on 512 posters that are in no training set, with the
+# same noise for all networks, at eight noise levels. Here is the mean over the levels:
 
 
 # %%
@@ -119,8 +119,9 @@ charts.curves([{"series": curves, "x": "steps", "y": "loss", "log": True}], alt)
 longer = [b[1] < a[1] for points in curves.values() for a, b in zip(points, points[1:])]
 ladder = [*curves.values()]
 larger = [b[1] < a[1] for pair in zip(ladder, ladder[1:]) for a, b in zip(*pair)]
-assert sum(longer) > 9 and sum(larger) > 6
-print(f"longer is better in {sum(longer)} of 12 steps, larger in {sum(larger)} of 12")
+assert sum(longer) > 8 and sum(larger) > 5
+print(f"longer is better in {sum(longer)} of {len(longer)} steps,", end=" ")
+print(f"larger in {sum(larger)} of {len(larger)}")
 
 # %% [markdown]
 # ## The floor
@@ -238,19 +239,19 @@ show.source(law_floor.remaining)
 
 # %%
 floor, levels = record["floor"], record["levels"]
-longest = {row["size"]: row["losses"] for row in rows if row["steps"] == stops[-1]}
+longest = {row["size"]: row["losses"] for row in rows}  # the last one of each size counts
 alt = "Four losses over the noise level, and a gray band below, narrow at high noise alone"
 scaling.over_noise(levels, floor, longest, alt)
 
 # %%
 low, high = floor["low"][-1], floor["high"][-1]
-best = longest[[*weights][-1]]
+best = min(longest.values(), key=mean)
 assert low < high < 1.5 * low, "the floor is known at the highest level"
 assert all(row["losses"][-1] > high for row in rows)
 assert all(value > bound for value, bound in zip(best, floor["low"]))
 below = [level for level, value, bound in zip(levels, best, floor["high"]) if value < bound]
 print(f"floor at noise level {levels[-1]}: {low:.3f} to {high:.3f}; lowest loss: {best[-1]:.3f}")
-print("levels at which the largest network is below the upper bound:", *below)
+print("levels at which the best network is below the upper bound:", *below)
 
 # %% [markdown]
 # At high noise the two bounds nearly meet. At low noise they are far apart, and a network can be
@@ -456,7 +457,7 @@ print(f"first three runs: {curved[0]:.2f}; last three: {curved[1]:.2f}")
 # line compares both ends of the frontier. If their exponents differ by more than the range above,
 # the points are on a curve, and the straight line only describes this range.
 #
-# The formula with size and data can be fitted to all sixteen runs. As in Hoffmann et al., the
+# The formula with size and data can be fitted to all fifteen runs. As in Hoffmann et al., the
 # squares are between logarithms, and residuals that are too large count less. Its floor $E$ is
 # free, and the loss is the mean over all levels.
 
@@ -477,7 +478,7 @@ show.table(["fitted to", "E", "alpha", "beta", "beta / (alpha + beta)"], table)
 errors = [abs(fits["all runs"].at(N, D) / L - 1) for N, D, L in zip(*data)]
 floor_mean = mean(floor["low"])
 ranges = {key: [getattr(fit, key) for fit in fits.values()] for key in columns}
-assert len(fits) == 9 and mean(errors) < 0.25
+assert len(fits) == 9 and mean(errors) < 0.06
 print(
     f"the surface of all runs is off by {mean(errors):.0%} on average, by {max(errors):.0%} at most"
 )
@@ -487,13 +488,12 @@ for key, name in {"E": "E", "growth": "the last column"}.items():
     print(f"{name} is between {min(ranges[key]):.2f} and {max(ranges[key]):.2f}")
 
 # %% [markdown]
-# The last column is the exponent by which the best number of weights would grow with compute;
-# Hoffmann et al. found about one half. The rows in which a size or a length is left out show how
-# well four sizes determine it. Where the surface is off by tens of per cent, the formula does not
-# describe runs as short as these. And where it describes them well, its numbers may be uncertain,
-# because a larger $E$ is balanced by larger exponents. Even the fit of the Chinchilla paper, to
-# hundreds of runs, had too narrow intervals ([Besiroglu et al.
-# 2024](https://arxiv.org/abs/2404.10102)).
+# The last column is the exponent by which the best number of weights would grow with compute. It is
+# about one half, as Hoffmann et al. found. The rows in which a size or a length is left out show
+# how well four sizes determine it. Although the surface is close to the runs, its numbers are
+# uncertain, because a larger $E$ is balanced by larger exponents: some fits put $E$ below the
+# computed floor. Even the fit of the Chinchilla paper, to hundreds of runs, had too narrow
+# intervals ([Besiroglu et al. 2024](https://arxiv.org/abs/2404.10102)).
 #
 # ## Exercise: the best size for a budget
 #
@@ -575,11 +575,14 @@ show.table(["FLOPs", "best size", "its loss"], table)
 picked = [[*weights].index(size) for _, size, _ in chosen]
 assert picked[0] == 0 and picked[-1] == 3 and len({*picked}) > 2
 print("the best size never falls as the budget grows:", picked == sorted(picked))
+work, loss = by_compute["6x144"][-1]
+assert 0.8 < work / most < 1 and loss < chosen[-1][2]
 
 # %% [markdown]
 # The ends of this table are forced: at the least budget only the smallest size was measured, and at
-# the greatest only the largest. In between, the table is an observation that is valid for this
-# recipe. With a learning rate tuned for each size, another size could win.
+# the greatest only the largest, although 6x144 had reached a lower loss with a little less. In
+# between, the table is valid for this recipe. With a learning rate tuned for each size, another
+# could win.
 #
 # ## Few posters
 #
@@ -601,18 +604,19 @@ show.table(["posters", "times each", "loss", "background", "colours", "layout"],
 # %%
 losses = {row["posters"]: mean(row["losses"]) for row in repeated}
 enough = [count for count, loss in losses.items() if loss < 1.05 * losses[posters]]
-assert losses[128] > losses[posters]
+assert losses[512] < 1.03 * losses[posters] < 1.1 * losses[posters] < losses[128]
 print(f"loss on 128 posters: {losses[128] / losses[posters]:.2f} times that on {posters:,}")
 print("within five per cent of it:", *(f"{count:,}" for count in enough))
 
 # %% [markdown]
-# Every row cost the same compute. A law that only counts tokens predicts the same loss for all
-# four, and so it is valid for fresh data only. For language models, up to about four repetitions
+# Every row cost the same compute, and a law that only counts tokens predicts one loss for all four.
+# With 512 posters, each seen 62 times, that is true within three per cent; with 128 it is not. For
+# language models, up to about four repetitions
 # are nearly as good as fresh data ([Muennighoff et al. 2023](https://arxiv.org/abs/2305.16264)).
 #
 # ## Skills that appear suddenly
 #
-# Does a lower loss mean better pictures? Each of the sixteen networks painted 120 captions, and the
+# Does a lower loss mean better pictures? Each of the fifteen networks painted 120 captions, and the
 # exact reader of [chapter 13](13_is_it_any_good.ipynb) judged every part.
 
 
@@ -641,8 +645,8 @@ assert order[0] == "background"
 # %% [markdown]
 # The whiskers are 95 % intervals, and the dotted lines mark the largest loss at which a part was
 # right in at least half of the pictures. *Layout* is the place of one shape or the relation of
-# two. The loss of every size fell smoothly, and yet each skill is missing for a while and then
-# there. Are such steps a property of the network, or of the question? [Schaeffer et al.
+# two. The loss of every size fell smoothly, and yet most skills are missing for a while and then
+# appear. Are such steps a property of the network, or of the question? [Schaeffer et al.
 # 2023](https://arxiv.org/abs/2304.15004) argue for the question. A scene counts as right only if
 # *all* its parts are, so that its probability is a product. A product of factors that rise smoothly
 # is close to zero for a long time and then rises steeply. Some parts are products themselves: of
@@ -676,14 +680,13 @@ scaling.over_loss(lines, alt)
 rights, averages = [row["right"] for row in ordered], [share for _, share in lines["average"]]
 scenes, products = [right["scene"] for right in rights], [*map(product, rights)]
 inside = [s["low"] <= p <= s["high"] for s, p in zip(scenes, products)]
-under = [p < s["low"] for s, p in zip(scenes, products)]
 assert all(s["share"] <= average for s, average in zip(scenes, averages))
+assert sum(inside) > 12
 print(f"the product is inside the scene's interval in {sum(inside)} of {len(inside)} runs")
-print(f"and below it in {sum(under)}, where right parts come together")
 
 # %% [markdown]
 # The average of the parts and the share of whole scenes come from the same pictures, but the second
-# rises later and more steeply. Before a jump is called an emergent ability ([Wei et al.
+# rises later and more steeply, and the product of the parts explains it. Before a jump is called an emergent ability ([Wei et al.
 # 2022](https://arxiv.org/abs/2206.07682)), the same outputs should be scored part by part.
 #
 # ## As far as the official model?
@@ -794,7 +797,7 @@ print("eleven and twenty-five days, 59 and 3 per cent, 1,024 times: ok")
 #
 # * Fit the excess at another noise level, with $E$ free. Is the exponent the same?
 # * Plot the share of right words against the loss at single noise levels. Which one goes with it?
-# * Generate sixteen losses from a known law with two per cent of noise, fit them, and repeat. How
+# * Generate fifteen losses from a known law with two per cent of noise, fit them, and repeat. How
 #   wide are the exponents?
 # * Train 2x48 with a second seed (`law.Law` and `law.Laboratory`). How far apart are the losses?
 #

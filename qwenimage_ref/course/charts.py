@@ -61,7 +61,8 @@ def curves(panels: list[dict], alt: str) -> Shown:
                 ax.fill_between(x, *bounds, color=PALETTE[colour], alpha=0.15, linewidth=0)
         if panel.get("log"):
             ax.set_xscale("log")
-            ax.set_xticks(x, [f"{at:g}" for at in x])  # the default: few powers of ten
+            places = sorted({point[0] for row in panel["series"].values() for point in row})
+            ax.set_xticks(places, [f"{at:g}" for at in places])  # the default: few powers of ten
             ax.minorticks_off()
         else:
             places = [float(point[0]) for row in panel["series"].values() for point in row]
