@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from ...curation import steps
@@ -46,6 +47,7 @@ def _example(seed: int):
 
 def rates(workers: str) -> dict:
     """Pictures a second of each stage and of both, one after the other"""
+    torch.set_num_threads(1)  # a single worker is this process, and gets one core like the others
     pool = Local(int(workers))
     with tempfile.TemporaryDirectory() as folder:
         shards = poster_shards(Path(folder) / "raw", SHARDS, EACH)

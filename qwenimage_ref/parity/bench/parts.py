@@ -290,12 +290,12 @@ def process_rows(plan: Plan) -> Iterator[Row]:
 
 
 def data_rows(plan: Plan) -> Iterator[Row]:
-    """The data pipeline; "reference" is its slowest stage alone, and fewer pictures."""
+    """The data pipeline; "reference" is its slowest stage with one worker, and fewer pictures."""
     if not plan.posters:
         return
     alone, together = (fresh_process(data.__name__, "rates", workers) for workers in "12")
     slowest = min(alone["filter"], alone["encode"])
-    what = "data pipeline, two workers beside its slowest stage"
+    what = "data pipeline, two workers beside its slowest stage with one"
     yield Row(what, "pictures/s", together["both"], slowest, 1.0)
     few, many = (fresh_process(data.__name__, "memory", f"{count}")["MB"] for count in plan.posters)
     yield Row("filtering ten times as many pictures, peak", "MB", many, few, FLAT)
