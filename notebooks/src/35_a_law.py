@@ -796,9 +796,6 @@ print("eleven and twenty-five days, 59 and 3 per cent, 1,024 times: ok")
 # ## Try this
 #
 # * Fit the excess at another noise level, with $E$ free. Is the exponent the same?
-# * Plot the share of right words against the loss at single noise levels. Which one goes with it?
-# * Generate fifteen losses from a known law with two per cent of noise, fit them, and repeat. How
-#   wide are the exponents?
 # * Train 2x48 with a second seed (`law.Law` and `law.Laboratory`). How far apart are the losses?
 #
 # **Capstone.** `make grade` has no points for this page. Your own transformer, trained by the loop
