@@ -686,8 +686,9 @@ print(f"the product is inside the scene's interval in {sum(inside)} of {len(insi
 
 # %% [markdown]
 # The average of the parts and the share of whole scenes come from the same pictures, but the second
-# rises later and more steeply, and the product of the parts explains it. Before a jump is called an emergent ability ([Wei et al.
-# 2022](https://arxiv.org/abs/2206.07682)), the same outputs should be scored part by part.
+# rises later and more steeply, and the product of the parts explains it. Before a jump is called an
+# emergent ability ([Wei et al. 2022](https://arxiv.org/abs/2206.07682)), the same outputs should be
+# scored part by part.
 #
 # ## As far as the official model?
 #

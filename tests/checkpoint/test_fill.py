@@ -66,7 +66,9 @@ def test_a_layer_with_a_hook_is_not_replaced_by_a_packed_one(folder):
     "numbers, finite",
     [([1, 2], True), ([1, torch.nan], False), ([torch.nan, torch.nan], False), ([448, -448], True)],
 )
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2], ids=str
+)
 def test_numbers_are_finite_unless_one_of_them_is_not(numbers, finite, dtype):
     assert is_finite(torch.tensor(numbers).to(dtype)) is finite
 
@@ -79,6 +81,15 @@ def test_the_number_that_is_not_finite_may_stand_anywhere(wrong, dtype):
         numbers[place] = wrong
         assert not is_finite(numbers) and not is_finite(numbers.reshape(4, 25).T)
     assert is_finite(torch.zeros(0, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool], ids=str)
+def test_whole_numbers_are_finite(dtype):
+    assert is_finite(torch.tensor([0, 1]).to(dtype))
+
+
+def test_an_infinity_of_five_bits_of_exponent_is_not_finite():
+    assert not is_finite(torch.tensor([1.0, torch.inf]).to(torch.float8_e5m2))
 
 
 def test_files_are_named_by_their_names_and_a_folder_by_its_path(folder):
