@@ -50,7 +50,7 @@ print(", ".join(f"{size}: {count:,} weights" for size, count in weights.items())
 
 # %% [markdown]
 # A name such as 4x96 means four blocks of width 96. The largest size is that of the pocket model.
-# All runs were done by `python -m qwenimage_ref.evaluate.law`, a few hours on two cores, with the
+# All runs were done by `python -m qwenimage_ref.evaluate.law`, over two hours of one core, with the
 # pocket model's frozen VAE and text encoder and with one recipe. Each was done once, with one seed.
 # Everything below is therefore a *single observation*, and small differences may be luck.
 #

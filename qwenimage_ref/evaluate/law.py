@@ -45,7 +45,7 @@ from .score import Trial, paint, read_back
 RECORD = MEASUREMENTS / "law.json"
 WIDTHS = {"2x48": (2, 1), "4x96": (4, 2), "6x144": (6, 3), "8x192": (8, 4)}  # blocks, heads of 48
 STOPS = (250, 500, 1000, 2000)  # steps after which a branch is finished
-LONGEST = {"8x192": 1000}  # the last branch of a size: two thousand steps would take an hour more
+LONGEST = {"8x192": 1000}  # the last branch: two thousand steps would take forty minutes more
 DECAYED = 0.8  # share of a branch's steps that it has from the long run
 POSTERS = {128: "4x96", 512: "4x96", 2048: "4x96"}  # trainings on few posters, and their size
 FEW_STEPS = 1000  # length of those trainings

@@ -1,4 +1,4 @@
-"""Power laws through few points, and how much they depend on each of them."""
+"""A loss over size and data through few points, and how much it depends on each of them."""
 
 import math
 from typing import NamedTuple
@@ -10,19 +10,6 @@ STEEPEST = 2.0  # largest exponent that a fit may have
 NARROW = 1e-3  # residual between logarithms beyond which Huber's loss grows linearly, as Hoffmann's
 EXACT = {"ftol": 1e-13, "xtol": 1e-13, "gtol": 1e-13, "max_nfev": 2000}  # flat valleys
 UNIT = 1e6  # weights and tokens are counted in millions, so that all five numbers have like sizes
-
-
-def power_law(x, y) -> tuple[float, float]:
-    """(factor, exponent) of y = factor * x ** -exponent, by least squares between logarithms
-
-    Raises ValueError for fewer than two points, or where a number is not positive.
-    """
-    if len(x) < 2 or len(x) != len(y):
-        raise ValueError(f"points must be at least 2, with as many x as y, got {len(x)}, {len(y)}")
-    if min(*x, *y) <= 0:
-        raise ValueError(f"numbers of a power law must be positive, got {min(*x, *y)}")
-    slope, intercept = np.polyfit(np.log(x), np.log(y), 1)
-    return math.exp(intercept), -float(slope)
 
 
 def frontier(compute, losses) -> list[int]:
