@@ -2,13 +2,15 @@
 
 python -m qwenimage_ref.evaluate.ablations [NAME ...]    all variants, or those named
 
-States and results are kept in runs/ablate, from which an interrupted study resumes. The results of
-all variants are written to data/measurements/ablations.json.
+Every variant is trained with each of SEEDS on posters of three sizes, without words, with plain
+English captions. States and results are kept in runs/ablate, from which an interrupted study
+resumes. The results of all variants are written to data/measurements/ablations.json.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import statistics
@@ -24,21 +26,42 @@ from ..files import whole_file
 from ..pictures import write_picture
 from ..pipeline import QwenImage
 from ..pocket import sibling
-from ..pocket.lessons import Lesson, trained_scenes
+from ..pocket.curriculum import Phase
+from ..pocket.lessons import Lesson
 from ..pocket.train import CHUNK, Latents, batch
-from ..posters.draw import Scene, Shape, caption, sample_scene
+from ..posters.captions import caption
+from ..posters.scene import EVENLY, SMALL, SQUARE, Mixture, Scene, Shape, sample
 from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from ..train.loop import LOG_EVERY, Run
 from ..train.state import digest
 from .ablation_variants import GUIDANCE, VARIANTS, Variant, guided_as
-from .intervals import interval, paired
+from .intervals import against, interval
 from .score import Trial, contact_sheet, paint, read_back
 
 RECORD = MEASUREMENTS / "ablations.json"
-CAPTIONS, STEPS = 240, 20
+SEEDS = (0, 1, 2)  # each chooses the first weights, the noise and what captions are dropped
+CAPTIONS, STEPS = 160, 20
 TEST_SEED = 40_000_000  # first seed of the search for held-out scenes
-MEASURED = 512  # held-out posters on which the final loss is computed
+MEASURED, BATCH = 512, 64  # held-out posters on which the final loss is computed, and at a time
+SIZES = (SQUARE, (176, 96), (96, 176))  # width and height in pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain(Phase):
+    """One English caption a poster: with fewer wordings to learn, minutes of training suffice."""
+
+    def prompt(self, number: int) -> str:
+        return caption(self.scene(number), "en", edition=2)
+
+
+LESSON = Plain(
+    dataclasses.replace(sibling.LESSON.recipe, steps=600),
+    first=4_950_000,
+    posters=8192,
+    mixture=Mixture(sizes=SIZES, counting=0.0, words=0.0),
+)
+SMALL_FIRST = 4_900_000  # number of the first small poster
 SHOWN = (  # scenes painted at every stage of the baseline's training
     Scene("white", (Shape("circle", "red"), Shape("star", "blue")), "left of"),
     Scene("navy", (Shape("star", "yellow"),), "large"),
@@ -46,40 +69,58 @@ SHOWN = (  # scenes painted at every stage of the baseline's training
     Scene("beige", (Shape("ring", "black"),), "small right"),
 )
 STAGE_CAPTIONS = 48
-STAGES = (20, 50, 100, 150, 200, 300, 500, 800)  # steps at which the baseline is saved
-PARTS = ("scene", "shapes", "colours", "layout", "background")
-# The part by which variants are compared. After so short a training one whole scene in twenty is
-# right, too few to separate variants, but a third of the pictures have the right colours.
-COMPARED = "colours"
+STAGES = (20, 50, 100, 150, 200, 300, 450, 600)  # steps at which the baseline is saved
+PARTS = ("scene", "shapes", "colours", "layout", "count", "background")
+# The part by which variants are compared, beside the loss: the number of shapes and their places.
+# After so short a training shapes are still blots, and no whole scene is right.
+COMPARED = "layout"
 
 
-def trials(lesson: Lesson, count: int) -> list[Trial]:
-    """English captions of scenes that are in no lesson, each with a seed for its noise."""
-    trial_list, trained = [], trained_scenes() | lesson.scenes()
+def trials(lesson: Phase, count: int) -> list[Trial]:
+    """English captions of scenes that no poster of the lesson shows, each with a seed for its noise
+
+    Each background is as frequent as the others, the dark one too.
+    """
+    mixture = dataclasses.replace(lesson.mixture, backgrounds=EVENLY.backgrounds)
+    trial_list, trained = [], {_in_a_square(scene) for scene in lesson.scenes()}
     for i in range(count):
-        tries = (
-            sample_scene(TEST_SEED + 1000 * i + j, None, lesson.word_share) for j in range(999)
-        )
-        scene = next(scene for scene in tries if scene not in trained)
-        trial_list.append(Trial(scene, "en", caption(scene), i))
+        tries = (sample(TEST_SEED + 1000 * i + j, mixture) for j in range(999))
+        scene = next(scene for scene in tries if _in_a_square(scene) not in trained)
+        trial_list.append(Trial(scene, "en", caption(scene, "en", edition=2), i))
     return trial_list
+
+
+def _in_a_square(scene: Scene) -> Scene:
+    return dataclasses.replace(scene, size=SQUARE)
 
 
 class Bench:
     """What all variants share: pocket tokenizer and VAE, posters, captions, and a folder."""
 
-    def __init__(self, folder: Path, lesson=sibling.LESSON, captions: int = CAPTIONS):
+    def __init__(self, folder: Path, lesson: Lesson = LESSON, seed: int = 0, captions=CAPTIONS):
         self.pipe = QwenImage.from_pretrained(POCKET)
-        self.folder, self.lesson = folder, lesson
-        self.trials = trials(lesson, captions)
-        recipe = dataclasses.replace(lesson.recipe, batch=MEASURED)
-        after = lesson.first + lesson.posters  # the next posters, on which no variant is trained
-        self.unseen = dataclasses.replace(lesson, recipe=recipe, first=after)
-        self.latents, self.unseen_latents = map(self._latents, (lesson, self.unseen))
+        recipe = dataclasses.replace(lesson.recipe, seed=seed)
+        self.folder, self.lesson = folder, dataclasses.replace(lesson, recipe=recipe)
+        self.captions = captions
+        self.latents = self._latents(lesson)
 
-    def _latents(self, lesson) -> Latents:
+    def own(self, name: str) -> Path:
+        """The folder of a variant's run with this bench's seed"""
+        return self.folder / f"{name} {self.lesson.recipe.seed}"
+
+    @functools.cached_property
+    def trials(self) -> list[Trial]:
+        return trials(self.lesson, self.captions)
+
+    def _latents(self, lesson: Lesson) -> Latents:
         vae = self.pipe.vae
         return Latents(vae, lesson, self.folder / f"latents-{digest(vae)}-{lesson.first}")
+
+    def small(self, lesson: Lesson) -> tuple[Lesson, Latents]:
+        """The lesson's small pictures, and their latents"""
+        mixture = dataclasses.replace(lesson.mixture, sizes=(SMALL,))
+        small = dataclasses.replace(lesson, first=SMALL_FIRST, mixture=mixture)
+        return small, self._latents(small)
 
     def train(self, name: str) -> Run:
         """The finished run of a variant, resumed where an earlier one was interrupted."""
@@ -90,34 +131,50 @@ class Bench:
         variant.change(painter)
         matrices = painter.matrices() if variant.muon else ()
         origin = f"{digest(self.pipe.vae)} {lesson} {name}"
-        run = Run(painter, recipe, self.folder / name, matrices, origin)
-        self.latents[range(0, lesson.posters, CHUNK)]  # encoded before the clock starts
+        run = Run(painter, recipe, self.own(name), matrices, origin)
+        for chunk in range(0, lesson.posters, CHUNK):
+            self.latents[[chunk]]  # encoded before the clock starts
+        small = self.small(lesson) if variant.small else None
 
         def loss_at(step):
-            *drawn, sigma = batch(lesson, self.latents, self.pipe.tokenizer, step, variant.dropout)
+            source = small if step < variant.small else (lesson, self.latents)
+            *drawn, sigma = batch(*source, self.pipe.tokenizer, step, variant.dropout)
             return self.loss(painter, *drawn, variant.levels(sigma))
 
         for stop in (*(STAGES if name == "baseline" else ()), recipe.steps):
             if run.step < stop:
                 run.fit(loss_at, stop, 60, measure=_clock, measure_every=LOG_EVERY)
                 if name == "baseline":
-                    save(painter, self.folder / "stages" / f"{stop:04d}")
+                    save(painter, self.stage(stop))
                     with run.averaged():
-                        save(painter, self.folder / "stages" / f"{stop:04d}-average")
+                        save(painter, self.stage(stop, "-average"))
         return run
+
+    def stage(self, step: int, kind: str = "") -> Path:
+        """The folder of the baseline's weights at a step"""
+        return self.own("baseline") / "stages" / f"{step:04d}{kind}"
 
     def loss(self, painter, *drawn):
         return sibling.loss_of(painter, self.pipe.tokenizer.prefix_length, *drawn)
 
+    @functools.cached_property
+    def unseen(self) -> list[tuple]:
+        """Batches of posters on which nothing is trained, the same for every seed"""
+        recipe = dataclasses.replace(self.lesson.recipe, batch=BATCH, seed=0)
+        after = self.lesson.first + self.lesson.posters
+        lesson = dataclasses.replace(self.lesson, recipe=recipe, first=after)
+        latents, tokenizer = self._latents(lesson), self.pipe.tokenizer
+        return [batch(lesson, latents, tokenizer, i, dropout=0.0) for i in range(MEASURED // BATCH)]
+
     @torch.no_grad()
     def final_loss(self, painter) -> float:
         """The loss on held-out posters at the baseline's noise levels."""
-        drawn = batch(self.unseen, self.unseen_latents, self.pipe.tokenizer, 0, dropout=0.0)
-        parts = zip(*(tensor.chunk(8) for tensor in drawn))
-        return sum(self.loss(painter, *part).item() for part in parts) / 8
+        losses = [self.loss(painter, *drawn).item() for drawn in self.unseen]
+        return sum(losses) / len(losses)
 
     def paint(self, painter, trial_list, variant: Variant) -> list:
         pipe = sibling.pipeline(self.pipe, painter)
+        pipe.scheduler = dataclasses.replace(pipe.scheduler, **dict(variant.scheduler))
         with guided_as(variant):
             return paint(pipe, trial_list, STEPS, variant.guidance, quiet=True)
 
@@ -129,7 +186,7 @@ class Bench:
     def result(self, name: str) -> dict:
         """All measurements of a variant, computed once and stored in its folder."""
         variant = VARIANTS[name]
-        file = self.folder / name / "result.json"
+        file = self.own(name) / "result.json"
         if not file.exists():
             run = self.train(variant.trained or name)
             painter = run.model
@@ -145,19 +202,29 @@ class Bench:
                 partial.write_text(json.dumps(measured), encoding="utf-8")
         return json.loads(file.read_text(encoding="utf-8"))
 
-    def stages(self) -> tuple[list[dict], np.ndarray]:
-        """-> the baseline's loss and scores at each stage, and its pictures from the same noise"""
-        shown = [Trial(scene, "en", caption(scene), i) for i, scene in enumerate(SHOWN)]
-        results, columns = [], []
+    def stages(self) -> list[dict]:
+        """The baseline's loss and scores at each stage"""
+        results = []
         for stop in STAGES:
-            painter = sibling.new()
-            load_into(painter, self.folder / "stages" / f"{stop:04d}-average")
+            painter = self.averaged_at(stop)
             right = self.score(painter, VARIANTS["baseline"], self.trials[:STAGE_CAPTIONS])
             rows = {part: interval(bits.count("1"), len(bits)) for part, bits in right.items()}
             results.append({"step": stop, "loss": round(self.final_loss(painter), 5), "rows": rows})
-            columns += self.paint(painter, shown, VARIANTS["baseline"])
-        rows = [columns[i :: len(shown)] for i in range(len(shown))]  # one row for each prompt
-        return results, contact_sheet(sum(rows, []), columns=len(STAGES))
+        return results
+
+    def averaged_at(self, step: int):
+        """The baseline's averaged weights at a step"""
+        painter = sibling.new()
+        load_into(painter, self.stage(step, "-average"))
+        return painter
+
+
+def strip(bench: Bench) -> np.ndarray:
+    """SHOWN from the same noise at every stage of the baseline's training -> (H, W, 3) uint8"""
+    shown = [Trial(scene, "en", caption(scene, edition=2), i) for i, scene in enumerate(SHOWN)]
+    baseline = VARIANTS["baseline"]
+    columns = [bench.paint(bench.averaged_at(stop), shown, baseline) for stop in STAGES]
+    return contact_sheet(sum(map(list, zip(*columns)), []), columns=len(STAGES))
 
 
 def _clock() -> dict:
@@ -173,21 +240,36 @@ def seconds_per_step(log: Path) -> float:
     )
 
 
-def compared(results: dict[str, dict]) -> dict[str, dict]:
-    """Each variant's entry in the record: shares, intervals, difference to the baseline."""
-    rows, answers = {}, {}
-    for name, measured in results.items():
-        right = {part: [bit == "1" for bit in bits] for part, bits in measured["right"].items()}
-        answers[name] = right[COMPARED]
-        rows[name] = {
+def compared(results: dict[str, list[dict]]) -> dict[str, dict]:
+    """Each variant's measurements, one a seed -> its entry in the record
+
+    With one seed all variants have the same first weights and noise: seeds are the columns of
+    `against`.
+    """
+    seeds = {name: [_of_a_seed(one) for one in each] for name, each in results.items()}
+    shares = {
+        name: [one["rows"][COMPARED]["share"] for one in each] for name, each in seeds.items()
+    }
+    losses = {name: [one["loss"] for one in each] for name, each in seeds.items()}
+    points, of_loss = against(shares, "baseline"), against(losses, "baseline")
+    return {
+        name: {
             "says": VARIANTS[name].description,
             "only_sampled": VARIANTS[name].trained != "",
-            **{key: measured[key] for key in ("loss", "seconds_per_step", "parameters")},
-            "rows": {part: interval(sum(bits), len(bits)) for part, bits in right.items()},
-            "against_baseline": paired(answers[name], answers["baseline"]),
-            "bits": measured["right"][COMPARED],  # one by one, for any pairing
+            "parameters": each[0]["parameters"],
+            "seconds_per_step": statistics.median(one["seconds_per_step"] for one in each),
+            "seeds": seeds[name],
+            "difference": points.get(name),
+            "loss_difference": of_loss.get(name),
         }
-    return rows
+        for name, each in results.items()
+    }
+
+
+def _of_a_seed(measured: dict) -> dict:
+    right = measured["right"]
+    rows = {part: interval(bits.count("1"), len(bits)) for part, bits in right.items()}
+    return {"loss": measured["loss"], "rows": rows, "bits": right[COMPARED]}
 
 
 @in_a_clone
@@ -203,22 +285,22 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in options.name if name not in VARIANTS]:
         parser.error(f"NAME must be one of {', '.join(VARIANTS)}, got {unknown[0]!r}")
     torch.set_num_threads(1)  # one thread, so that the processor seconds can be compared
-    bench = Bench(options.runs)
+    benches = [Bench(options.runs, seed=seed) for seed in SEEDS]
     for name in options.name or VARIANTS:
-        bits = bench.result(name)["right"][COMPARED]
-        print(f"{name}: {COMPARED} right in {bits.count('1')} of {len(bits)}", flush=True)
+        right = [bench.result(name)["right"][COMPARED].count("1") for bench in benches]
+        print(f"{name}: {COMPARED} right in {right} of {CAPTIONS}", flush=True)
     if not options.name:
-        stages, pictures = bench.stages()
-        write_picture(pictures, "stages.png")
+        write_picture(strip(benches[0]), "stages.png")
         record = {
             "captions": CAPTIONS,
             "steps": STEPS,
             "guidance": GUIDANCE,
             "compared": COMPARED,
-            "recipe": dataclasses.asdict(bench.lesson.recipe),
-            "variants": compared({name: bench.result(name) for name in VARIANTS}),
-            "stages": stages,
-            "prompts": [caption(scene) for scene in SHOWN],
+            "numbers of seeds": SEEDS,
+            "recipe": dataclasses.asdict(LESSON.recipe),
+            "variants": compared({name: [b.result(name) for b in benches] for name in VARIANTS}),
+            "stages": benches[0].stages(),
+            "prompts": [caption(scene, edition=2) for scene in SHOWN],
         }
         write_record(record, RECORD)
     return 0

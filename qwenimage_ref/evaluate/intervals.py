@@ -2,7 +2,8 @@
 
 import math
 
-from scipy.stats import binomtest, norm
+import numpy as np
+from scipy.stats import binomtest, norm, t
 
 Z = 1.96  # standard errors on either side of the estimate
 CONFIDENCE = 2 * norm.cdf(Z) - 1  # 95 %, as Z standard errors of a normal distribution
@@ -60,6 +61,34 @@ def mean_interval(numbers: list[float]) -> dict:
     return {"of": of} | _rounded({"mean": mean, "low": mean - half, "high": mean + half})
 
 
+def against(table: dict[str, list[float]], base: str) -> dict[str, dict]:
+    """Rows of numbers, column by column under equal conditions -> each row's mean less the base's
+
+    With a 95 % interval and p, the probability of at least such a difference between equal rows.
+    Three numbers say little about how far they spread, so that one spread is taken from the whole
+    table: from what remains when the means of rows and columns are removed (Fisher's randomised
+    blocks). Raises ValueError for fewer than two rows or columns, or rows of several lengths.
+    """
+    lengths = {len(row) for row in table.values()}
+    if len(table) < 2 or len(lengths) > 1 or min(lengths) < 2:
+        raise ValueError(f"at least 2 rows must have equally many numbers, at least 2; {lengths}")
+    numbers = np.array(list(table.values()), float)
+    rest = numbers - numbers.mean(1, keepdims=True) - numbers.mean(0) + numbers.mean()
+    rows, columns = numbers.shape
+    free = (rows - 1) * (columns - 1)
+    error = math.sqrt((rest**2).sum() / free * 2 / columns)  # of a difference of two means
+    half = t.ppf((1 + CONFIDENCE) / 2, free) * error
+    found = {}
+    for name, row in table.items():
+        if name != base:
+            mean = np.mean(row) - np.mean(table[base])
+            p = 2 * t.sf(abs(mean) / error, free) if error else float(not mean)
+            found[name] = _rounded(
+                {"mean": mean, "low": mean - half, "high": mean + half, "p": p}, 5
+            )
+    return found
+
+
 def bounded_mean(numbers: list[float]) -> dict:
     """A mean of numbers from 0 to 1 and its 95 % interval, Wilson's with the mean for the share.
 
@@ -89,5 +118,5 @@ def mean_of_shares(rows: list[dict]) -> dict:
     return {"of": count} | _rounded({"mean": mean, "low": mean - below, "high": mean + above})
 
 
-def _rounded(numbers: dict) -> dict:
-    return {key: round(float(value), 4) for key, value in numbers.items()}
+def _rounded(numbers: dict, digits: int = 4) -> dict:
+    return {key: round(float(value), digits) for key, value in numbers.items()}

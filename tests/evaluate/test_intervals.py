@@ -5,8 +5,11 @@ import random
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from qwenimage_ref.evaluate.intervals import (
+    CONFIDENCE,
+    against,
     bounded_mean,
     interval,
     mean_interval,
@@ -128,3 +131,37 @@ def test_nineteen_in_twenty_means_of_shares_hold_the_truth():
         mean = mean_of_shares([rows[right] for right in rights])
         means.append((mean["low"], mean["high"]))
     assert 0.93 <= share_of_hits(means, sum(truths) / 5) <= 0.97
+
+
+def test_rows_of_a_table_are_compared_with_one_by_what_rows_and_columns_leave():
+    """Fisher's blocks: F of two rows is the square of the paired t-test's t."""
+    rows = {"a": [1.0, 2.0, 4.0], "b": [2.5, 3.0, 6.0]}
+    result = against(rows, "a")["b"]
+    theirs = ttest_rel(rows["b"], rows["a"])
+    bounds = theirs.confidence_interval(CONFIDENCE)
+    assert result["mean"] == pytest.approx(sum(rows["b"]) / 3 - sum(rows["a"]) / 3, abs=1e-5)
+    assert (result["low"], result["high"]) == pytest.approx((bounds.low, bounds.high), abs=1e-4)
+    assert result["p"] == pytest.approx(theirs.pvalue, abs=1e-5)
+
+
+def test_intervals_against_a_row_hold_the_truth_nineteen_times_in_twenty():
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(400):
+        columns = rng.normal(size=3)  # luck that all rows share
+        table = {f"{i}": list(columns + 0.1 * rng.normal(size=3)) for i in range(6)}
+        inside += sum(row["low"] < 0 < row["high"] for row in against(table, "0").values())
+    assert 0.93 < inside / (400 * 5) < 0.97
+
+
+def test_rows_that_are_alike_differ_by_nothing():
+    assert against({"a": [1.0, 2.0], "b": [1.0, 2.0]}, "a")["b"] == {
+        "mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows", [{"a": [1.0, 2.0]}, {"a": [1.0], "b": [2.0]}, {"a": [1, 2], "b": [1]}]
+)
+def test_a_table_needs_two_rows_of_equally_many_numbers(rows):
+    with pytest.raises(ValueError, match="at least 2 rows must have equally many numbers"):
+        against(rows, "a")
