@@ -3,7 +3,7 @@
 It paints posters without words and serves short experiments. `data/mid` holds it in the middle of
 its training, where the loss falls visibly within a minute.
 
-python -m qwenimage_ref.pocket.sibling     after ablations.py: data/mid, and where sixty steps end
+python -m qwenimage_ref.pocket.sibling     trains data/mid, and measures where sixty steps end
 """
 
 import argparse
@@ -21,9 +21,10 @@ from ..provenance import write_record
 from ..repository import DATA, in_a_clone
 from ..train.flow import flow_step
 from ..train.loop import Recipe, Run
+from ..train.state import digest
 from .curriculum import TOKENS
 from .lessons import Lesson
-from .train import POCKET_MMDIT, Painter, batch, encode_posters, text_config
+from .train import POCKET_MMDIT, Latents, Painter, batch, encode_posters, text_config
 
 MID, BAND = DATA / "mid", DATA / "measurements" / "mid_band.json"
 TAKEN = 100  # steps of the baseline's training before it is shipped
@@ -132,15 +133,25 @@ def band(tokenizer, latents) -> dict:
     }
 
 
+def middle(pipe: QwenImage, folder: Path) -> Painter:
+    """The sibling after TAKEN steps of LESSON; `folder` keeps the state of its training."""
+    painter, prefix = new(LESSON.recipe.seed), pipe.tokenizer.prefix_length
+    latents = Latents(pipe.vae, LESSON, folder / "latents")
+
+    def loss_at(step):
+        return loss_of(painter, prefix, *batch(LESSON, latents, pipe.tokenizer, step))
+
+    Run(painter, LESSON.recipe, folder, painter.matrices(), digest(pipe.vae)).fit(loss_at, TAKEN)
+    return painter
+
+
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.pocket.sibling")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablate"), help="of ablations.py")
+    parser.add_argument("--runs", type=Path, default=Path("runs/sibling"), help="folder for states")
     options = parser.parse_args(arguments)
-    painter = new()
-    load_into(painter, options.runs / "stages" / f"{TAKEN:04d}")
-    save(painter, MID, stem="painter", dtype=torch.bfloat16)
     pipe = QwenImage.from_pretrained(DATA / "pocket")
+    save(middle(pipe, options.runs), MID, stem="painter", dtype=torch.bfloat16)
     measured = band(pipe.tokenizer, encode(pipe.vae))
     write_record(measured, BAND)
     print(f"{MID}: written; sixty steps end between {measured['low']} and {measured['high']}")

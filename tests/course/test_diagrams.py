@@ -17,6 +17,7 @@ from qwenimage_ref.course.diagrams.drawing import NAME, WIDTH
 from qwenimage_ref.course.diagrams.sizes import pocket
 from qwenimage_ref.course.publish import build
 from qwenimage_ref.course.show import pocket_folder
+from qwenimage_ref.evaluate.ablation_variants import VARIANTS
 from qwenimage_ref.sampler import pack
 from qwenimage_ref.vision import Vision
 
@@ -182,3 +183,8 @@ def test_there_is_no_file_that_nothing_draws():
 def test_every_drawing_is_shown_in_a_chapter():
     sources = "".join(path.read_text(encoding="utf-8") for path in build.sources())
     assert {*re.findall(r"\(figures/(\w+)\.svg\)", sources)} == {*written.DRAWINGS}
+
+
+def test_every_variant_of_the_study_is_on_the_drawing_of_choices():
+    words = {label.words for label in written.DRAWINGS["choices"]().labels}
+    assert VARIANTS.keys() - words == {"baseline"}

@@ -77,6 +77,20 @@ def test_a_pipeline_paints_with_the_painter_it_was_given():
 # ---- what is shipped
 
 
+def test_the_middle_is_the_lesson_stopped_before_its_rates_fall(tokenizer, tmp_path, monkeypatch):
+    assert sibling.TAKEN < sibling.LESSON.recipe.decay_from * sibling.LESSON.recipe.steps
+    recipe = dataclasses.replace(sibling.LESSON.recipe, batch=4)
+    lesson = dataclasses.replace(sibling.LESSON, recipe=recipe, posters=8)
+    monkeypatch.setattr(sibling, "LESSON", lesson)
+    monkeypatch.setattr(sibling, "TAKEN", 2)
+    monkeypatch.setattr(train, "CHUNK", 8)
+    pipe = QwenImage.from_pretrained(POCKET)
+    once = flat(sibling.middle(pipe, tmp_path))
+    assert not torch.equal(once, flat(sibling.new()))
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 2
+    assert torch.equal(flat(sibling.middle(pipe, tmp_path)), once)  # nothing is trained twice
+
+
 def test_the_shipped_middle_is_at_most_8_megabytes():
     assert sum(f.stat().st_size for f in sibling.MID.iterdir()) <= 8e6
 

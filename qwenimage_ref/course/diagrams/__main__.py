@@ -3,6 +3,7 @@
 from ...files import whole_file
 from ...repository import ROOT, in_a_clone
 from . import (
+    ablating,
     after_training,
     control,
     data,
@@ -45,6 +46,7 @@ DRAWINGS = {
     "layered_sequence": layers.layered_sequence,
     "vae_tiles": layers.vae_tiles,
     "image_to_lora": training.image_to_lora,
+    "choices": ablating.choices,
 }
 
 

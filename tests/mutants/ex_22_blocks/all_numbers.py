@@ -1,0 +1,14 @@
+"""Divides by all numbers."""
+
+import math
+
+
+def answer(table):
+    rows, seeds = table.shape
+    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    free = (rows - 1) * (seeds - 1)
+    error = math.sqrt(2 * (left**2).mean() / seeds)
+    return table.mean(1)[1:] - table.mean(1)[0], error, free
+
+
+HINT = "numbers that are free"
