@@ -372,6 +372,14 @@ for kind, loss in curve.items():
     print(f"{kind:13} would log a loss of {loss:.2f}")
 
 # %% [markdown]
+# All of it together is one training step. The gradient changes the weights of both networks, and
+# the average follows them:
+#
+# ![One training step: the poster's latents are mixed with noise, the MMDiT predicts the velocity
+# with the caption's text states, and the gradient of the squared error leads to the optimisers and
+# the average](figures/training_step.svg)
+
+# %% [markdown]
 # ## Exercise: the training loop
 #
 # ★★★★☆ · 30 minutes

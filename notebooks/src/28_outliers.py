@@ -209,6 +209,9 @@ assert shrunk.median() > 3 and torch.allclose(turned.norm(dim=1), with_outlier.n
 print("the largest weight of most rows is less than a third of what it was; lengths are kept")
 
 # %% [markdown]
+# ![The file holds the rotated weight in int8; each step rotates the input by the same matrix, and
+# the product is that of the original layer](figures/rotated_layer.svg)
+#
 # The rotation divides the outlier by √64 and adds it to each number of its group, with one sign or
 # the other. No weight is an outlier any more, so one scale fits all of them.
 

@@ -244,6 +244,9 @@ assert torch.allclose(torch.cat(shares), updated, atol=1e-6)
 print("a step of four processes that hold three rows each: the step of one, within 1e-6")
 
 # %% [markdown]
+# ![Two processes gather a whole weight from their shares, compute the gradient of their own
+# pictures, scatter its mean, and update their shares](figures/sharded_step.svg)
+#
 # These two operations are all that sharded training needs. Three remarks on memory and traffic:
 #
 # * Gathering is done **block by block**. While one of the sixty blocks computes, the next one is

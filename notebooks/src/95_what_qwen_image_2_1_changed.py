@@ -425,6 +425,9 @@ print("a step from the cache takes less than three quarters of the time: ok")
 # %% [markdown]
 # ## One stream
 #
+# ![A block of one stream: scaled norm, block-causal attention with cached keys and values, a gate
+# through tanh; then scaled norm, SwiGLU and a gate](figures/single_stream_block.svg)
+#
 # A block of the old kind has every matrix twice, once for text and once for the image, and each
 # token uses one of the two. A second stream therefore costs weights but no time. We count a block
 # of either kind in units of D²:

@@ -12,6 +12,9 @@ from . import (
     machine,
     pictures,
     positions,
+    rotation,
+    single_stream,
+    splitting,
     text_tower,
     tracing,
     training,
@@ -47,6 +50,10 @@ DRAWINGS = {
     "vae_tiles": layers.vae_tiles,
     "image_to_lora": training.image_to_lora,
     "choices": ablating.choices,
+    "training_step": training.training_step,
+    "sharded_step": splitting.sharded_step,
+    "rotated_layer": rotation.rotated_layer,
+    "single_stream_block": single_stream.single_stream_block,
 }
 
 

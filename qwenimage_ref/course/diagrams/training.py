@@ -77,3 +77,36 @@ def image_to_lora() -> Drawing:
           for (letter, name), word in zip(letters.items(), words)),
     ])  # fmt: skip
     return drawing
+
+
+def training_step() -> Drawing:
+    """Poster, caption, noise and level to one number, and from its gradient to the weights"""
+    drawing = Drawing("One training step")
+    left, right = 104, 284
+    drawing.write(left, 14, "poster (B, 3, H, W)")
+    drawing.write(right, 14, "caption")
+    vae = drawing.box(left, 34, 150, "VAE encoder\nfrozen, once a poster", "image")
+    tower = drawing.box(right, 34, 150, "text tower\ntrained, too", "text")
+    drawing.wire((left, 20), (left, vae.top))
+    drawing.wire((right, 20), (right, tower.top))
+    mix = drawing.box(left, vae.bottom + 46, 176, "mix\n(1 - σ) data + σ noise", "noise")
+    drawing.wire((left, vae.bottom), (left, mix.top), label="data (B, I, 64)")
+    drawing.write(right, mix.y - 4, "noise (B, I, 64)")
+    drawing.write(right, mix.y + 12, "σ (B)")
+    drawing.wire((right - 50, mix.y), (mix.right, mix.y))
+    network = drawing.box(left, mix.bottom + 46, 176, "MMDiT", "joint")
+    drawing.wire((left, mix.bottom), (left, network.top), label="x (B, I, 64)")
+    side = right + 60
+    drawing.wire((side, tower.bottom), (side, network.y), (network.right, network.y))
+    drawing.write(side - 6, network.y - 6, "states (B, T, Dt)", anchor="end")
+    loss = drawing.box(
+        left, network.bottom + 46, 176, "loss\n(velocity - (noise - data))²", "accent"
+    )
+    drawing.wire((left, network.bottom), (left, loss.top), label="velocity (B, I, 64)")
+    steps = drawing.box(right, loss.top, 150, "Muon and AdamW\nstep the weights", "accent")
+    drawing.wire((loss.right, loss.y), (steps.left, steps.y))
+    drawing.write(right, loss.top - 8, "gradient")
+    average = drawing.box(right, steps.bottom + 34, 150, "average\nwhat is painted with", "image")
+    drawing.wire((right, steps.bottom), (right, average.top), label="weights")
+    drawing.legend(sizes.rows("T", "I", "Dt"))
+    return drawing
