@@ -595,7 +595,7 @@ print("six steps, and three and three: the same state, bit for bit")
 trained = json.loads(show.data_file("measurements/filtered_training.json").read_text())
 rows = {part: row["paired"] for part, row in trained["rows"].items()}
 alt = "Differences of shares by part of the scene, filtered less unfiltered, with 95 % intervals"
-charts.differences(rows, luck=0, alt=alt)
+charts.differences(rows, alt)
 
 # %%
 better = [part for part, row in rows.items() if row["low"] > 0]

@@ -27,21 +27,23 @@ def bars(rows: dict[str, dict], alt: str, top: float = 100) -> Shown:
     return figure(fig, alt)
 
 
-def differences(rows: dict[str, dict], luck: float, alt: str) -> Shown:
-    """Differences of shares by name, each with its 95 % interval, in points; gray: within `luck`.
+def differences(
+    rows: dict[str, dict], alt: str, scale: float = 100, words: str = "points"
+) -> Shown:
+    """Differences to a baseline by name, each with its 95 % interval.
 
-    rows: {name: {"difference", "low", "high"}} as shares; luck: how far equals were apart, a share.
+    rows: {name: {"difference", "low", "high"}}. They are drawn `scale` times as large, in `words`:
+    shares as points, unless something else is given.
     """
     fig, ax = plt.subplots(figsize=(8, 0.3 * len(rows) + 0.8))
-    ax.axvspan(-100 * luck, 100 * luck, color=PALETTE["noise"], alpha=0.25, linewidth=0)
     ax.axvline(0, color=PALETTE["ink"], linewidth=0.8)
     for place, row in enumerate(rows.values()):
-        low, middle, high = (100 * row[key] for key in ("low", "difference", "high"))
+        low, middle, high = (scale * row[key] for key in ("low", "difference", "high"))
         ax.plot([low, high], [place, place], color=PALETTE["image"], marker="|", linewidth=2)
         ax.plot(middle, place, color=PALETTE["ink"], marker="o")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set(xlabel="points more or less than the baseline, with 95 % interval")
+    ax.set(xlabel=f"{words} more or less than the baseline, with 95 % interval")
     _open_frame(ax)
     return figure(fig, alt)
 

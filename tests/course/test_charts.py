@@ -81,7 +81,7 @@ def test_a_difference_stands_on_its_side_of_nothing_and_its_interval_is_drawn():
     def places(difference):
         row = {"difference": difference, "low": difference - 0.1, "high": difference + 0.1}
         even = {"difference": 0.0, "low": -0.5, "high": 0.5}
-        shown = charts.differences({"a": row, "even": even}, 0.05, "two differences and their bars")
+        shown = charts.differences({"a": row, "even": even}, "two differences and their bars")
         rows, columns = np.nonzero(where(shown, "image"))
         upper = columns[rows < rows.mean()]
         return upper.mean(), np.ptp(upper)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from qwenimage_ref.course import answers, check, show, sliders
@@ -99,6 +100,22 @@ def test_a_stub_is_told_that_it_is_one(name):
             getattr(check, name)(answer)
         if answer is ... or callable(getattr(answers, name.upper())):
             assert words in str(failure.value)
+
+
+@pytest.mark.parametrize("name", checkers())
+def test_a_result_of_another_form_is_a_hint_and_no_traceback(name):
+    for result in (None, "words", 7, torch.ones(3, 1), (), {"a": 1}):
+        with pytest.raises(check.NotYet) as failure:
+            getattr(check, name)(lambda *_, given=result, **__: given)
+        assert len(str(failure.value)) > 10, result
+
+
+def test_an_exception_of_ones_own_code_is_shown_with_its_line():
+    def answer(*_):
+        return torch.ones(2) @ torch.ones(3)
+
+    with pytest.raises(RuntimeError, match="inconsistent"):
+        check.ex_06_joint(answer)
 
 
 def test_the_flipping_word_means_the_flipped_scene():

@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import traceback
 from collections.abc import Callable
 
 import numpy as np
@@ -84,7 +85,8 @@ def exercise(checker: Callable[[object], str]) -> Callable[[object], None]:
     """A checker that prints its verdict; what it returns says in words what is right.
 
     It also knows a stub (`...`, or a function that raises NotImplementedError), an answer that
-    changes its arguments, and the stored answer, which is no success.
+    changes its arguments, one whose result has another form than was asked for, so that nothing
+    can be computed with it, and the stored answer, which is no success.
     """
 
     @functools.wraps(checker)
@@ -94,10 +96,34 @@ def exercise(checker: Callable[[object], str]) -> Callable[[object], None]:
             words = checker(_watched(answer) if callable(answer) else answer)
         except NotImplementedError:
             raise NotYet("your function is still empty; write its body, then check again") from None
+        except Exception as error:
+            if isinstance(error, NotYet) or _raised_in(answer, error):
+                raise
+            raise NotYet(
+                "what your answer gives cannot be used; compare its type, its shape and its dtype "
+                f"with what is asked for ({type(error).__name__}: {_first_line(error)})"
+            ) from None
         stored = answer is getattr(answers, checker.__name__.upper())
         print(f"{'stored answer used' if stored else 'right'}: {words}")
 
     return check
+
+
+def _raised_in(answer: object, error: Exception) -> bool:
+    """Whether an exception arose in the code of an answer, or in what that code called.
+
+    True as well where the answer has no code of its own, as a function of torch for one.
+    """
+    if not callable(answer):
+        return False
+    methods = vars(answer).values() if isinstance(answer, type) else [inspect.unwrap(answer)]
+    files = {method.__code__.co_filename for method in methods if inspect.isfunction(method)}
+    frames = traceback.walk_tb(error.__traceback__)
+    return not files or any(frame.f_code.co_filename in files for frame, _ in frames)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no message"])[0]
 
 
 def _watched(answer: Callable) -> Callable:
