@@ -227,9 +227,10 @@ def _studies() -> list[tuple[dict[str, float], float]]:
     """Chances of several rows and a level, so that each of WRONG_CLAIMS is wrong on one at least"""
     rng = random.Random(22)
     fixed = [
+        ({"a": 0.15}, 0.2),
         ({"a": 0.03, "b": 0.9}, 0.05),
         ({"a": 0.04, "b": 0.002, "c": 0.02, "d": 0.6}, 0.05),
-        ({"a": 0.012, "b": 0.0126, "c": 0.013, "d": 0.04}, 0.05),
+        ({"a": 0.014, "b": 0.015, "c": 0.016, "d": 0.045, "e": 0.3}, 0.05),
         ({"a": 0.025, "b": 0.5}, 0.05),
         ({"a": 0.05}, 0.05),
         ({}, 0.05),
