@@ -71,7 +71,9 @@ def curves(panels: list[dict], alt: str) -> Shown:
             whole = all(map(float.is_integer, places))  # no step 2.5
             ax.xaxis.set_major_locator(MaxNLocator(9 if whole else 5, integer=whole))
         ax.set(xlabel=panel["x"], ylabel=panel["y"])
-        ax.legend(frameon=False, fontsize=8)
+        # names of many series find no free corner, so that they stand above the axes
+        many = {"loc": "lower left", "bbox_to_anchor": (0, 1)} if len(panel["series"]) > 2 else {}
+        ax.legend(frameon=False, fontsize=8, **many)
         _open_frame(ax)
     return figure(fig, alt)
 

@@ -102,6 +102,19 @@ def test_every_series_has_a_colour_of_its_own_and_a_band_where_there_are_bounds(
     assert tinted > (pixels(without).sum(-1) < 760).sum() + 1000
 
 
+def test_names_of_many_series_stand_above_the_axes(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "figure", lambda fig, alt: drawn.append(fig))
+    series = {name: [(1, 0), (2, 1)] for name in ("first", "second", "third")}
+    charts.curves([{"series": series, "x": "step", "y": "right"}], "three lines")
+    (fig,) = drawn
+    fig.canvas.draw()
+    (ax,) = fig.axes
+    box, names = ax.get_window_extent(), ax.get_legend().get_window_extent()
+    assert names.y0 >= box.y1 - 1 and names.y1 <= fig.bbox.y1 + 1
+    plt.close(fig)
+
+
 def test_two_panels_stand_side_by_side():
     panel = {"series": {"a": [(1, 1), (2, 2)]}, "x": "steps", "y": "right"}
     one, two = (pixels(charts.curves([panel] * n, "panels of a line")) for n in (1, 2))
