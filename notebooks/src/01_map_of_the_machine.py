@@ -369,7 +369,7 @@ check.ex_01_files(file_numbers)
 #
 # <details><summary>A hint</summary>
 #
-# Decide before you add. And how does an empty file look, into which a huge tensor does not fit?
+# Decide before you add. What has to happen if the very first tensor is larger than the limit?
 #
 # </details>
 #
@@ -478,9 +478,9 @@ assert counted == block_flops_by_hand(D, I, T) == sum(costs.block_flops(D, I, T)
 print(f"torch counts {counted:,}, and so do we: ok")
 
 # %% [markdown]
-# Where in the block is this work? A counter that is told which layer runs can answer. PyTorch has
-# *hooks* for that: `handle = layer.register_forward_hook(hook)` lets it call `hook(layer, inputs,
-# output)` after every forward pass of this layer, until `handle.remove()`.
+# Where in the block is this work? It can be counted layer by layer with *hooks*: after `handle =
+# layer.register_forward_hook(hook)`, PyTorch calls `hook(layer, inputs, output)` at the end of
+# every forward pass of this layer, until `handle.remove()`.
 #
 # ## Exercise: a counter of your own
 #

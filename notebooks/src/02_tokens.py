@@ -382,10 +382,10 @@ check.ex_02_learn(learn_merges)
 #
 # </details>
 #
-# Your function counts everything anew for every merge. The package's `learn` only recounts the
+# Your function counts every pair again for every merge. The package's `learn` only recounts the
 # words that contain the merged pair, which matters when there are 151,387 merges. How many are
-# needed? We learn 300 from our captions and use the first few of them on forty new ones, which
-# have the same scenes in both languages.
+# needed? We learn 300 from our captions and use the first few of them on forty new ones, which have
+# the same scenes in both languages.
 
 # %%
 mine = learn_merges(counts, 300)

@@ -26,7 +26,7 @@ def EX_02_MERGE(tokens: list[str], ranks: dict[tuple[str, str], int]) -> list[st
 
 
 def EX_02_LEARN(counts: dict[str, int], most: int) -> list[tuple[str, str]]:
-    """Count all pairs, merge the most frequent one in every word, and count anew."""
+    """Count all pairs, merge the most frequent one in every word, and count again."""
     tokens_of = {word: [*word] for word in counts}
     pairs = []
     while len(pairs) < most:

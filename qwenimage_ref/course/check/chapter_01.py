@@ -93,7 +93,7 @@ def ex_01_files(file_numbers) -> str:
         )
         need(
             all(type(number) is int for number in given.values()),
-            f"each file has a whole number, not {[*given.values()]!r}",
+            f"each file has an integer, not {[*given.values()]!r}",
         )
         numbered = tuple(given[name] for name in names)
         turned = tuple(given[name] for name in sorted(names))
@@ -106,7 +106,7 @@ def ex_01_files(file_numbers) -> str:
     for limit in (30, 100, 1000):
         sizes = {f"layer.{i}": rng.randint(1, 45) for i in rng.sample(range(60), 60)}
         files = [[]]
-        for name, size in sizes.items():  # the definition, with every file's bytes added up anew
+        for name, size in sizes.items():  # the definition, with all bytes of a file added up again
             if files[-1] and sum(sizes[n] for n in files[-1]) + size > limit:
                 files.append([])
             files[-1].append(name)
