@@ -73,3 +73,52 @@ for c in range(3):
     assert torch.allclose(answer[:, c], z[:, c] * std[c] + mean[c])
 assert torch.equal(z, before), "z stays as it is"
 ### END HIDDEN TESTS
+
+# %% [markdown]
+# ## Half as large with half of the work
+#
+# ★★★★☆ · 25 minutes
+#
+# A network convolves `x` `(B, C, 2h, 2w)` with `weight` `(out, C, 3, 3)` and `bias` `(out,)`, with
+# one row and column of zeros around x, and then replaces every square of 2 × 2 by its mean. Write
+# `shrink(x, weight, bias)`, which gives the same `(B, out, h, w)` by a single convolution with a
+# larger kernel, and with no more than 16 products for every number of the result and each pair of
+# channels.
+
+
+# %% tags=["solution"] exercise="ex_04_enlarge"
+def shrink(x, weight, bias):
+    """(B, C, 2h, 2w), (out, C, 3, 3), (out,) -> (B, out, h, w)"""
+    ### BEGIN SOLUTION
+    import torch.nn.functional as F
+
+    places = [(row, column) for row in (0, 1) for column in (0, 1)]
+    kernel = sum(F.pad(weight, (column, 1 - column, row, 1 - row)) for row, column in places)
+    return F.conv2d(x, kernel / 4, bias, stride=2, padding=1)
+    ### END SOLUTION
+
+
+# %% tags=["test"] points=4
+import torch
+
+x, weight = torch.ones(1, 1, 6, 4), torch.ones(2, 1, 3, 3)
+assert shrink(x, weight, torch.zeros(2)).shape == (1, 2, 3, 2)
+### BEGIN HIDDEN TESTS
+from torch.nn.functional import avg_pool2d, conv2d
+from torch.utils.flop_counter import FlopCounterMode
+
+generator = torch.Generator().manual_seed(0)
+for B, C, out, h, w in ((2, 3, 5, 3, 7), (1, 2, 1, 5, 2), (1, 1, 1, 1, 1)):
+    x = torch.randn(B, C, 2 * h, 2 * w, generator=generator)
+    weight = torch.randn(out, C, 3, 3, generator=generator)
+    bias = torch.randn(out, generator=generator)
+    before = x.clone(), weight.clone()
+    with FlopCounterMode(display=False) as counter:
+        answer = shrink(x, weight, bias)
+    assert torch.allclose(answer, avg_pool2d(conv2d(x, weight, bias, padding=1), 2), atol=1e-4), (
+        h,
+        w,
+    )
+    assert counter.get_total_flops() <= 2 * 16 * B * C * out * h * w
+    assert torch.equal(x, before[0]) and torch.equal(weight, before[1]), "the arguments stay"
+### END HIDDEN TESTS

@@ -22,7 +22,7 @@
 # |---|---|
 # | **You need** | chapter 00; what a linear layer and attention are |
 # | **You get** | every shape, the place of every parameter, an estimate of what a picture costs |
-# | **Minutes** | 35 to read, half a minute to run |
+# | **Minutes** | 35 to read, 45 to write, half a minute to run |
 # | **Picture** | the data flow at 1328 × 1328; where the parameters are; the cost; a roofline |
 # | **Number** | 20,430,401,088 parameters in 1,933 tensors; the index file, byte for byte |
 
@@ -337,6 +337,78 @@ print(f"{len(index):,} bytes, sha256 {official_index[:16]}...: the official file
 # A single wrong name would change the hash, and so would a tensor that ended up in the next file.
 # The hash says nothing about the arithmetic between the tensors; that is checked in the other
 # chapters.
+#
+# ## Exercise: nine files
+#
+# ★★☆☆☆ · 10 minutes
+#
+# Write `file_numbers(sizes, limit)`. `sizes` gives the bytes of each tensor by its name, in the
+# order of registration. Return a dictionary from each name to the number of its file; the first
+# file is number 1. A tensor goes into the current file, unless the file would then have more than
+# `limit` bytes; in that case the tensor begins the next file. A file is never opened again, none is
+# empty, and a tensor of more than `limit` bytes has a file for itself. You will know it works when
+# the checker says so and all 1,933 tensors are where the index has them.
+
+
+# %% tags=["exercise"]
+def file_numbers(sizes, limit):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+file_numbers = answers.unless_solved(file_numbers, answers.EX_01_FILES)
+check.ex_01_files(file_numbers)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Two numbers are enough to go through the tensors once: that of the current file, and its bytes so
+# far.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Decide before you add. What has to happen if the very first tensor is larger than the limit?
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+#     number 1, no bytes so far
+#     for each tensor:
+#         if there are bytes so far, and with the tensor they would exceed the limit:
+#             next number, no bytes so far
+#         the tensor has this number
+#         add its bytes
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def file_numbers(sizes, limit):
+#     number_of, number, filled = {}, 1, 0
+#     for name, size in sizes.items():
+#         if filled and filled + size > limit:
+#             number, filled = number + 1, 0
+#         number_of[name] = number
+#         filled += size
+#     return number_of
+# ```
+#
+# </details>
+
+# %%
+import json
+
+sizes = {name: 2 * p.numel() for name, p in transformer.named_parameters()}
+number_of = file_numbers(sizes, 5_000_000_000)
+listed = json.loads(index)["weight_map"]
+last = max(number_of.values())
+stem = "diffusion_pytorch_model"
+assert {n: f"{stem}-{i:05}-of-{last:05}.safetensors" for n, i in number_of.items()} == listed
+print(f"{len(listed):,} tensors in {last} files, each where the index has it: ok")
 
 # %% [markdown]
 # ## Count operations
@@ -406,7 +478,109 @@ assert counted == block_flops_by_hand(D, I, T) == sum(costs.block_flops(D, I, T)
 print(f"torch counts {counted:,}, and so do we: ok")
 
 # %% [markdown]
-# The whole transformer is sixty of these blocks and a few layers before and after them:
+# Where in the block is this work? It can be counted layer by layer with *hooks*: after `handle =
+# layer.register_forward_hook(hook)`, PyTorch calls `hook(layer, inputs, output)` at the end of
+# every forward pass of this layer, until `handle.remove()`.
+#
+# ## Exercise: a counter of your own
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `layer_flops(network, *inputs)`, which runs the network once, on these inputs, and returns a
+# dictionary from names, as *named_modules* gives them, to operations: one entry for every layer of
+# the kinds *nn.Linear* and *nn.Conv2d* that ran, wherever in the network it is. Only the products
+# with weights count, not the biases. A layer may run several times, and a convolution may have
+# strides, groups and any kernel. Afterwards no hook is left. You will know it works when the
+# checker says so and what you did not count in the block is attention.
+
+
+# %% tags=["exercise"]
+def layer_flops(network, *inputs):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+layer_flops = answers.unless_solved(layer_flops, answers.EX_01_FLOPS)
+check.ex_01_flops(layer_flops)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Take a single number of a layer's output. How many weights took part in it?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# In both kinds of layer it is the size of `weight[0]`, since a weight begins with the axis of the
+# outputs. A hook has to know the name of its layer: let a function of the name return it.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+#     an empty counter, an empty list of handles
+#     hook_for(name): a hook that adds to the counter, under this name,
+#         2 times the numbers of the output times the numbers of weight[0]
+#     for each name and module: if it is one of the two kinds, hook it and keep the handle
+#     run the network
+#     remove every handle
+#     return the counter as a dictionary
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# from collections import Counter
+# from torch import nn
+#
+# def layer_flops(network, *inputs):
+#     flops, handles = Counter(), []
+#
+#     def hook_for(name):
+#         def hook(layer, inputs, output):
+#             flops[name] += 2 * output.numel() * layer.weight[0].numel()
+#
+#         return hook
+#
+#     for name, layer in network.named_modules():
+#         if isinstance(layer, (nn.Linear, nn.Conv2d)):
+#             handles.append(layer.register_forward_hook(hook_for(name)))
+#     network(*inputs)
+#     for handle in handles:
+#         handle.remove()
+#     return dict(flops)
+# ```
+#
+# </details>
+
+
+# %%
+def part_of(name):
+    if "_mod." in name:
+        return "modulation"
+    text = name.startswith(("txt_", "attn.add_", "attn.to_add_", "attn.norm_added"))
+    return "text" if text else "image"
+
+
+work = dict.fromkeys(("image", "text", "modulation"), 0)
+with torch.no_grad():
+    for name, flops in layer_flops(block, img, txt, temb, *rotations).items():
+        work[part_of(name)] += flops
+work["attention"] = counted - sum(work.values())
+assert work["attention"] == 4 * (I + T) ** 2 * D and work["modulation"] == 24 * D**2
+assert work["image"] == 24 * I * D**2 and work["text"] == 24 * T * D**2
+weights_of = dict.fromkeys(work, 0)
+for name, weight in block.named_parameters():
+    weights_of[part_of(name)] += weight.numel()
+rows = [[n, f"{weights_of[n] / one:.1%}", f"{work[n] / counted:.3%}"] for n in work]
+show.table(["part of a block", "of its parameters", "of its operations"], rows)
+
+# %% [markdown]
+# A third of the parameters, the modulation, does almost nothing, and attention does a quarter of
+# the work without a single weight of its own. The whole transformer is sixty of these blocks and a
+# few layers before and after them:
 # `costs.pass_flops`. The pocket model is small enough to be counted as a whole:
 
 # %%
@@ -608,13 +782,9 @@ show.table(["part", "GB fetched", "operations a byte", "cores", "GPU", "the GPU 
 
 # %%
 serves = {"image": I, "text": T, "modulation": 1}  # tokens, or vectors, that a weight is used for
-weights_of = dict.fromkeys(serves, 0)
-for name, weight in block.named_parameters():
-    text = name.startswith(("txt_", "attn.add_", "attn.to_add_", "attn.norm_added"))
-    weights_of["modulation" if "_mod." in name else "text" if text else "image"] += weight.numel()
 total = sum(weights_of.values())
-assert all(abs(part / total - 1 / 3) < 0.01 for part in weights_of.values())
-products = sum(serves[name] * part for name, part in weights_of.items()) / total
+assert all(abs(weights_of[name] / total - 1 / 3) < 0.01 for name in serves)
+products = sum(times * weights_of[name] for name, times in serves.items()) / total
 scores = 4 * (I + T) ** 2 * D / (2 * total)  # two products of attention, over the block's bytes
 passes = [*square.values()][1]
 assert abs((products + scores) / (passes.flops / passes.bytes) - 1) < 0.02

@@ -20,8 +20,8 @@
 # | | |
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); strings, lists, dictionaries |
-# | **You get** | a tokenizer whose every id you could find by hand |
-# | **Minutes** | 30 to read, a few seconds to run |
+# | **You get** | a tokenizer whose every id you could find by hand, and its training |
+# | **Minutes** | 30 to read, 45 to write, a few seconds to run |
 # | **Picture** | the merge tree of a word; token strips, English and Chinese |
 # | **Number** | 21 of 21 golden prompts give the official ids; 34 tokens are dropped |
 
@@ -34,6 +34,10 @@
 # complete: *chalkboards* would be unknown if only *chalkboard* was listed. The usual solution lies
 # in between. A frequent word is one token, a rare one is split into pieces, and in the worst case
 # into single **bytes**. There are only 256 of those, so no text is ever unknown.
+#
+# ![Block diagram: a prompt of characters goes into the template, is cut at added tokens and into
+# words, each word becomes one letter for each byte, letters are merged into tokens, and ids go into
+# the text encoder, whose first 34 states are dropped](figures/tokens.svg)
 #
 # ## Step 1: bytes
 #
@@ -306,6 +310,128 @@ show.source(Tokenizer.encode, Tokenizer._encode_word)
 # *Added tokens* are an exception to all of this. They are 22 strings such as `<|im_end|>`, which
 # are searched for before anything else and become one id each; they mark the parts of a
 # conversation. A user who types one of them into a prompt gets the same id as the template does.
+#
+# ## Exercise: learn the list
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `learn_merges(counts, most)`, the training of a tokenizer. `counts` says how often each
+# word, written in letters, occurs, such as `{"aba": 3, "b": 7}`. Return a list of at most `most`
+# pairs of tokens, in the order in which they are learned. In every round, count all neighbouring
+# pairs, each as often as its word occurs; *aaa* has the pair a, a twice. Take the most frequent
+# pair, and of equally frequent ones the smallest as Python compares tuples. Merge it everywhere by
+# the rule above, and count again. Stop early when no pair occurs at least twice. Your `merge` may
+# be used. You will know it works when the checker says so and your list is the package's.
+
+
+# %% tags=["exercise"]
+def learn_merges(counts, most):
+    """A list of pairs, the first learned first; `counts` itself stays as it is."""
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+learn_merges = answers.unless_solved(learn_merges, answers.EX_02_LEARN)
+check.ex_02_learn(learn_merges)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Keep for each word the list of tokens that it consists of by now. At the beginning these are its
+# letters.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# What does `merge` do if the best pair is the only one that has a rank? `itertools.pairwise` gives
+# the neighbours in a list, and a `Counter` begins at zero for every pair.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+#     tokens of each word: its letters
+#     repeat until there are enough pairs:
+#         count: for each word, add its number to each of its neighbouring pairs
+#         best: the pair with the largest count; of several, the smallest tuple
+#         if there is none, or its count is one: stop
+#         note the best pair
+#         merge it in the tokens of every word
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def learn_merges(counts, most):
+#     tokens_of = {word: [*word] for word in counts}
+#     pairs = []
+#     while len(pairs) < most:
+#         times = Counter()
+#         for word, tokens in tokens_of.items():
+#             for pair in itertools.pairwise(tokens):
+#                 times[pair] += counts[word]
+#         best = min(times, key=lambda pair: (-times[pair], pair), default=None)
+#         if best is None or times[best] < 2:
+#             break
+#         pairs.append(best)
+#         tokens_of = {word: merge(tokens, {best: 0}) for word, tokens in tokens_of.items()}
+#     return pairs
+# ```
+#
+# </details>
+#
+# Your function counts every pair again for every merge. The package's `learn` only recounts the
+# words that contain the merged pair, which matters when there are 151,387 merges. How many are
+# needed? We learn 300 from our captions and use the first few of them on forty new ones, which have
+# the same scenes in both languages.
+
+# %%
+mine = learn_merges(counts, 300)
+assert mine == list(itertools.islice(learn(counts, min_count=2), 300))
+
+languages = {"English": "en", "Chinese": "zh"}
+fresh = {
+    name: [caption(sample_scene(i), language, i) for i in range(1000, 1040)]
+    for name, language in languages.items()
+}
+
+
+def mean_length(texts, merges):
+    known = {pair: rank for rank, pair in enumerate(merges)}
+    words = [bpe.to_letters(word) for text in texts for word in bpe.split_words(text)]
+    return sum(len(bpe.merge(word, known)) for word in words) / len(texts)
+
+
+sizes = (0, 10, 20, 30, 50, 100, 150, 200, 250, 300)
+series = {
+    name: [(size, mean_length(texts, mine[:size])) for size in sizes]
+    for name, texts in fresh.items()
+}
+
+# %%
+from qwenimage_ref.course import charts
+
+charts.curves(
+    [{"series": series, "x": "merges learned", "y": "tokens of a caption"}],
+    alt="Two falling curves over the number of merges: English from 68 to 16 tokens of a caption, "
+    "Chinese from 62 to 8, both steep at first",
+)
+
+# %%
+ends = {name: (points[0][1], points[-1][1]) for name, points in series.items()}
+for name, (start, end) in ends.items():
+    print(f"{name}: {start:.1f} bytes become {end:.1f} tokens")
+assert all(b[1] < a[1] for points in series.values() for a, b in itertools.pairwise(points))
+for start, *_, hundred, _, _, _, end in series.values():
+    assert start[1] - hundred[1] > 2 * (hundred[1] - end[1]) and hundred[0] == 100
+assert ends["Chinese"][1] < ends["English"][1] / 2
+print("the first hundred merges save more than twice what the next two hundred do: ok")
+
+# %% [markdown]
+# The first merges save most, because they are the most frequent ones. Chinese ends with fewer
+# tokens: where no space ends a word, whole phrases can be merged.
 #
 # ## Strips
 #

@@ -22,7 +22,7 @@
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); convolutions |
 # | **You get** | the VAE, its shapes, its dead weights, its latents, and what noise does to them |
-# | **Minutes** | 35 to read, less than one to run |
+# | **Minutes** | 35 to read, 35 to write, less than one to run |
 # | **Picture** | poster, reconstruction and difference; the 16 channels between them |
 # | **Number** | our 2-D rewrite equals the 3-D video VAE to 1e-5; 44,599,603 numbers are in use |
 #
@@ -517,6 +517,112 @@ assert right.shape == around.shape and not torch.allclose(right, around, atol=1e
 print("padding all around gives the same shape and other numbers: ok")
 
 # %% [markdown]
+# ## Twice as large
+#
+# In the other direction, the decoder repeats every number in a square of 2 × 2 and convolves the
+# result with a 3 × 3 kernel. Many of these products have the same factor. In one dimension, a row
+# $a, b, c$ becomes $a, a, b, b, c, c$, and the kernel $k_0, k_1, k_2$ gives at the two places of
+# $b$
+#
+# $$k_0\, a + (k_1 + k_2)\, b \qquad \text{and} \qquad (k_0 + k_1)\, b + k_2\, c$$
+#
+# Once the weights are added up, two products are enough where there were three. In two dimensions,
+# the square of four numbers takes 16 products instead of 36.
+#
+# ## Exercise: twice as large with half of the work
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `enlarge(x, weight, bias)`, from `x` `(B, C, h, w)`, `weight` `(out, C, 3, 3)` and `bias`
+# `(out,)` to `(B, out, 2h, 2w)`: what the convolution of the repeated picture gives, with zeros
+# around its edges. Make four kernels of 2 × 2, convolve the small picture with each of them, and
+# put each result where it belongs. You will know it works when the checker agrees for several
+# sizes, odd ones among them, and has counted no more than these 16 products.
+
+
+# %% tags=["exercise"]
+def enlarge(x, weight, bias):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+enlarge = answers.unless_solved(enlarge, answers.EX_04_ENLARGE)
+check.ex_04_enlarge(enlarge)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Solve it for rows first: which two kernels of shape `(out, C, 2, 3)` does a weight become? Columns
+# are then the same once more.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# With one row and one column of zeros on every side of `x`, all four convolutions run on windows of
+# the same size, `(h + 1, w + 1)`, that begin at the first or second row and column. An assignment
+# to every second row and column, `large[:, :, 0::2, 1::2] = ...`, interleaves the results.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# along an axis of three weights:
+#     for even places: first weight; sum of second and third
+#     for odd places: sum of first and second; third weight
+# x with a border of zeros
+# for even and odd rows, for even and odd columns:
+#     kernel <- weight, added up along the rows, then along the columns
+#     window <- from the border on for even places, one further for odd ones
+#     every second row and column of the result <- window convolved with kernel, plus bias
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def enlarge(x, weight, bias):
+#     def even_and_odd(kernel, axis):
+#         first, middle, last = kernel.unbind(axis)
+#         pairs = (first, middle + last), (first + middle, last)
+#         return [torch.stack(pair, axis) for pair in pairs]
+#
+#     h, w = x.shape[2:]
+#     large = x.new_empty(len(x), len(bias), 2 * h, 2 * w)
+#     bordered = F.pad(x, (1, 1, 1, 1))
+#     for row, half in enumerate(even_and_odd(weight, 2)):
+#         for column, kernel in enumerate(even_and_odd(half, 3)):
+#             window = bordered[:, :, row : row + h + 1, column : column + w + 1]
+#             large[:, :, row::2, column::2] = F.conv2d(window, kernel, bias)
+#     return large
+# ```
+#
+# </details>
+#
+# The package's `UpConv` does the same with one convolution that has four times as many output
+# channels. Here is your function in its place, in all three levels of the decoder:
+
+# %%
+from qwenimage_ref.course.figures import costs
+
+
+def products(function, *arguments):
+    return costs.counted(lambda: function(*arguments))
+
+
+# %%
+for block in vae.decoder.up_blocks[:3]:
+    up = block.upsamplers[0].resample[1]
+    x, plain = torch.randn(1, up.in_channels, 30, 22), up.plain
+    mine = enlarge(x, up.weight, up.bias)
+    for other in (up(x), plain(x)):
+        assert torch.allclose(mine, other, atol=1e-4)
+    ratio = products(plain, x) / products(enlarge, x, up.weight, up.bias)
+    print(f"{up.in_channels} to {up.out_channels} channels: {ratio:g} times fewer products: ok")
+
+# %% [markdown]
 # ## The scale that the transformer works in
 #
 # Raw latents have a different range in each channel. The transformer receives them mixed with noise
@@ -767,8 +873,7 @@ print("440,896 and 12 times; 4 times; 35 %: ok")
 #   covers a tile instead of the whole picture, so the result differs a little.
 # * For training, `mean` of every picture is computed once and stored. Image-to-image pipelines
 #   sample from the distribution instead of taking its mean.
-# * Our upsampling convolves first and repeats pixels afterwards, with weights that have been added
-#   up, which gives the same numbers from 16 products instead of 36.
+# * It convolves the repeated pixels; only our package adds up the weights first.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #

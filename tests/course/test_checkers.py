@@ -4,9 +4,12 @@ import json
 import random
 
 import pytest
+import torch
 from helpers import exercise_mutants as mutants
+from torch.utils.flop_counter import FlopCounterMode
 
 from qwenimage_ref.course import answers
+from qwenimage_ref.course.check import counting
 
 SAMPLE = 3  # wrong answers of each exercise; test_checkers_whole.py tries them all
 
@@ -48,3 +51,12 @@ def test_a_checker_judges_as_before_after_an_answer_that_spoiled_what_it_was_giv
         if wrong.change.endswith("changed in place"):
             assert mutants.outcome(right, wrong.answer) == "hint"
     assert mutants.outcome(right, answers.EX_06_MODULATION) == "accepted"
+
+
+def test_operations_by_layer_add_up_to_what_torch_counts():
+    net, inputs = counting.Net(), (torch.zeros(3, 11, 5), torch.zeros(3, 2, 13, 16))
+    with FlopCounterMode(display=False) as counter:
+        net(*inputs)
+    by_layer = counting.tally(counting.per_output)(net, *inputs)
+    assert sum(by_layer.values()) == counter.get_total_flops()
+    assert by_layer == answers.EX_01_FLOPS(net, *inputs)

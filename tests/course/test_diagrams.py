@@ -150,6 +150,23 @@ def test_the_shapes_of_the_vae_are_those_of_there_and_back(pipe):
     assert drawn_shapes(written.DRAWINGS["vae"]()) <= seen
 
 
+def test_the_shapes_of_the_tokens_are_those_of_a_prompt(pipe):
+    ids = pipe.tokenizer.encode_prompt("a red star")
+    seen = seen_shapes(pipe.text_encoder, lambda: pipe.text_encoder(torch.tensor([ids])))
+    states, _ = pipe.encode_prompt(["a red star"])
+    drawn = drawn_shapes(written.DRAWINGS["tokens"](), T=states.shape[1])
+    assert drawn == {(len(ids),), (len(ids), 192), tuple(states.shape[1:])}
+    assert (len(ids), 192) in seen
+
+
+def test_the_example_of_the_tokens_is_encoded_to_the_ids_in_the_drawing(pipe):
+    words = [label.words for label in written.DRAWINGS["tokens"]().labels]
+    prompt = next(label for label in words if label.startswith("prompt: "))
+    ids = next(label for label in words if label.startswith("... "))
+    last = list(map(int, ids.removeprefix("... ").split(", ")))
+    assert pipe.tokenizer.encode(prompt.split("'")[1])[-len(last) :] == last
+
+
 def test_the_shapes_of_the_text_encoder_hold_as_many_numbers_as_those_of_a_forward_pass(pipe):
     ids = torch.tensor([pipe.tokenizer.encode_prompt("a red star")])
     seen = seen_shapes(pipe.text_encoder, lambda: pipe.text_encoder(ids))

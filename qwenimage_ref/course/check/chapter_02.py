@@ -116,6 +116,90 @@ def _compare(merge) -> None:
         )
 
 
+LESSONS = (  # how often words occur, most pairs, the right ones, and the hint for any others
+    (
+        *({"ab": 1, "cd": 3}, 1, [("c", "d")]),
+        "'ab' occurs once and 'cd' three times, but yours takes them for equally frequent: a pair "
+        "counts as often as its word occurs",
+    ),
+    ({}, 3, [], "without a single word there is nothing to learn: an empty list"),
+    ({"a": 9}, 3, [], "a word of one letter has no pair: pairs lie inside words"),
+    ({"ab": 3, "xyz": 1}, 9, [AB], "a pair that occurs once is not worth a token: stop before it"),
+    ({"ab": 3, "cd": 2}, 9, [AB, ("c", "d")], "a pair that occurs twice is still learned"),
+    (
+        *({"abxaby": 1}, 9, [AB]),
+        "in 'abxaby' the pair a, b occurs twice, although there is a single word: count its places",
+    ),
+    (
+        *({"yz": 2, "ab": 2, "mn": 2}, 3, [AB, ("m", "n"), ("y", "z")]),
+        "of equally frequent pairs yours takes another one than the smallest tuple",
+    ),
+    (
+        *({"abc": 3}, 2, [AB, AB_C]),
+        "in 'abc' a, b is learned first, and then there is no pair b, c any more: count again in "
+        "the merged words",
+    ),
+    (
+        *({"aaa": 2, "bc": 3}, 1, [AA]),
+        "'aaa' has two pairs of neighbours, and they count even where they overlap",
+    ),
+    (
+        *({"aaa": 3}, 2, [AA, ("aa", "a")]),
+        "'aaa' becomes aa, a: the overlapping pair is gone after the merge",
+    ),
+    (
+        *({"abab": 2}, 3, [AB, ("ab", "ab")]),
+        "in 'abab' the pair a, b is merged at both of its places in one round",
+    ),
+    (
+        *({"ab": 3, "abq": 3, "pqr": 4}, 4, [AB, ("p", "q"), ("pq", "r"), ("ab", "q")]),
+        "a pair is merged in all words in which it occurs, not in one of them",
+    ),
+    (
+        *({"cab": 4, "ab": 6, "ca": 9}, 3, [("c", "a"), AB, ("ca", "b")]),
+        "'cab' became ca, b; its last two letters still look like a, b, and are none: compare "
+        "whole tokens",
+    ),
+    (
+        *({"bb": 20, "ab": 8, "abb": 2, "aba": 2}, 3, [("b", "b"), AB, ("a", "bb")]),
+        "tuples are compared token by token: a, bb is smaller than ab, a, although 'aba' comes "
+        "before 'abb'",
+    ),
+    ({"ab": 2}, 0, [], "no pair was asked for, and yours gives one"),
+)
+
+
+@exercise
+def ex_02_learn(learn_merges) -> str:
+    """learn_merges({word: times}, most) -> the pairs, the first learned first"""
+    for counts, most, pairs, hint in LESSONS:
+        given = learn_merges(dict(counts), most)
+        need(isinstance(given, list), f"give a list of pairs, not {given!r}")
+        need(
+            all(isinstance(pair, tuple) and [*map(type, pair)] == [str, str] for pair in given),
+            "each entry of the list is a pair, a tuple of the two tokens that are merged, such as "
+            "('a', 'b')",
+        )
+        need(
+            len(given) <= most,
+            f"at most {most} pairs were asked for, and yours gives {len(given)}",
+        )
+        need(given == pairs, hint)
+    rng = random.Random(3)
+    for letters, longest, most in (("abc", 9, 40), ("ab", 14, 25), ("abcdefg", 6, 60)):
+        words = ["".join(rng.choices(letters, k=rng.randint(1, longest))) for _ in range(70)]
+        counts = {word: rng.randint(1, 4) for word in words}
+        right = [pair for pair, _ in zip(learn(counts, 2), range(most))]
+        given = learn_merges(counts, most)
+        rank = next((n for n, pair in enumerate(right) if [pair] != given[n : n + 1]), len(right))
+        need(
+            given == right,
+            f"right for the short lists; for {len(counts)} random words of {letters!r} the first "
+            f"{rank} pairs are right, and then another one follows",
+        )
+    return "the list that a tokenizer is"
+
+
 @exercise
 def ex_02_dear(prompt) -> str:
     """Which of PROMPTS_02 costs the pocket tokenizer most tokens."""

@@ -1,0 +1,21 @@
+"""Leaves its hooks on the network."""
+
+from torch import nn
+
+HINT = "a hook is left"
+
+
+def answer(network, *inputs):
+    flops, handles = {}, []
+
+    def hook_for(name):
+        def hook(layer, inputs, output):
+            flops[name] = flops.get(name, 0) + 2 * output.numel() * layer.weight[0].numel()
+
+        return hook
+
+    for name, layer in network.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            handles.append(layer.register_forward_hook(hook_for(name)))
+    network(*inputs)
+    return flops

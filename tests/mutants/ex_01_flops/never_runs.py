@@ -1,0 +1,22 @@
+"""Hooks every layer and forgets to run the network."""
+
+from torch import nn
+
+HINT = "did not run"
+
+
+def answer(network, *inputs):
+    flops, handles = {}, []
+
+    def hook_for(name):
+        def hook(layer, inputs, output):
+            flops[name] = flops.get(name, 0) + 2 * output.numel() * layer.weight[0].numel()
+
+        return hook
+
+    for name, layer in network.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            handles.append(layer.register_forward_hook(hook_for(name)))
+    for handle in handles:
+        handle.remove()
+    return flops

@@ -1,0 +1,21 @@
+"""Counts whatever has a weight."""
+
+HINT = "only linear layers and convolutions"
+
+
+def answer(network, *inputs):
+    flops, handles = {}, []
+
+    def hook_for(name):
+        def hook(layer, inputs, output):
+            flops[name] = flops.get(name, 0) + 2 * output.numel() * layer.weight[0].numel()
+
+        return hook
+
+    for name, layer in network.named_modules():
+        if hasattr(layer, "weight"):
+            handles.append(layer.register_forward_hook(hook_for(name)))
+    network(*inputs)
+    for handle in handles:
+        handle.remove()
+    return flops

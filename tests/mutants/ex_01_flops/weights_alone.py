@@ -1,0 +1,23 @@
+"""Two operations for each weight, however often it is used."""
+
+from torch import nn
+
+HINT = "for every token"
+
+
+def answer(network, *inputs):
+    flops, handles = {}, []
+
+    def hook_for(name):
+        def hook(layer, inputs, output):
+            flops[name] = flops.get(name, 0) + 2 * layer.weight.numel()
+
+        return hook
+
+    for name, layer in network.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            handles.append(layer.register_forward_hook(hook_for(name)))
+    network(*inputs)
+    for handle in handles:
+        handle.remove()
+    return flops

@@ -1,0 +1,23 @@
+"""Every word counts once, however often it occurs."""
+
+from collections import Counter
+from itertools import pairwise
+
+from qwenimage_ref.bpe import merge
+
+HINT = "as often as its word occurs"
+
+
+def answer(counts, most):
+    tokens_of, pairs = {word: [*word] for word in counts}, []
+    while len(pairs) < most:
+        times = Counter()
+        for tokens in tokens_of.values():
+            for pair in pairwise(tokens):
+                times[pair] += 1
+        best = min(times, key=lambda pair: (-times[pair], pair), default=None)
+        if best is None or times[best] < 2:
+            break
+        pairs.append(best)
+        tokens_of = {word: merge(tokens, {best: 0}) for word, tokens in tokens_of.items()}
+    return pairs

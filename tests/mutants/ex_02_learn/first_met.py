@@ -1,0 +1,23 @@
+"""Of equally frequent pairs the one that was met first."""
+
+from collections import Counter
+from itertools import pairwise
+
+from qwenimage_ref.bpe import merge
+
+HINT = "than the smallest tuple"
+
+
+def answer(counts, most):
+    tokens_of, pairs = {word: [*word] for word in counts}, []
+    while len(pairs) < most:
+        times = Counter()
+        for word, tokens in tokens_of.items():
+            for pair in pairwise(tokens):
+                times[pair] += counts[word]
+        best = max(times, key=times.get, default=None)
+        if best is None or times[best] < 2:
+            break
+        pairs.append(best)
+        tokens_of = {word: merge(tokens, {best: 0}) for word, tokens in tokens_of.items()}
+    return pairs

@@ -1,0 +1,23 @@
+"""Looks at the number of pairs after a round, and does one too many."""
+
+from collections import Counter
+from itertools import pairwise
+
+from qwenimage_ref.bpe import merge
+
+HINT = "pairs were asked for, and yours gives"
+
+
+def answer(counts, most):
+    tokens_of, pairs = {word: [*word] for word in counts}, []
+    while len(pairs) <= most:
+        times = Counter()
+        for word, tokens in tokens_of.items():
+            for pair in pairwise(tokens):
+                times[pair] += counts[word]
+        best = min(times, key=lambda pair: (-times[pair], pair), default=None)
+        if best is None or times[best] < 2:
+            break
+        pairs.append(best)
+        tokens_of = {word: merge(tokens, {best: 0}) for word, tokens in tokens_of.items()}
+    return pairs
