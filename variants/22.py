@@ -13,40 +13,36 @@
 # %% [markdown]
 # # 22 · Why this way: second variants
 #
-# ## One-sided, at one per cent
+# ## How many captions?
 #
-# ★★★☆☆ · 15 minutes
+# ★★☆☆☆ · 10 minutes
 #
-# Write `worse(variant, baseline)` for two strings of `1` and `0`, a sign for each caption: whether
-# the variant loses more of the captions that tell them apart than a fair coin would in one case of
-# a hundred. The test is **one-sided**.
+# Two models are asked the same captions. On a share `apart` of them exactly one of the two is
+# right. Write `captions_needed(difference, apart, power=0.8)`: how many captions it takes until a
+# true difference of their shares is beyond a two-sided 95 % interval in a share `power` of all
+# studies. With `n` captions the standard error of the difference is close to `sqrt(apart / n)`; use
+# the normal distribution. Return an integer.
 
-# %% tags=["solution"] exercise="ex_22_worse"
-def worse(variant, baseline):
-    """Two strings of 0 and 1 -> bool"""
+
+# %% tags=["solution"] exercise="ex_22_seeds"
+def captions_needed(difference, apart, power=0.8):
+    """-> an integer"""
     ### BEGIN SOLUTION
     import math
 
-    won = sum(pair == ("1", "0") for pair in zip(variant, baseline))
-    lost = sum(pair == ("0", "1") for pair in zip(variant, baseline))
-    apart = won + lost
-    return sum(math.comb(apart, k) for k in range(won + 1)) / 2**apart < 0.01
+    from scipy.stats import norm
+
+    errors = norm.ppf(0.975) + norm.ppf(power)
+    return math.ceil(apart * (errors / difference) ** 2)
     ### END SOLUTION
 
 
-# %% tags=["test"] points=3
-assert worse("1" * 20, "1" * 20) in (True, False)
-
-
+# %% tags=["test"] points=2
+assert captions_needed(0.5, 0.5) > 1
 ### BEGIN HIDDEN TESTS
-def pair(won, lost, both):
-    return "1" * won + "0" * lost + "1" * both, "0" * won + "1" * lost + "1" * both
-
-
-assert not worse(*pair(0, 6, 50)) and worse(*pair(0, 7, 50)), "1/64 and 1/128"
-assert worse(*pair(1, 10, 9)) and not worse(*pair(1, 9, 9)), "12/2048 and 11/1024"
-assert worse(*pair(5, 18, 3)) and not worse(*pair(18, 5, 3))
-assert not worse(*pair(0, 0, 40))
+assert captions_needed(0.03, 0.2) == 1745
+assert captions_needed(0.03, 0.2, power=0.5) == 854
+assert captions_needed(-0.1, 0.3, power=0.9) == 316
 ### END HIDDEN TESTS
 
 # %% [markdown]

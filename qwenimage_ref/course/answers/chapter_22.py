@@ -2,14 +2,13 @@
 
 import math
 
+from scipy.stats import norm
 
-def EX_22_WORSE(variant: str, baseline: str) -> bool:
-    """The sign test: had each caption that tells them apart been decided by a coin, ..."""
-    won = sum(pair == ("1", "0") for pair in zip(variant, baseline))
-    lost = sum(pair == ("0", "1") for pair in zip(variant, baseline))
-    apart = won + lost
-    chance = 2 * sum(math.comb(apart, k) for k in range(won + 1)) / 2**apart
-    return lost > won and chance < 0.05
+
+def EX_22_SEEDS(difference: float, spread: float, power: float = 0.8) -> int:
+    """The difference has to be as many standard errors as both quantiles together"""
+    errors = norm.ppf(0.975) + norm.ppf(power)
+    return math.ceil(2 * (errors * spread / difference) ** 2)
 
 
 def EX_22_BLOCKS(table) -> tuple:
@@ -33,7 +32,7 @@ def EX_22_HOLM(chances: dict, level: float = 0.05) -> set:
 
 
 SPOILERS = {
-    "ex_22_worse": {"comb", "binomial", "sign", "coin"},
+    "ex_22_seeds": {"ppf", "ceil"},
     "ex_22_blocks": {"keepdims", "residual"},
     "ex_22_holm": {"sorted", "break"},
 }

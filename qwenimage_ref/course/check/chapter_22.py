@@ -5,59 +5,10 @@ import math
 import random
 
 import numpy as np
+from scipy.stats import norm
 
-from ..answers import EX_22_BLOCKS, EX_22_HOLM, EX_22_WORSE
+from ..answers import EX_22_BLOCKS, EX_22_HOLM, EX_22_SEEDS
 from .common import exercise, need, need_none, wrong_here
-
-MOST = 45  # captions that only one of the two models gets right: all counts below are tried
-
-
-def _asked(both: int, first: int, second: int, neither: int) -> tuple[str, str]:
-    """What two models got right: so many captions both, only the first, only the second, none."""
-    pairs = both * ["11"] + first * ["10"] + second * ["01"] + neither * ["00"]
-    return tuple("".join(side) for side in zip(*pairs))
-
-
-@exercise
-def ex_22_worse(worse) -> str:
-    """Whether a variant is worse than the baseline beyond chance, asked the same captions."""
-
-    def verdict(*counts):
-        answer = worse(*_asked(*counts))
-        need(isinstance(answer, bool), f"the answer is True or False, not {answer!r}")
-        return answer
-
-    need(not verdict(0, 60, 0, 0), "the variant comes first: there it was right each time")
-    need(verdict(0, 0, 60, 0), "never right where the baseline always was, and that is chance?")
-    need(
-        verdict(100, 0, 15, 100),
-        "15 captions were lost and none won; that the shares lie close, 100 and 115 of 215, says "
-        "little: what is the difference of each caption?",
-    )
-    need(
-        not verdict(100, 30, 33, 40),
-        "33 captions were lost but 30 won: a difference of three out of 63 is a matter of luck",
-    )
-    need(not verdict(120, 0, 0, 80), "they agree on every caption, so neither is worse")
-    need(verdict(0, 3, 17, 0), "17 against 3: it happens in three of a thousand even contests")
-    need(
-        verdict(2, 0, 6, 2),
-        "6 against 0 leaves chance 3 in 100, both ways counted; under 5 is enough",
-    )
-    need(
-        not verdict(2, 0, 5, 2),
-        "5 against 0 happens in 6 of 100 even contests, if either side may be the one that loses; "
-        "you did not know beforehand which it would be",
-    )
-    for won, lost in ((won, lost) for lost in range(MOST) for won in range(MOST)):
-        counts = (4, won, lost, 3)
-        need(
-            verdict(*counts) == EX_22_WORSE(*_asked(*counts)),
-            f"{lost} lost against {won} won: count how many of all even contests of {won + lost} "
-            "end so or still more one-sided, both ways; a formula for many captions, or a rule of "
-            "thumb, is off where they are few",
-        )
-    return "only the captions on which they differ speak, and few of them say little"
 
 
 def _table(rows: int, seeds: int, number: int) -> np.ndarray:
@@ -261,3 +212,75 @@ def ex_22_holm(claims) -> str:
         "without a level, 0.05 is meant",
     )
     return "the more rows are tried, the smaller a chance has to be"
+
+
+def _seeds(errors: float, spread: float, difference: float, factor: float = 2) -> int:
+    return math.ceil(factor * (errors * spread / difference) ** 2)
+
+
+def _both(power: float) -> float:
+    return norm.ppf(0.975) + norm.ppf(power)
+
+
+WRONG_SEEDS = (  # difference, spread, power -> a wrong number, and its hint
+    (
+        lambda d, s, p: _seeds(norm.ppf(0.975), s, d),
+        "with so few seeds the difference is as large as the interval's half width, and luck takes "
+        "it below in every second study: add the quantile of the power",
+    ),
+    (
+        lambda d, s, p: _seeds(norm.ppf(0.95) + norm.ppf(p), s, d),
+        "5 % are divided between both sides, as a variant may be better or worse: which quantile "
+        "leaves 2.5 % above?",
+    ),
+    (
+        lambda d, s, p: _seeds(_both(p), s, d, 1),
+        "this is enough for one mean, but a difference has two of them, each uncertain",
+    ),
+    (
+        lambda d, s, p: _seeds(_both(p), s, d, 4),
+        "the variances of two means add up; you have added their standard errors",
+    ),
+    (
+        lambda d, s, p: math.floor(2 * (_both(p) * s / d) ** 2),
+        "part of a seed is no training run: round up, or the power is not reached",
+    ),
+    (
+        lambda d, s, p: math.ceil(2 * _both(p) * s / d),
+        "an error falls with the root of the number of seeds, so that the ratio has to be squared",
+    ),
+    (
+        lambda d, s, p: _seeds(_both(p) * d / s, 1, 1),
+        "a larger difference needs fewer seeds, and a larger spread more; yours is the other way "
+        "round",
+    ),
+    (
+        lambda d, s, p: math.ceil(2 * _both(p) ** 2 * s / d**2),
+        "`spread` is a standard deviation; the variance is its square",
+    ),
+    (
+        lambda d, s, p: _seeds(_both(0.8), s, d),
+        "your number does not depend on `power`",
+    ),
+)
+
+
+@exercise
+def ex_22_seeds(seeds_needed) -> str:
+    """Seeds of each row, so that a true difference is found as often as asked for."""
+    cases = [(0.004, 0.013, 0.8), (1.0, 2.0, 0.9), (0.03, 0.05, 0.5), (-0.01, 0.02, 0.95)]
+    cases += [(0.7 * k, 1.3, 0.6 + 0.03 * k) for k in range(1, 12)]
+    for case in cases:
+        right, given = EX_22_SEEDS(*case), seeds_needed(*case)
+        need(
+            not isinstance(given, bool) and isinstance(given, (int, np.integer)),
+            f"give a whole number of seeds, an int, not {given!r}",
+        )
+        need_none(given, wrong_here(WRONG_SEEDS, right, int.__eq__, *case), int.__eq__, *case)
+        need(
+            given == right,
+            "for a difference of {:g}, a spread of {:g} and a power of {:g} ".format(*case)
+            + f"{right} seeds are needed, yours are {given}",
+        )
+    need(seeds_needed(0.004, 0.003) == EX_22_SEEDS(0.004, 0.003), "without a power, 0.8 is meant")
+    return "half the difference takes four times as many seeds"

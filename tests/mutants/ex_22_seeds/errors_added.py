@@ -1,0 +1,13 @@
+"""Adds two standard errors."""
+
+import math
+
+from scipy.stats import norm
+
+
+def answer(difference, spread, power=0.8):
+    both = norm.ppf(0.975) + norm.ppf(power)
+    return math.ceil((2 * both * spread / difference) ** 2)
+
+
+HINT = "the variances of two means add up"

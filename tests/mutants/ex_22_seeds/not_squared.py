@@ -1,0 +1,13 @@
+"""A ratio that is not squared."""
+
+import math
+
+from scipy.stats import norm
+
+
+def answer(difference, spread, power=0.8):
+    both = norm.ppf(0.975) + norm.ppf(power)
+    return math.ceil(2 * both * spread / abs(difference))
+
+
+HINT = "has to be squared"
