@@ -19,8 +19,8 @@
 # | | |
 # |---|---|
 # | **You need** | [chapter 06](06_one_mmdit_block.ipynb) and [chapter 09](09_text_to_image.ipynb) |
-# | **You get** | an adapter that you built, trained, scaled, merged and saved in seven dialects |
-# | **Minutes** | 40 to read, one to run |
+# | **You get** | an adapter that you built, trained, cut, merged and saved in seven dialects |
+# | **Minutes** | 40 to read, 50 to write, one to run |
 # | **Picture** | a slider from a model that paints no hearts to one that does |
 # | **Number** | of ten new hearts the reader finds none before and at least eight after |
 
@@ -81,7 +81,13 @@ print("backgrounds right: all ten")
 # $$y = W x + b + \frac{\alpha}{r} B (A x)$$
 #
 # `A` has shape (r, in) and projects down, `B` has shape (out, r) and projects up; `r` is the
-# **rank**. Here is what the update adds, first as a plain loop. All sizes are small, and different.
+# **rank**. The drawing shows the branch, and below it the linear layers of a block, with the pairs
+# that we train later.
+#
+# ![A linear layer with a branch of two thin matrices, and the layers of a
+# block](figures/lora_branch.svg)
+#
+# Here is what the update adds, first as a plain loop. All sizes are small, and different.
 
 # %%
 N, in_, out, rank = 5, 7, 11, 3
@@ -544,6 +550,137 @@ print("scale 0 is the model, bit for bit; farther, the farther the slider is mov
 # %% [markdown]
 # Between 0 and 1 the heart appears gradually, beyond 1 it is exaggerated, and at -1 the model is
 # pushed away from it. Two adapters on one model simply add up, each with its own scale.
+#
+# ## How much rank does a heart need?
+#
+# Rank 8 was a guess. Would less have done? We can find out without training again, since every
+# matrix is a sum of products of a column and a row, its *singular value decomposition*:
+#
+# $$\frac{\alpha}{R} B A = \sum_i s_i\, u_i v_i^T$$
+#
+# The columns $u_i$ are orthonormal, the $v_i$ as well, and the singular values $s_i$ fall. Of all
+# matrices of rank $r$, the first $r$ terms are the nearest, by the sum of the squared differences
+# ([Eckart and Young 1936](https://doi.org/10.1007/BF02288367)). Programs that *resize* a LoRA file
+# use this.
+#
+# ## Exercise: the same update with less rank
+#
+# ★★★★☆ · 30 minutes
+#
+# Write `squeezed(A, B, alpha, rank)`. The pair of `A` (R, in) and `B` (out, R) counts alpha / R
+# times. Return a new pair, first A (rank, in), then B (out, rank), whose plain product is the
+# nearest to that update; so the new pair counts once. R is at most in and out, `rank` at most R. An
+# MLP's weight in the official model has 38 million numbers, and to decompose it is slow: no tensor
+# of yours may have more numbers than the larger of A and B. You will know it works when the checker
+# says so.
+
+
+# %% tags=["exercise"]
+def squeezed(A, B, alpha, rank):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+squeezed = answers.unless_solved(squeezed, answers.EX_10_SQUEEZED)
+check.ex_10_squeezed(squeezed)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Whatever the R columns of B are, an orthonormal basis of what they span has R columns, too.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# *torch.linalg.qr* writes a tall matrix as an orthonormal basis times a small square matrix. Use it
+# for B and for the transpose of A. What stands between the two bases in B A is then an R × R
+# matrix, and an orthonormal basis on either side changes no singular value.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# B            = out_basis left        (out, R) (R, R)
+# A transposed = in_basis right        (in, R) (R, R)
+# B A          = out_basis (left right transposed) in_basis transposed
+# decompose the small matrix in the middle, times alpha / R: u, values, vh
+# A: the root of each of the first values times its row of vh, through in_basis
+# B: out_basis times the first columns of u, each times its root
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def squeezed(A, B, alpha, rank):
+#     out_basis, left = torch.linalg.qr(B)
+#     in_basis, right = torch.linalg.qr(A.T)
+#     u, values, vh = torch.linalg.svd(alpha / len(A) * left @ right.T)
+#     root = values[:rank].sqrt()
+#     return (root.unsqueeze(1) * vh[:rank]) @ in_basis.T, out_basis @ (u[:, :rank] * root)
+# ```
+#
+# </details>
+#
+# Now cut all 96 trained pairs, with your function, and for comparison by keeping the first rows of
+# A and columns of B. How much of the squared update is left?
+
+
+# %%
+def first_rows(A, B, alpha, rank):
+    return A[:rank], alpha / len(A) * B[:, :rank]
+
+
+@torch.no_grad()
+def cut(rank, by):
+    pairs, left, whole = {}, 0.0, 0.0
+    for name, pair in adapter.named_pairs().items():
+        A, B = by(pair.lora_A, pair.lora_B, pair.alpha, rank)
+        pairs[name] = lora.Pair(A, B, alpha=rank)
+        whole += pair.delta().square().sum().item()
+        left += (pair.delta() - B @ A).square().sum().item()
+    return pairs, 1 - left / whole
+
+
+# %%
+kept = {by: [100 * cut(r, by)[1] for r in range(1, 9)] for by in (squeezed, first_rows)}
+series = {
+    "nearest of this rank": list(enumerate(kept[squeezed], 1)),
+    "first rows": list(enumerate(kept[first_rows], 1)),
+}
+charts.curves(
+    [{"series": series, "x": "rank", "y": "per cent of the squared update"}],
+    alt="Of the squared update, the nearest pair of rank 1 keeps four fifths, of rank 2 over nine "
+    "tenths; of the first rows it takes seven for that",
+)
+
+# %%
+assert kept[squeezed][0] > 70 and kept[squeezed][1] > 85 > 2 * kept[first_rows][1]
+print("of the squared update, rank 1 keeps over 70 %, rank 2 over 85 %: ok")
+
+# %%
+adapter.scale, cut_pictures = 0, []
+for rank, by in ((2, squeezed), (4, first_rows)):
+    small = lora.LoRA(mmdit, cut(rank, by)[0])
+    cut_pictures += lora_scales.paint(pipe, prompts, range(10), steps=8)
+    small.remove()
+adapter.scale = 1.0
+names = ["nearest, rank 2"] * 10 + ["first rows, rank 4"] * 10
+alt = "Ten hearts painted with the nearest pairs of rank 2; below, ten blots, with four first rows"
+show.grid(cut_pictures, names, alt, columns=5, scale=1)
+
+# %%
+found = [heart.recognised(picture) for picture in cut_pictures]
+assert found[:10].count(heart.NAME) >= 8 and found[10:].count(heart.NAME) <= 2
+print("nearest of rank 2: at least 8 hearts of 10; first rows, rank 4: at most 2: ok")
+
+# %% [markdown]
+# Most of what training has changed is one direction of each layer, and two are enough for the
+# hearts, in a file of a quarter of the size. No row of A holds it alone: the loss depends on the
+# product only, and training has spread the direction over all eight rows.
 #
 # ## The alpha trap
 #

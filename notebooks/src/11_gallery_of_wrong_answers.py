@@ -22,7 +22,7 @@
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb), where tokens are explained |
 # | **You get** | an eye for ruined pictures, and the habit of not relying on it |
-# | **Minutes** | 40 to read, half of one to run |
+# | **Minutes** | 40 to read, 60 to write, half of one to run |
 # | **Picture** | a wall of ruined pictures, each with its bug |
 # | **Number** | each bug's picture lies below its bound in dB, the right one above 80 |
 
@@ -265,6 +265,101 @@ with torch.no_grad():
 assert plant.apart(masked, single) < 1e-5 and plant.apart(unmasked, single) > 1e-2
 print(f"{(~mask).sum().item()} padded states; with the mask they change nothing (under 1e-5),")
 print("without it the velocity by more than 1 %: ok")
+
+# %% [markdown]
+# No right program was needed for this test. It checks a *rule*, by which two answers of one program
+# belong together ([metamorphic testing, Chen et al. 1998](https://arxiv.org/abs/2002.12543)).
+#
+# ## Exercise: rules in place of a right answer
+#
+# ★★★☆☆ · 20 minutes
+#
+# `velocity(x, txt, mask)` is a network: latents (B, I, C), states (B, T, D), and a mask (B, T),
+# true where a state is real, give (B, I, C). Write `broken_rules(velocity, x, txt, mask,
+# tolerance)`: the set of the names of those rules that it breaks.
+#
+# * `"rows"`: every row of the batch gives the same velocity when it is computed alone.
+# * `"padding"`: other numbers in the padded states change nothing.
+# * `"prompt"`: other numbers in the real states change the velocity of each row.
+#
+# Two velocities are the same if they differ by at most `tolerance` times the largest absolute
+# number of one of them; for the last rule, row by row. You will know it works when the checker says
+# so.
+
+
+# %% tags=["exercise"]
+def broken_rules(velocity, x, txt, mask, tolerance):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+broken_rules = answers.unless_solved(broken_rules, answers.EX_11_RULES)
+check.ex_11_rules(broken_rules)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Each rule takes one more call of the network, or one for each row. Change copies, never the states
+# that you were given.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `x.split(1)` gives the rows as batches of one. `torch.where(real, txt, other)` keeps the real
+# states, once `real` is the mask with one more dimension. Is a rule kept if one row keeps it, or if
+# all rows do?
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# right <- the velocity of the whole batch
+# rows: each row with its states and its mask, computed alone; all together against right
+# padding: other numbers where the mask is false; against right
+# prompt: other numbers where it is true; each row against its row of right, which must differ
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def broken_rules(velocity, x, txt, mask, tolerance):
+#     def same(a, b):
+#         return bool((a - b).abs().max() <= tolerance * b.abs().max())
+#
+#     right, real, broken = velocity(x, txt, mask), mask.unsqueeze(-1), set()
+#     parts = zip(x.split(1), txt.split(1), mask.split(1))
+#     if not same(torch.cat([velocity(*part) for part in parts]), right):
+#         broken.add("rows")
+#     if not same(velocity(x, torch.where(real, txt, 3 - txt), mask), right):
+#         broken.add("padding")
+#     unread = velocity(x, torch.where(real, -txt, txt), mask)
+#     if any(same(*rows) for rows in zip(unread, right)):
+#         broken.add("prompt")
+#     return broken
+# ```
+#
+# </details>
+
+
+# %%
+@torch.no_grad()
+def masked_velocity(x, txt, mask):
+    return pipe.transformer(x, txt, torch.full((len(x),), 0.5), [(1, 8, 8)], mask)
+
+
+def unmasked_velocity(x, txt, mask):
+    return masked_velocity(x, txt, None)
+
+
+assert broken_rules(masked_velocity, x, states, mask, 1e-4) == set()
+assert broken_rules(unmasked_velocity, x, states, mask, 1e-4) == {"padding"}
+print("the network keeps all three rules; without its mask it breaks that of padding: ok")
 
 # %% [markdown]
 # ## Into latents and out
@@ -510,8 +605,6 @@ print("painted right it reads as asked; all five patients are below 23 dB: ok")
 my_causes = ...  # a list of five names, such as "velocity sign"
 
 # %% jupyter={"source_hidden": true}
-from qwenimage_ref.course import answers, check
-
 my_causes = answers.unless_solved(my_causes, answers.EX_11_DIAGNOSE)
 check.ex_11_diagnose(my_causes)
 
@@ -557,6 +650,128 @@ assert show.difference(again.picture, sick[2]) < 1
 print("patient 3, painted again with the named bug: the same picture")
 
 # %% [markdown]
+# Both ways end with a name from a list. For a bug that is on no list, compare numbers: the first
+# module whose output is wrong is where the bug is, or right behind it.
+#
+# ## Exercise: where do the numbers first differ?
+#
+# ★★★★☆ · 30 minutes
+#
+# Write `first_wrong(network, inputs, bug, tolerance)`. Call `network(*inputs)` twice, without
+# gradients: first as it is, then inside of `with bug:`. In the order in which the modules of the
+# first run *return*, find the first one with a wrong output, and give its dotted name; the network
+# itself has the name `""`. If there is none, return `None`.
+#
+# * An output is a tensor, or a tuple of tensors, of which each counts. It is wrong if it differs by
+#   more than `tolerance` times its largest absolute number in the first run, or where the
+#   difference is not a number.
+# * A module that is called several times is compared call by call. Calls that only one of the runs
+#   makes are left out.
+# * What a module has returned may be changed in place later. No hook of yours may stay behind.
+#
+# You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def first_wrong(network, inputs, bug, tolerance):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+first_wrong = answers.unless_solved(first_wrong, answers.EX_11_FIRST)
+check.ex_11_first(first_wrong)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# *named_modules* lists the modules, the network itself included, and a forward hook (see [chapter
+# 10](10_lora.ipynb)) sees what each of them returns, at the moment at which it returns.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# Keep copies of the outputs in a dictionary under the name and the number of the call; Python keeps
+# the order in which keys were added. A hook has to know the name of its module: make it in a
+# function that has the name as an argument. Every comparison with NaN is false.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# a run:
+#     on every module a hook, which copies the outputs to kept[name, number of this call]
+#     call the network, take all hooks off, return kept
+# right <- a run; with the bug: wrong <- a run
+# for every key of right, in order, and every pair of tensors under it in both runs:
+#     unless the largest difference is within the tolerance, return the name
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# from collections import Counter
+#
+#
+# def first_wrong(network, inputs, bug, tolerance):
+#     @torch.no_grad()
+#     def outputs():
+#         kept, calls = {}, Counter()
+#
+#         def hook(name):
+#             def keep(module, given, output):
+#                 calls[name] += 1
+#                 every = output if isinstance(output, tuple) else (output,)
+#                 kept[name, calls[name]] = [each.clone() for each in every]
+#
+#             return keep
+#
+#         hooks = [
+#             module.register_forward_hook(hook(name)) for name, module in network.named_modules()
+#         ]
+#         network(*inputs)
+#         for each in hooks:
+#             each.remove()
+#         return kept
+#
+#     right = outputs()
+#     with bug:
+#         wrong = outputs()
+#     for key, every in right.items():
+#         for a, b in zip(every, wrong.get(key, ())):
+#             if not (a - b).abs().max() <= tolerance * a.abs().max():
+#                 return key[0]
+#     return None
+# ```
+#
+# </details>
+#
+# Six bugs of this page are inside of the transformer, and only half of them show in a picture:
+
+# %%
+inputs = (x, states, torch.full((2,), 0.5), [(1, 8, 8)], mask)
+inside = ("time never × 1000", "text norm skipped", "norm after rotation", "half-split rotation")
+inside += ("exact GELU", "shift before scale")
+places = {
+    name: first_wrong(pipe.transformer, inputs, plant.planted(by_name[name]), 1e-5)
+    for name in inside
+}
+show.table(["bug", "first module with a wrong output"], [[n, f"`{p}`"] for n, p in places.items()])
+
+# %%
+assert places["text norm skipped"] == "txt_in" and places["shift before scale"] == "norm_out"
+assert places["half-split rotation"].endswith("attn.to_out.0") and None not in places.values()
+quiet = first_wrong(pipe.transformer, inputs[:4], plant.planted(BY_HAND), 1e-5)
+assert quiet is None
+print("a module for each bug; attention by hand, the control: none: ok")
+
+# %% [markdown]
+# Each is in the function of the bug, or right behind it: a rotation is no module, so that
+# *half-split rotation* shows where attention's result leaves the block's first linear layer.
+#
 # ## Estimate first
 #
 # **1.** Of the 25 bugs, how many end in an error message?

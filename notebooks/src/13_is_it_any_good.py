@@ -21,7 +21,7 @@
 # |---|---|
 # | **You need** | [chapter 00](00_a_picture_in_sixty_seconds.ipynb); proportions and means |
 # | **You get** | scores with honest intervals, and a habit of asking for them |
-# | **Minutes** | 40 to read, one to run |
+# | **Minutes** | 40 to read, 55 to write, one to run |
 # | **Picture** | what the model gets right, in bars with intervals |
 # | **Number** | the reader is right on at least 99.5 % of true posters |
 #
@@ -30,6 +30,8 @@
 
 # %%
 import json
+
+import torch
 
 from qwenimage_ref import QwenImage
 from qwenimage_ref.course import show
@@ -277,6 +279,75 @@ show.table(["20 steps, guidance 4, less", "points", "in pairs", "apart", "p"], r
 # points on a hundred captions could be chance. Eight steps instead of twenty are not shown to cost
 # anything either, and two steps surely do.
 #
+# ## Exercise: toss the coins
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `luck(first, second)`, this `p`, for two lists of `True` and `False` of one length, in which
+# the marks of a caption have the same place. If the two settings are equal, each caption on which
+# exactly one of them is right is a toss of a fair coin. Sum the exact probabilities of all outcomes
+# that are at least as uneven as the one that was seen, in favour of either. Without such a caption
+# the answer is 1. You will know it works when the checker says so.
+
+
+# %% tags=["exercise"]
+def luck(first, second):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+from qwenimage_ref.course import answers, check
+
+luck = answers.unless_solved(luck, answers.EX_13_LUCK)
+check.ex_13_luck(luck)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Nine captions went to the first and two to the second. Which other outcomes of eleven tosses are
+# at least as uneven?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# One side gets at most as many as the smaller count, or the other side does. By symmetry the two
+# probabilities are equal. They overlap only if the tosses are split evenly.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# count the captions that the first alone has right, and those of the second alone
+# tail = ways to choose 0, 1, ... up to the smaller count of all tosses, over 2 ** tosses
+# twice the tail, at most 1
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def luck(first, second):
+#     first_only = sum(a and not b for a, b in zip(first, second))
+#     second_only = sum(b and not a for a, b in zip(first, second))
+#     tosses, fewer = first_only + second_only, min(first_only, second_only)
+#     tail = sum(comb(tosses, k) for k in range(fewer + 1)) / 2**tosses
+#     return min(1.0, 2 * tail)
+# ```
+#
+# </details>
+
+# %%
+for point in ((20, 1), (8, 4), (2, 4)):
+    found = paired(right(20, 4), right(*point))
+    assert abs(luck(right(20, 4), right(*point)) - found["p"]) < 1e-4
+    print(
+        f"{settings.name(*point)}: {found['first_only']} to {found['second_only']}, p as above: ok"
+    )
+
+# %% [markdown]
 # The same method compares languages. Each Chinese caption was painted again in English, with the
 # same scene and the same noise:
 
@@ -404,29 +475,91 @@ print(f"nearer to the poster it saw: {row['share']:.0%}, {row['low']:.0%} to {ro
 # %% [markdown]
 # ## How a famous number misleads
 #
-# FID, a measure that many papers on image models report, needs no reader. It takes two
-# sets of pictures, turns each picture into a few *features*, fits a normal distribution to each
-# set, and computes how far apart the two are:
+# FID, a measure that many papers on image models report, needs no reader. It takes two sets of
+# pictures, turns each picture into a few *features*, and fits a normal distribution to each set,
+# with means $\mu_a, \mu_b$ and covariances $A, B$. FID is their squared *Fréchet distance*:
+#
+# $$d^2 = |\mu_a - \mu_b|^2 + \text{tr}\,(A + B - 2\,(A B)^{1/2})$$
+#
+# The root of a matrix $M$ is a matrix $R$ with $R R = M$. For a symmetric $M$ without negative
+# eigenvalues, it has the same eigenvectors and the roots of the eigenvalues.
+#
+# ## Exercise: the Fréchet distance
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `frechet_distance(a, b)`, the $d^2$ of two sets of features, `a` of (N, D) and `b` of (M,
+# D), both in float64: one number. Divide covariances by N - 1 and by M - 1. $A B$ is not symmetric,
+# so find a symmetric matrix whose root has the same trace. With fewer rows than features a
+# covariance is singular, and the distance has to be right for this, too. You will know it works
+# when the checker says so.
 
-# %%
-from qwenimage_ref.evaluate.frechet import features, frechet
 
-show.source(frechet)
+# %% tags=["exercise"]
+def frechet_distance(a, b):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+frechet_distance = answers.unless_solved(frechet_distance, answers.EX_13_FRECHET)
+check.ex_13_frechet(frechet_distance)
 
 # %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The trace of a root is the sum of the roots of the eigenvalues. Which other products have the
+# eigenvalues of A B?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The eigenvalues of X Y are those of Y X. Write A as the product of its root with itself, and move
+# one of the two to the other side of B. What rounding has made slightly negative is a zero.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```text
+# A, B     <- covariances over the rows
+# root     <- of A, from its eigenvalues and eigenvectors
+# mixed    <- sum of the roots of the eigenvalues of: root B root
+# squared distance of the means, plus both traces, less two times mixed
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def frechet_distance(a, b):
+#     A, B = a.T.cov(), b.T.cov()
+#     values, vectors = torch.linalg.eigh(A)
+#     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+#     mixed = torch.linalg.eigvalsh(root @ B @ root).clamp(min=0).sqrt().sum()
+#     means = (a.mean(0) - b.mean(0)).square().sum()
+#     return means + A.trace() + B.trace() - 2 * mixed
+# ```
+#
+# </details>
+#
 # The features are usually the activations of a classifier of photographs; here they are those of
 # our VAE. Take two sets of true posters, from the same world and the same program. Their distance
 # should be 0.
 
 # %%
+from qwenimage_ref.evaluate.frechet import features, frechet
+
 square = [sample(f"square {i}", size=SQUARE) for i in range(400)]
 drawn = [Image.fromarray(draw(scene, i)) for i, scene in enumerate(square)]
 seen = features(pipe.vae, drawn)
 rng, means = np.random.default_rng(0), {}
 for size in (25, 50, 100):
     draws = [seen[rng.permutation(200)[:size]] for _ in range(20)]
-    means[size] = np.mean([frechet(few_seen, seen[200:]) for few_seen in draws])
+    means[size] = np.mean([float(frechet_distance(few_seen, seen[200:])) for few_seen in draws])
     print(f"sets of {size:3}: {means[size]:.2f} away from 200 of their own kind")
+    assert abs(frechet_distance(draws[0], seen[200:]) - frechet(draws[0], seen[200:])) < 1e-6
 assert means[25] > 1.5 * means[100] > 0
 
 # %% [markdown]
@@ -464,8 +597,6 @@ print("25 true posters are more than twice as far away as 100; the limit is near
 # squared error in decibels:
 
 # %%
-import torch
-
 from qwenimage_ref.evaluate.psnr_ssim import psnr, reconstruct, ssim
 
 
@@ -547,8 +678,6 @@ def fooled(better, worse, n):
 
 
 # %% jupyter={"source_hidden": true}
-from qwenimage_ref.course import answers, check
-
 fooled = answers.unless_solved(fooled, answers.EX_13_FOOLED)
 check.ex_13_fooled(fooled)
 

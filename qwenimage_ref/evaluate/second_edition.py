@@ -49,7 +49,7 @@ def _questions() -> dict[str, Question]:
     rows["word exactly right"] = Question(("word",), lambda trial: trial.scene.word != "")
     rows["  Latin"] = Question(("word",), _latin)
     for n in (1, 2, 3, 4):
-        rows[f"    {n} letters"] = Question(("word",), lambda t, n=n: _latin(t, n))
+        rows[f"    {n} letter{'s' * (n > 1)}"] = Question(("word",), lambda t, n=n: _latin(t, n))
     rows["  Chinese"] = Question(("word",), _chinese)
     for n, name in enumerate(FREQUENCIES):
         rows[f"    {name}"] = Question(("word",), lambda t, n=n: _chinese(t, n))

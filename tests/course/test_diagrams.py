@@ -12,7 +12,9 @@ import torch
 from PIL import ImageFont
 
 from qwenimage_ref import QwenImage
+from qwenimage_ref.adapt import lora
 from qwenimage_ref.course.diagrams import __main__ as written
+from qwenimage_ref.course.diagrams import adapters
 from qwenimage_ref.course.diagrams.drawing import NAME, WIDTH
 from qwenimage_ref.course.diagrams.sizes import pocket
 from qwenimage_ref.course.publish import build
@@ -184,6 +186,40 @@ def test_the_shapes_of_the_vision_tower_are_those_of_a_forward_pass():
     drawn = drawn_shapes(written.DRAWINGS["vision_tower"](), N=64)
     assert {shape[1:] for shape in drawn} <= seen  # no batch: patches come first
     assert {shape[0] for shape in drawn} == {64, 16}
+
+
+def test_the_layers_and_pairs_of_the_lora_drawing_are_those_of_a_block(pipe):
+    drawing, linears = written.DRAWINGS["lora_branch"](), lora.named_linears(pipe.transformer)
+    adapter = lora.inject(pipe.transformer, lora.TARGETS["Lightning"], rank=8)
+    pairs = {name.removeprefix("transformer_blocks.1.") for name in adapter.named_pairs()}
+    adapter.remove()
+    listed = {}
+    for *names, sizes in adapters.LINEARS:
+        ends = [192 * int(end.removesuffix("D") or 1) for end in sizes.split(",")[0].split(" → ")]
+        for name in names:
+            for one in [name.replace("{q, k, v}", q) for q in "qkv"] if "{" in name else [name]:
+                full = one if "_m" in one else f"attn.{one}"
+                listed[full] = (*ends, "no pair" not in sizes)
+    first = "transformer_blocks.1."
+    assert listed == {
+        name.removeprefix(first): (
+            *(layer.in_features, layer.out_features),
+            name.removeprefix(first) in pairs,
+        )
+        for name, layer in linears.items()
+        if name.startswith(first)
+    }
+    layer = linears[f"{first}img_mlp.net.0.proj"]
+    pair = lora.Pair(torch.zeros(8, layer.in_features), torch.zeros(layer.out_features, 8), 8)
+    x = torch.zeros(5, layer.in_features)
+    seen = {each.shape for each in (x, layer.weight, pair.lora_A, x @ pair.lora_A.T, pair.lora_B)}
+    sizes = {"N": 5, "r": 8, "in": layer.in_features, "out": layer.out_features}
+    drawn = {
+        (sizes[a], sizes[b])
+        for label in drawing.labels
+        for a, b in re.findall(r"\((\w+), (\w+)\)", label.words)
+    }
+    assert drawn == seen | {layer(x).shape}
 
 
 @every_drawing

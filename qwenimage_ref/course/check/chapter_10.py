@@ -3,9 +3,19 @@
 from types import SimpleNamespace
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..answers import EX_10_LORA, EX_10_STILL
-from .common import exercise, need, need_all, need_same
+from .common import (
+    demand_shape,
+    exercise,
+    need,
+    need_all,
+    need_none,
+    need_same,
+    numbers,
+    wrong_here,
+)
 
 
 @exercise
@@ -135,3 +145,133 @@ def _names(blocks: int) -> list[str]:
         inside += [f"{stream}_mod.1", f"{stream}_mlp.net.0.proj", f"{stream}_mlp.net.2"]
     around = ["img_in", "txt_in", "norm_out.linear", "proj_out"]
     return around + [f"transformer_blocks.{i}.{name}" for i in range(blocks) for name in inside]
+
+
+# --- the same update with less rank
+
+_CUTS = (  # R, in, out, rank, alpha; an MLP widens four times, a modulation six
+    (5, 9, 36, 2, 8.0),
+    (4, 11, 11, 3, 1.0),
+    (6, 44, 11, 1, 3.0),
+    (3, 7, 42, 3, 6.0),
+)
+_WIDE = (6, 300, 500, 2, 4.0)
+
+
+@exercise
+def ex_10_squeezed(squeezed) -> str:
+    """squeezed(A (R, in), B (out, R), alpha, rank) -> A (rank, in), B (out, rank)"""
+    for seed, (R, in_, out, rank, alpha) in enumerate(_CUTS):
+        case = *_uneven(R, in_, out, seed), alpha, rank
+        given = _product(squeezed(*case), rank, in_, out)
+        right = _cut()(*case)
+        need_none(given, wrong_here(_CUT_MISTAKES, right, _alike, *case), _alike, *case)
+        whole = _cut()(*case[:3], R)
+        need(
+            _alike(given, right),
+            f"from rank {R} to {rank}, {in_} inputs, {out} outputs, alpha {alpha:g}: the squared "
+            f"differences to the old update sum to {(given - whole).square().sum():.4g}, and "
+            f"{(right - whole).square().sum():.4g} is possible",
+        )
+    R, in_, out, rank, alpha = _WIDE
+    case = *_uneven(R, in_, out, 9), alpha, rank
+    with _Largest() as largest:
+        given = squeezed(*case)
+    need(_alike(_product(given, rank, in_, out), _cut()(*case)), "wrong for a larger layer")
+    need(
+        largest.numbers <= R * out,
+        f"right, but for a layer of {in_} inputs and {out} outputs it fills a tensor of "
+        f"{largest.numbers:,} numbers, where B has {R * out:,}; at the official size this is slow. "
+        "Find thin matrices whose columns span what A and B span",
+    )
+    return "the largest part of the update that fits into this rank"
+
+
+def _uneven(R: int, in_: int, out: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A (R, in) and B (out, R) whose rows and columns differ in length"""
+    lengths = 0.6 ** torch.arange(R).flip(0)
+    return lengths[:, None] * numbers(R, in_, seed=seed), numbers(out, R, seed=seed + 20)
+
+
+def _product(given, rank: int, in_: int, out: int) -> torch.Tensor:
+    """B A of what an answer gave, (out, in). NotYet where it gave no such pair."""
+    need(isinstance(given, (tuple, list)) and len(given) == 2, "give two matrices, A and B")
+    shapes = [tuple(each.shape) for each in given if isinstance(each, torch.Tensor)]
+    need(
+        shapes != [(out, rank), (rank, in_)],
+        "A comes first, then B; these are the other way round",
+    )
+    demand_shape(given[0], (rank, in_), "for A with a row for each rank")
+    demand_shape(given[1], (out, rank), "for B with a column for each rank")
+    need(
+        all(each.dtype == torch.float32 for each in given),
+        "A and B came in float32; give both in that type",
+    )
+    return given[1] @ given[0]
+
+
+def _alike(a, b) -> bool:
+    return bool((a - b).norm() <= 1e-4 * b.norm())
+
+
+class _Largest(TorchDispatchMode):
+    """While entered, `numbers` is the size of the largest tensor that an operation returns."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(each, torch.Tensor):
+                self.numbers = max(self.numbers, each.numel())
+        return result
+
+
+def _singular(matrix, power=1, rank=None, last=False):
+    """The matrix from `rank` of its singular values, each to a power; last: from the smallest"""
+    u, values, vh = torch.linalg.svd(matrix, full_matrices=False)
+    most = torch.linalg.matrix_rank(matrix)
+    kept = slice(most - rank, most) if last else slice(0, rank)
+    return u[:, kept] * values[kept] ** power @ vh[kept]
+
+
+def _cut(times=None, A_first=None, B_first=None, **how):
+    """The update of rank `rank`, with one mistake; times(alpha, R, rank): its factor"""
+
+    def update(A, B, alpha, rank):
+        factor = (times or (lambda alpha, R, rank: alpha / R))(alpha, len(A), rank)
+        if A_first or B_first:
+            A = _singular(A, rank=rank) if A_first else A
+            B = _singular(B, rank=rank) if B_first else B
+            return factor * (B @ A)
+        return factor * _singular(B @ A, rank=rank, **how)
+
+    return update
+
+
+def _twisted(A, B, alpha, rank):
+    (Q, left), (P, right) = torch.linalg.qr(B), torch.linalg.qr(A.T)
+    return alpha / len(A) * Q @ _singular(left @ right, rank=rank) @ P.T
+
+
+_CUT_MISTAKES = [
+    (lambda A, B, alpha, rank: alpha / len(A) * B[:, :rank] @ A[:rank],
+     "that keeps the first rows of A and columns of B; which of them matter is not their order"),
+    (_cut(times=lambda alpha, R, rank: 1), "the old pair counts alpha / R times, the new one "
+     "once; something has to take up the fraction"),
+    (_cut(times=lambda alpha, R, rank: alpha / rank),
+     "alpha is divided by the new rank; how much the old pair counts depends on the old one"),
+    (_cut(times=lambda alpha, R, rank: alpha), "alpha has to be divided by the old rank"),
+    (_cut(times=lambda alpha, R, rank: (alpha / R) ** 2),
+     "both matrices have the whole fraction, which therefore counts twice"),
+    (_cut(times=lambda alpha, R, rank: R / alpha), "the fraction stands upside down"),
+    (_cut(last=True), "that keeps the smallest singular values"),
+    (_cut(power=0), "the singular values are missing, so that all directions count alike"),
+    (_cut(power=0.5), "the product has only half a power of each singular value; both halves, or "
+     "one matrix with the whole of it"),
+    (_cut(power=2), "both matrices have the singular values, which therefore count twice"),
+    (_cut(A_first=True), "that is best for A alone; what A has little of, B may enlarge"),
+    (_cut(B_first=True), "that is best for B alone; what B enlarges, A may never send"),
+    (_cut(A_first=True, B_first=True), "each matrix is cut by itself; cut their product"),
+    (_twisted, "the two small factors do not meet as B and A do; which of the two is transposed?"),
+]  # fmt: skip

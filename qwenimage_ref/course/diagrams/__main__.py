@@ -4,6 +4,7 @@ from ...files import whole_file
 from ...repository import ROOT, in_a_clone
 from . import (
     ablating,
+    adapters,
     after_training,
     control,
     data,
@@ -37,6 +38,7 @@ DRAWINGS = {
     "mmdit_block": transformer.block,
     "mmdit_stack": transformer.stack,
     "sampler_loop": machine.sampler_loop,
+    "lora_branch": adapters.lora_branch,
     "edit_paths": machine.edit_paths,
     "edit_sequence": editing.edit_sequence,
     "control_union": control.control_union,

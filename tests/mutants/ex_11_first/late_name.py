@@ -1,0 +1,35 @@
+"""A hook that looks its name up late."""
+
+import torch
+
+
+@torch.no_grad()
+def outputs(network, inputs):
+    kept, calls, hooks = {}, {}, []
+
+    for name, module in network.named_modules():
+
+        def keep(module, given, output):
+            calls[name] = calls.get(name, 0) + 1  # noqa: B023
+            every = output if isinstance(output, tuple) else (output,)
+            kept[name, calls[name]] = [each.clone() for each in every]  # noqa: B023
+
+        hooks.append(module.register_forward_hook(keep))
+    network(*inputs)
+    for each in hooks:
+        each.remove()
+    return kept
+
+
+def answer(network, inputs, bug, tolerance):
+    right = outputs(network, inputs)
+    with bug:
+        wrong = outputs(network, inputs)
+    for key, every in right.items():
+        for a, b in zip(every, wrong.get(key, ())):
+            if not (a - b).abs().max() <= tolerance * a.abs().max():
+                return key[0]
+    return None
+
+
+HINT = "have the last name"

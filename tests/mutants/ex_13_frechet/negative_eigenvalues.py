@@ -1,0 +1,18 @@
+"""Lets rounding turn zeros negative."""
+
+import torch
+
+
+def root(matrix):
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.sqrt() @ vectors.T
+
+
+def answer(a, b):
+    A, B = a.T.cov(), b.T.cov()
+    means = (a.mean(0) - b.mean(0)).square().sum()
+    mixed = torch.linalg.eigvalsh(root(A) @ B @ root(A)).sqrt().sum()
+    return means + A.trace() + B.trace() - 2 * mixed
+
+
+HINT = "which have no root"
