@@ -11,6 +11,7 @@ from . import (
     machine,
     pictures,
     positions,
+    precision,
     text_tower,
     tracing,
     training,
@@ -44,6 +45,7 @@ DRAWINGS = {
     "causal_tracing": tracing.causal_tracing,
     "layered_sequence": layers.layered_sequence,
     "vae_tiles": layers.vae_tiles,
+    "quantised_linear": precision.quantised_linear,
     "image_to_lora": training.image_to_lora,
 }
 
