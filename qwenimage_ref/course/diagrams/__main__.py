@@ -41,6 +41,7 @@ DRAWINGS = {
     "data_pipeline": data.data_pipeline,
     "four_errors": after_training.four_errors,
     "reward_round": after_training.reward_round,
+    "direct_distillation": training.direct_distillation,
     "matching": training.matching,
     "causal_tracing": tracing.causal_tracing,
     "layered_sequence": layers.layered_sequence,
