@@ -81,3 +81,52 @@ values = [(i * 37 + 5) % 256 for i in range(16)]
 right = [0.25 * (x % 16) + 1.5 for x in values] + [0.25 * (x // 16) + 1.5 for x in values]
 assert list(decode_block(mixed)) == right
 ### END HIDDEN TESTS
+
+# %% [markdown]
+# ## Eight bits times eight
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `multiply(x, rows)` for weights in *Q8_0*: `rows` is (out, 34 · in / 32) bytes, each block a
+# float16 `d` and 32 signed bytes q. The inputs `x` (N, in) are quantised by **rows**: one scale for
+# each row, its largest magnitude over 127, kept in float32. Sum the products of each block in
+# integers, then scale. Return (N, out) in float32; a row of zeros gives zeros.
+
+
+# %% tags=["solution"] exercise="ex_21_multiply"
+def multiply(x, rows):
+    """(N, in), (out, 34 in / 32) -> (N, out)"""
+    ### BEGIN SOLUTION
+    import torch
+
+    blocks = rows.unflatten(1, (-1, 34))
+    d = blocks[..., :2].view(torch.float16)[..., 0].float()
+    q = blocks[..., 2:].view(torch.int8).int()
+    scale = x.abs().amax(1, keepdim=True) / 127
+    whole = (x / torch.where(scale > 0, scale, 1.0)).round().int().unflatten(1, (-1, 32))
+    sums = torch.einsum("nbi,obi->nob", whole, q)
+    return scale * torch.einsum("nob,ob->no", sums.float(), d)
+    ### END SOLUTION
+
+
+# %% tags=["test"] points=4
+import torch
+
+from qwenimage_ref.formats import gguf_blocks
+
+source = torch.Generator().manual_seed(0)
+x, weight = torch.randn(3, 96, generator=source), torch.randn(5, 96, generator=source)
+rows = gguf_blocks.encode(weight, "Q8_0")
+assert multiply(x, rows).shape == (3, 5)
+### BEGIN HIDDEN TESTS
+x[:, 32:64] *= 20
+x[2] = 0
+largest = x.abs().amax(1, keepdim=True).clamp(min=1e-9)
+rounded = (127 * x / largest).round() * largest / 127
+right = rounded.double() @ gguf_blocks.decode(rows, "Q8_0").double().T
+before = x.clone()
+given = multiply(x, rows)
+assert given.dtype == torch.float32 and torch.equal(x, before)
+assert torch.allclose(given.double(), right, atol=2e-5 * right.abs().max().item())
+assert given[2].eq(0).all()
+### END HIDDEN TESTS

@@ -70,9 +70,8 @@ print("seconds follow the runs; all the rest costs less than six of them: ok")
 #
 # ## Why so many steps
 #
-# We return to the plane of chapter 08. A small network, `field`, learns the velocity that leads
-# from noise to a star. It is trained by the loop that you wrote there; `figures.teach` runs it
-# again.
+# On the plane of chapter 08 a small network, `field`, learns the velocity that leads from noise to
+# a star, by the loop that you wrote there; `figures.teach` runs it again.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -180,14 +179,14 @@ assert off[1] > 1.5 * off[0]
 print("one step ends farther from fifty where the prompt is empty: ok")
 
 # %% [markdown]
-# Keep in mind for everything that follows that **our posters are easy to paint in few steps**.
-# Their captions say nearly everything, so even one step paints most of a scene, here all but the
-# colour of the star. The prompt "a cat" for a model of photographs leaves far more open.
+# Keep in mind that **our posters are easy to paint in few steps**. Their captions say nearly
+# everything, so even one step paints most of a scene, here all but the colour of the star. The
+# prompt "a cat" for a model of photographs leaves far more open.
 #
 # ## Direct distillation
 #
-# The idea is simple. Sampling adds no randomness on the way, so each noise leads to exactly one
-# end. A *teacher* goes there in many steps, and pairs of noise and end are stored. A *student*,
+# Sampling adds no randomness on the way, so each noise leads to exactly one end. A *teacher* goes
+# there in many steps, and pairs of noise and end are stored. A *student*,
 # which starts as a copy of the teacher, takes four steps from the same noise and is trained to
 # arrive at the same end. [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio) calls
 # this *direct distillation* and has released two Qwen-Image students that were trained by it.
@@ -195,7 +194,11 @@ print("one step ends farther from fifty where the prompt is empty: ok")
 # With four steps, the `student` runs at `levels[0]`, moves to `levels[1]`, runs *there*, and so on.
 # As always, a step adds (next level − level) · velocity. Only the final position is compared. The
 # gradient flows back through all four predictions, so an early step is corrected for its effect on
-# the later ones.
+# the later ones. For pictures, the weights that the student has of its own are a LoRA:
+#
+# ![Block diagram: from one noise the teacher takes twenty steps with two prompts and guidance, the
+# student four with one; a gradient of the squared error of their ends goes back into the student's
+# LoRA](figures/direct_distillation.svg)
 #
 # ## Exercise: the loss of a student
 #
@@ -287,10 +290,9 @@ print("the student ends more than 50 times as near to the teacher's ends, in squ
 # Four steps now end where fifty did, and the student with the wrong pairs ends in a dot. With
 # shuffled pairs the noise holds no information about the end, and then the squared error has a
 # single best prediction, the mean of all ends. The noise therefore has to be reproduced *exactly*:
-# the same seed, the same device of the generator, the same number type and the same shape. A
-# student trained on pictures with other noise learns the mean picture.
+# the same seed, the same device of the generator, the same number type and the same shape.
 #
-# There is one more thing to see: the student was trained for its own four steps and no others.
+# The student was trained for its own four steps and no others:
 
 # %%
 for steps in (2, 4, 8):
@@ -298,6 +300,113 @@ for steps in (2, 4, 8):
     missed[steps] = (end - fine[-1]).pow(2).mean().item()
 assert missed[4] < missed[8] < missed[2]
 print("this student ends nearest with its 4 steps; 8 are worse, 2 worse still: ok")
+
+# %% [markdown]
+# ## The gradient, one step at a time
+#
+# The loss keeps the graphs of all its steps until the backward pass, which is too much for twenty
+# billion weights. The chain rule needs only one of them at a time. A step is
+# $x_{i+1} = x_i + h_i\,v_i$, where $h_i = \sigma_{i+1} - \sigma_i$. Let $A_i$ and $B_i$ be the
+# derivatives of the velocity $v_i$ by $x_i$ and by the parameters $\theta$. With
+# $g_i = \partial L/\partial x_i$,
+#
+# $$g_i = g_{i+1} + h_i A_i^\top g_{i+1},\qquad
+# \frac{\partial L}{\partial\theta} = \sum_i h_i B_i^\top g_{i+1}.$$
+#
+# Take the steps without a graph and keep each $x_i$; then run every step again, the last one first.
+# This is *checkpointing*. It costs a second forward pass, a third more work.
+#
+# ## Exercise: back through the steps
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `gradients(student, noise, target, levels)`, with the arguments of `my_loss`; `student` is a
+# module. Return the gradients of that loss, a list with one for each of `student.parameters()`, in
+# their order. Never keep the graph of more than one step, and leave `.grad` empty.
+
+
+# %% tags=["exercise"]
+def gradients(student, noise, target, levels):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+gradients = answers.unless_solved(gradients, answers.EX_20_GRADIENTS)
+check.ex_20_gradients(gradients)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# The loss is a mean of squares. What is its gradient by the end of the last step? That is where the
+# way back begins.
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `torch.autograd.grad(step, [x, *weights], g)` gives the products of both formulas at once, where
+# the step is $h_i v_i$. For that, `x` has to be a leaf: `x.detach().requires_grad_()`.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# without a graph: take all steps, keep where each begins
+# g     <- 2 * (end - target) / how many numbers
+# total <- zeros, one for each parameter
+# for each step, the last one first:
+#     x    <- where it begins, as a leaf
+#     step <- (next level - level) * student(x, level)
+#     add to total what g gives for the parameters
+#     add to g what g gives for x
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def gradients(student, noise, target, levels):
+#     x, states = noise, []
+#     with torch.no_grad():
+#         for sigma, sigma_next in zip(levels, levels[1:]):
+#             states.append(x)
+#             x = x + (sigma_next - sigma) * student(x, sigma)
+#     weights = [*student.parameters()]
+#     total = [torch.zeros_like(weight) for weight in weights]
+#     back = 2 * (x - target) / x.numel()
+#     for x, sigma, sigma_next in reversed([*zip(states, levels, levels[1:])]):
+#         x = x.detach().requires_grad_()
+#         step = (sigma_next - sigma) * student(x, sigma)
+#         to_x, *shares = torch.autograd.grad(step, [x, *weights], back)
+#         total = [old + share for old, share in zip(total, shares)]
+#         back = back + to_x
+#     return total
+# ```
+#
+# </details>
+
+
+# %%
+class Asked(torch.nn.Module):
+    """The field, asked for the star."""
+
+    def __init__(self, field):
+        super().__init__()
+        self.field = field
+
+    def forward(self, x, sigma):
+        star = torch.full((len(x),), flow_on_a_plane.STAR)
+        return self.field(x, sigma.expand(len(x)), star)
+
+
+beginner = Asked(field)
+given = beginner, lesson[:512], ends[:512], four
+through_all = torch.autograd.grad(my_loss(*given), [*beginner.parameters()])
+for a, b in zip(gradients(*given), through_all, strict=True):
+    assert (a - b).abs().max() < 1e-4 * b.abs().max()
+print(f"{len(through_all)} gradients, a step at a time and through all four at once: the same")
 
 # %% [markdown]
 # ## The schedule of Lightning
@@ -432,8 +541,8 @@ print(f"{numbers:,} numbers beside {whole:,}")
 # it has to produce the effect of guidance by itself. This saves twice: 20 steps become 4, and two
 # runs a step become one.
 #
-# Here are four captions, each from one noise: the teacher above, then four unguided steps with the
-# LoRA, and below them the same without it.
+# Four captions, each from one noise: by the teacher, and in four unguided steps with the LoRA and
+# without it.
 
 # %%
 from qwenimage_ref.evaluate.held_out import square_trials
@@ -464,8 +573,7 @@ print("same noise, same end: with the LoRA all four end nearer to the teacher's 
 # %% [markdown]
 # Look at the sizes. The teacher's three squares are nearly alike, as are its two stars, and its
 # ring is thick. Without the LoRA the third square is too small, the second star is larger than the
-# first, and the ring is thin. With the LoRA all of them are nearer to the teacher's. Fewer steps
-# and no guidance make this difference, and the LoRA has learned to take back a part of it.
+# first, and the ring is thin. With the LoRA all of them are nearer to the teacher's.
 #
 # Four pictures prove little. The record has 200:
 
@@ -502,8 +610,7 @@ print(f"{len(large)} of 200 captions make up {100 * share:.0f} % of all distance
 # ## Does it paint better?
 #
 # Nearer to the teacher does not mean *better*. The reader of [chapter 13](13_is_it_any_good.ipynb)
-# checks in every picture whether the scene is the one asked for, and the word. The record keeps a
-# mark for each caption; `right` selects them.
+# checks in every picture whether the scene is the one asked for, and the word.
 
 # %%
 from qwenimage_ref.evaluate.intervals import interval, paired
@@ -593,7 +700,7 @@ print("one step: farther with the LoRA; four: nearest at scale 1; plain steps st
 
 # %% [markdown]
 # At one step the LoRA leads farther from the teacher although it paints more scenes: farther off
-# need not be worse. Note also that the blue line on the left is flat from two steps on. More steps
+# need not be worse. The blue line on the left is flat from two steps on. More steps
 # without guidance do not lead to the end of a *guided* teacher, however many there are: guidance
 # has to be learned, and our LoRA contains a part of it.
 #
@@ -644,7 +751,7 @@ print("8 runs: under 30 % of scenes with guidance; 4 runs without it: over 90 %:
 # twenty small steps balance overshoots in two or four large ones. That, and the cost of the second
 # run, is why few-step models do without it.
 #
-# The record was made on another machine, so we recompute a part of it here, the first 24 captions:
+# Here is a part of the record painted again, the first 24 captions:
 
 # %%
 live = {sampling: few_steps.paint(pipe, made, sampling)[0] for sampling in (STUDENT, HASTY)}
@@ -708,7 +815,7 @@ print("noise left, a scale of 8, guidance on top, mu for shift: each shows in th
 # * **No last 0**: half of the noise is still there.
 # * **Own schedule**, a known mistake with the official file (*visibly wrong*, [diffusers pull
 #   request 12119](https://github.com/huggingface/diffusers/pull/12119)), does not show in this
-#   picture: posters are easy, as the first rows have shown. Over all captions it costs a few:
+#   picture: posters are easy. Over all captions it costs a few:
 
 # %%
 counted = {}
@@ -782,7 +889,7 @@ print("and the teacher's four posters above hold more than those of four plain s
 # that. The true posters cannot say which size is right: drawn again, with other sizes and places,
 # their ink varies by some 2 %. A student inherits what its teacher does, errors included.
 #
-# ## What users report of the official files
+# <details><summary>What users report of the official files</summary>
 #
 # | Report | Where | Here |
 # |---|---|---|
@@ -793,10 +900,11 @@ print("and the teacher's four posters above hold more than those of four plain s
 # | a LoRA for Edit on the base model blurs, and the reverse | Qwen-Image-Lightning 26 | not tried |
 # | a grid over the picture with fp8 weights | Qwen-Image-Lightning 32, 56, 74 | not tried |
 #
+# </details>
+#
 # ## Slider
 #
-# The controls are the number of steps, and the LoRA on or off. Watch the colour of the star and the
-# corners of the square.
+# Watch the colour of the star and the corners of the square.
 
 # %%
 slider = figures.StepSlider(pipe, full)
@@ -828,8 +936,6 @@ print("at every number of steps the LoRA changes the picture, by less than 10 / 
 # %% [markdown]
 # ## Estimate first
 #
-# Say a number before you open the fold.
-#
 # **1.** Twenty steps with guidance against four without: how many times fewer runs of the network?
 #
 # <details><summary>Answer</summary>
@@ -844,8 +950,9 @@ print("at every number of steps the LoRA changes the picture, by less than 10 / 
 #
 # <details><summary>Answer</summary>
 #
-# About four times, and eight: each run keeps what its own backward pass needs. *Checkpointing*, to
-# keep only the input of each block and compute the rest again, makes it bearable.
+# About four times, and eight: each run keeps what its own backward pass needs. *Checkpointing*
+# makes it bearable, of steps as in your `gradients`, or of blocks: to keep only the input of each
+# one and compute the rest again.
 #
 # </details>
 #
@@ -882,12 +989,9 @@ print("10 times fewer runs; 4 and 8 times the memory, within a twentieth; level 
 # * DiffSynth-Studio's direct distillation uses the *stretched* schedule (four steps: 1, 0.7776,
 #   0.4708, 0.02), recommends 15 steps without guidance for its released students, and checkpoints
 #   every block.
-# * Another method uses a *critic*: the student's pictures are noised again, and two models estimate
-#   where true pictures and where the student's are denser ([DMD2, Yin et al.
-#   2024](https://arxiv.org/abs/2405.14867)). It matches distributions and not pairs, so the ends
-#   need not be the teacher's.
-# * The squared error of ends blurs pictures where neighbouring noises end far apart, as [chapter
-#   32](32_distillation.ipynb) derives.
+# * The squared error of ends blurs pictures where neighbouring noises end far apart. [Chapter
+#   32](32_distillation.ipynb) derives that, and a method with a *critic*, which matches
+#   distributions and not pairs, so that the ends need not be the teacher's.
 #
 # <details><summary>Where this comes from, and what SD3 and FLUX do here</summary>
 #

@@ -20,7 +20,7 @@
 # | | |
 # |---|---|
 # | **You need** | [chapter 07](07_sixty_blocks.ipynb), what bytes and files of weights are |
-# | **You get** | you can decode a byte of fp8 and a block of GGUF by hand, and choose a file |
+# | **You get** | fp8 and GGUF decoded by hand, a layer computed in blocks, a choice of files |
 # | **Minutes** | 45 to read, less than one to run |
 # | **Picture** | how many scenes and words come out right, over the size of the transformer |
 # | **Number** | all 256 bytes of fp8 and all 65,536 numbers of bf16 decoded as torch does |
@@ -642,6 +642,109 @@ print(f"unpacked it would be {full / 1e6:.1f}")
 # %% [markdown]
 # The cost is time, because every weight is decoded again in every step. diffusers runs GGUF files
 # in the same way ([its guide](https://huggingface.co/docs/diffusers/quantization/gguf)).
+#
+# ## Multiplying without unpacking
+#
+# On a CPU, ggml does not unpack at all. It quantises the *inputs* as well, to Q8_0, while the layer
+# runs ([quants.c](https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-cpu/quants.c)).
+# A block of a product is then a sum of integers, and both scales come in front of it:
+#
+# $$y_{no}=\sum_b d^x_{nb}\,d^w_{ob}\sum_{i=1}^{32}q^x_{nbi}\,(q^w_{obi}-8)$$
+#
+# Thirty-two multiplications of integers, which are fast and exact, need only two of floating-point
+# numbers.
+#
+# ![Block diagram: inputs are quantised in blocks of 32, and bytes of the weight are taken apart
+# into integers and scales; the integers of a block are multiplied and summed, the sum is scaled by
+# both, and the blocks are added](figures/quantised_linear.svg)
+#
+# ## Exercise: a layer of blocks
+#
+# ★★★★☆ · 25 minutes
+#
+# Write `multiply(x, rows)`: `x` has the inputs, (N, in) in float32; `rows` has the weight's bytes,
+# (out, 18 · in / 32) in uint8, each row block after block of Q4_0. Return (N, out) in float32,
+# without a bias. For each 32 inputs, the scale is the largest magnitude over 127, and the integers
+# are the inputs over the scale, rounded to the nearest. In the product use that scale rounded to
+# float16, as a file would hold it. A block of zeros gives zeros. You will know it works when the
+# checker says so; the package decodes both sides and multiplies afterwards.
+
+
+# %% tags=["exercise"]
+def multiply(x, rows):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+multiply = answers.unless_solved(multiply, answers.EX_21_MULTIPLY)
+check.ex_21_multiply(multiply)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Begin with the shapes: `rows` becomes (out, in / 32, 18), and `x` becomes (N, in / 32, 32). What
+# is the shape of the sums of integers?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# `blocks[..., :2].view(torch.float16)` reads the scales. Convert halves of bytes to a type with a
+# sign *before* you subtract 8. Integers of 8 bits cannot hold a product; use int32.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# ```
+# d, q      <- scale and 32 integers of each block of the weight
+# scale     <- the largest magnitude of each 32 inputs / 127
+# whole     <- inputs / scale, rounded (where the scale is 0: zeros)
+# sums      <- over the 32 of a block: whole * q, for all rows and outputs
+# result    <- over the blocks: sums * (scale as float16) * d
+# ```
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def multiply(x, rows):
+#     blocks = rows.unflatten(1, (-1, 18))
+#     d = blocks[..., :2].view(torch.float16)[..., 0].float()
+#     q = torch.cat([blocks[..., 2:] & 15, blocks[..., 2:] >> 4], dim=-1).int() - 8
+#     inputs = x.unflatten(1, (-1, 32))
+#     scale = inputs.abs().amax(-1) / 127
+#     steps = inputs / torch.where(scale > 0, scale, 1.0).unsqueeze(-1)
+#     sums = torch.einsum("nbi,obi->nob", steps.round().int(), q)
+#     return torch.einsum("nob,nb,ob->no", sums.float(), scale.half().float(), d)
+# ```
+#
+# </details>
+#
+# Is it worse to round the inputs, too? Here are a layer's own inputs, from the noisy posters:
+
+# %%
+caught = []
+layer = mmdit.get_submodule("transformer_blocks.3.attn.to_q")
+hook = layer.register_forward_hook(lambda _, given, __: caught.append(given[0]))
+mmdit(**asked)
+hook.remove()
+x = caught[0].flatten(0, 1)  # (12 posters of 64 tokens, 192)
+blocks = gguf_blocks.encode(weight, "Q4_0")
+exact, unpacked = x @ weight.T, x @ gguf_blocks.decode(blocks, "Q4_0").T
+by_blocks = multiply(x, blocks)
+
+# %%
+by_weights, by_both = (precision.relative_error(y, exact) for y in (unpacked, by_blocks))
+by_inputs = precision.relative_error(by_blocks, unpacked)
+assert by_weights > 10 * by_inputs and by_weights < by_both < 1.01 * by_weights
+assert abs(math.hypot(by_weights, by_inputs) / by_both - 1) < 0.01
+print("rounded inputs alone: under a tenth of the weights' error; together: under 1 % more")
+
+# %% [markdown]
+# The two errors have unrelated directions, so it is their *squares* that add up, and the larger one
+# decides.
 #
 # ## Twenty billion
 #

@@ -20,7 +20,7 @@
 # | | |
 # |---|---|
 # | **You need** | [chapter 08](08_the_shifted_sampler.ipynb) and [09](09_text_to_image.ipynb) |
-# | **You get** | strength, masks, crops and blurred edges, each by hand and in the package |
+# | **You get** | strength, masks, jumps, crops and blurred edges, most of them by hand |
 # | **Minutes** | 40 to read, a minute to run |
 # | **Picture** | one word of a poster replaced under a mask, everything else as it was |
 # | **Number** | latents outside the mask end equal to the picture's, to the last bit |
@@ -393,6 +393,142 @@ assert mask_panel.picture.value == at_first
 print("another rectangle, another picture; the same rectangle, the same picture: ok")
 
 # %% [markdown]
+# ## Jumping back
+#
+# After a step, the latents that were put back and the painted ones beside them have met only once.
+# **RePaint** lets them meet again: it *jumps back* to a higher level by adding noise, and repeats
+# the steps from there. Noise cannot just be added. At level $\sigma$ the latents are
+# $(1-\sigma)\,x_0+\sigma\,\epsilon$; at a higher level $\tau$ they have to be
+# $(1-\tau)\,x_0+\tau\,\epsilon'$, where $\epsilon'$ is normal noise again. So we look for the two
+# weights in
+#
+# $$x_\tau = a\,x_\sigma + b\,\eta$$
+#
+# with fresh noise $\eta$. The first follows from the picture's weight. For the second, remember
+# that the sum of two independent normal noises of weights $u$ and $v$ is normal noise of weight
+# $\sqrt{u^2+v^2}$.
+#
+# ## Exercise: the jump
+#
+# ★★★☆☆ · 15 minutes
+#
+# Write `jump(latents, fresh, sigma, higher)`: latents (B, C, h, w) at level `sigma`, fresh noise of
+# their shape, and two levels with 0 ≤ sigma ≤ higher ≤ 1 and sigma below 1. Return the latents at
+# level `higher`. You will know it works when the checker says so and when jumps of many points have
+# the weights of a mixture.
+
+
+# %% tags=["exercise"]
+def jump(latents, fresh, sigma, higher):
+    raise NotImplementedError
+
+
+# %% jupyter={"source_hidden": true}
+jump = answers.unless_solved(jump, answers.EX_23_JUMP)
+check.ex_23_jump(jump)
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# What is the weight of the picture in the latents, and what should it be? What does the same factor
+# make of the noise that is there?
+#
+# </details>
+#
+# <details><summary>A hint</summary>
+#
+# The noise that is there ends with the weight $a\sigma$. Its square and $b^2$ have to be $\tau^2$
+# together.
+#
+# </details>
+#
+# <details><summary>Pseudocode</summary>
+#
+# a = (1 - higher) / (1 - sigma); b = root of higher² - (a x sigma)²; result = a x latents + b x
+# fresh
+#
+# </details>
+#
+# <details><summary>The solution</summary>
+#
+# ```python
+# def jump(latents, fresh, sigma, higher):
+#     shrunk = (1 - higher) / (1 - sigma)
+#     missing = (higher**2 - (shrunk * sigma) ** 2) ** 0.5
+#     return shrunk * latents + missing * fresh
+# ```
+#
+# </details>
+
+# %%
+generator = torch.Generator().manual_seed(0)
+data, old, fresh = torch.randn(3, 1, 1, 400, 500, generator=generator).unbind()
+low, high = torch.tensor(0.4), torch.tensor(0.8)
+jumped = jump(under_noise(data, old, low), fresh, low, high)
+of_data = (jumped * data).mean() / data.square().mean()
+of_noise = (jumped - of_data * data).std()
+assert abs(of_data - 0.2) < 0.01 and abs(of_noise - 0.8) < 0.01
+print("from level 0.4 to 0.8: weights 0.2 of the picture and 0.8 of noise, within 0.01: ok")
+
+# %% [markdown]
+# A mask now covers the right half of a shape, and the prompt is empty: only what the mask leaves
+# says how the shape goes on. Twenty-four posters are painted once straight through and once with
+# three jumps, from level 12 of the 20 back to level 6.
+
+# %%
+halves = [each.poster for each in painting_over.wishes(24, "shape")]
+cuts = []
+for each in halves:
+    middle = int(read(each).regions[1].x)
+    cuts.append(figures.rectangle(middle, 0, 128, 96))
+free = torch.stack([latent_mask(cut, 8) for cut in cuts])
+known, start_noise = clean_and_noise(pipe, halves, (24, 128, 128), seed=1)
+
+
+def keep_halves(sigma, latents):
+    return blend(latents, known, start_noise, free, sigma)
+
+
+# %%
+def completed(jumps, first=6, last=12):
+    source = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        empty = pipe.encode_prompts([[" "] * len(halves)])
+        x = under_noise(known, start_noise, levels[0])
+        x = pipe.denoise(x, levels[: last + 1], *empty, keep=keep_halves)
+        for _ in range(jumps):
+            fresh = torch.randn(x.shape, generator=source)
+            x = jump(x, fresh, levels[last], levels[first])
+            x = pipe.denoise(x, levels[first : last + 1], *empty, keep=keep_halves)
+        return pipe.denoise(x, levels[last:], *empty, keep=keep_halves)
+
+
+straight, repeated = (completed(jumps) for jumps in (0, 3))
+assert all(torch.equal(x * (1 - free), known * (1 - free)) for x in (straight, repeated))
+without, with_jumps = (pipe.to_pictures(x) for x in (straight, repeated))
+
+# %%
+veiled = [figures.tinted(*pair) for pair in zip(halves, cuts)]
+rows = [row[16:] for row in (veiled, without, with_jumps)]
+captions = [text for text in ("mask", "no jump", "3 jumps") for _ in rows[0]]
+alt = "Eight posters in three rows: half of a shape under a mask; half shapes in two colours or of "
+alt += "two forms; and the same with jumps, where more halves fit together"
+show.grid(sum(rows, []), captions, alt=alt, columns=8, scale=1)
+
+# %%
+whole_again = {}
+for jumps, pictures in ((0, without), (3, with_jumps)):
+    pairs = zip(halves, pictures)
+    whole_again[jumps] = [read(a).scene.shapes == read(b).scene.shapes for a, b in pairs]
+assert sum(whole_again[3]) >= sum(whole_again[0]) + 3
+print("of 24 shapes, at least three more are whole again with jumps: ok")
+
+# %% [markdown]
+# With jumps more halves fit together, in form and in colour; how many more depends on the fresh
+# noise and on the levels. The jumps cost 18 steps besides the 20. The latents around the mask are
+# the picture's to the last bit.
+
+# %% [markdown]
 # ## Edges, and a strength for every place
 #
 # A hard mask can leave a seam. [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio)
@@ -519,8 +655,8 @@ print("one strength everywhere is image to image; along the ramp, change grows: 
 # * SDEdit, *image to image*: [Meng et al. 2022](https://arxiv.org/abs/2108.01073), section 3. Its
 #   parameter is the noise level $t_0$, where ours is the share of steps.
 # * Putting the known part back after each step: [RePaint, Lugmayr et al.
-#   2022](https://arxiv.org/abs/2201.09865), section 4.1; it also jumps back and forth in time,
-#   which the libraries named here do not. In latents: [Blended Latent Diffusion, Avrahami et al.
+#   2022](https://arxiv.org/abs/2201.09865), section 4.1, and jumping back, section 4.2, which the
+#   libraries named here do not do. In latents: [Blended Latent Diffusion, Avrahami et al.
 #   2023](https://arxiv.org/abs/2206.02779), section 4.1.
 # * [Differential Diffusion, Levin and Fried 2023](https://arxiv.org/abs/2306.00950), section 3.
 # * FLUX.1 Fill ([its code](https://github.com/black-forest-labs/flux/blob/main/docs/fill.md)) and

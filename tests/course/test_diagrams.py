@@ -20,6 +20,7 @@ from qwenimage_ref.course.diagrams.sizes import pocket
 from qwenimage_ref.course.publish import build
 from qwenimage_ref.course.show import pocket_folder
 from qwenimage_ref.evaluate.ablation_variants import VARIANTS
+from qwenimage_ref.formats import gguf_blocks
 from qwenimage_ref.sampler import pack
 from qwenimage_ref.vision import Vision
 
@@ -220,6 +221,21 @@ def test_the_layers_and_pairs_of_the_lora_drawing_are_those_of_a_block(pipe):
         for a, b in re.findall(r"\((\w+), (\w+)\)", label.words)
     }
     assert drawn == seen | {layer(x).shape}
+
+
+def test_the_shapes_of_the_quantised_layer_are_those_of_its_blocks(pipe):
+    drawing = written.DRAWINGS["quantised_linear"]()
+    weight = pipe.transformer.transformer_blocks[0].attn.to_q.weight.detach()
+    rows = gguf_blocks.encode(weight, "Q4_0")
+    assert rows.numel() == drawing.sizes["Q4_0"][1]
+    assert weight.bfloat16().nbytes == drawing.sizes["bf16"][1]
+    q = gguf_blocks.decode(rows, "Q4_0").unflatten(1, (-1, 32))
+    x = torch.zeros(drawing.sizes["I"][1], weight.shape[1])
+    inputs = x.unflatten(1, (-1, 32))
+    sums = torch.einsum("nbi,obi->nob", inputs, q)
+    seen = (x, inputs, inputs[..., 0], q, q[..., 0], sums, sums[..., 0])
+    assert rows.shape == (len(weight), 18 * q.shape[1])
+    assert drawn_shapes(drawing) <= {tuple(tensor.shape) for tensor in seen}
 
 
 @every_drawing

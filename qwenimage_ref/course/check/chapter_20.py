@@ -9,6 +9,7 @@ from torch import nn
 
 from ..answers import EX_20_LIGHTNING, EX_20_LOSS
 from .common import exercise, need, need_all, need_none
+from .through_steps import check_gradients
 
 
 @exercise
@@ -230,3 +231,10 @@ def _run(loss, student, noise, target, levels):
     if value.requires_grad:
         value.backward()
     return value.detach(), student.weight.grad
+
+
+@exercise
+def ex_20_gradients(gradients) -> str:
+    """gradients(student, noise, target, levels) -> one for each parameter, a step at a time"""
+    check_gradients(gradients)
+    return "the gradients of the loss, with the graph of one step at a time"

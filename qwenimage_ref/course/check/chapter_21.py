@@ -8,6 +8,7 @@ import numpy as np
 
 from ..answers import EX_21_FP8, EX_21_Q4
 from .common import exercise, need, need_none
+from .integer_product import check_product
 
 # --- a byte of float8_e4m3fn
 
@@ -225,3 +226,13 @@ _Q4_MISTAKES = (
 _NEGATIVE_SCALE = (
     (lambda b: abs(b.scale) * (b.q - 8), "a scale may be below zero, too; keep its sign"),
 )
+
+
+# --- a product of blocks
+
+
+@exercise
+def ex_21_multiply(multiply) -> str:
+    """multiply(x (N, in), rows (out, 18 in / 32) of Q4_0) -> (N, out), by sums of integers"""
+    check_product(multiply)
+    return "sums of integers, and two scales for each block"

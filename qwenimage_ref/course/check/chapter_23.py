@@ -2,8 +2,8 @@
 
 import torch
 
-from ..answers import EX_23_BLEND, EX_23_RELEASED
-from .common import exercise, need, need_none
+from ..answers import EX_23_BLEND, EX_23_JUMP, EX_23_RELEASED
+from .common import demand_shape, exercise, need, need_none, wrong_here
 
 
 def _drawn(shape, seed: int) -> torch.Tensor:
@@ -99,6 +99,97 @@ def _where_it_differs(answer, right, mask, sigma: float) -> str:
     if not apart[(mask == 0).expand_as(apart)].any():
         return f"at sigma {sigma} it is right where the mask is 0, and wrong where it is not"
     return f"at sigma {sigma} what is put back is not the picture under noise of this level"
+
+
+# wrong jumps of (latents, fresh noise, level, higher level), and what is wrong with each
+
+
+def _jump(shrink, add):
+    """shrink(s, t), add(s, t): the weights of the latents and of the fresh noise"""
+    return lambda x, fresh, s, t: shrink(s, t) * x + add(s, t) * fresh
+
+
+def _left(s, t):
+    return (1 - t) / (1 - s)
+
+
+def _added(s, t):
+    return (t**2 - (_left(s, t) * s) ** 2).sqrt()
+
+
+JUMPS = (
+    (
+        _jump(_left, lambda s, t: t - _left(s, t) * s),
+        "too little noise: two independent noises do not add up in their weights but in their "
+        "variances, the squares of the weights",
+    ),
+    (
+        _jump(_left, lambda s, t: t),
+        "too much noise: the latents bring noise of their own, which counts as well",
+    ),
+    (
+        _jump(_left, lambda s, t: (t**2 - s**2).sqrt()),
+        "the noise that the latents bring is taken for as large as before; it shrinks with the "
+        "picture",
+    ),
+    (
+        _jump(_left, lambda s, t: _added(s, t) ** 2),
+        "that weight is a variance; noise is multiplied by its root",
+    ),
+    (
+        _jump(_left, lambda s, t: (t - s).sqrt()),
+        "the levels are weights of noise, not variances; square them before you subtract",
+    ),
+    (
+        _jump(lambda s, t: 1 - t, lambda s, t: t),
+        "that treats the latents as a clean picture, but they are a mixture already",
+    ),
+    (
+        _jump(lambda s, t: 1 - t, _added),
+        "the picture is there with a weight below 1 already; it has to end with the weight of the "
+        "higher level, not with the product of both",
+    ),
+    (
+        _jump(lambda s, t: 1.0, lambda s, t: (t**2 - s**2).sqrt()),
+        "noise is added, but the picture keeps its weight; at a higher level it is fainter",
+    ),
+    (
+        _jump(
+            lambda s, t: ((1 - t**2) / (1 - s**2)).sqrt(),
+            lambda s, t: ((t**2 - s**2) / (1 - s**2)).sqrt(),
+        ),
+        "that keeps the variance at 1, as the mixtures of other models do; here picture and noise "
+        "have the weights 1 - sigma and sigma",
+    ),
+    (
+        _jump(lambda s, t: t / s, lambda s, t: 0.0),
+        "the noise that is there is made larger, and the picture with it; add fresh noise",
+    ),
+)
+
+
+@exercise
+def ex_23_jump(jump) -> str:
+    """jump(latents, fresh, sigma, higher) at several sizes and pairs of levels."""
+    levels = ((0.3, 0.8), (0.55, 0.6), (0.1, 0.95), (0.4, 1.0), (0.7, 0.7), (0.0, 0.35))
+    for seed, pair in enumerate(levels):
+        shape = (1 + seed % 3, 2 + seed % 2, 3 + seed, 5)
+        arguments = *(_drawn(shape, 7 * seed + i) for i in range(2)), *map(torch.tensor, pair)
+        right, words = EX_23_JUMP(*arguments), "from level {} to {}".format(*pair)
+        answer = jump(*arguments)
+        demand_shape(answer, shape, f"of latents {words}")
+        wrong = wrong_here(JUMPS, right, _alike, *arguments)
+        need_none(answer, wrong, _alike, *arguments)
+        need(
+            not answer.isnan().any(),
+            f"{words} some numbers are none; is a root taken of a number below zero?",
+        )
+        need(
+            _alike(answer, right),
+            f"{words} the weights are others; write down what the picture and the two noises are "
+            "multiplied by",
+        )
+    return "a mixture of the higher level, with noise that is partly new"
 
 
 # wrong schedules of (strengths, steps), and what is wrong with each

@@ -8,6 +8,35 @@ from .drawing import Drawing
 LEFT, MIDDLE, RIGHT = 100, 192, 284  # middles of columns
 
 
+def direct_distillation() -> Drawing:
+    """Teacher and student from one noise: what each is given, and where they are compared"""
+    drawing = Drawing("Direct distillation")
+    drawing.write(MIDDLE, 14, "noise (B, I, 64), the same for both")
+    networks = (
+        (92, "teacher, no LoRA", "x, sigma, two prompts", "after guidance", "20 times"),
+        (276, "student, LoRA on", "x, sigma, one prompt", "without guidance", "4 times"),
+    )
+    loss = drawing.box(MIDDLE, 282, 230, "squared error\nof the ends", "accent")
+    for x, name, given, step, times in networks:
+        role = "text" if x < MIDDLE else "image"
+        drawing.frame(x - 84, 50, x + 84, 226, times)
+        network = drawing.box(x, 76, 148, f"{name}\n{given}", role)
+        drawing.wire((MIDDLE, 20), (MIDDLE, 34), (x, 34), (x, network.top))
+        move = drawing.box(x, 168, 148, f"Euler step\n{step}", "noise")
+        drawing.wire(
+            (x, network.bottom), (x, move.top), label="velocities" if x < MIDDLE else "velocity"
+        )
+        drawing.wire((x, move.bottom), (x, loss.top))
+        end = "end, stored once" if x < MIDDLE else "end (B, I, 64)"
+        drawing.write(x + 6, 258, end, anchor="start")
+    drawing.wire((loss.right, loss.y), (372, loss.y), (372, network.y), (network.right, network.y))
+    drawing.write(
+        372, loss.bottom + 18, "gradient, through all four steps, to the LoRA", anchor="end"
+    )
+    drawing.legend(sizes.rows("I"))
+    return drawing
+
+
 def matching() -> Drawing:
     """Student, fake and teacher: one network, two adapters, and the gradient between them"""
     drawing = Drawing("Distribution matching")
