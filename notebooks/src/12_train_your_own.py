@@ -604,8 +604,8 @@ print("after: at least 3 of 4 backgrounds are right: ok")
 # ## The same noise, through a whole training run
 #
 # In one of the training runs of [chapter 22](22_why_this_way.ipynb), from untrained weights on, the
-# sibling's averaged weights were saved at several moments, and each of them painted the same prompts
-# from the same noise. Each row is a prompt.
+# sibling's averaged weights were saved at several moments, and each of them painted the same
+# prompts from the same noise. Each row is a prompt.
 
 # %%
 from qwenimage_ref.evaluate import ablations
@@ -635,8 +635,9 @@ print("backgrounds right, from stage to stage:", found)
 
 # %% [markdown]
 # Training proceeds from the large to the small: the background comes first, then the number of
-# shapes and their places, then their colours, and their outlines last; chapter 22 counts each of them
-# over the same steps. Large regions cover more pixels and so contribute more to the squared error.
+# shapes and their places, then their colours, and their outlines last; chapter 22 counts each of
+# them over the same steps. Large regions cover more pixels and so contribute more to the squared
+# error.
 #
 # That training run ends there. The pocket model has eight times as many weights and was
 # trained for several times as many steps with twice the batch; otherwise it is the loss and the

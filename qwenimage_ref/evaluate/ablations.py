@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 import statistics
 import sys
 import time
@@ -250,7 +251,8 @@ def compared(results: dict[str, list[dict]]) -> dict[str, dict]:
     shares = {
         name: [one["rows"][COMPARED]["share"] for one in each] for name, each in seeds.items()
     }
-    losses = {name: [one["loss"] for one in each] for name, each in seeds.items()}
+    # logarithms, since losses spread in proportion to their size; a difference is then a ratio
+    losses = {name: [math.log(one["loss"]) for one in each] for name, each in seeds.items()}
     points, of_loss = against(shares, "baseline"), against(losses, "baseline")
     return {
         name: {
@@ -260,7 +262,7 @@ def compared(results: dict[str, list[dict]]) -> dict[str, dict]:
             "seconds_per_step": statistics.median(one["seconds_per_step"] for one in each),
             "seeds": seeds[name],
             "difference": points.get(name),
-            "loss_difference": of_loss.get(name),
+            "log_loss_difference": of_loss.get(name),
         }
         for name, each in results.items()
     }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -178,7 +179,8 @@ def test_variants_are_compared_seed_by_seed():
     ]
     shares = {"baseline": [0.5, 0.25], "AdamW": [0.5, 0.0]}
     assert rows["AdamW"]["difference"] == against(shares, "baseline")["AdamW"]
-    assert rows["AdamW"]["loss_difference"]["mean"] == pytest.approx(0.15)
+    ratio = (math.log(0.3 / 0.1) + math.log(0.3 / 0.2)) / 2
+    assert rows["AdamW"]["log_loss_difference"]["mean"] == pytest.approx(ratio, abs=1e-5)
     assert rows["baseline"]["difference"] is None
 
 
