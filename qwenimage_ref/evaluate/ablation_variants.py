@@ -95,7 +95,7 @@ class Variant:
     dropout: float = CAPTION_DROPOUT
     levels: Callable = unchanged  # (B,) -> (B,), applied to the sampled sigmas
     small: int = 0  # so many steps on small pictures come first
-    trained: str = ""  # the variant whose weights are used; "": its own are trained
+    retrained: bool = True  # or else painted with the baseline's weights
     guidance: float = GUIDANCE
     rescale: bool = True
     scheduler: tuple = ()  # (field, value) pairs that replace the sampler's
@@ -107,22 +107,19 @@ VARIANTS = {
     "text at the origin": Variant("all text tokens at one position", text_at_origin),
     "no QK-norm": Variant("queries and keys as they come", without_qk_norm),
     "one MLP": Variant("text and image streams share it", one_mlp),
-    "no norm rescale": Variant("guidance as first published", trained="baseline", rescale=False),
+    "no norm rescale": Variant("guidance as first published", retrained=False, rescale=False),
     "AdamW": Variant("instead of Muon, at half the rate", muon=False, recipe=(("lr", 3e-3),)),
     "sigma unshifted": Variant("logit-normal, shift 1 instead of 2", levels=unshifted),
     "sigma uniform": Variant("every noise level as often", levels=uniform),
     "no caption dropout": Variant("the empty prompt is never trained", dropout=0.0),
-    "no guidance": Variant("scale 1", trained="baseline", guidance=1.0),
+    "no guidance": Variant("scale 1", retrained=False, guidance=1.0),
     "sampler unshifted": Variant(
         "noise levels of the sampler without their shift",
-        trained="baseline",
+        retrained=False,
         scheduler=(("base_shift", 1e-6), ("max_shift", 1e-6)),  # e^0 is 1; 0 itself is refused
     ),
-    "no average": Variant("the last weights themselves", trained="baseline", averaged=False),
+    "no average": Variant("the last weights themselves", retrained=False, averaged=False),
     "constant rate": Variant("never falls", recipe=(("decay_from", 1.0),)),
-    "constant rate, no average": Variant(
-        "never falls, the last weights themselves", trained="constant rate", averaged=False
-    ),
     "usual start": Variant("no layer starts at zero", without_zero_init),
     "words alone": Variant("a text tower without layers", words_alone),
     "text in a row": Variant("text positions along one axis", text_in_a_row),

@@ -189,7 +189,7 @@ class Bench:
         variant = VARIANTS[name]
         file = self.own(name) / "result.json"
         if not file.exists():
-            run = self.train(variant.trained or name)
+            run = self.train(name if variant.retrained else "baseline")
             painter = run.model
             with run.averaged() if variant.averaged else contextlib.nullcontext():
                 measured = {
@@ -245,19 +245,26 @@ def compared(results: dict[str, list[dict]]) -> dict[str, dict]:
     """Each variant's measurements, one a seed -> its entry in the record
 
     With one seed all variants have the same first weights and noise: seeds are the columns of
-    `against`.
+    `against`. Variants that were trained are one table, and other paintings with the baseline's
+    weights a second one, since among those nothing varies by training.
     """
     seeds = {name: [_of_a_seed(one) for one in each] for name, each in results.items()}
     shares = {
         name: [one["rows"][COMPARED]["share"] for one in each] for name, each in seeds.items()
     }
+    trained = [name for name in results if VARIANTS[name].retrained]
+    painted = [name for name in results if name == "baseline" or not VARIANTS[name].retrained]
+    points = {}
+    for names in (trained, painted):
+        if len(names) > 1:
+            points |= against({name: shares[name] for name in names}, "baseline")
     # logarithms, since losses spread in proportion to their size; a difference is then a ratio
-    losses = {name: [math.log(one["loss"]) for one in each] for name, each in seeds.items()}
-    points, of_loss = against(shares, "baseline"), against(losses, "baseline")
+    losses = {name: [math.log(one["loss"]) for one in seeds[name]] for name in trained}
+    of_loss = against(losses, "baseline")
     return {
         name: {
             "says": VARIANTS[name].description,
-            "only_sampled": VARIANTS[name].trained != "",
+            "retrained": VARIANTS[name].retrained,
             "parameters": each[0]["parameters"],
             "seconds_per_step": statistics.median(one["seconds_per_step"] for one in each),
             "seeds": seeds[name],

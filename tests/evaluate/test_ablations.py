@@ -172,7 +172,8 @@ def test_variants_are_compared_seed_by_seed():
 
     base = [measured("1100", 0.1), measured("1000", 0.2)]
     other = [measured("0110", 0.3), measured("0000", 0.3)]
-    rows = ablations.compared({"baseline": base, "AdamW": other})
+    results = {"baseline": base, "AdamW": other, "no guidance": other}
+    rows = ablations.compared(results)
     assert [one["rows"][ablations.COMPARED] for one in rows["AdamW"]["seeds"]] == [
         interval(2, 4),
         interval(0, 4),
@@ -182,6 +183,12 @@ def test_variants_are_compared_seed_by_seed():
     ratio = (math.log(0.3 / 0.1) + math.log(0.3 / 0.2)) / 2
     assert rows["AdamW"]["log_loss_difference"]["mean"] == pytest.approx(ratio, abs=1e-5)
     assert rows["baseline"]["difference"] is None
+    # what is painted with the baseline's weights is compared apart, and by its pictures alone
+    assert rows == ablations.compared(results | {"no guidance": other[::-1]}) | {
+        "no guidance": rows["no guidance"]
+    }
+    assert rows["no guidance"]["difference"] == rows["AdamW"]["difference"]
+    assert rows["no guidance"]["log_loss_difference"] is None
 
 
 def test_a_variant_that_nobody_knows_is_one_line(capsys):
@@ -212,12 +219,14 @@ def test_every_variant_is_recorded_with_every_seed_and_the_captions_it_was_asked
 
 
 def test_recorded_differences_are_those_of_the_recorded_shares(recorded):
-    shares = {
-        name: [one["rows"][ablations.COMPARED]["share"] for one in row["seeds"]]
-        for name, row in recorded["variants"].items()
-    }
-    again = against(shares, "baseline")
-    assert {name: recorded["variants"][name]["difference"] for name in again} == again
+    for retrained in (True, False):
+        shares = {
+            name: [one["rows"][ablations.COMPARED]["share"] for one in row["seeds"]]
+            for name, row in recorded["variants"].items()
+            if name == "baseline" or row["retrained"] is retrained
+        }
+        again = against(shares, "baseline")
+        assert {name: recorded["variants"][name]["difference"] for name in again} == again
 
 
 def test_the_recorded_recipe_is_the_one_in_the_code(recorded):

@@ -15,7 +15,7 @@ STEPS = (  # (lines of the box, role, shape on the wire below it, variants that 
     ("Muon and AdamW\na rate that falls", "accent", "weights",
      ("AdamW", "constant rate", "small pictures first")),
     ("average", "accent", "averaged weights",
-     ("no average", "constant rate, no average")),
+     ("no average",)),
     ("sampler\nguided, rescaled", "image", "",
      ("no guidance", "no norm rescale", "sampler unshifted")),
 )  # fmt: skip
