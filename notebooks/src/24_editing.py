@@ -13,18 +13,18 @@
 # %% [markdown]
 # # 24 · Editing: two paths into a picture
 #
-# "Turn the purple ring orange." An edit model receives this sentence together with a picture,
-# starts from pure noise, and ends with the same picture except for the ring. No mask says where the
-# ring is. On this page you build the input of such a model, token by token, and then remove parts
-# of it.
+# "Turn the purple ring orange." An edit model receives this instruction together with a picture,
+# starts from pure noise, and ends with the same picture in which only the ring has changed,
+# although no mask shows where the ring is. On this page you assemble the input of such a model
+# token by token, and then remove parts of it to see what each of them contributes.
 #
 # | | |
 # |---|---|
 # | **You need** | chapters [05](05_msrope.ipynb) and [06](06_one_mmdit_block.ipynb) |
-# | **You get** | both paths, sizes, frames and times of Edit, Edit-2509 and Edit-2511, by hand |
+# | **You get** | the paths, sizes, frames and times of Edit, Edit-2509 and Edit-2511, by hand |
 # | **Minutes** | 45 to read, 50 to write, one and a half to run |
-# | **Picture** | one poster edited with each path cut off |
-# | **Number** | pixels by which a picture moves where its size is not the target's |
+# | **Picture** | three posters edited with each path cut off in turn |
+# | **Number** | how many pixels a picture is shifted if its size differs from the target's |
 
 # %%
 import dataclasses
@@ -49,10 +49,11 @@ for each in wanted:
     print(f"{each.kind:11}", each.prompt)
 
 # %% [markdown]
-# These instructions are held out from training, one for each kind that the pocket editor was
-# trained on, and were not chosen by their results. A third of all instructions is in Chinese, and a
-# third is worded loosely. An exact judge compares the result with the poster that was wanted: is
-# the instruction **obeyed**, and is everything else **untouched**?
+# These eight instructions were held out from training. There is one for each kind of edit that the
+# pocket editor was trained on, and none was selected by its result. A third of all instructions is
+# in Chinese, and a third is worded loosely. An exact judge compares the result with the intended
+# poster and answers two questions: was the instruction **obeyed**, and was everything else left
+# **untouched**?
 
 # %%
 edited = [
@@ -60,7 +61,7 @@ edited = [
     for seed, each in enumerate(wanted)
 ]
 captions = [each.kind for each in wanted] + [""] * 8
-alt = "Eight posters; below them what the editor made of each: most edits right, some words garbled"
+alt = "Eight posters, and below each the edited one: most edits are right, some words are garbled"
 show.grid([*posters, *edited], captions, alt, columns=8, scale=1)
 
 # %%
@@ -69,27 +70,29 @@ away = np.array([[show.difference(picture, goal) for goal in goals] for picture 
 assert (away.argmin(1) == range(8)).sum() >= 4, "by chance, one of the eight would be nearest"
 judged = [judge(each, picture) for each, picture in zip(wanted, edited)]
 for name in judged[0]:
-    print(f"{name}, by the exact judge, in half or more:", sum(each[name] for each in judged) >= 4)
+    print(f"{name} in at least half, by the exact judge:", sum(each[name] for each in judged) >= 4)
 
 # %% [markdown]
 # ## Two paths
 #
-# ![Block diagram: a picture is resized twice; the small copy passes the vision tower and the text
-# encoder, the large one the VAE and is concatenated behind the target; both enter the
+# ![Block diagram: a picture is resized twice; the small copy goes through the vision tower and the
+# text encoder, the large one goes through the VAE and is appended to the target; both enter the
 # transformer](figures/edit_paths.svg)
 #
-# The **vision tower** cuts a copy of the picture into patches of 14 pixels and computes one vector
-# for every 2 × 2 of them. These image tokens are part *of the prompt*, where the language model
-# processes them together with the words, so that "the purple ring" can be found. The **VAE**
-# encodes a copy as in [chapter 04](04_pictures_to_latents_and_back.ipynb). Its clean latents follow
-# the *target's* in the image stream, where attention can copy every detail. The report calls the
-# first path semantic and the second reconstructive. Both branches of guidance get both.
+# The **vision tower** divides a copy of the picture into patches of 14 pixels and computes one
+# vector for every 2 × 2 of them. These image tokens are part *of the prompt*: the language model
+# processes them together with the words, which makes it possible to locate "the purple ring". The
+# **VAE** encodes another copy, as in [chapter 04](04_pictures_to_latents_and_back.ipynb). Its clean
+# latents are appended to the *target's* in the image stream, so that attention can copy every
+# detail from them. The report calls the first path semantic and the second reconstructive. With
+# guidance, both branches receive both paths.
 #
-# ![Two sequences: the prompt with image tokens between its words, and the target with two clean
-# pictures behind it, each with its frame and its time; joint attention; only the target's velocity
-# is kept](figures/edit_sequence.svg)
+# ![Two sequences: the prompt with image tokens between its words, and the target followed by two
+# clean pictures, each with its frame and its time; joint attention connects them, and only the
+# target's velocity is kept](figures/edit_sequence.svg)
 #
-# The released models differ in how many pixels each path gets:
+# The released models differ in the number of pictures, in the resolution of the two paths, and in
+# the time that the pictures are given:
 
 # %%
 rows = [
@@ -106,16 +109,16 @@ show.table(header, rows)
 # %% [markdown]
 # ## Sizes
 #
-# A picture of width $w$ and height $h$ is resized, not cropped. With the ratio $r = w/h$ and an
-# area $A$,
+# A picture of width $w$ and height $h$ is resized, never cropped. With its aspect ratio $r = w/h$
+# and an area $A$, the new size is
 #
 # $$W = 32\,\Bigl[\frac{\sqrt{A r}}{32}\Bigr], \qquad
 # H = 32\,\Bigl[\frac{\sqrt{A r}}{32\,r}\Bigr],$$
 #
-# where $[\cdot]$ is the nearest integer, and a half goes to the *even* one, as in Python.
-# The height follows from the width *before* that is rounded. Unless height and width are given, the
-# target has the size of the last picture's copy. The network itself needs multiples of 16 only,
-# the side of a token.
+# where $[\cdot]$ rounds to the nearest integer and, as in Python, a half to the *even* one. The
+# height is computed from the width *before* that is rounded. Unless height and width are given, the
+# target takes the size of the last picture's copy. The network itself only needs multiples of 16,
+# because a token is 16 pixels wide and high.
 #
 # ## Exercise: the size rule
 #
@@ -139,14 +142,15 @@ check.ex_24_size(size)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Ignore the multiples at first: how wide is a rectangle of this area and this ratio?
+# Leave the multiples of 32 aside at first. How wide is a rectangle of this area and this aspect
+# ratio?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
 # Keep the exact width in a variable of its own. Both sides are computed from it, and each is
-# rounded once, at the end.
+# rounded only once, at the end.
 #
 # </details>
 #
@@ -182,25 +186,26 @@ for sides in ((1024, 1024), (1920, 1080), (500, 333), (4032, 3024), (4225, 4096)
 show.table(["picture", "for the VAE", "for the vision tower", "stretched in width"], rows)
 
 # %% [markdown]
-# The vision tower resizes its copy once more, to multiples of 28. And since both sides are rounded,
-# most pictures are stretched a little, here by up to three per cent. Before the result is laid over
-# the original, that has to be undone.
+# The vision tower resizes its copy once more, to multiples of 28. Since both sides are rounded,
+# most pictures are also stretched slightly, here by up to three per cent, and this has to be undone
+# before the result is laid over the original.
 #
 # ## One sequence
 #
-# For the transformer, target and pictures are one sequence of image tokens. They differ in their
-# MSRoPE positions, three integers for each token: a **frame**, 0 for the target and $n$ for picture
-# $n$, then row and column, where each grid is centred *on its own size*. Of $R$ rows, row $i$ has
-# position $i - \lceil R/2 \rceil$.
+# In the transformer, target and pictures form a single sequence of image tokens. They are
+# distinguished by their MSRoPE positions, which consist of three integers for each token: a
+# **frame**, which is 0 for the target and $n$ for picture $n$, then the row and the column. Each
+# grid is centred *on its own size*, so that of $R$ rows, row $i$ has the position
+# $i - \lceil R/2 \rceil$.
 #
 # ## Exercise: tokens and grids
 #
 # ★★★☆☆ · 15 minutes
 #
 # Write `assemble(target, pictures)` for latents `(B, 16, h, w)` and a list of such latents of other
-# sizes. Return the tokens, `(B, S, 64)`, the target's first, and their positions, `(S, 3)`: frame,
-# row, column. `pack(latents)` makes tokens of latents, row by row. You will know it works when the
-# checker says so and an edit with your tokens is the pipeline's.
+# sizes. Return the tokens, `(B, S, 64)`, with the target's first, and their positions, `(S, 3)`, as
+# frame, row and column. `pack(latents)` turns latents into tokens, row by row. You will know it
+# works when the checker says so and an edit with your tokens equals the pipeline's.
 
 # %%
 from qwenimage_ref.sampler import pack
@@ -220,14 +225,14 @@ check.ex_24_assemble(assemble)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# How many tokens do latents of 6 × 10 give? And which rows do five rows of tokens have?
+# How many tokens do latents of 6 × 10 give? And what are the row positions of five rows of tokens?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Treat the target as picture 0. For each picture write one table of positions with a row for each
-# token, in the order in which tokens are packed, and join the tables at the end.
+# Treat the target as picture 0. For each picture, build a table of positions with one row for each
+# token, in the order in which the tokens are packed, and concatenate the tables at the end.
 #
 # </details>
 #
@@ -236,9 +241,9 @@ check.ex_24_assemble(assemble)
 # ```
 # for each of target and pictures, numbered from 0
 #     rows, cols <- half the sides of its latents
-#     row numbers <- 0, 1, ... minus (rows - rows // 2); columns likewise
-#     all (number, row, column), row by row
-# packed tokens one after the other, and the tables one below the other
+#     row positions <- 0, 1, ... minus (rows - rows // 2); columns likewise
+#     table <- all (number, row, column), row by row
+# concatenate the packed tokens, and the tables
 # ```
 #
 # </details>
@@ -283,16 +288,17 @@ def edit_by_hand(prompt, poster, seed, steps=20):
 # %%
 mine = edit_by_hand(wanted[0].prompt, posters[0], seed=0)
 assert show.difference(mine, edited[0]) < 0.5
-print("your tokens and positions in a loop of ten lines: the pipeline's picture: ok")
+print("your tokens and positions in a loop of ten lines give the pipeline's picture: ok")
 
 # %% [markdown]
 # ## Cut a path
 #
-# What is each path good for? A clean experiment trains an editor for each: one that never saw
-# latents, and one whose prompts never showed a picture. What has been recorded of those is below.
-# Here is a cheap one: the *trained* editor with a path cut **at inference**. It was not trained for
-# that, so more may break than what the path carries. In each row of the figure, look at two things:
-# does the new part come out, and is the old poster still there?
+# What does each path contribute? The clean experiment is to train an editor for each: one that
+# never sees latents, and one whose prompts never show a picture. What has been recorded of those is
+# reported below. Here we do a cheaper experiment and cut a path of the *trained* editor **at
+# inference**. Since the editor was not trained for that, more may break than what the path carries.
+# In each row of the figure, look for two things: does the new part appear, and is the old poster
+# still there?
 
 # %%
 show.source(edit_paths.paint)
@@ -309,7 +315,7 @@ for place, i in enumerate(shown):
     pictures += [posters[i], edited[i], *(row[place] for row in pieces.values())]
     captions += ["before", wanted[i].kind, *(f"cut: {name}" for name in cuts)]
 alt = "Three posters, each edited with both paths, without the vision tower, without the VAE, "
-alt += "and without both; without the VAE the poster is another one"
+alt += "and without either; without the VAE a different poster appears"
 show.grid(pictures, captions, alt, columns=5, scale=1)
 
 # %%
@@ -318,11 +324,11 @@ away = {
     for name, row in ({"nothing": [edited[i] for i in shown]} | pieces).items()
 }
 assert away["nothing"] < min(away["the VAE"], away["both"])
-print("farther from the poster without the VAE's path than with it: ok")
+print("without the VAE's path the result is farther from the poster than with both: ok")
 
 # %% [markdown]
-# A second experiment cuts nothing. Each path gets a poster, but not the same one, so that both
-# inputs look like those of training. Which of the two is copied?
+# A second experiment cuts nothing. Each path receives a poster, but not the same one, so that both
+# inputs look like those of training. Which of the two posters is copied?
 
 # %%
 first, second = posters[1], posters[7]
@@ -341,10 +347,10 @@ toward = [
     for picture, seen, kept in zip(mixed, (first, second), (second, first))
 ]
 assert min(toward) > 0
-print("the result looks like the poster that the VAE encoded, both times: ok")
+print("both times the result is closer to the poster that the VAE encoded: ok")
 
 # %% [markdown]
-# Move the sliders: three instructions, and what is cut.
+# Use the sliders to choose one of three instructions and the path that is cut.
 
 # %%
 panel = figures.PathPanel(editor, posters[0], [each.prompt for each in wanted[:3]])
@@ -356,16 +362,17 @@ panel.cut.value = "the VAE"
 assert panel.picture.value != at_first
 panel.cut.value = "nothing"
 assert panel.picture.value == at_first
-print("another path cut, another picture; nothing cut, the first picture again: ok")
+print("cutting a path changes the picture, and restoring it brings the first one back: ok")
 
 # %% [markdown]
 # ## What was recorded
 #
 # `python -m qwenimage_ref.evaluate.editing FOLDER` runs an editor on held-out instructions and
-# questions and writes a record. The table has every editor with a record, with 95 % intervals.
-# Three names denote *training runs* that differ in the paths alone: `edit-both-paths`,
-# `edit-vision-only` and `edit-vae-only`. Compare these with each other, because `edit` was trained
-# for longer. Check whether two intervals overlap before you call one editor better.
+# questions and writes a record. The table lists every editor that has a record, with 95 %
+# intervals. Three of the names that can occur in it, `edit-both-paths`, `edit-vision-only` and
+# `edit-vae-only`, denote *training runs* that differ only in their paths. Compare these with each
+# other and not with `edit`, which was trained for longer, and check whether two intervals overlap
+# before you call one editor better.
 
 # %%
 records = figures.recorded()
@@ -379,7 +386,8 @@ for goal, verdict in figures.verdicts(records).items():
     print(f"{goal:25} {verdict}")
 
 # %% [markdown]
-# A goal is *reached* or *missed* only where the whole interval says so, and *open* otherwise.
+# A goal counts as *reached* or *missed* only if the whole interval is on that side of it, and as
+# *open* otherwise.
 
 # %%
 figures.arms(records)
@@ -391,13 +399,13 @@ for name, record in records.items():
     names = [
         row["kind"] for row in record["edits"][1:] if row["both"]["high"] < whole["both"]["low"]
     ]
-    print(f"{name}: kinds that surely come out worse than the whole:", *(names or ["none"]))
+    print(f"{name}: kinds whose interval is entirely below that of all:", *(names or ["none"]))
 
 # %% [markdown]
 # ## Pictures of two sizes
 #
-# Ask for a target of 176 × 96 pixels beside a picture of 128 × 128: 6 × 11 tokens and 8 × 8. Each
-# grid is centred on its own size, so their *middles* coincide and their edges do not.
+# Suppose the target has 176 × 96 pixels and the picture 128 × 128, which makes 6 × 11 and 8 × 8
+# tokens. Each grid is centred on its own size, so their *middles* coincide and their edges do not.
 
 # %%
 from qwenimage_ref.conditions import spread_positions
@@ -410,30 +418,31 @@ panels = [
     {"title": "the same, spread", "positions": spread_positions(grids)},
     {"title": "officially, 72 × 96 and 56 × 74", "positions": positions(official, 1)[0]},
 ]
-alt = "Three panels. A grid of 8 x 8 over the middle of one of 6 x 11; its dots spread over all of "
-alt += "that; and an official picture in the middle of a larger target"
+alt = "Three panels: a grid of 8 x 8 over the middle of one of 6 x 11; the same grid spread over "
+alt += "the whole of the other; and an official picture in the middle of a larger target"
 figures.grids_over(panels, alt)
 
 
 # %%
 def offset(own, target):
-    """Pixels by which a side of `own` tokens begins behind the start of one of `target` tokens"""
+    """Pixels from the first of `target` tokens to the first of `own` tokens, both centred"""
     return 16 * ((target - target // 2) - (own - own // 2))
 
 
 places, _ = positions(grids, 1)
 assert [offset(8, target) for target in (11, 10, 9, 8, 7, 6)] == [32, 16, 16, 0, 0, -16]
 assert (places[66] - places[0])[1:].tolist() == [offset(8, 6) // 16, offset(8, 11) // 16]
-print("8 tokens beside 11, 10, 9, 8, 7, 6: begin at pixel 32, 16, 16, 0, 0, -16 of the target")
+print("8 tokens in a target of 11, 10, 9, 8, 7, 6 begin at its pixel 32, 16, 16, 0, 0, -16: ok")
 
 # %% [markdown]
-# Attention depends on *differences* of positions. In training, target and picture had one size, so
-# the editor could learn that a target token copies from the picture's token at the same row and
-# column. If that is all it does, the picture is not scaled: a larger target shows it in its middle
-# between new margins, and a smaller one crops it. The user wanted it scaled.
+# Attention depends on *differences* of positions. In training, target and picture had the same
+# size, so the editor could learn that a target token copies from the picture's token at the same
+# row and column. If that is all it does, the picture is not scaled, although the user wanted it to
+# be: a larger target shows it in the middle, with new margins around it, and a smaller target crops
+# it.
 #
-# The first test changes nothing but positions. The picture has the target's size, and a number is
-# added to all of *its* columns:
+# The first test changes nothing but positions. The picture has the target's size, and a constant is
+# added to *all* of its columns:
 
 
 # %%
@@ -447,7 +456,7 @@ def moved(columns):
 
 
 def middle(picture):
-    """Of the largest shape that the reader finds, in pixels; not a number where it finds none"""
+    """Middle (x, y) of the largest shape that the reader finds, in pixels; NaN if it finds none"""
     shapes = sorted(read(picture).regions, key=lambda region: -region.radius)
     return np.array([shapes[0].x, shapes[0].y] if shapes else [np.nan] * 2)
 
@@ -457,8 +466,8 @@ shifted = {
     by: edit_paths.paint(editor, reword, [alone], [alone], alone.size, 0, moved(by))
     for by in (-1, 0, 1, 2)
 }
-captions = ["before", *(f"its columns {by:+d}" for by in shifted)]
-alt = "A poster, and four results with its shape a token farther to the right each time"
+captions = ["before", *(f"columns {by:+d}" for by in shifted)]
+alt = "A poster, and four results in each of which its shape is one token farther to the right"
 show.grid([alone, *shifted.values()], captions, alt, columns=5, scale=1)
 
 # %%
@@ -468,7 +477,7 @@ assert sum(each < 8 for each in off) >= 3
 print("one column of positions moves the shape by 16 pixels, within half a token: ok")
 
 # %% [markdown]
-# The second test is what users run into. `height` and `width` change the target alone.
+# The second test is the case that users run into: `height` and `width` change only the target.
 
 # %%
 sizes = ((176, 96), (160, 112), (144, 112))
@@ -476,8 +485,8 @@ options = {"num_inference_steps": 20, "seed": 0, "image": alone}
 of_size = [editor(reword, " ", width=w, height=h, **options)[0] for w, h in sizes]
 spread = edit_paths.paint(editor, reword, [alone], [alone], sizes[0], 0, spread_positions)
 captions = ["before", *(f"{w} × {h}" for w, h in sizes), "176 × 96, spread"]
-alt = "A poster, and three wider results in which its shape is as large as before and stands where "
-alt += "the centred grids predict; and one with spread positions"
+alt = "A poster, and three wider results in which its shape keeps its size and is where the "
+alt += "centred grids predict; and one with spread positions, in which it is farther left"
 show.grid([alone, *of_size, spread], captions, alt, columns=5, scale=1)
 
 # %%
@@ -489,31 +498,32 @@ for name, (w, h), picture in zip(captions[1:], (*sizes, sizes[0]), (*of_size, sp
     verdict = "the centred grids" if near < far else "scaling"
     rows.append([name, *(f"({x:.0f}, {y:.0f})" for x, y in (centred, scaled)), verdict])
 assert [row[-1] for row in rows[:3]].count("the centred grids") >= 2, "the shift, reproduced"
-show.table(["target", "if grids are centred", "if it were scaled", "found nearer to"], rows)
+show.table(["target", "if grids are centred", "if it were scaled", "the shape is closer to"], rows)
 
 # %% [markdown]
-# For the last row of the table the same two grids were spread, as in the middle panel above.
+# For the last row of the table, the positions of the same two grids were spread as in the middle
+# panel above.
 #
-# A well-known complaint is that [edits come out shifted or
-# zoomed](https://github.com/QwenLM/Qwen-Image/issues/160). Different grids are one cause, and it is
-# easy to avoid: leave the target's size alone, or bring the picture to the target's grid. A second
-# cause, according to a comment in that thread, is training data whose pairs were not aligned to the
-# pixel. The choice of a size does not help against that one: users report shifts of a few pixels at
-# 1024 × 1024 as well.
+# A common complaint is that [edits come out shifted or
+# zoomed](https://github.com/QwenLM/Qwen-Image/issues/160). Grids of different sizes are one cause,
+# and it is easy to avoid: leave the target's size alone, or resize the picture to the target's
+# grid. A second cause, according to a comment in that thread, is training data in which the two
+# pictures of a pair were not aligned to the pixel. No choice of size helps against that: users
+# report shifts of a few pixels at 1024 × 1024 as well.
 #
-# **Edit-Lowres-Fix** is another remedy for different grids. Row $i$ of a picture with $R$ rows
-# takes this row of a target with $R_0$:
+# **Edit-Lowres-Fix** is another remedy for grids of different sizes. In a target with $R_0$ rows,
+# row $i$ of a picture with $R$ rows is given the position
 #
 # $$\bigl\lfloor\, i\,\frac{R_0 - 1}{R - 1} \bigr\rfloor - \lceil R_0/2 \rceil .$$
 #
-# A LoRA was trained for these positions. The pocket editor was not, so its last picture shows the
-# effect of the positions alone.
+# A LoRA was trained for these positions. The pocket editor was not trained for them, so its last
+# picture shows the effect of the positions alone.
 #
 # ## Positions in the prompt
 #
-# The language model has positions with three axes, too (**M-RoPE**): time, row, column. Text tokens
-# advance on all three together. The tokens of a picture share one time, their rows and columns
-# count from there, and the text continues after the longer side.
+# The positions in the language model have three axes as well (**M-RoPE**): time, row and column.
+# Text tokens advance along all three together. The tokens of a picture share one time, their rows
+# and columns are counted from that number, and the text continues after the longer side.
 
 # %%
 from qwenimage_ref.conditions import PAD, edit_ids, edit_prefix, places_in_text
@@ -523,9 +533,9 @@ ids = torch.tensor(edit_ids(tokenizer, form, "make it red", [3 * 5]))
 places = places_in_text(ids, [(3, 5)], tokenizer.added[PAD])[:, 0]
 kept = (places[:, edit_prefix(tokenizer) :] - places[0, edit_prefix(tokenizer)]).tolist()
 series = {name: [*enumerate(row)] for name, row in zip(("time", "row", "column"), kept)}
-panel = {"x": "token behind the template", "y": "position", "series": series}
-alt = "Three curves over the tokens, one line for text; within the picture time is constant, rows "
-alt += "climb in steps and columns in teeth"
+panel = {"x": "token after the template", "y": "position", "series": series}
+alt = "Three curves over the tokens, which coincide for text; within the picture, time is "
+alt += "constant, the row rises in steps and the column is a sawtooth"
 charts.curves([panel], alt)
 
 # %%
@@ -534,13 +544,13 @@ start = places[0, picture[0]].item()
 assert places[0, picture].unique().tolist() == [start]
 assert places[1, picture].unique().tolist() == [start, start + 1, start + 2]
 assert places[:, picture[-1] + 1].tolist() == [start + 5] * 3
-print("15 image tokens take 5 positions, and the text continues after these: ok")
+print("15 image tokens take up 5 positions, and the text continues after these: ok")
 
 # %% [markdown]
-# **Erratum.** Since version 5, transformers computes these positions only where it receives the
-# *type* of each token, and diffusers' edit pipelines pass none. The image tokens then get running
-# numbers, as text does, without a warning, although the weights were trained with three axes. Here
-# is transformers itself, with our weights, called both ways:
+# **Erratum.** Since version 5, transformers computes these positions only if it receives the *type*
+# of each token, and the edit pipelines of diffusers do not pass it. The image tokens then get
+# consecutive numbers, as text does, and there is no warning, although the weights were trained with
+# three axes. The next cells call transformers itself, with our weights, in both ways:
 
 # %%
 from qwenimage_ref.checkpoint.model_folder import StoredTextEncoder
@@ -573,13 +583,14 @@ def apart(a, b):
 
 assert apart(ours, with_types) < 1e-4 and apart(flat, without) < 1e-4
 assert apart(without, with_types) > 1e-2
-print("with types as ours, within 1e-4; without them states differ by more than 1e-2: ok")
+print("with types, transformers agrees within 1e-4; without, states differ by over 1e-2: ok")
 
 # %% [markdown]
 # ## Several pictures
 #
-# Edit-2509 numbers its pictures. Each one comes before the instruction as "Picture 1: " with its
-# image tokens, and has frame 1, 2 or 3 in the image stream, so that an instruction can name it.
+# Edit-2509 numbers its pictures. Each of them comes before the instruction, as "Picture 1: "
+# followed by its image tokens, and has frame 1, 2 or 3 in the image stream, so that an instruction
+# can refer to it by its number.
 
 # %%
 plus = FORM_OF_CLASS["QwenImageEditPlusPipeline"]
@@ -596,9 +607,10 @@ assert counts.tolist() == [64, 63, 60]
 print("frames", frames.tolist(), "with", counts.tolist(), "tokens")
 
 # %% [markdown]
-# Does the editor use the numbers? If pictures *and* numbers change places, the wanted poster stays
-# the same. If the pictures alone do, the words describe another poster, and the first one should
-# come out rarely. The table has the editors that were trained on several pictures and measured:
+# Does the editor use the numbers? If both the pictures *and* the numbers in the instruction are
+# swapped, the intended poster stays the same. If only the pictures are swapped, the instruction
+# describes another poster, and the first one should rarely come out. The table lists the editors
+# that were trained on several pictures and measured, and is empty if there are none:
 
 # %%
 show.table(figures.ORDERS, figures.order_rows(records))
@@ -606,16 +618,16 @@ show.table(figures.ORDERS, figures.order_rows(records))
 # %% [markdown]
 # ## A time for each token
 #
-# A target at level $\sigma$ and clean pictures share one sequence, yet in Edit and Edit-2509 all
-# image tokens are modulated for noise of level $\sigma$, whether they are noisy or clean. Edit-2511
-# separates them (`zero_cond_t`). Two time embeddings are computed, of $\sigma$ and of 0, and each
-# image token $j$ takes shift, scale and gate from its own,
+# The target at level $\sigma$ and the clean pictures share one sequence, yet in Edit and Edit-2509
+# all image tokens are modulated for noise of level $\sigma$, whether they are noisy or clean.
+# Edit-2511 treats them separately (`zero_cond_t`). It computes two time embeddings, of $\sigma$ and
+# of 0, and each image token $j$ takes shift, scale and gate from its own,
 #
 # $$x_j \leftarrow x_j + g(t_j) \odot f\bigl(\mathrm{LN}(x_j) \odot (1 + s(t_j)) + b(t_j)\bigr),
 # \qquad t_j = \begin{cases}\sigma & \text{target} \\ 0 & \text{pictures.}\end{cases}$$
 #
-# Text and the last layer use $\sigma$ alone. There are no new weights, so a program that ignores
-# the flag loads the file without an error and computes something else.
+# The text stream and the last layer use $\sigma$ alone. Because there are no new weights, a program
+# that ignores the flag loads the file without an error and computes something else.
 
 # %%
 from qwenimage_ref.mmdit import MMDiT
@@ -636,20 +648,20 @@ charts.curves([panel], "Time and mean gate over the tokens; both jump where the 
 # %%
 assert times.tolist() == [0] * 64 + [1] * 123 and temb.shape[1] == 2
 assert len(gates[:64].unique()) == 1 == len(gates[64:].unique())
-print("64 tokens at 0.9, 123 at 0; one gate for the target, one for all pictures: ok")
+print("64 tokens have time 0.9, 123 have 0; the target has one gate, both pictures another: ok")
 
 # %% [markdown]
 # ## Exercise: both halves of a block
 #
 # ★★★★☆ · 25 minutes
 #
-# Write `halves(img, temb, linear, sublayers, target)`: the image stream of a block with a time for
-# each token. `img` is `(B, S, D)`, and its first `target` tokens are the target's. `temb` is `(B,
-# 2, D)`: the embedding of $\sigma$, then that of time 0. `linear(silu(temb))` has $6D$ numbers:
-# shift, scale, gate for attention, then the same for the MLP. `sublayers` are these two, functions
-# of all tokens, `(B, S, D)` to `(B, S, D)`. Return the stream after both. The layer norm has no
-# weights and $\epsilon = 10^{-6}$. You will know it works when the checker says so and the
-# package's block agrees.
+# Write `halves(img, temb, linear, sublayers, target)`, which computes the image stream of a block
+# with a separate time for each token. `img` is `(B, S, D)`, and its first `target` tokens are the
+# target's. `temb` is `(B, 2, D)`: the embedding of $\sigma$, then that of time 0.
+# `linear(silu(temb))` has $6D$ numbers: shift, scale and gate for attention, then the same for the
+# MLP. `sublayers` are these two, as functions of all tokens, `(B, S, D)` to `(B, S, D)`. Return the
+# stream after both. The layer norm has no weights, and its $\epsilon$ is $10^{-6}$. You will know
+# it works when the checker says so and the package's block agrees.
 
 
 # %% tags=["exercise"]
@@ -664,15 +676,14 @@ check.ex_24_halves(halves)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# How many different vectors of $6D$ numbers are there for one example? And how many tokens need
-# one?
+# How many different vectors of $6D$ numbers does one example have? And how many tokens need one?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Make a tensor of S integers, 0 for the target's tokens and 1 for the others. Indexing the rows
-# with it gives every token its own, and the rest is the block of chapter 06.
+# Make a tensor of S integers, 0 for the target's tokens and 1 for the others. Indexing the two rows
+# with it gives every token its own row, and the rest is the block of chapter 06.
 #
 # </details>
 #
@@ -680,8 +691,8 @@ check.ex_24_halves(halves)
 #
 # ```
 # times <- 0 for the first `target` tokens, 1 for the rest
-# six tables (B, S, D) <- the projected embedding, rows chosen by times, cut into six
-# for attention, then for the MLP, with its three tables
+# six tensors (B, S, D) <- the projected embedding, indexed by times, split into six
+# for attention, then for the MLP, each with three of these tensors
 #     stream <- stream + gate x sublayer(norm(stream) x (1 + scale) + shift)
 # ```
 #
@@ -715,10 +726,10 @@ with torch.no_grad():
     by_hand = halves(img, temb, block.img_mod[1], sublayers, target)
     packaged, _ = block(img, txt, temb, *rotations, None, times)
 assert torch.allclose(by_hand, packaged, atol=1e-4)
-print("your two halves are the package's block with a time for each token: ok")
+print("your two halves agree with the package's block, with a time for each token: ok")
 
 # %% [markdown]
-# And the whole transformer, with two pictures of odd sizes, beside diffusers':
+# Finally, the whole transformer is compared with that of diffusers, with two pictures of odd sizes:
 
 # %%
 from qwenimage_ref.parity import reference
@@ -735,14 +746,14 @@ with torch.no_grad():
         assert apart(network(**case), reference.run(their, case)) < 1e-4
     changed = apart(timed(**case), editor.transformer(**case))
 assert changed > 1e-3
-print("with and without time zero, diffusers within 1e-4; the flag itself moves more: ok")
+print("with and without the flag, diffusers agrees within 1e-4; the flag changes more: ok")
 
 # %% [markdown]
 # ## Understanding as editing
 #
-# The report trains the same model on tasks of understanding, such as segmentation, depth and edges:
-# the answer is a picture, and an instruction names it. The pocket editor was trained on four such
-# tasks.
+# The report trains the same model on understanding tasks, such as segmentation, depth and edges: an
+# instruction names the task, and the answer is a picture. The pocket editor was trained on four
+# such tasks.
 
 # %%
 from qwenimage_ref.posters.understanding import answer_score
@@ -754,9 +765,9 @@ given = [
 ]
 row = [[Image.fromarray(each.picture) for each in asked], given]
 row.append([Image.fromarray(np.ascontiguousarray(each.wanted)) for each in asked])
-captions = [each.kind for each in asked] + ["answered"] * 4 + ["wanted"] * 4
-alt = "Four posters; below, what was painted: a rough mask, a white blot for the depth, coloured "
-alt += "strokes for the edges, another poster for the mirrored one; and below the true answers"
+captions = [each.kind for each in asked] + ["answer"] * 4 + ["correct answer"] * 4
+alt = "Four posters; below each the answer: a rough mask, a white blot for depth, coloured strokes "
+alt += "for edges, a different poster for the mirrored one; and below that the correct answer"
 show.grid(sum(row, []), captions, alt, columns=4)
 
 # %%
@@ -764,39 +775,40 @@ scores = {each.kind: answer_score(each, np.asarray(p)) for each, p in zip(asked,
 blank = answer_score(asked[0], np.full_like(asked[0].picture, 255))
 assert asked[0].kind == "mask" and scores["mask"] > 2 * blank
 assert scores["depth"] == 0 and scores["mirror"] < 10
-print("the mask overlaps the true one at least twice as much as a white sheet would: ok")
-print("the order of depths is wrong, and the mirrored poster is another one, under 10 dB")
+print("the mask scores more than twice as much as an all-white answer: ok")
+print("the depth order is wrong, and the mirrored poster is a different one, below 10 dB")
 
 # %% [markdown]
-# Four answers prove little, good or bad. The masks and depth orders of the whole set are in the
-# table of records above.
+# Four answers prove little, whether they are good or bad. The results for masks and depth order on
+# the whole set are in the table of records above.
 
 # %% [markdown]
 # ## Where this comes from
 #
 # * The two paths, the frame axis and understanding as editing: [Qwen-Image Technical
-#   Report](https://arxiv.org/abs/2508.02324), section 4.3. The models' cards:
+#   Report](https://arxiv.org/abs/2508.02324), section 4.3. The model cards:
 #   [Edit](https://huggingface.co/Qwen/Qwen-Image-Edit),
 #   [2509](https://huggingface.co/Qwen/Qwen-Image-Edit-2509),
 #   [2511](https://huggingface.co/Qwen/Qwen-Image-Edit-2511).
-# * Learning edits from instructions: [InstructPix2Pix, Brooks et al.
-#   2022](https://arxiv.org/abs/2211.09800), section 3. There the picture's latents are further
-#   *channels* of the input, so it must have the target's size.
+# * Learning to edit from instructions: [InstructPix2Pix, Brooks et al.
+#   2022](https://arxiv.org/abs/2211.09800), section 3. There the picture's latents are additional
+#   *channels* of the input, so the picture must have the target's size.
 # * Positions with three axes in the language model: [Qwen2-VL, Wang et al.
-#   2024](https://arxiv.org/abs/2409.12191), section 2.1. How they get lost with version 5:
+#   2024](https://arxiv.org/abs/2409.12191), section 2.1. How they are lost with version 5:
 #   [diffusers, issue 14194](https://github.com/huggingface/diffusers/issues/14194).
-# * Elsewhere: [FLUX.1 Kontext](https://arxiv.org/abs/2506.15742), section 3, puts clean tokens
-#   behind the target's as well, under another number on the first rotary axis, and has no vision
-#   tower: its text encoder never sees the picture. SD3 was released without a model that edits.
+# * Elsewhere: [FLUX.1 Kontext](https://arxiv.org/abs/2506.15742), section 3, also appends clean
+#   tokens to the target's, with another number on the first rotary axis. It has no vision tower, so
+#   its text encoder never receives the picture. SD3 was released without an edit model.
 #
 # ## Estimate first
 #
-# **1.** Edit at 1024 × 1024: how many image tokens are in the transformer's sequence, and how much
-# more does attention cost than without the picture?
+# **1.** In Edit at 1024 × 1024, how many image tokens are in the transformer's sequence, and how
+# much more does attention cost than without the picture?
 #
 # <details><summary>Answer</summary>
 #
-# 8,192, twice 4,096. Attention among them costs four times as much, the linear layers twice.
+# 8,192, twice 4,096. Attention among them costs four times as much, and the linear layers cost
+# twice as much.
 #
 # </details>
 #
@@ -804,16 +816,17 @@ print("the order of depths is wrong, and the mirrored poster is another one, und
 #
 # <details><summary>Answer</summary>
 #
-# 1,369 and 196: sides of 1036 and 392 pixels, in units of 28.
+# 1,369 and 196: the sides have 1036 and 392 pixels, in units of 28.
 #
 # </details>
 #
-# **3.** A picture of 1184 × 896 beside a target of 1536 × 1152. Where is its first pixel in the
-# target?
+# **3.** A picture of 1184 × 896 is edited, and the target is 1536 × 1152. Where in the target is
+# the first pixel of the picture?
 #
 # <details><summary>Answer</summary>
 #
-# 176 pixels to the right and 128 down: 74 columns of tokens in the middle of 96, and 56 rows of 72.
+# 176 pixels to the right and 128 down: its 74 columns of tokens are in the middle of 96, and its 56
+# rows are in the middle of 72.
 #
 # </details>
 
@@ -828,24 +841,27 @@ print("8,192 tokens; 1,369 and 196 in the prompt; 176 and 128 pixels: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * The latents of the pictures are the same in each step, so they are encoded once an edit. Their
-#   keys and values change, because they attend to the target. A model whose mask forbids this can
-#   cache those as well ([chapter 95](95_what_qwen_image_2_1_changed.ipynb)).
-# * User interfaces resize the picture on their own, and some crop it, which shifts the result, too.
-# * ComfyUI gives a picture that is larger than the target other positions than the released code
-#   does ([chapter 90](90_errata.ipynb) has more such differences).
-# * With a `mask_image`, an edit model changes only what the mask covers, by the blend of [chapter
-#   23](23_image_to_image_and_inpainting.ipynb).
+# * The latents of the pictures are the same in every step, so they are encoded only once per edit.
+#   Their keys and values change, because these tokens attend to the target. A model whose mask
+#   forbids this can cache the keys and values as well ([chapter
+#   95](95_what_qwen_image_2_1_changed.ipynb)).
+# * User interfaces resize the picture themselves, and some of them crop it, which also shifts the
+#   result.
+# * ComfyUI gives different positions than the released code to a picture that is larger than the
+#   target ([chapter 90](90_errata.ipynb) has more such differences).
+# * With a `mask_image`, an edit model changes only what the mask covers, by the blend described in
+#   [chapter 23](23_image_to_image_and_inpainting.ipynb).
 #
 # ## Try this
 #
-# * Chain five edits, each applied to the last result. What degrades first: letters, places,
+# * Chain five edits, applying each to the previous result. What degrades first: letters, places or
 #   colours?
-# * Ask for two changes in one sentence. No training example did that.
-# * Add 100 to the picture's frame, or set it to 0, the target's. What changes?
-# * Write an instruction that is true already: "turn the red ring red". Does anything change?
+# * Ask for two changes in one sentence, which no training example did.
+# * Add 100 to the picture's frame, or set it to 0, which is the target's. What changes?
+# * Write an instruction that is already fulfilled, such as "turn the red ring red". Does anything
+#   change?
 #
-# Capstone: your `rope.py` takes several grids, and your `mmdit.py` any number of image tokens. With
-# `assemble` before them, your files can edit.
+# Capstone: your `rope.py` accepts several grids, and your `mmdit.py` any number of image tokens.
+# With `assemble` in front of them, your files can edit.
 #
 # Next: [control](25_control.ipynb), where a picture of edges determines what is painted where.

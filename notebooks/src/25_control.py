@@ -13,17 +13,17 @@
 # %% [markdown]
 # # 25 · Control
 #
-# A caption describes what is in a picture, but not where an outline runs. A second picture can
-# specify that: the edges of a poster, a depth map, a pose. Three kinds of networks process such a
-# picture for Qwen-Image. They differ in nearly everything, but all of them begin their training
-# without any effect on the model.
+# A caption describes what is in a picture, but not where the outlines are. A second picture can
+# specify that: the edges of a poster, for example, or a depth map or a pose. There are three kinds
+# of networks for Qwen-Image that process such a picture. They differ in nearly every respect, but
+# at the start of training none of them has any effect on the model.
 #
 # | | |
 # |---|---|
 # | **You need** | chapters [06](06_one_mmdit_block.ipynb) and [09](09_text_to_image.ipynb) |
-# | **You get** | ControlNet Union, blockwise networks and control in context, by hand |
+# | **You get** | ControlNet Union, blockwise networks and in-context control, by hand |
 # | **Minutes** | 40 to read, 45 to write, one and a half to run |
-# | **Picture** | which layers of a new network have a gradient, over its first hundred steps |
+# | **Picture** | gradients of the layers of a new network, over its first hundred steps |
 # | **Number** | a new network changes no bit; 1,768,003,584 and 1,133,399,040 weights |
 
 # %%
@@ -55,14 +55,14 @@ print(prompt)
 options = {"negative_prompt": " ", "num_inference_steps": 20}
 alone = [pipe(prompt, seed=seed, **options)[0] for seed in (0, 1)]
 names = ["a poster", "its edges", "caption alone, seed 0", "caption alone, seed 1"]
-alt = "A poster, the white contours of its shapes on black, and two posters of the same caption "
-alt += "with their shapes in other places"
+alt = "A poster, the white contours of its shapes on black, and two posters painted from the same "
+alt += "caption, with their shapes in other places"
 show.grid([drawn, lines, *alone], names, alt)
 
 # %% [markdown]
-# How well are edges followed? Take the contours that were asked for and those of the painted
-# shapes, each a few pixels wide. Their **likeness** is the number of pixels in both over the number
-# in either (intersection over union, IoU), from 0 to 1.
+# How closely are the edges followed? We compare the contours that were asked for with those of the
+# painted shapes, both drawn a few pixels wide. Their **likeness** is the number of pixels in both,
+# divided by the number in either (intersection over union, IoU), and ranges from 0 to 1.
 
 
 # %%
@@ -77,7 +77,7 @@ def over(picture):
 
 
 assert likeness(drawn) > 0.9 > 0.6 > max(map(likeness, alone))
-print("the poster follows its own edges; the caption alone does not: ok")
+print("the poster follows its own edges, pictures of the caption alone do not: ok")
 
 # %%
 show.source(controlling.likeness)
@@ -85,32 +85,33 @@ show.source(controlling.likeness)
 # %% [markdown]
 # ## First kind: a copy of the first blocks
 #
-# **ControlNet** is a *control network* that trains none of the model's weights, but a copy of a
-# part of the model. The copy receives the control picture beside the noisy latents, and its outputs
-# are added to the model's own stream. InstantX's *Union* for Qwen-Image copies 5 of the 60 blocks;
-# our pocket network copies 2 of 8. With $x$ the packed latents, $c$ the packed picture and $t_0$
-# the text,
+# **ControlNet** is a *control network*: the model's own weights are frozen, and a copy of a part of
+# the model is trained. The copy receives the control picture together with the noisy latents, and
+# its outputs are added to the model's own stream. InstantX's *Union* for Qwen-Image copies 5 of the
+# 60 blocks, and our pocket network copies 2 of 8. With $x$ the packed latents, $c$ the packed
+# picture and $t_0$ the text, the copy computes
 #
 # $$h_0 = W_x x + W_c\, c, \qquad (h_{k+1}, t_{k+1}) = B_k(h_k, t_k), \qquad r_k = Z_k h_{k+1} .$$
 #
-# $W_c$ is `controlnet_x_embedder`, and $Z_k$ are `controlnet_blocks`. All of them begin as zeros.
-# The rest begins as a copy, with the text, noise level and rotations of the model.
+# $W_c$ is `controlnet_x_embedder`, and the $Z_k$ are `controlnet_blocks`. All of them are
+# initialised to zero. Everything else is initialised as a copy, and gets the same text, noise level
+# and rotations as the model.
 #
 # ![Block diagram: the control picture is encoded, embedded and added to the embedded latents;
-# copies of the first blocks follow; a linear layer behind each gives a residual that is added
-# behind twelve blocks of the transformer](figures/control_union.svg)
+# copies of the first blocks follow; a linear layer after each gives a residual that is added after
+# twelve blocks of the transformer](figures/control_union.svg)
 #
-# The copy has $n$ blocks and the model $L$, so each residual serves $\lceil L/n \rceil$ blocks in a
-# row. Behind *every* block something is added: with $n = 5$ the residual $r_0$ behind the first
-# twelve.
+# The copy has $n$ blocks and the model has $L$, so each residual serves $\lceil L/n \rceil$
+# consecutive blocks. Something is added after *every* block: with $n = 5$, the residual $r_0$ is
+# added after each of the first twelve.
 #
 # ## Exercise: which residual?
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `residual_number(block, blocks, count)`: the number of the residual that is added behind a
-# block, of `count` residuals and `blocks` blocks, all counted from 0. The numbers need not divide.
-# You will know it works when the checker says so.
+# Write `residual_number(block, blocks, count)`, which returns the number of the residual that is
+# added after a block, given `blocks` blocks and `count` residuals, all counted from 0. `blocks`
+# need not be divisible by `count`. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -127,14 +128,15 @@ check.ex_25_residual(residual_number)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# 60 blocks and 7 residuals: how many blocks does the first residual serve, and how many the last?
+# With 60 blocks and 7 residuals, how many blocks does the first residual serve, and how many does
+# the last?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# First the number of blocks that share a residual, rounded up. Then count how many of these fit
-# before the block.
+# First compute the number of blocks that share a residual, rounded up. Then count how many groups
+# of this size fit before the block.
 #
 # </details>
 #
@@ -162,8 +164,8 @@ for blocks, count in ((60, 5), (60, 6), (8, 2), (60, 7)):
     print(f"{count} residuals, {blocks} blocks:", [mine.count(k) for k in range(count)])
 
 # %% [markdown]
-# Now the forward pass by hand, with a network whose zeros have been filled with small random
-# numbers, so that it does something.
+# The next cells do the forward pass by hand, with a network whose zeros have been replaced by small
+# random numbers, so that it has an effect.
 
 # %%
 rng = torch.Generator().manual_seed(0)
@@ -203,34 +205,35 @@ with torch.no_grad():
 assert torch.allclose(by_hand, packaged, atol=1e-4) and not torch.allclose(
     by_hand, plain, atol=0.01
 )
-print("a controlled velocity, by hand and by the package: equal within 1e-4")
+print("the controlled velocity by hand equals that of the package within 1e-4: ok")
 
 # %% [markdown]
-# ## Second kind: two linear layers behind every block
+# ## Second kind: two linear layers after every block
 #
-# DiffSynth's **blockwise** networks copy nothing. They have no attention, no text and no noise
-# level. The picture is embedded once, $y = W c$ (`img_in`), and *each* of the 60 blocks is followed
-# by a small block of its own. With $h$ the image stream of the target there,
+# DiffSynth's **blockwise** networks copy nothing. They have no attention, and neither the text nor
+# the noise level is an input. The picture is embedded once, $y = W c$ (`img_in`), and *each* of the
+# 60 blocks is followed by a small block of its own. If $h$ is the image stream of the target at
+# that point, the small block changes it to
 #
 # $$h \leftarrow h + s\, \bigl(W_2\,
 # \mathrm{GELU}(W_1 (\mathrm{RMS}_x(h) + \mathrm{RMS}_y(y)) + b_1) + b_2\bigr),$$
 #
 # $$\mathrm{RMS}(u) = \frac{g \odot u}{\sqrt{\overline{u^2} + \epsilon}} .$$
 #
-# ![Block diagram: the control picture is encoded and embedded once; behind each block both streams
-# are normalised and added, and pass two linear layers; the result is scaled and added to the image
-# stream](figures/control_blockwise.svg)
+# ![Block diagram: the control picture is encoded and embedded once; after each block, the image
+# stream and the embedded picture are normalised, added and passed through two linear layers; the
+# result is scaled and added to the image stream](figures/control_blockwise.svg)
 #
-# $\epsilon$ is $10^{-6}$, and GELU is the exact one, $u\,\Phi(u)$ with the normal distribution's
-# $\Phi$. The MLPs of the transformer have the tanh approximation.
+# Here $\epsilon$ is $10^{-6}$, and GELU is the exact form, $u\,\Phi(u)$ with the $\Phi$ of the
+# normal distribution, whereas the MLPs of the transformer use the tanh approximation.
 #
 # ## Exercise: what is added
 #
 # ★★★☆☆ · 15 minutes
 #
-# Write `added(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out)`: what stands between the large
-# brackets. `img` and `control` are $h$ and $y$, `(B, I, D)`; the two norms have weights $g$ of
-# `(D,)`; `w_in, b_in` are $W_1, b_1$ and `w_out, b_out` are $W_2, b_2$, as
+# Write `added(img, control, x_rms, y_rms, w_in, b_in, w_out, b_out)`, which computes the expression
+# in the large brackets. `img` and `control` are $h$ and $y$, `(B, I, D)`; the two norms have
+# weights $g$ of shape `(D,)`; `w_in, b_in` are $W_1, b_1$ and `w_out, b_out` are $W_2, b_2$, as
 # PyTorch's linear layers store them. You will know it works when the checker says so.
 
 
@@ -246,14 +249,14 @@ check.ex_25_blockwise(added)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# A network that is not trained yet has $y = 0$. Does your norm survive it?
+# Before a network has been trained, $y = 0$. Does your norm still give a finite result?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Each stream has a norm of its own. The mean runs over the last axis, which stays there with one
-# entry. PyTorch has both forms of GELU in one function.
+# Each stream has a norm of its own. The mean is taken over the last axis, which is kept with a
+# single entry. PyTorch has both forms of GELU in one function.
 #
 # </details>
 #
@@ -290,36 +293,37 @@ weights += [
 with torch.no_grad():
     y = blockwise(picture)
     assert torch.allclose(added(img, y, *weights), first(img, y), atol=1e-5)
-print("the block by hand and the package's: equal within 1e-5")
+print("the block by hand equals that of the package within 1e-5: ok")
 
 # %%
 show.source(BlockwiseBlock)
 
 # %% [markdown]
-# ## Scale, window, and several at once
+# ## Scale, window, and several networks
 #
-# Every kind that adds has three numbers for its user.
+# For the kinds that add to the image stream, three things can be chosen at inference.
 #
-# * The **scale** $s$ multiplies what is added. With 0 the model is as it was.
-# * The **guidance window**, `start` to `end`, as shares of the $N$ steps. In diffusers, step $i$
-#   lies inside if all of it does: $i/N \ge$ start and $(i+1)/N \le$ end. A window that ends early
-#   leaves the last steps to the prompt alone. (DiffSynth counts from 1 down to 0, and asks for the
-#   step's beginning alone.)
-# * **Several networks** add up. All of them see the *same* $h$: no network sees what another has
-#   added behind this block, so their order makes no difference.
+# * The **scale** $s$ multiplies what is added. With a scale of 0 the model is unchanged.
+# * The **guidance window**, from `start` to `end`, is given in shares of the $N$ steps. In
+#   diffusers, step $i$ is inside if all of it is: $i/N \ge$ start and $(i+1)/N \le$ end. A window
+#   that ends early leaves the last steps to the prompt alone. (DiffSynth counts from 1 down to 0,
+#   and only the beginning of a step has to be inside.)
+# * **Several networks** can act together, and what they add is summed. All of them receive the
+#   *same* $h$: none of them receives what another has added after this block, so their order makes
+#   no difference.
 #
-# With guidance, Union is run once a step, with the positive prompt, and both branches get its
+# With guidance, Union is run once per step, with the positive prompt, and both branches get its
 # residuals. Blockwise blocks depend on $h$, so each branch computes its own.
 #
 # ## Exercise: one step under several networks
 #
 # ★★★★☆ · 25 minutes
 #
-# Write `steered(blocks, img, txt, nets, step, steps)`. `blocks` are functions from two streams
-# `img, txt` to the next two. `nets` is a list of `(add, scale, start, end)`, where `add(i, img)` is
-# what a network adds behind block `i`. Return the image stream behind the last block, in step
-# `step` of `steps`. No argument may be changed in place. You will know it works when the checker
-# says so.
+# Write `steered(blocks, img, txt, nets, step, steps)`. `blocks` are functions that take the two
+# streams `img, txt` and return the next two. `nets` is a list of `(add, scale, start, end)`, where
+# `add(i, img)` is what a network adds after block `i`. Return the image stream after the last
+# block, in step `step` of `steps`, without changing any argument in place. You will know it works
+# when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -334,15 +338,15 @@ check.ex_25_steered(steered)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Which networks act is settled before the first block. What does the second network see behind
-# block 0?
+# Which networks act can be determined before the first block. What does the second network receive
+# after block 0?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# First a list of those that act in this step. Then a loop over the blocks, in which everything that
-# is added is computed from one `img` before any of it is added.
+# First make a list of the networks that act in this step. Then loop over the blocks, and compute
+# everything that is added from the same `img` before any of it is added.
 #
 # </details>
 #
@@ -351,8 +355,8 @@ check.ex_25_steered(steered)
 # ```
 # acting <- networks with start <= step / steps and (step + 1) / steps <= end
 # for each block, with its number i:
-#     both streams pass the block
-#     img <- img + the total of scale x add(i, img) over all acting
+#     img, txt <- block of img, txt
+#     img <- img + the sum of scale x add(i, img) over all that act
 # ```
 #
 # </details>
@@ -388,21 +392,21 @@ with torch.no_grad():
         img, words, _ = mmdit.embed(x, txt, sigma, [grid])
         mine = mmdit.velocity(steered(blocks, img, words, nets, step, 2), shared)
         assert torch.allclose(mine, controlled.many([call])[0], atol=1e-4)
-print("three networks, of which one joins in the second step: by hand and by the package, ok")
+print("three networks, one of which acts in the second step only: by hand as in the package: ok")
 
 # %% [markdown]
 # ## Third kind: the picture in the sequence
 #
 # **In-Context-Control-Union** adds no network at all. The picture's tokens are appended to the
-# target's, as in an edit model, and all tokens attend to each other. MSRoPE gives them the target's
-# rows and columns in another frame, number 1 instead of 0, so that token (3, 5) of the edges
-# differs from token (3, 5) of the target by the same rotation as any other pair of one place. The
-# picture is stretched to the target's size for that. A LoRA of rank 64 (ours: 16) learns what these
-# tokens mean. In its training every prompt began with `Context_Control. `, and prompts have to
-# begin in the same way when it is used.
+# target's, as in an edit model, and all tokens attend to each other. In MSRoPE they have the
+# target's rows and columns, but another frame, 1 instead of 0, so that token (3, 5) of the edges
+# differs from token (3, 5) of the target by the same rotation as any other pair of tokens in the
+# same place. This is why the picture is stretched to the target's size. A LoRA of rank 64 (ours:
+# 16) adapts the model to these tokens. In its training every prompt began with `Context_Control. `,
+# and prompts have to begin in the same way when it is used.
 #
-# ![Block diagram: text, target and control tokens in one sequence pass all blocks with a LoRA; only
-# the target's tokens become a velocity](figures/control_in_context.svg)
+# ![Block diagram: text, target and control tokens pass through all blocks as one sequence, with a
+# LoRA; only the target's tokens become a velocity](figures/control_in_context.svg)
 
 # %%
 from qwenimage_ref.rope import positions
@@ -421,7 +425,7 @@ print("128 image tokens go in, the velocity of 64 comes out: ok")
 # %% [markdown]
 # ## What they cost
 #
-# The official networks, made without weights, and counted:
+# We build the official networks without their weights and count the parameters:
 
 # %%
 from qwenimage_ref.adapt.control_forge import empty_control
@@ -444,16 +448,16 @@ D = official.inner_dim
 assert size_of["union"] == 1_768_003_584 and size_of["inpainting"] == 2_117_287_424
 assert size_of["canny"] == 60 * (2 * D * D + 4 * D) + 64 * D + D == 1_133_399_040
 assert size_of["inpaint"] - size_of["canny"] == 4 * D
-print("counted by hand: two layers, two biases and two norms behind each block, and img_in: ok")
+print("counted by hand: two layers, two biases and two norms after each block, and img_in: ok")
 
 # %% [markdown]
-# The networks for inpainting read the picture with a hole and, as a 17th channel, the mask: a token
-# has 68 numbers instead of 64.
+# The networks for inpainting take the picture with a hole and, as a 17th channel, the mask, so that
+# a token has 68 numbers instead of 64.
 #
 # ## Zero initialisation, and the first hundred steps
 #
-# Training begins with a network that changes nothing, to the last bit, so that the first
-# predictions are those of the unchanged model.
+# At the start of training, a network leaves the model's output unchanged to the last bit, so the
+# first predictions are those of the model without it.
 
 # %%
 new = {"union": controls.copied_network(mmdit), "blockwise": new_network(mmdit)}
@@ -464,10 +468,10 @@ with torch.no_grad():
 print("both new networks leave the velocity as it is, to the last bit: ok")
 
 # %% [markdown]
-# But zeros also stop gradients. What is added is $W_2 a$, so the gradient of everything *before*
-# $W_2$ is a product with $W_2^\top = 0$. In the first step only the last layers move. The embedding
-# of the picture, which is zero as well, gets its first gradient one step later. Here are four
-# steps, live:
+# But zeros also block gradients. What is added is $W_2 a$, so the gradient of everything *before*
+# $W_2$ is a product with $W_2^\top = 0$. In the first step, only the last layers change. The
+# embedding of the picture, which is zero as well, gets its first gradient one step later. The next
+# cell runs four steps:
 
 # %%
 data = waking.posters(pipe, 8)
@@ -484,11 +488,11 @@ for kind, (embedding, inner, last) in waking.PARTS.items():
     assert live[kind][embedding]["gradient"][0] == live[kind][inner]["gradient"][0] == 0
     assert live[kind][last]["gradient"][0] > 0
     assert all(min(live[kind][part]["gradient"][1:]) > 0 for part in waking.PARTS[kind])
-print("in the first step the last layers have a gradient, in the second all have: ok")
+print("in the first step only the last layers have a gradient, in the second all do: ok")
 
 # %% [markdown]
-# A hundred steps have been recorded by `python -m qwenimage_ref.evaluate.waking`, with plain AdamW:
-# no warm-up, no clipping.
+# A hundred steps have been recorded by `python -m qwenimage_ref.evaluate.waking`, with plain AdamW,
+# without warm-up and without clipping.
 
 # %%
 record = json.loads(show.data_file("measurements/waking.json").read_text())
@@ -498,10 +502,10 @@ for kind, parts in waking.PARTS.items():
         part: [(n, np.log10(g)) for n, g in enumerate(record[kind][part]["gradient"]) if g]
         for part in parts
     }
-    words = {"x": f"step, {kind}", "y": "length of the gradient, log10"}
+    words = {"x": f"step, {kind}", "y": "norm of the gradient, log10"}
     panels.append({"series": series} | words)
-alt = "Lengths of gradients over a hundred steps, two panels. On the left the picture's embedding "
-alt += "begins one step late with a single spike, hundreds of times longer than all that follow"
+alt = "Norms of gradients over a hundred steps, two panels. On the left, that of the picture's "
+alt += "embedding begins one step late with a spike, hundreds of times larger than all later values"
 charts.curves(panels, alt)
 
 # %%
@@ -511,14 +515,12 @@ for kind, (embedding, *_) in waking.PARTS.items():
     assert gradients[0] == 0 < gradients[1]
     spikes[kind] = gradients[1] / np.median(gradients[2:])
 assert spikes["blockwise"] > 500 > 20 > spikes["union"]
-print(
-    "blockwise: the first gradient of img_in is more than 500 times the usual one; union: no spike"
-)
+print("blockwise: the first gradient of img_in is over 500 times the later median; union: no spike")
 
 # %% [markdown]
-# The spike comes from the norm. It divides by $\sqrt{\overline{y^2} + \epsilon}$, and while $y = 0$
-# that is $\sqrt{10^{-6}}$, so a gradient that passes it is multiplied by a **thousand**. One step
-# later $y$ is of ordinary size, and the factor is gone.
+# The spike comes from the norm, which divides by $\sqrt{\overline{y^2} + \epsilon}$. While $y = 0$,
+# this is $\sqrt{10^{-6}}$, so a gradient that passes through the norm is multiplied by a
+# **thousand**. One step later $y$ has an ordinary size, and the factor is gone.
 
 # %%
 norm = first.y_rms
@@ -530,46 +532,46 @@ for size in (0.0, 1.0):
     print(f"y = {size:g}: slope {y.grad[0, 0].item():.4g}")
 
 # %% [markdown]
-# In Adam the effect lasts. Each of its steps is divided by the root of a running mean of squared
-# gradients, over about a thousand steps at $\beta_2 = 0.999$. For all that time the spike keeps the
-# steps of the embedding hundreds of times smaller than those of the other layers. The training of
-# `img_in` is therefore delayed twice: by one step because of the zeros, and by hundreds because of
-# the spike.
+# With Adam the effect lasts. Each step is divided by the root of a running mean of squared
+# gradients, which extends over about a thousand steps at $\beta_2 = 0.999$. For all that time the
+# spike keeps the steps of the embedding hundreds of times smaller than those of the other layers.
+# The training of `img_in` is therefore delayed twice: by one step because of the zeros, and by
+# hundreds of steps because of the spike.
 
 # %%
 done = {part: record["blockwise"][part]["weights"] for part in ("img_in", "output_proj")}
 share = {part: lengths[40] / lengths[-1] for part, lengths in done.items()}
 assert share["img_in"] > 0.9 > 0.85 > share["output_proj"]
-print("of the length that img_in has after 100 steps, more than 90 % was there after 40;")
-print("the last layers keep growing: ok")
+print("after 40 steps, img_in has over 90 % of the length that it has after 100;")
+print("the last layers are still growing: ok")
 
 # %% [markdown]
-# The usual remedies are part of most recipes. Clipping gradients to length 1 reduces the spike from
+# The usual remedies are part of most recipes. Clipping gradients to norm 1 reduces the spike from
 # 60 to 1. With $\beta_2 = 0.98$, as in this course, its effect is over after about fifty steps
 # instead of a thousand, and a warm-up keeps all steps small in the meantime.
 #
-# Union has no spike, since no norm is between its embedding and the zeros. It has another problem.
-# Its last layers receive the raw image stream, whose numbers are several times larger than what
-# arrives behind the other kind's norms and GELU. One step of Adam moves every weight by the same
-# rate, so the larger the inputs, the farther the output moves:
+# Union has no spike, since there is no norm between its embedding and the zeros, but it has another
+# problem. Its last layers take the raw image stream as their input, whose numbers are several times
+# larger than those that come out of the norms and the GELU of a blockwise network. One step of Adam
+# changes every weight by the same amount, so the larger the inputs, the farther the output moves:
 
 # %%
 jumps = {kind: max(record[kind]["loss"][1:4]) / record[kind]["loss"][0] for kind in waking.PARTS}
 with torch.no_grad():
     inner = torch.nn.functional.gelu(first.input_proj(first.x_rms(h)))
 assert jumps["union"] > 2 * jumps["blockwise"] and h.abs().mean() > 2 * inner.abs().mean()
-print("at 1e-3 the loss of union jumps more than twice as far: ok")
+print("at a learning rate of 1e-3, the loss of union jumps more than twice as far: ok")
 
 # %% [markdown]
 # [InstantX's card](https://huggingface.co/InstantX/Qwen-Image-ControlNet-Union) gives a learning
-# rate of 4e-5 for its network, and the script of
-# [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio) one of 1e-3.
+# rate of 4e-5 for its network, whereas the script of
+# [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio) uses 1e-3.
 #
 # ## The three kinds, side by side
 #
-# There is no published comparison at equal effort. Ours: the same model, the same 16,384 posters
-# with their edges, noise, batches of 32 and 800 steps for each kind. (What is not equal is their
-# size.)
+# There is no published comparison at equal effort, so we made one: all kinds have the same model,
+# the same 16,384 posters with their edges, the same noise, and 800 steps with batches of 32. (What
+# is not equal is their size.)
 
 # %%
 sizes = {}
@@ -581,16 +583,16 @@ share = [
     f"{100 * size / sum(w.numel() for w in mmdit.parameters()):.0f} %" for size in sizes.values()
 ]
 rows = [[name, f"{size:,}", part] for (name, size), part in zip(sizes.items(), share)]
-show.table(["pocket kind", "trained weights", "of the model's"], rows)
+show.table(["pocket kind", "trained weights", "share of the model's"], rows)
 
 # %% [markdown]
-# All kinds whose weights lie in `data/variants` paint our caption here:
+# Here is our caption, painted with every kind whose weights are in `data/variants`:
 
 # %%
 files = controlling.stored()
 painted = {kind: paints(prompt, lines, 0) for kind, paints in controlling.painters(pipe, files)}
-alt = "The edges, and posters of one caption and one seed without and with each kind of control, "
-alt += "the edges drawn over them"
+alt = "The edges, and posters of one caption and one seed, without control and with each kind, all "
+alt += "with the edges drawn over them"
 show.grid([lines, *map(over, painted.values())], ["edges", *painted], alt, columns=5, scale=1)
 
 # %%
@@ -602,9 +604,9 @@ for kind in files:
     )
 
 # %% [markdown]
-# Scale and window of those that add, and at the end both at once. Places are settled at high noise
-# ([chapter 09](09_text_to_image.ipynb)), so one would expect the first half of the steps to do most
-# of the work. Does it?
+# The next figure varies scale and window for the kinds that add to the stream, and then applies
+# both networks at once. Places are determined at high noise ([chapter 09](09_text_to_image.ipynb)),
+# so one would expect the first half of the steps to do most of the work. Does it?
 
 # %%
 from qwenimage_ref.adapt.control_files import load
@@ -631,7 +633,7 @@ tried = {f"{kind}, {name}": under((kind, *numbers)) for kind in trained
          for name, numbers in settings.items()}  # fmt: skip
 if len(trained) == 2:
     tried["both, scale 0.5"] = under(*((kind, 0.5) for kind in trained))
-alt = "Posters of one caption under each network, at scale 0 and 0.5, and in half of the steps"
+alt = "Posters of one caption with each network, at scale 0 and 0.5, and in half of the steps"
 pictures = [drawn, *tried.values()]
 show.grid([*map(over, pictures)], ["the poster of the edges", *tried], alt, columns=5, scale=1)
 
@@ -641,18 +643,18 @@ if "blockwise" in trained:
 for kind in trained:
     halves = [likeness(tried[f"{kind}, {half} half"]) for half in ("first", "second")]
     print(
-        f"{kind}: acting in the first half only is better than in the second:",
+        f"{kind}: control in the first half of the steps is better than in the second:",
         halves[0] > halves[1],
     )
 
 # %% [markdown]
-# (Union's pictures at scale 0 are not those of the caption alone: from one seed, the sample of the
-# control picture's latents is drawn first and the noise second, as in diffusers. Blockwise takes
-# the mean.)
+# (As in diffusers, Union first draws a sample of the control picture's latents and then the noise,
+# both from one seed, so its pictures at scale 0 are not those of the caption alone. Blockwise takes
+# the mean of the latents.)
 #
 # One caption proves little. The command `python -m qwenimage_ref.evaluate.controlling` paints
-# held-out captions and also records whether scene and word are still right. Control that costs the
-# word would be no gain.
+# held-out captions. It also records whether scene and word are still right, because control that
+# spoils the word would be no gain.
 
 # %%
 measured = controlling.recorded()
@@ -668,10 +670,10 @@ cells = [[kind, *(f"{each[key]:.2f}" for key in ("mean", "low", "high"))]
 show.table(["kind", "mean likeness", "from", "to (95 %)"], cells)
 
 # %% [markdown]
-# All kinds painted the same captions from the same seeds, so the answers come in pairs, and a pair
-# says more than two intervals do ([chapter 13](13_is_it_any_good.ipynb)). For the likeness we take
-# the mean of the differences, poster by poster. For scene and word only the posters count that one
-# of the two has right and the other wrong; $p$ is McNemar's exact test.
+# All kinds painted the same captions from the same seeds, so the results can be compared in pairs,
+# which shows more than two intervals do ([chapter 13](13_is_it_any_good.ipynb)). For the likeness
+# we take the mean of the differences, poster by poster. For scene and word, only those posters
+# count that one of the two has right and the other has wrong; $p$ is that of McNemar's exact test.
 
 # %%
 answers = controlling.recorded_answers()
@@ -679,7 +681,7 @@ names = list(likenesses)
 gaps = {kind: controlling.less(answers, kind) for kind in names[1:]}
 for kind, gap in gaps.items():
     nearer = gap["likeness"]
-    print(f"{kind}, less the caption alone:")
+    print(f"{kind}, compared with the caption alone:")
     print("  likeness {mean:+.2f}, from {low:+.2f} to {high:+.2f}".format(**nearer))
     for part in ("scene", "word"):
         line = "gained {first_only}, lost {second_only}, p = {p:.3f}".format(**gap[part])
@@ -701,57 +703,57 @@ print("cost, at p < 0.05:", "; ".join(costs) or "nothing")
 print("ahead of another kind in likeness:", "; ".join(ahead) or "none")
 
 # %% [markdown]
-# So control in context is the only kind here with a cost that can be shown: it loses seven scenes
-# and gains none. Six tests are made at once, and then a $p$ of 0.016 comes up by chance in up to
-# nine of a hundred surveys, so the cost is likely rather than certain. Neither of the other two
-# kinds loses more than it gains; with 80 posters a small cost would not be noticed. The intervals
-# of the shares alone, which overlap, would have hidden all of this.
+# In-context control is therefore the only kind here whose cost can be shown: it loses seven scenes
+# and gains none. Since six tests are made at once, a $p$ of 0.016 comes up by chance in up to nine
+# of a hundred such surveys, so the cost is likely rather than certain. Neither of the other two
+# kinds loses more than it gains, but with 80 posters a small cost would not be noticed. The
+# intervals of the shares alone overlap and would have hidden all of this.
 #
-# The sizes differ, too. Here blockwise is the smallest. It has no attention, so it works on each
-# token separately. Union also processes the prompt. In context, the model itself attends to the
-# edges in every block and with every token, at the price of a sequence twice as long; after equally
-# few steps it follows them least.
+# The kinds also differ in size and in what they compute. Blockwise is the smallest here. It has no
+# attention, so it works on each token separately. Union processes the prompt as well. In context,
+# the model itself attends to the edges in every block and with every token, at the price of a
+# sequence twice as long; after the same small number of steps, it follows them least.
 #
 # ## Where this comes from
 #
-# * ControlNet, with zero-initialised layers: [Zhang et al.
-#   2023](https://arxiv.org/abs/2302.05543), section 3.1; the sudden convergence is in section 3.3.
-#   Adding features of a small network without a copy:
-#   [T2I-Adapter](https://arxiv.org/abs/2302.08453), section 3.3.
-# * [Qwen-Image-ControlNet-Union](https://huggingface.co/InstantX/Qwen-Image-ControlNet-Union):
-#   50,000 steps on ten million pictures. The three blockwise networks and In-Context-Control-Union
-#   come with [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio).
+# * ControlNet, with zero-initialised layers: [Zhang et al. 2023](https://arxiv.org/abs/2302.05543),
+#   section 3.1; the sudden convergence is described in section 3.3. Features of a small network
+#   that is not a copy: [T2I-Adapter](https://arxiv.org/abs/2302.08453), section 3.3.
+# * [Qwen-Image-ControlNet-Union](https://huggingface.co/InstantX/Qwen-Image-ControlNet-Union) was
+#   trained for 50,000 steps on ten million pictures. The three blockwise networks and
+#   In-Context-Control-Union come with
+#   [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio).
 # * Condition tokens in the sequence of a diffusion transformer:
 #   [OminiControl, Tan et al. 2024](https://arxiv.org/abs/2411.15098), section 3.2.
-# * **SD3**: ControlNets are copies of the first blocks, too; their residuals are spread evenly
-#   instead of rounded up. **FLUX.1**: rounded up as here; InstantX's Union for it has an embedding
-#   that says which kind of picture comes, where ours tells that from the pixels. FLUX.1 Canny and
-#   Depth [dev] are whole models that read the picture as further input channels.
+# * **SD3**: ControlNets are also copies of the first blocks, but their residuals are spread evenly
+#   instead of rounded up. **FLUX.1**: they are rounded up as here. InstantX's Union for FLUX.1 has
+#   an embedding for the kind of picture, whereas ours receives nothing but the pixels. FLUX.1 Canny
+#   and Depth [dev] are whole models that take the picture as additional input channels.
 #
 # ## Estimate first
 #
-# **1.** What share of the multiplications of a step's linear layers on image tokens does a
-# blockwise network add? A block of the transformer has $12 D^2$ a token.
+# **1.** The linear layers of a block of the transformer take $12 D^2$ multiplications for each
+# image token. What share of that does a blockwise network add in a step?
 #
 # <details><summary>Answer</summary>
 #
-# One sixth: two layers of $D^2$ behind each block.
+# One sixth, for two layers of $D^2$ after each block.
 #
 # </details>
 #
-# **2.** And Union with 5 blocks, in a step with guidance?
+# **2.** What share does Union add with 5 blocks, in a step with guidance?
 #
 # <details><summary>Answer</summary>
 #
-# About 1/24: 5 of 60 blocks, once for two branches.
+# About 1/24: 5 of 60 blocks, run once for two branches.
 #
 # </details>
 #
-# **3.** How many of 20 steps lie in a window from 0 to 0.49?
+# **3.** How many of 20 steps are inside a window from 0 to 0.49?
 #
 # <details><summary>Answer</summary>
 #
-# Nine: step 9 ends at 0.5.
+# Nine, because step 9 ends at 0.5.
 #
 # </details>
 
@@ -763,24 +765,25 @@ print("one sixth, 1/24, nine steps: ok")
 # %% [markdown]
 # ## What production code does differently
 #
-# * The picture is made by a detector: Canny's algorithm, or a network for depth or poses. Its
-#   mistakes become the picture's.
-# * Union networks see all kinds of pictures in training, and drop the text in a tenth of the
+# * The control picture comes from a detector, such as Canny's algorithm or a network for depth or
+#   poses, and the detector's mistakes appear in the result.
+# * Union networks are trained on all kinds of pictures, with the text dropped in a tenth of the
 #   examples, so that they also follow edges under an empty prompt.
-# * ComfyUI loads blockwise files as a "model patch", recognised by the names of their tensors, as
-#   this package does.
-# * Where memory is short, a LoRA in context is the smallest file and the longest sequence.
+# * ComfyUI loads blockwise files as a "model patch" and recognises them by the names of their
+#   tensors, as this package does.
+# * Where memory is short, in-context control has the smallest file, a LoRA, but the longest
+#   sequence.
 #
 # ## Try this
 #
-# * Give the edges of a poster with other shapes than the caption names. Which of the two does the
-#   picture follow?
+# * Use the edges of a poster with other shapes than those in the caption. Which of the two does the
+#   result follow?
 # * Blur the edges, or draw them one pixel wide. Which kind is affected?
 # * Set the scale to 2, or to -1.
-# * Train `python -m qwenimage_ref.pocket.controls blockwise` with `clip` at infinity. Does the
-#   spike show in the end?
+# * Train `python -m qwenimage_ref.pocket.controls blockwise` with `clip` at infinity. Is there an
+#   effect of the spike at the end?
 #
-# **Capstone.** `make grade` has no points for this page. A transformer of yours that passes
-# `make grade PART=mmdit` takes `after_block`, which is all that control needs.
+# **Capstone.** `make grade` has no points for this page. If your transformer passes
+# `make grade PART=mmdit`, it accepts `after_block`, which is all that control needs.
 #
-# Next: [regions](26_regions.ipynb), where masks and their own prompts take the place of edges.
+# Next: [regions](26_regions.ipynb), where masks with prompts of their own take the place of edges.

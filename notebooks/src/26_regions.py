@@ -13,15 +13,16 @@
 # %% [markdown]
 # # 26 · Regions
 #
-# "A red circle, a blue star and a green square" names three shapes and three colours, but not where
-# anything is. On this page every shape gets a box with a prompt of its own. The network needs no
-# new layer for that: attention gets a mask that says which tokens see which, and a LoRA is trained
-# under that mask. The method is **EliGen**, entity-level image generation.
+# "A red circle, a blue star and a green square" names three shapes and three colours, but it does
+# not say where anything is. On this page each shape gets a box and a prompt of its own. This needs
+# no new layer in the network: attention gets a mask that specifies which tokens may attend to
+# which, and a LoRA is trained under that mask. The method is **EliGen**, entity-level image
+# generation.
 #
 # | | |
 # |---|---|
 # | **You need** | chapters [05](05_msrope.ipynb) and [06](06_one_mmdit_block.ipynb) |
-# | **You get** | the mask from a table, text positions that begin again, boxes that you draw |
+# | **You get** | the mask, built from a table; text positions that restart; boxes that you draw |
 # | **Minutes** | 35 to read, 40 to write, one and a half to run |
 # | **Picture** | the mask over all tokens, each region in its colour |
 # | **Number** | regions in another order give the same velocity, within 1e-4 |
@@ -60,40 +61,43 @@ show.grid(pictures, names, alt)
 # %%
 answer = judge(crowd, drawn)
 assert answer == {"bound": 3, "right": 3, "count": True, "of": 3}
-print("the exact reader finds all three in their boxes, in the poster as it was drawn: ok")
+print("in the poster as it was drawn, the exact reader finds all three in their boxes: ok")
 
 # %% [markdown]
-# The reader counts three things: shapes that are anywhere in their own colour (`right`), shapes
-# that are so in their own box (`bound`), and whether there are as many as asked for.
+# The reader counts three things: how many shapes appear anywhere in their own colour (`right`), how
+# many do so in their own box (`bound`), and whether there are as many shapes as the prompt asks
+# for.
 #
-# The pocket model was trained on captions of one shape, two, or several equal ones, never of three
-# different shapes, and never with "and". In the pictures on the right, shapes are missing, and the
-# ring has patches of colours that the prompt gives to others. The second is known as a failure of
-# **attribute binding**; large models fail in this way as well when a caption names many things
-# ([Chefer et al.](https://arxiv.org/abs/2301.13826), section 1).
+# The pocket model was trained on captions of one shape, of two, or of several equal ones, but never
+# of three different shapes, and never with the word "and". In the two pictures on the right, shapes
+# are missing, and the ring has patches of other colours, in one picture the purple that the prompt
+# gives to another ring. This second kind of error is known as a failure of **attribute binding**,
+# and it occurs in large models as well if a caption names many things ([Chefer et
+# al.](https://arxiv.org/abs/2301.13826), section 1).
 #
 # ## One text for each region
 #
-# Every region's prompt is encoded *separately*, with the usual template. The transformer's text
-# stream becomes
+# The prompt of each region is encoded *separately*, with the usual template. The text stream of the
+# transformer becomes
 #
 # $$[\text{region }1 \mid \text{region }2 \mid \dots \mid \text{the whole prompt}],$$
 #
 # and the image tokens follow as usual.
 #
-# ![Block diagram: three prompts are encoded separately and put one behind the other, with the
-# target's tokens behind them; the transformer's attention runs under a mask](figures/regions.svg)
+# ![Block diagram: three prompts are encoded separately and concatenated, and the target's tokens
+# are appended; the transformer's attention runs under a mask](figures/regions.svg)
 #
-# The first question is which image tokens lie inside a region. A mask is a picture, white inside.
-# It is reduced to one pixel for each latent (the nearest, no average), and a token, two by two
-# latents, is inside **if any of the four is**.
+# The first question is which image tokens are inside a region. The mask of a region is a picture
+# that is white inside. It is reduced to one pixel for each latent (the nearest one, without
+# averaging), and a token, which covers two by two latents, counts as inside **if any of the four
+# does**.
 #
 # ## Exercise: tokens of a region
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `inside(mask)` from (h, w) truth values of latents to (I,) truth values of tokens, row by
-# row. You will know it works when the checker says so.
+# Write `inside(mask)`, which takes (h, w) truth values of latents and returns (I,) truth values of
+# tokens, row by row. You will know it works when the checker says so.
 
 
 # %% tags=["exercise"]
@@ -110,19 +114,19 @@ check.ex_26_inside(inside)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# A token has four latents. How do you get at the four as an axis or two of their own?
+# A token has four latents. How can you give these four an axis, or two, of their own?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# Split each side into pairs: (rows, 2, cols, 2). Two of the four axes then run inside a token.
+# Split each side into pairs: (rows, 2, cols, 2). Two of the four axes then run within a token.
 #
 # </details>
 #
 # <details><summary>Pseudocode</summary>
 #
-# split both axes in pairs; true where one of a pair is, along both inner axes; in one row
+# split both axes into pairs; along both inner axes, true if any entry is true; flatten
 #
 # </details>
 #
@@ -147,26 +151,27 @@ seen = torch.stack(seen)
 print("tokens of each box, as the package counts them:", seen.sum(1).tolist(), "of", seen.shape[1])
 
 # %% [markdown]
-# ## Who sees whom
+# ## Which tokens attend to which
 #
-# | who sees (row) | own text | other regions' texts | whole prompt | image inside | image outside |
+# | token (row) | own text | other regions' texts | whole prompt | image inside | image outside |
 # |---|---|---|---|---|---|
 # | text of region $i$ | yes | no | no | yes | no |
 # | whole prompt | yes | no | yes | yes | yes |
 # | image token | texts of the regions that it is in | no others | yes | yes | yes |
 #
-# The table is symmetric. Image tokens all see each other, whatever their regions, since otherwise
-# the parts could not fit together. Two texts never see each other. Whatever passes between a region
-# and the whole prompt passes through the image.
+# The table is symmetric. All image tokens attend to each other, whatever their regions, since
+# otherwise the parts could not fit together. Two texts never attend to each other, so anything that
+# passes between a region and the whole prompt passes through the image.
 #
 # ## Exercise: the mask
 #
 # ★★★★☆ · 25 minutes
 #
-# Write `region_mask(lengths, seen)`. `lengths` are the numbers of tokens of the texts, the whole
-# prompt's last; `seen` is (R, I), true for the image tokens inside each of the R regions. Return
-# (S, S) truth values, true where a token (row) may see another (column). A token may lie in several
-# regions, and a region may have no token at all. You will know it works when the checker says so.
+# Write `region_mask(lengths, seen)`. `lengths` are the numbers of tokens of the texts, with the
+# whole prompt's last; `seen` is (R, I), true for the image tokens inside each of the R regions.
+# Return (S, S) truth values, true where a token (row) may attend to another (column). A token may
+# be in several regions, and a region may have no token at all. You will know it works when the
+# checker says so.
 
 
 # %% tags=["exercise"]
@@ -181,26 +186,26 @@ check.ex_26_mask(region_mask)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Which quarter of the mask is true everywhere? What distinguishes the whole prompt from a region?
+# Which part of the mask is true everywhere? And what distinguishes the whole prompt from a region?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# The whole prompt is a region that contains every image token. So add a row of ones to `seen`, and
-# treat all texts alike: each fills a square on the diagonal, a part of some rows, and the same part
-# of some columns.
+# The whole prompt is like a region that contains every image token. You can therefore add a row of
+# ones to `seen` and treat all texts alike: each fills a square on the diagonal, a part of some
+# rows, and the same part of some columns.
 #
 # </details>
 #
 # <details><summary>Pseudocode</summary>
 #
 # ```
-# seen <- seen, and a row that is true everywhere
+# seen <- seen with one more row, which is true everywhere
 # mask <- true among image tokens, false elsewhere
 # for each text, with its row of seen:
-#     its rows and its columns among themselves <- true
-#     its rows, at the image's columns <- its row of seen; and mirrored
+#     its rows, at its own columns <- true
+#     its rows, at the image's columns <- its row of seen; the transpose likewise
 # ```
 #
 # </details>
@@ -231,21 +236,21 @@ encoded = pipe.encode_prompts([[text] for text, _ in crowd.regions] + [[crowd.pr
 lengths = [branch.txt.shape[1] for branch in encoded]
 mask = region_mask(lengths, seen)
 assert torch.equal(mask, attention_mask(lengths, torch.cat([seen, everywhere]))[0, 0])
-print("texts of", lengths, "tokens: your mask is the package's, which needs no loop")
+print("texts of", lengths, "tokens: your mask equals the package's, which needs no loop")
 
 # %%
 show.source(attention_mask)
 
 # %% [markdown]
-# Here is the mask of our poster. A row is a token that sees, a column one that is seen, and white
-# is forbidden. The squares on the diagonal are the texts. The stripes beside and below them are the
-# tokens of each region: a box that is three tokens high makes three stripes, because image tokens
-# are counted row by row.
+# The figure shows the mask of our poster. Each row is a token that attends, each column a token
+# that is attended to, and white is forbidden. The squares on the diagonal are the texts. The
+# stripes beside and below them are the tokens of each region: a box that is three tokens high gives
+# three stripes, because image tokens are numbered row by row.
 
 # %%
-alt = "A square of colours over the tokens of three short texts, a long one and the image: "
-alt += "each text has a square on the diagonal and stripes in the image's rows and columns, one "
-alt += "colour a region; the whole prompt's are unbroken; the image sees itself; all else is white"
+alt = "A square map over the tokens of three short texts, a long one and the image: each text has "
+alt += "a square on the diagonal and stripes in the image's rows and columns, one colour a region; "
+alt += "those of the whole prompt are unbroken; image by image is filled; all else is white"
 figures.mask_figure(crowd, lengths, seen, alt)
 
 # %%
@@ -253,24 +258,25 @@ T, shown = sum(lengths), figures.coloured(lengths, seen)
 assert torch.equal(torch.from_numpy((shown < 1).any(2)), mask) and torch.equal(mask, mask.T)
 first = mask[: lengths[0], T:].view(-1, 8, 8)
 assert all(torch.equal(row, seen[0].view(8, 8)) for row in first)
-print("coloured where the mask is true, and symmetric; a text's row, folded, is its box: ok")
+print("coloured where the mask is true, and symmetric; a text's row, reshaped, is its box: ok")
 
 # %% [markdown]
-# ## Where the texts are
+# ## Positions of the texts
 #
-# A text's position in MSRoPE begins off the corner of the picture and goes along the diagonal
-# ([chapter 05](05_msrope.ipynb)). If several texts were counted as one, the third would begin far
-# away from the image, and a region would look different because it was named last. In EliGen each
-# text **begins again**, at $\max(\lfloor h/2 \rfloor, \lfloor w/2 \rfloor)$ with $h, w$ rows and
-# columns of tokens, where it would be if it were alone. Tokens of different texts then share
-# positions. That does no harm, because they do not see each other.
+# The positions of a text in MSRoPE begin just off the corner of the picture and continue along the
+# diagonal ([chapter 05](05_msrope.ipynb)). If several texts were numbered as one, the third would
+# begin far away from the image, and a region would look different merely because it was named last.
+# In EliGen, the positions **restart** with each text at
+# $\max(\lfloor h/2 \rfloor, \lfloor w/2 \rfloor)$, where $h$ and $w$ are the rows and columns of
+# tokens. That is where each text would begin if it were alone. Tokens of different texts then share
+# positions, which does no harm because they do not attend to each other.
 #
-# ## Exercise: places of the texts
+# ## Exercise: positions of the texts
 #
 # ★★☆☆☆ · 10 minutes
 #
-# Write `places(lengths, rows, cols)` to (T, 3), frame, row and column of every text token, for
-# texts of `lengths` tokens and a picture of `rows` by `cols` tokens.
+# Write `places(lengths, rows, cols)`, which returns (T, 3), the frame, row and column of every text
+# token, for texts of `lengths` tokens and a picture of `rows` by `cols` tokens.
 
 
 # %% tags=["exercise"]
@@ -285,20 +291,21 @@ check.ex_26_places(places)
 # %% [markdown]
 # <details><summary>A nudge</summary>
 #
-# Where is a text of one token, with a picture of 5 rows and 8 columns?
+# What is the position of a text of one token, with a picture of 5 rows and 8 columns?
 #
 # </details>
 #
 # <details><summary>A hint</summary>
 #
-# One text alone is a run of integers from the start, the same on all three axes. Join the
-# runs.
+# A text alone takes consecutive integers from the start, the same on all three axes. Concatenate
+# these runs.
 #
 # </details>
 #
 # <details><summary>Pseudocode</summary>
 #
-# start = half of the longer side, rounded down; for each text start, start + 1, ...; three times
+# start = half of the longer side, rounded down; for each text start, start + 1, ...; the same on
+# all three axes
 #
 # </details>
 #
@@ -332,8 +339,8 @@ texts = [branch.txt for branch in encoded]
 start = velocity(texts, seen, places(lengths, 8, 8))
 
 # %% [markdown]
-# So the order in which regions are named makes no difference. If positions went on and on, it
-# would:
+# As a result, the order in which the regions are named makes no difference. If all texts were
+# numbered in one run, it would:
 
 # %%
 order = [2, 0, 1]
@@ -343,17 +350,20 @@ restarted = velocity(turned, seen[order], places(again, 8, 8))
 assert torch.allclose(restarted, start, atol=1e-4)
 one_run = [velocity(t, s, places([T], 8, 8)) for t, s in ((texts, seen), (turned, seen[order]))]
 assert (one_run[0] - one_run[1]).abs().max() > 1e-3
-print("another order of regions: the same velocity within 1e-4; with one run of positions, not")
+print("with regions in another order, the velocity is the same within 1e-4;")
+print("with a single run of positions for all texts, it is not: ok")
 
 # %% [markdown]
 # ## Empty, full, overlapping
 #
-# * An **empty** mask: the region's text sees itself alone, and no image token sees it. The velocity
-#   is the same as without the region. (Nothing is NaN: a text always sees itself.)
-# * A **full** mask: the region is a second prompt for the whole picture.
-# * **Overlapping** masks: tokens in both see both texts. No rule decides between them.
-# * **Soft edges** are an error. A grey pixel is inside or outside by the accident of a threshold,
-#   so the package refuses such a mask.
+# * An **empty** mask: the region's text attends only to itself, and no image token attends to it,
+#   so the velocity is the same as without the region. (Nothing becomes NaN, because a text always
+#   attends to itself.)
+# * A **full** mask: the region acts as a second prompt for the whole picture.
+# * **Overlapping** masks: tokens inside both attend to both texts, and no rule decides between
+#   them.
+# * **Soft edges** are an error. Whether a grey pixel is inside would depend on an arbitrary
+#   threshold, so the package rejects such a mask.
 
 # %%
 without = velocity(texts[1:], seen[1:], places(lengths[1:], 8, 8))
@@ -362,7 +372,7 @@ for name, own in {"empty": torch.zeros(64), "full": torch.ones(64), "overlapping
     result = velocity(texts, changed, places(lengths, 8, 8))
     assert result.isfinite().all()
     assert torch.allclose(result, without, atol=1e-4) == (name == "empty")
-print("an empty region is no region; full and overlapping ones act, and nothing is NaN: ok")
+print("an empty region has no effect, full and overlapping ones do, and nothing is NaN: ok")
 
 # %%
 blurred = Image.new("L", (128, 128))
@@ -376,10 +386,10 @@ except ValueError as error:
 # %% [markdown]
 # ## The negative branch
 #
-# Guidance needs a second branch. By default it has the negative prompt alone and no regions. With
-# `regions_on_negative` (in DiffSynth *eligen_enable_on_negative*) it gets the same mask, and its
-# own prompt in the place of *every* text. Then the two branches differ in the words alone, not in
-# who sees whom.
+# Guidance needs a second branch. By default, this branch has only the negative prompt and no
+# regions. With `regions_on_negative` (*eligen_enable_on_negative* in DiffSynth) it gets the same
+# mask, with its own prompt in place of *every* text. The two branches then differ only in their
+# words and not in which tokens attend to which.
 
 # %%
 branches = pipe.encode_prompts([[crowd.prompt], [" "]])
@@ -389,21 +399,21 @@ for on_negative in (False, True):
     assert torch.equal(cond.mask[0, 0], mask) and cond.txt.shape[1] == T
     assert (uncond.mask is not None) == on_negative
     assert uncond.txt.shape[1] == (4 * empty if on_negative else empty)
-print("negative branch: its prompt once, or once for each region and once for the whole: ok")
+print("the negative branch has its prompt once, or once per region and once more: ok")
 
 # %% [markdown]
 # ## The LoRA
 #
-# The mask alone already does something: the network paints in each place what the text that is seen
-# there describes. But it was never trained with tokens that see different texts. EliGen's LoRA was,
-# with the mask in place and the network frozen. The official LoRAs have rank 32. **EliGen-V2**
-# comes from a second, better training run, and **EliGen-Poster** was trained further from V2, for
-# posters. All three are used in the same way, since the mask is computed and not stored in the
-# file.
+# The mask alone already has an effect, since an image token attends to no texts except the whole
+# prompt and those of its own regions. But the network was never trained with tokens that attend to
+# different texts. EliGen's LoRA was, with the mask in place and the network frozen. The official
+# LoRAs have rank 32. **EliGen-V2** comes from a second, better training run, and **EliGen-Poster**
+# was trained further from V2, for posters. All three are used in the same way, because the mask is
+# computed and not stored in the file.
 #
-# Ours has rank 16 and was trained on posters of two to four shapes, by
-# `python -m qwenimage_ref.pocket.regional`. Here are four scenes, painted from the
-# prompt alone, with the mask, and, where the LoRA lies in `data/variants`, with both.
+# Our LoRA has rank 16 and was trained on posters of two to four shapes by
+# `python -m qwenimage_ref.pocket.regional`. The figure shows four scenes, painted from the prompt
+# alone, with the mask, and, if the LoRA is in `data/variants`, with both.
 
 # %%
 chosen = [poster for poster in posters if len(poster.placed.shapes) > 2][:4]
@@ -426,8 +436,8 @@ for name, each in asked.items():
     for poster, picture in zip(each, painted[name]):
         columns.append(figures.boxed(poster.boxes, picture))
         names.append(name)
-alt = "Four scenes of three and four shapes, boxes drawn, in rows: from the prompt alone; with a "
-alt += "prompt in each box but no LoRA; and with it, also where the boxes have moved"
+alt = "Four scenes of three or four shapes and their boxes, row by row: from the prompt alone; "
+alt += "with a prompt for each box, but no LoRA; with the LoRA; and with it and the boxes moved"
 show.grid(columns, names, alt, columns=4, scale=1)
 
 # %%
@@ -442,16 +452,17 @@ for name in [name for name in bound if name != "prompt alone"]:
     print(f"{name}: more shapes in their boxes than from the prompt alone: {more}")
 
 # %% [markdown]
-# What to look for: the prompt alone does not say where, so it cannot be blamed for the wrong place;
-# but are its *colours* right? With the mask alone, does colour change at the edges of the boxes?
-# And where the boxes have moved under the same noise, do the shapes follow?
+# The prompt alone does not say where anything is, so no place is wrong, but are the *colours*
+# right? With the mask alone, do colours change at the edges of the boxes? And when the boxes are
+# moved while the noise remains the same, do the shapes follow?
 #
 # Four scenes prove little. The command `python -m qwenimage_ref.evaluate.binding` paints held-out
-# posters of two, three and four shapes and records what the reader finds. Two rows keep the
-# comparison fair. The base has never met such posters or such captions, so a second LoRA was
-# trained on the same posters in as many steps, *without* regions: what it gains is not due to the
-# boxes. And two shapes are painted from a caption in words that the base knows, which says which is
-# left or above. First, colours: of all shapes, the share that is anywhere in its own colour.
+# posters of two, three and four shapes and records what the reader finds. Two additional rows keep
+# the comparison fair. The base model was never trained on such posters or such captions, so a
+# second LoRA was trained on the same posters for the same number of steps, but *without* regions;
+# whatever it gains is not due to the boxes. In the other row, two shapes are painted from a caption
+# in the wording of the base model's training, which includes whether one of them is on the left or
+# above. We begin with colours: of all shapes, the share that appears anywhere in its own colour.
 
 # %%
 measured = binding.recorded()
@@ -460,9 +471,7 @@ ways = {row["shapes"]: {} for row in measured[binding.ALONE]}
 for name, rows in measured.items():
     for row in rows:
         ways[row["shapes"]][name] = row
-alt = (
-    "Shares of shapes that are there in their own colour, for two, three and four shapes, from the "
-)
+alt = "Shares of shapes that appear in their own colour, for two, three and four shapes, from the "
 alt += "caption alone, with a LoRA and no regions, with regions, and with regions moved"
 bars = {f"{n} shapes, {name}": row["right"] for n in ways for name, row in ways[n].items()}
 charts.bars(bars, alt)
@@ -470,7 +479,7 @@ charts.bars(bars, alt)
 
 # %%
 def above(part, name, other):
-    """The numbers of shapes at which one is surely above the other: intervals do not touch"""
+    """The numbers of shapes for which one is clearly above the other: intervals do not touch"""
     both = [(n, row[name][part], row[other][part]) for n, row in ways.items() if name in row]
     shapes = [str(n) for n, a, b in both if a["low"] > b["high"]]
     return f"{', '.join(shapes)} shapes" if shapes else "no number of shapes"
@@ -478,17 +487,17 @@ def above(part, name, other):
 
 for n, row in ways.items():
     alone = row[binding.ALONE]["right"]
-    print(f"caption alone, {n} shapes: wrong or missing {alone['of'] - alone['right']}", end=" ")
-    print(f"of {alone['of']}")
+    print(f"caption alone, {n} shapes: {alone['of'] - alone['right']} of {alone['of']}", end=" ")
+    print("are wrong or missing")
 for name in [name for name in measured if name != binding.ALONE]:
-    print(f"{name}: surely more shapes right than from the caption alone, at", end=" ")
+    print(f"{name}: clearly more shapes right than from the caption alone, for", end=" ")
     print(above("right", name, binding.ALONE))
-print("regions: surely more shapes right than the LoRA without them, at", end=" ")
+print("regions: clearly more shapes right than with the LoRA without regions, for", end=" ")
 print(above("right", binding.REGIONS, binding.WHOLE))
 
 # %% [markdown]
-# Now the places: the share that is in its own colour *and* in its own box, which a caption alone
-# can reach only by accident.
+# The second measure is about places: the share of shapes in their own colour *and* in their own
+# box, which a caption alone can achieve only by accident.
 
 # %%
 bars = {f"{n} shapes, {name}": row["bound"] for n in ways for name, row in ways[n].items()}
@@ -497,16 +506,16 @@ charts.bars(bars, "Shares of shapes in their own colour and box, for two, three 
 # %%
 assert all(row["bound"]["share"] <= row["right"]["share"] for row in measured[binding.ALONE])
 for name in (binding.ALONE, binding.WHOLE):
-    print(f"regions: surely more shapes in their boxes than {name}, at", end=" ")
+    print(f"regions: clearly more shapes in their boxes than with {name}, for", end=" ")
     print(above("bound", binding.REGIONS, name))
-print("surely fewer once the boxes have moved, at", end=" ")
+print("clearly fewer after the boxes have been moved, for", end=" ")
 print(above("bound", binding.REGIONS, binding.MOVED))
 
 # %% [markdown]
 # ## Draw the boxes
 #
-# Two sliders with two handles draw a box for each prompt. Let the boxes overlap, or make one of
-# them very flat. What does the shape do that does not fit into its box?
+# For each prompt, two sliders with two handles each draw a box. Let the boxes overlap, or make one
+# of them very flat. What happens to a shape that does not fit into its box?
 
 # %%
 prompt, words = (
@@ -525,49 +534,52 @@ panel.sides[1].value = (64, 128)
 assert panel.picture.value != at_first
 panel.sides[1].value = (32, 96)
 assert panel.picture.value == at_first
-print("another box, another picture; the same boxes, the same picture: ok")
+print("moving a box changes the picture, and moving it back restores the first one: ok")
 
 # %% [markdown]
 # ## Where this comes from
 #
 # * EliGen: [Zhang et al. 2025](https://arxiv.org/abs/2501.01097), section 3.1 for the attention and
-#   3.2 for the data; first for FLUX. The three LoRAs for Qwen-Image come with
-#   [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio), whose
-#   *process_entity_masks* is our table.
+#   3.2 for the data; it was first made for FLUX. The three LoRAs for Qwen-Image come with
+#   [DiffSynth-Studio](https://github.com/modelscope/DiffSynth-Studio), whose *process_entity_masks*
+#   implements our table.
 # * The same mask without any training, also for FLUX: [Chen et al.
-#   2024](https://arxiv.org/abs/2411.02395), section 3. Attention pushed towards painted regions:
-#   eDiff-I, [Balaji et al. 2022](https://arxiv.org/abs/2211.01324), section 4.3. New layers for
-#   boxes: GLIGEN, [Li et al. 2023](https://arxiv.org/abs/2301.07093), section 4.
-# * Colours that wander, and a cure at sampling: Attend-and-Excite,
-#   [Chefer et al. 2023](https://arxiv.org/abs/2301.13826), section 4.
-# * **SD3 and FLUX** have one attention over text and image as well, so the table holds for them.
-#   FLUX gives all text tokens position 0, and there is nothing to begin again. In Stable Diffusion
-#   1 and XL regions act on *cross*-attention, where the text never looks back at the image.
+#   2024](https://arxiv.org/abs/2411.02395), section 3. Attention that is increased in painted
+#   regions: eDiff-I, [Balaji et al. 2022](https://arxiv.org/abs/2211.01324), section 4.3. New
+#   layers for boxes: GLIGEN, [Li et al. 2023](https://arxiv.org/abs/2301.07093), section 4.
+# * Colours on the wrong object, and a remedy during sampling: Attend-and-Excite, [Chefer et al.
+#   2023](https://arxiv.org/abs/2301.13826), section 4.
+# * **SD3 and FLUX** also have a single attention over text and image, so the table applies to them.
+#   FLUX gives all text tokens position 0, so there is nothing to restart. In Stable Diffusion 1 and
+#   XL, regions act on *cross*-attention, in which the text never attends to the image.
 #
 # ## Estimate first
 #
-# **1.** 4,096 image tokens and 400 of text. How large is the mask as numbers to add, in bf16?
+# **1.** A sequence has 4,096 image tokens and 400 text tokens. How large is its mask in bf16,
+# stored as numbers that are added to the logits?
 #
 # <details><summary>Answer</summary>
 #
-# 40 MB, 4,496² entries of two bytes. It is the same for all blocks and steps, so it is built once.
+# 40 MB, for 4,496² entries of two bytes. The mask is the same for all blocks and steps, so it is
+# built only once.
 #
 # </details>
 #
-# **2.** Two regions that do not overlap, a quarter of the picture each, texts of 30, 30 and 40
-# tokens. What share of that mask of 4,196² is forbidden?
+# **2.** Two regions do not overlap and cover a quarter of the picture each, and the texts have 30,
+# 30 and 40 tokens. What share of this mask of 4,196² entries is forbidden?
 #
 # <details><summary>Answer</summary>
 #
-# 2.1 %. Nearly all pairs are image and image, which are never forbidden.
+# 2.1 %. Nearly all pairs consist of two image tokens, and such pairs are never forbidden.
 #
 # </details>
 #
-# **3.** 16 regions of 30 tokens. How much longer does the sequence become?
+# **3.** How much longer does the sequence become with 16 regions of 30 tokens each?
 #
 # <details><summary>Answer</summary>
 #
-# By 480 tokens, about 12 % at 4,096. The mask costs more: fast attention kernels take none.
+# By 480 tokens, about 12 % of 4,096. The mask costs more than that, because fast attention kernels
+# accept none.
 #
 # </details>
 
@@ -583,21 +595,23 @@ print("40 MB, 2.1 %, 12 %: ok")
 # ## What production code does differently
 #
 # * Boxes are drawn by hand, or proposed by a language model that reads the prompt.
-# * FlashAttention takes no mask of this kind; PyTorch falls back to a slower kernel, and
+# * FlashAttention accepts no mask of this kind. PyTorch falls back to a slower kernel, while
 #   FlexAttention compiles one from a rule.
-# * Interfaces let regions grow by some pixels, so that outlines do not stop at a box.
-# * EliGen also runs on edit models; then the mask holds for the tokens of the condition picture,
-#   too.
+# * User interfaces let regions grow by a few pixels, so that outlines are not cut off at the edge
+#   of a box.
+# * EliGen also works with edit models, in which case the mask applies to the tokens of the
+#   condition picture as well.
 #
 # ## Try this
 #
-# * Give two regions the same prompt. Are there two shapes?
-# * Leave a shape out of the whole prompt and keep its region. Is it painted?
-# * Turn on `regions_on_negative` for the four scenes. Does any count change?
-# * Take the LoRA off. How much does the mask do alone?
-# * Write a word into a region, as a prompt of its own.
+# * Give two regions the same prompt. Do two shapes appear?
+# * Leave a shape out of the whole prompt, but keep its region. Is the shape painted?
+# * Turn on `regions_on_negative` for the four scenes. Do any of the counts change?
+# * Remove the LoRA. How much does the mask achieve alone?
+# * Add a region for a word, with a prompt of its own.
 #
-# **Capstone.** `make grade` has no points for this page. A transformer of yours that passes
-# `make grade PART=mmdit` takes a mask and text positions, and that is all of EliGen but its LoRA.
+# **Capstone.** `make grade` has no points for this page. If your transformer passes
+# `make grade PART=mmdit`, it accepts a mask and text positions, and EliGen needs nothing else but
+# its LoRA.
 #
-# Next: [layers](27_layers.ipynb), where a poster comes apart into transparent pictures.
+# Next: [layers](27_layers.ipynb), where a poster is split into transparent pictures.

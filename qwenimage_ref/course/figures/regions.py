@@ -1,4 +1,4 @@
-"""Regions of a poster: who sees whom under their mask, and boxes that sliders move."""
+"""Regions of a poster: which tokens attend to which under their mask, and boxes on sliders."""
 
 from itertools import pairwise
 
@@ -57,7 +57,7 @@ def mask_figure(poster, lengths: list[int], seen: torch.Tensor, alt: str) -> Sho
     middles = [(a + b - 1) / 2 for a, b in pairwise(ends)]
     right.set_yticks(middles, names, fontsize=8)
     right.set_xticks(middles, names, fontsize=8, rotation=40, ha="right")
-    right.set(xlabel="is seen", ylabel="sees")
+    right.set(xlabel="is attended to", ylabel="attends")
     right.tick_params(length=0)
     return figure(fig, alt)
 
