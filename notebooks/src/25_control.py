@@ -174,7 +174,7 @@ txt, sigma, grid = pipe.encode_prompt([prompt])[0], torch.tensor([0.7]), (1, 8, 
 
 
 def filled(network):
-    """The network, without zeros"""
+    """The network, with small random numbers in place of zeros"""
     with torch.no_grad():
         for weight in network.parameters():
             if not weight.any():
@@ -505,7 +505,7 @@ for kind, parts in waking.PARTS.items():
     words = {"x": f"step, {kind}", "y": "norm of the gradient, log10"}
     panels.append({"series": series} | words)
 alt = "Norms of gradients over a hundred steps, two panels. On the left, that of the picture's "
-alt += "embedding begins one step late with a spike, hundreds of times larger than all later values"
+alt += "embedding begins one step late with a spike, over 100 times as large as any later value"
 charts.curves(panels, alt)
 
 # %%
