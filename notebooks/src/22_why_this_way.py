@@ -84,7 +84,7 @@ print("at the end: backgrounds right, places in some pictures, colours in fewer:
 # %% [markdown]
 # A whole scene needs round circles and pointed stars, and those come last: the pocket model saw
 # many times as many posters. Variants are therefore compared by two numbers that have begun to
-# move. One is the **loss** on 512 posters that nobody trained on. The other is the share of
+# move. One is the **loss** on 512 posters that no run was trained on. The other is the share of
 # pictures with the right *layout*: as many shapes as asked for, in their places. The loss is a mean
 # over many posters and every level of noise, and so varies little; a picture is what one wants in
 # the end, but a single answer, right or wrong.
@@ -276,6 +276,10 @@ charts.differences(
     "dropout and the constant rate to its left; the others reach over it",
 )
 
+# %%
+assert percent["AdamW"]["low"] > 0.4 and percent["constant rate"]["high"] < 0
+print("AdamW is far above the baseline, the constant rate below it: ok")
+
 # %% [markdown]
 # Then the pictures, in points: variants to the left of the line paint fewer right layouts. The
 # intervals are wide, because each run gives 160 answers of yes or no. The last four are the other
@@ -289,6 +293,13 @@ charts.differences(
     "the others reach over it",
 )
 
+# %%
+widths = {
+    kind: np.mean([row["high"] - row["low"] for row in found[kind].values()]) for kind in found
+}
+assert widths["painting"] < 0.6 * widths["layout"]
+print("without the luck of training, intervals are half as wide: ok")
+
 # %% [markdown]
 # ## Exercise: how many seeds?
 #
@@ -299,7 +310,7 @@ charts.differences(
 # standard deviation of one run, the root of the variance above. A difference counts as seen when it
 # is more than 1.96 standard errors away from zero, on either side; with the true `difference` this
 # shall happen in a share `power` of all studies. Use the normal distribution,
-# `scipy.stats.norm.ppf`, and neglect the studies in which it is seen on the wrong side. Return an
+# *scipy.stats.norm.ppf*, and neglect the studies in which it is seen on the wrong side. Return an
 # integer.
 
 

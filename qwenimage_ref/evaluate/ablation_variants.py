@@ -94,8 +94,8 @@ class Variant:
     muon: bool = True
     dropout: float = CAPTION_DROPOUT
     levels: Callable = unchanged  # (B,) -> (B,), applied to the sampled sigmas
-    small: int = 0  # so many steps on small pictures come first
-    retrained: bool = True  # or else painted with the baseline's weights
+    small: int = 0  # number of steps on small pictures, before the others
+    retrained: bool = True  # False: painted with the baseline's weights
     guidance: float = GUIDANCE
     rescale: bool = True
     scheduler: tuple = ()  # (field, value) pairs that replace the sampler's

@@ -76,17 +76,18 @@ def against(table: dict[str, list[float]], base: str) -> dict[str, dict]:
     rest = numbers - numbers.mean(1, keepdims=True) - numbers.mean(0) + numbers.mean()
     rows, columns = numbers.shape
     free = (rows - 1) * (columns - 1)
-    error = math.sqrt((rest**2).sum() / free * 2 / columns)  # of a difference of two means
+    variance = (rest**2).sum() / free
+    error = math.sqrt(2 * variance / columns)  # standard error of a difference of two means
     half = t.ppf((1 + CONFIDENCE) / 2, free) * error
-    found = {}
+    rows_less_base = {}
     for name, row in table.items():
         if name != base:
             mean = np.mean(row) - np.mean(table[base])
             p = 2 * t.sf(abs(mean) / error, free) if error else float(not mean)
-            found[name] = _rounded(
+            rows_less_base[name] = _rounded(
                 {"mean": mean, "low": mean - half, "high": mean + half, "p": p}, 5
             )
-    return found
+    return rows_less_base
 
 
 def bounded_mean(numbers: list[float]) -> dict:

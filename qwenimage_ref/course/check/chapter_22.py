@@ -274,7 +274,7 @@ def ex_22_seeds(seeds_needed) -> str:
         right, given = EX_22_SEEDS(*case), seeds_needed(*case)
         need(
             not isinstance(given, bool) and isinstance(given, (int, np.integer)),
-            f"give a whole number of seeds, an int, not {given!r}",
+            f"give an integer, the number of seeds, not {given!r}",
         )
         need_none(given, wrong_here(WRONG_SEEDS, right, int.__eq__, *case), int.__eq__, *case)
         need(

@@ -77,7 +77,7 @@ def _right(student, noise, target, levels) -> list:
 
 
 class _Kept:
-    """A tensor that waits for the backward pass, and the count of those that wait."""
+    """A tensor kept for the backward pass, and the count of those that wait."""
 
     now = most = 0
 

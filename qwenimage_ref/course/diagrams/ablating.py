@@ -3,7 +3,7 @@
 from . import sizes
 from .drawing import Drawing
 
-MIDDLE, WIDE, BESIDE = 104, 176, 208  # of the column, its width, and where the names begin
+MIDDLE, WIDE, BESIDE = 104, 176, 208  # middle of the column, width, left edge of the names
 STEPS = (  # (lines of the box, role, shape on the wire below it, variants that differ there)
     ("caption", "text", "(B, T)", ("no caption dropout",)),
     ("text tower", "text", "(B, T, Dt)", ("words alone",)),

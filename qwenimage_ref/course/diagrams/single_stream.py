@@ -2,7 +2,7 @@
 
 from .drawing import Drawing
 
-MIDDLE, WIDE = 150, 216  # of the stream, and the width of its boxes
+MIDDLE, WIDE = 150, 216  # middle of the stream, width of the boxes
 
 
 def single_stream_block() -> Drawing:

@@ -8,4 +8,4 @@ def answer(difference, spread, power=0.8):
     return 2 * (both * spread / difference) ** 2
 
 
-HINT = "a whole number"
+HINT = "give an integer"
