@@ -150,7 +150,7 @@ print(f"{lost} to {won}: a fair coin would be as lopsided with a chance of {chan
 # when a variant is compared with the baseline of the same seeds, and only the rest is luck. And if
 # this rest is about as large in every row, then all rows tell us how large it is. Agricultural
 # trials have been evaluated like this for a hundred years: varieties are the rows, and *blocks* of
-# soil the columns ([Fisher 1935](https://en.wikipedia.org/wiki/The_Design_of_Experiments)).
+# soil the columns ([Fisher 1926](https://doi.org/10.23637/rothamsted.8v61q)).
 #
 # The rest is what remains without the means: $e_{vs} \approx y_{vs} - \bar y_v - \bar y_s + \bar
 # y$. Its squares, divided by $(V - 1)(S - 1)$, estimate the variance $\sigma^2$ of one number. Why

@@ -36,7 +36,7 @@ def test_every_chapter_of_the_checkers_has_its_answers():
 def test_every_exercise_has_its_answer():
     exercises = {name.upper() for name in dir(check) if name.startswith("ex_")}
     assert exercises == {name for name in dir(answers) if name.startswith("EX_")}
-    assert len(exercises) == 101
+    assert len(exercises) == 115
 
 
 @pytest.mark.parametrize("name", ["ex_05_nothing", "ex_99_rotate", "nothing", "_private_05_"])
