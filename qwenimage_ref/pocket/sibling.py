@@ -27,7 +27,7 @@ from .lessons import Lesson
 from .train import POCKET_MMDIT, Latents, Painter, batch, encode_posters, text_config
 
 MID, BAND = DATA / "mid", DATA / "measurements" / "mid_band.json"
-TAKEN = 100  # steps of the baseline's training before it is shipped
+TAKEN = 100  # steps of the lesson before it is shipped
 SEEDS = 8  # seeds of the noise that the band is measured with
 LAST = 20  # losses that are averaged
 TEXT = dataclasses.replace(

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from qwenimage_ref.evaluate import ablations
+from qwenimage_ref.evaluate import ablation_table, ablations
 from qwenimage_ref.evaluate.ablation_variants import VARIANTS
 from qwenimage_ref.evaluate.intervals import against, interval
 from qwenimage_ref.pocket import sibling, train
@@ -173,8 +173,8 @@ def test_variants_are_compared_seed_by_seed():
     base = [measured("1100", 0.1), measured("1000", 0.2)]
     other = [measured("0110", 0.3), measured("0000", 0.3)]
     results = {"baseline": base, "AdamW": other, "no guidance": other}
-    rows = ablations.compared(results)
-    assert [one["rows"][ablations.COMPARED] for one in rows["AdamW"]["seeds"]] == [
+    rows = ablation_table.compared(results)
+    assert [one["rows"][ablation_table.COMPARED] for one in rows["AdamW"]["seeds"]] == [
         interval(2, 4),
         interval(0, 4),
     ]
@@ -184,7 +184,7 @@ def test_variants_are_compared_seed_by_seed():
     assert rows["AdamW"]["log_loss_difference"]["mean"] == pytest.approx(ratio, abs=1e-5)
     assert rows["baseline"]["difference"] is None
     # what is painted with the baseline's weights is compared apart, and by its pictures alone
-    assert rows == ablations.compared(results | {"no guidance": other[::-1]}) | {
+    assert rows == ablation_table.compared(results | {"no guidance": other[::-1]}) | {
         "no guidance": rows["no guidance"]
     }
     assert rows["no guidance"]["difference"] == rows["AdamW"]["difference"]
@@ -215,18 +215,32 @@ def test_every_variant_is_recorded_with_every_seed_and_the_captions_it_was_asked
         for one in row["seeds"]:
             assert len(one["bits"]) == ablations.CAPTIONS, name
             right = interval(one["bits"].count("1"), ablations.CAPTIONS)
-            assert one["rows"][ablations.COMPARED] == right, name
+            assert one["rows"][ablation_table.COMPARED] == right, name
 
 
 def test_recorded_differences_are_those_of_the_recorded_shares(recorded):
     for retrained in (True, False):
         shares = {
-            name: [one["rows"][ablations.COMPARED]["share"] for one in row["seeds"]]
+            name: [one["rows"][ablation_table.COMPARED]["share"] for one in row["seeds"]]
             for name, row in recorded["variants"].items()
             if name == "baseline" or row["retrained"] is retrained
         }
         again = against(shares, "baseline")
         assert {name: recorded["variants"][name]["difference"] for name in again} == again
+
+
+def test_readme_gives_the_recorded_differences_of_the_loss(recorded):
+    text = " ".join((ablations.MEASUREMENTS.parents[1] / "README.md").read_text("utf-8").split())
+    phrases = {
+        "AdamW": "AdamW in place of Muon raises it by {} %",
+        "sigma uniform": "uniform noise levels by {} %",
+        "sigma unshifted": "unshifted ones by {} %",
+        "constant rate": "a rate that never falls lowers it by {} %",
+        "no caption dropout": "leaving out caption dropout, by {} %",
+    }
+    for name, phrase in phrases.items():
+        ratio = math.exp(recorded["variants"][name]["log_loss_difference"]["mean"])
+        assert phrase.format(f"{abs(100 * (ratio - 1)):.0f}") in text, name
 
 
 def test_the_recorded_recipe_is_the_one_in_the_code(recorded):
