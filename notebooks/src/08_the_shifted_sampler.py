@@ -1106,9 +1106,9 @@ print("a little guidance helps, more adds nothing, and too much does harm: ok")
 # %% [markdown]
 # Scale 2 gets twelve more of them right; scale 4 gets six more, which could be chance; and scale 8
 # ruins some. Other chapters refer to this result: [13](13_is_it_any_good.ipynb) asks how certain
-# such a gain is, [22](22_why_this_way.ipynb) measures it on weights that were trained less (there
-# it is larger), and [20](20_few_steps.ipynb) paints without guidance in few steps. The price is
-# always a second pass in every step.
+# such a gain is, [22](22_why_this_way.ipynb) measures it on weights that were trained less, and
+# [20](20_few_steps.ipynb) paints without guidance in few steps. The price is always a second pass
+# in every step.
 #
 # ## Estimate first
 #

@@ -573,9 +573,9 @@ print(f"on fresh posters, before: {before:.2f}; last weights: {raw:.3f}; average
 
 # %% [markdown]
 # Both are far better than the weights you began with, and they are within one per cent of each
-# other. The average pays off when the learning rate is high and training is long, because then the
-# weights jump far; [chapter 22](22_why_this_way.ipynb) measures how much, for a whole training run
-# of the sibling.
+# other. The average is meant for a learning rate that stays high, at which the weights jump far.
+# Where the rate falls to zero at the end, as in the training runs of [chapter
+# 22](22_why_this_way.ipynb), leaving it out makes no difference that three seeds can show.
 
 # %%
 wanted = fresh[:4]

@@ -157,7 +157,7 @@ def _as_given(chances, level):
 
 
 WRONG_CLAIMS = (  # chances, level -> a wrong set, and its hint
-    (_alone, "each row is tried by itself here; with fourteen rows one false alarm is likely"),
+    (_alone, "each row is tried by itself here; with 28 rows at least one false alarm is likely"),
     (
         _bonferroni,
         "dividing by the number of rows is safe, but more careful than need be: once the smallest "
