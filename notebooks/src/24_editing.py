@@ -28,6 +28,7 @@
 
 # %%
 import dataclasses
+import json
 
 import numpy as np
 import torch
@@ -36,9 +37,11 @@ from PIL import Image
 
 from qwenimage_ref.conditions import FORM_OF_CLASS
 from qwenimage_ref.course import charts, show
+from qwenimage_ref.course.figures import edit_surveys
 from qwenimage_ref.course.figures import editing as figures
-from qwenimage_ref.evaluate import edit_paths, editing
+from qwenimage_ref.evaluate import edit_chains, edit_paths, editing
 from qwenimage_ref.pocket.variants import open_variant
+from qwenimage_ref.posters.edit_chains import chain
 from qwenimage_ref.posters.edit_judge import judge
 from qwenimage_ref.posters.read import read
 
@@ -402,6 +405,60 @@ for name, record in records.items():
     print(f"{name}: kinds whose interval is entirely below that of all:", *(names or ["none"]))
 
 # %% [markdown]
+# ## Five edits in a row
+#
+# An editor's result can be edited again, together with its errors. Here each instruction is applied
+# to the result of the one before it:
+
+# %%
+asked = chain(edit_chains.FIRST_SEED, edit_chains.MIXTURE)
+chained = [Image.fromarray(asked[0].pictures[0])]
+for number, each in enumerate(asked):
+    last = np.asarray(chained[-1])
+    chained.append(editing.paint(editor, each.prompt, [last], each.target.size, number))
+    print(number + 1, each.prompt)
+captions = ["before", *(f"{number}. {each.kind}" for number, each in enumerate(asked, 1))]
+show.grid(chained, captions, "A poster and five edits of it, one after another", columns=6, scale=1)
+
+# %%
+goal, before = (Image.fromarray(each) for each in (asked[-1].wanted, asked[0].pictures[0]))
+assert show.difference(chained[-1], goal) < show.difference(chained[-1], before)
+print("after five edits the result is closer to the goal than to the first poster: ok")
+
+# %% [markdown]
+# `python -m qwenimage_ref.evaluate.edit_chains FOLDER` does this many times, and once more for
+# comparison: there each instruction is applied to the poster that it should have been given, so
+# that no error is carried along.
+
+# %%
+record = json.loads(show.data_file("measurements/edit_chains.json").read_text())
+edit_surveys.chained(record["after"])
+
+# %%
+own, wanted_start = (lines[-1] for lines in record["after"].values())
+assert own["all"]["right"] <= wanted_start["all"]["right"]
+for name in edit_chains.TRAITS:
+    print(f"{name:10} right after five: {own[name]['right']} of {own[name]['of']}")
+last = record["last"]
+print(f"everything right: {100 * last['difference']:+.0f} points, p = {last['p']:.3f}")
+
+# %% [markdown]
+# ## In four steps
+#
+# The Lightning LoRA of [chapter 20](20_few_steps.ipynb) was trained on the painter, from which the
+# editor was trained further, and never with a picture. Does the editor need it?
+
+# %%
+record = json.loads(show.data_file("measurements/edit_few_steps.json").read_text())
+shares = {name: share["both"] for name, share in record["shares"].items()}
+charts.bars(shares, f"Shares of edits in which everything is right: {', '.join(shares)}")
+
+# %%
+for name, row in record["beside"].items():
+    assert row["low"] <= row["difference"] <= row["high"]
+    print(f"Lightning against {name}: {100 * row['difference']:+.0f} points, p = {row['p']:.2f}")
+
+# %% [markdown]
 # ## Pictures of two sizes
 #
 # Suppose the target has 176 × 96 pixels and the picture 128 × 128, which makes 6 × 11 and 8 × 8
@@ -517,8 +574,20 @@ show.table(["target", "if grids are centred", "if it were scaled", "the shape is
 # $$\bigl\lfloor\, i\,\frac{R_0 - 1}{R - 1} \bigr\rfloor - \lceil R_0/2 \rceil .$$
 #
 # A LoRA was trained for these positions. The pocket editor was not trained for them, so its last
-# picture shows the effect of the positions alone.
-#
+# picture shows the effect of the positions alone. The record repeats the test with pictures of
+# half the target's size:
+
+# %%
+record = json.loads(show.data_file("measurements/edit_displaced.json").read_text())
+edit_surveys.displaced(record["inward"], record["if centred"])
+
+# %%
+for way, share in record["nearer to scaled"].items():
+    print(f"{way:14} nearer to the scaled place: {share['right']} of {share['of']} that were found")
+assert record["nearer to scaled"]["equal size"]["low"] > 0.5
+assert record["nearer to scaled"]["half, centred"]["high"] < 0.5
+
+# %% [markdown]
 # ## Positions in the prompt
 #
 # The positions in the language model have three axes as well (**M-RoPE**): time, row and column.
@@ -854,8 +923,7 @@ print("8,192 tokens; 1,369 and 196 in the prompt; 176 and 128 pixels: ok")
 #
 # ## Try this
 #
-# * Chain five edits, applying each to the previous result. What degrades first: letters, places or
-#   colours?
+# * Give an editor an empty instruction ten times in a row. What does the VAE alone change?
 # * Ask for two changes in one sentence, which no training example did.
 # * Add 100 to the picture's frame, or set it to 0, which is the target's. What changes?
 # * Write an instruction that is already fulfilled, such as "turn the red ring red". Does anything

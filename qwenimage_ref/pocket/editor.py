@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoint import save
 from ..checkpoint.config_files import Configs, write_json, write_small_files
@@ -120,10 +119,7 @@ def train(pipe: QwenImage, lesson: EditLesson, folder: Path, **fit) -> None:
     prefix = edit_prefix(pipe.tokenizer)
 
     def loss_at(step):
-        drawn = batch(pipe, lesson, latents, step)
-        # the gradient of torch's flash attention takes three times as long on a CPU
-        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
-            return loss_of(editor, prefix, drawn)
+        return loss_of(editor, prefix, batch(pipe, lesson, latents, step))
 
     run.fit(loss_at, **fit)
     run.use_average()

@@ -8,7 +8,7 @@ import pytest
 from helpers.painting_over import POSTER
 from PIL import Image
 
-from qwenimage_ref.course.figures import editing
+from qwenimage_ref.course.figures import edit_surveys, editing
 from qwenimage_ref.evaluate import edit_paths
 from qwenimage_ref.evaluate.intervals import interval, mean_interval
 from qwenimage_ref.rope import positions
@@ -106,3 +106,13 @@ def test_the_order_test_is_shown_for_the_editors_that_took_it():
     records = {"edit": {}, "edit-2509": {"swapped": shares}}
     ((name, *cells),) = editing.order_rows(records)
     assert name == "edit-2509" and len(cells) == len(editing.ORDERS) - 1
+
+
+def test_a_curve_of_five_edits_for_each_start_and_a_histogram_for_each_way():
+    line = {name: interval(5, 10) for name in ("form", "place", "background", "word")}
+    both = edit_surveys.chained({"own result": [line] * 5, "wanted poster": [line] * 5})
+    one = edit_surveys.chained({"own result": [line] * 5})
+    assert pixels(both).shape[1] > 1.5 * pixels(one).shape[1]
+    ways = {"equal size": [0.0, 1.0, None], "half, centred": [17.0, 18.0, -80.0]}
+    shown = edit_surveys.displaced(ways, [17.0, 18.0, 16.0])
+    assert "equal size, half, centred" in shown.alt and pixels(shown).shape[0] > 100

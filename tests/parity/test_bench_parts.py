@@ -68,7 +68,13 @@ def test_the_table_has_every_part(quick):
         *(f"{name} to one step, pocket, 2 pictures, peak" for name in ("distill", "DMD2")),
     ]
     before = [*vae, *memory, "VAE, float32, weights", *block, *pictures, *packed]
-    assert found[:-3] == [*before, *objectives]
+    posters = [
+        "pocket picture, 2 guided steps, 128x128",
+        "pocket picture, 4 unguided steps, 128x128",
+        "poster drawn, beside the guided picture",
+        "poster read, beside the guided picture",
+    ]
+    assert found[:-3] == [*before, *objectives, *posters]
     assert found[-3].startswith("tokenizer, ")
     assert found[-2:] == ["import of the pipeline", "import of the pipeline, memory after it"]
 

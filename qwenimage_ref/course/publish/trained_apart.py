@@ -58,12 +58,22 @@ APART = {  # name of a record in data/measurements -> how it is made again
     "editing_edit": Apart(
         (
             f"{TRAIN}.editor edit",
-            f"{TRAIN}.variants keep edit runs/editor/edit/editor",
+            f"{TRAIN}.editor edit-further",
+            f"{TRAIN}.variants keep edit runs/editor/edit-further/editor",
             f"{TRAIN}.variants write edit runs/editor/kept/edit",
             f"{EVALUATE}.editing runs/editor/kept/edit",
         ),
         variant="edit",
         base=BASE,
+    ),
+    "edit_chains": Apart(
+        (f"{EVALUATE}.edit_chains runs/editor/kept/edit",), variant="edit", base=BASE
+    ),
+    "edit_few_steps": Apart(
+        (f"{EVALUATE}.edit_few_steps runs/editor/kept/edit",), variant="edit", base=BASE
+    ),
+    "edit_displaced": Apart(
+        (f"{EVALUATE}.edit_displaced runs/editor/kept/edit",), variant="edit", base=BASE
     ),
     "one_step": Apart(
         (

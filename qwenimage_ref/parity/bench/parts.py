@@ -52,6 +52,7 @@ class Plan:
     wide: Sizes  # DPO and GRPO on one block as wide as mmdit
     pocket: Sizes  # DPO and GRPO on the pocket model
     text_tokens: int = 64
+    picture_steps: int = 20  # of the pocket model's picture
     pair: bool = False  # whether two processes train the pocket model
     posters: tuple[int, ...] = ()  # how many the data pipeline filters, the fewest first
 
@@ -94,6 +95,7 @@ QUICK = Plan(
     wide=Sizes(pairs=2, group=3, steps=2, batch=1, grid=(1, 4, 6), text_tokens=7),
     pocket=Sizes(pairs=1, group=2, steps=2, batch=2, grid=(1, 8, 8), text_tokens=24),
     text_tokens=7,
+    picture_steps=2,
 )
 
 

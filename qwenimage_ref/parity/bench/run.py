@@ -25,6 +25,7 @@ from .parts import (
     vae_rows,
 )
 from .pictures import blockwise_rows, controlnet_rows, edit_rows, regions_rows, vision_rows
+from .pocket import pocket_rows
 
 PARTS = {
     "vae": vae_rows,
@@ -37,6 +38,7 @@ PARTS = {
     "regions": regions_rows,
     "packed": packed_rows,
     "objectives": objective_rows,
+    "pocket": pocket_rows,
     "tokenizer": tokenizer_rows,
     "import": import_rows,
     "processes": process_rows,

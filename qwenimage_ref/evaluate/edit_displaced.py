@@ -1,0 +1,121 @@
+"""Where does an edited shape land if the picture is half as large as the target?
+
+    python -m qwenimage_ref.evaluate.edit_displaced FOLDER      4 minutes at 40 posters; resumes
+
+The VAE's copy has half the target's sides, the vision tower's its usual size. Its rows and columns
+are centred as in the released models, or spread over the target as Edit-Lowres-Fix wants it. The
+displacements are written to data/measurements/edit_displaced.json.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ..conditions import spread_positions
+from ..pipeline import QwenImage
+from ..posters.edits import Edit, edit
+from ..posters.read import read
+from ..posters.scene import SIDE, SQUARE, Mixture
+from ..provenance import write_record
+from ..repository import MEASUREMENTS, in_a_clone
+from .edit_paths import paint
+from .intervals import interval
+from .survey import Progress, terms_of
+
+RECORD = MEASUREMENTS / "edit_displaced.json"
+FIRST_SEED = 62_000_000  # number of the first instruction; no training has it
+MIXTURE = Mixture(sizes=(SQUARE,), words=0.0)
+WAYS = {  # side of the VAE's copy over the target's, and positions
+    "equal size": (1, None),
+    "half, centred": (2, None),
+    "half, spread": (2, spread_positions),
+}
+
+
+def instructions(count: int) -> list[Edit]:
+    """Held-out changes of the background behind one shape on the left or on the right"""
+    wanted, seed = [], FIRST_SEED
+    while len(wanted) < count:
+        each = edit(seed, ("background",), MIXTURE)
+        seed += 1
+        if len(each.target.spots) == 1 and abs(each.target.spots[0][0] - SIDE / 2) > SIDE / 8:
+            wanted.append(each)
+    return wanted
+
+
+def inward(x: float, wanted: float) -> float:
+    """Pixels by which x lies nearer to the middle than the wanted column"""
+    return (x - wanted) * (1 if wanted < SIDE / 2 else -1)
+
+
+def centred(wanted: float) -> float:
+    """The displacement inward if a half-sized copy lies in the middle of the target"""
+    return inward(wanted / 2 + SIDE / 4, wanted)
+
+
+def displacements(pipe: QwenImage, asked: list[Edit], way: str) -> list:
+    """-> for each poster the displacement inward in pixels; None where no shape is found"""
+    shrunk, positions = WAYS[way]
+    pipe.form = dataclasses.replace(pipe.form, auto_resize=False)
+    found = []
+    for seed, each in enumerate(tqdm(asked, unit="picture")):
+        poster = Image.fromarray(each.pictures[0])
+        small = poster.resize((SIDE // shrunk,) * 2, Image.Resampling.LANCZOS)
+        painted = paint(pipe, each.prompt, [poster], [small], (SIDE, SIDE), seed, positions)
+        regions = read(np.asarray(painted)).regions
+        largest = max(regions, key=lambda region: region.radius, default=None)
+        wanted = each.target.spots[0][0]
+        found.append(None if largest is None else round(float(inward(largest.x, wanted)), 1))
+    return found
+
+
+def nearer(found: list, asked: list[Edit]) -> dict:
+    """Share of the shapes that are nearer to the scaled place than to the centred one"""
+    halves = [centred(each.target.spots[0][0]) / 2 for each in asked]
+    pairs = [(moved, half) for moved, half in zip(found, halves) if moved is not None]
+    return interval(sum(moved < half for moved, half in pairs), len(pairs))
+
+
+def measure(folder: Path, count: int, record: Path) -> dict:
+    """Measure an editor and write the record. Returns it."""
+    pipe = QwenImage.from_pretrained(folder)
+    asked = instructions(count)
+    terms = terms_of(pipe, count)
+    progress = Progress(record, terms)
+    for way in WAYS:
+        progress.measure(way, displacements, pipe, asked, way)
+    found = {way: progress.results[way] for way in WAYS}
+    record_of = terms | {
+        "if centred": [round(float(centred(each.target.spots[0][0])), 1) for each in asked],
+        "inward": found,
+        "nearer to scaled": {way: nearer(found[way], asked) for way in WAYS},
+    }
+    write_record(record_of, record)
+    progress.file.unlink()
+    return record_of
+
+
+@in_a_clone
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.edit_displaced")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an official edit folder")
+    parser.add_argument("--count", type=int, default=40, metavar="N", help="posters")
+    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
+    options = parser.parse_args(arguments)
+    if options.count < 4:
+        print(f"--count must be at least 4, got {options.count}", file=sys.stderr)
+        return 2
+    for way, share in measure(options.folder, options.count, options.to)[
+        "nearer to scaled"
+    ].items():
+        print(way, share["share"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
