@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...evaluate.survey import has_terms
 from ...repository import MEASUREMENTS
 
-# weights of data/pocket, as records name them, from which the editor and the layered model began
+# weights of data/pocket, as records name them, from which the editors and the layered model began
 BASE = "8f520a5ec795 a45e1e7a5f04 9506bfaf81f4"
 
 
@@ -17,7 +17,8 @@ class Apart(NamedTuple):
     """How a record is made again, in order; each command is typed in the repository's folder.
 
     variant: the record names the weights of this variant, a model of its own, not the pocket's.
-    base: the pocket's weights that the variant was trained from; BASE is changed by hand after it.
+    base: the pocket's weights from which a model of its own was trained, be it kept as a variant or
+    not; BASE is changed by hand after it.
     """
 
     commands: tuple[str, ...]
@@ -66,6 +67,21 @@ APART = {  # name of a record in data/measurements -> how it is made again
         variant="edit",
         base=BASE,
     ),
+    **{
+        f"editing_edit-{name}": Apart(
+            (
+                f"{TRAIN}.editor edit-{name}",
+                f"{EVALUATE}.editing runs/editor/edit-{name}/editor --count 160{path} "
+                f"--to data/measurements/editing_edit-{name}.json",
+            ),
+            base=BASE,
+        )
+        for name, path in (
+            ("both-paths", ""),
+            ("vae-only", " --path vae"),
+            ("vision-only", " --path vision"),
+        )
+    },
     "edit_chains": Apart(
         (f"{EVALUATE}.edit_chains runs/editor/kept/edit",), variant="edit", base=BASE
     ),
