@@ -75,19 +75,18 @@ class EditLesson:
 
 
 _RECIPE = Recipe(steps=1400, batch=32, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, ema=0.995)
-_ARM = dataclasses.replace(_RECIPE, steps=300)  # alike for all three, and short
 _SECOND = dataclasses.replace(_RECIPE, steps=700)
+_ARM = dataclasses.replace(_RECIPE, steps=200, lr=3e-4, muon_lr=6e-4)  # alike for all three
+_FURTHER = {"first": 2_000_000, "examples": 21_600, "after": "edit"}
 _PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
     # as long again, on other examples
-    "edit-further": EditLesson(
-        dataclasses.replace(_RECIPE, steps=1350), first=2_000_000, examples=21_600, after="edit"
-    ),
+    "edit-further": EditLesson(dataclasses.replace(_RECIPE, steps=1350), **_FURTHER),
     # what each path is worth: three trainings that differ in nothing else
-    "edit-both-paths": EditLesson(_ARM),
-    "edit-vision-only": EditLesson(_ARM, paths=("vision",)),
-    "edit-vae-only": EditLesson(_ARM, paths=("vae",)),
+    "edit-both-paths": EditLesson(_ARM, **_FURTHER),
+    "edit-vision-only": EditLesson(_ARM, paths=("vision",), **_FURTHER),
+    "edit-vae-only": EditLesson(_ARM, paths=("vae",), **_FURTHER),
     # upstream, too, the releases for several pictures come from the one for a single picture
     "edit-2509": EditLesson(_SECOND, start="edit", **_PLUS),
     "edit-2511": EditLesson(_SECOND, start="edit", zero_cond_t=True, **_PLUS),
