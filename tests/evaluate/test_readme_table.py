@@ -110,3 +110,17 @@ def test_bases_of_fewer_bits():
     size = {name: f"{each['bytes'] / 1e6:.1f}" for name, each in hearts["seeds"][0].items()}
     packed = listed([size[name] for name in ("scaled fp8", "int8 by row", "Q4_0")])
     assert f"with {packed} MB in place of {size['float32']}" in line
+
+
+def test_what_the_editor_does_is_what_was_recorded():
+    words = " ".join(README[README.index("Or follow an instruction.") :].split())
+    record = json.loads((MEASUREMENTS / "editing_edit.json").read_text())
+    whole, *kinds = record["edits"]
+    obeyed, rest, both = (whole[part]["right"] for part in ("obeyed", "untouched", "both"))
+    assert f"of {record['captions']} held-out instructions it obeys {obeyed}, " in words
+    assert f"leaves the rest of {rest} posters alone" in words
+    assert f"does both with {both}; the goals are 85, 90 and 80 per cent" in words
+    assert min(kinds, key=lambda kind: kind["both"]["share"])["kind"] == "word"
+    after = json.loads((MEASUREMENTS / "edit_chains.json").read_text())["after"]
+    own, wanted = (lines[-1]["word"] for lines in after.values())
+    assert f"{own['right']} of {own['of']} words are still right, and {wanted['right']}" in words

@@ -100,6 +100,7 @@ GOALS = {  # name: goal of the whole editor, and its place in a record
     "depth in the right order": (0.90, lambda record: record["understanding"]["depth"]),
 }
 HEADER = ["editor", "instructions", *GOALS]
+ARMS = ("both-paths", "vae-only", "vision-only")  # trained alike but for their paths
 
 
 def recorded(folder: Path = MEASUREMENTS) -> dict[str, dict]:
