@@ -372,8 +372,7 @@ print("cutting a path changes the picture, and restoring it brings the first one
 # `python -m qwenimage_ref.evaluate.editing FOLDER` runs an editor on held-out instructions and
 # questions and writes a record. `edit` is the editor of this page. The other three names denote
 # *training runs*: each continues an earlier editor for 200 steps, with both paths, with the vision
-# tower alone, or with the VAE alone, and is measured in the same way. Compare these three with each
-# other, and check whether two intervals overlap before you call one better.
+# tower alone, or with the VAE alone. Compare these three with each other.
 
 # %%
 records = figures.recorded()
@@ -411,9 +410,8 @@ print("each path alone obeys less and leaves less untouched than both, beyond th
 print(f"with the vision tower alone the rest is untouched in {vision['untouched']['right']}: ok")
 
 # %% [markdown]
-# Without the VAE's path nothing is copied, and no poster comes back whole. Without the vision tower
-# the latents are still there, so posters are copied, but the words alone say less about what to
-# change in them.
+# Without the VAE's path no poster comes back whole. Without the vision tower the latents are still
+# copied, but the text states no longer say where the named shape is.
 
 # %% [markdown]
 # ## Five edits in a row
@@ -437,9 +435,8 @@ assert show.difference(chained[-1], goal) < show.difference(chained[-1], before)
 print("after five edits the result is closer to the goal than to the first poster: ok")
 
 # %% [markdown]
-# `python -m qwenimage_ref.evaluate.edit_chains FOLDER` does this many times, and once more for
-# comparison: there each instruction is applied to the poster that it should have been given, so
-# that no error is carried along.
+# Recorded are 24 such chains, and beside them the same instructions, each applied to the poster
+# that it should have been given:
 
 # %%
 record = json.loads(show.data_file("measurements/edit_chains.json").read_text())
@@ -460,8 +457,8 @@ assert record["last"]["high"] < 0, "everything right: own results minus wanted p
 # %% [markdown]
 # ## In four steps
 #
-# The Lightning LoRA of [chapter 20](20_few_steps.ipynb) was trained on the painter, from which the
-# editor was trained further, and never with a picture. Does the editor need it?
+# The Lightning LoRA of [chapter 20](20_few_steps.ipynb) was trained on the text-to-image model
+# that the editor began as, and never with a picture. Does the editor need it?
 
 # %%
 record = json.loads(show.data_file("measurements/edit_few_steps.json").read_text())
@@ -471,7 +468,7 @@ charts.bars(shares, f"Shares of edits in which everything is right: {', '.join(s
 # %%
 for name, row in record["beside"].items():
     apart = row["low"] > 0 or row["high"] < 0
-    words = "differs by more than the interval" if apart else "cannot be told apart"
+    words = "differs beyond the interval" if apart else "no difference beyond it"
     print(f"Lightning beside {name}: {words}")
 assert [row["low"] > 0 for row in record["beside"].values()] == [False, True, False]
 
@@ -586,9 +583,8 @@ show.table(["target", "if grids are centred", "if it were scaled", "the shape is
 # A common complaint is that [edits come out shifted or
 # zoomed](https://github.com/QwenLM/Qwen-Image/issues/160). Grids of different sizes are one cause,
 # and it is easy to avoid: leave the target's size alone, or resize the picture to the target's
-# grid. A second cause, according to a comment in that thread, is training data in which the two
-# pictures of a pair were not aligned to the pixel. No choice of size helps against that: users
-# report shifts of a few pixels at 1024 × 1024 as well.
+# grid. A second cause, according to a comment there, is training data in which the two pictures of
+# a pair were not aligned to the pixel, which no choice of size helps against.
 #
 # **Edit-Lowres-Fix** is another remedy for grids of different sizes. In a target with $R_0$ rows,
 # row $i$ of a picture with $R$ rows is given the position
@@ -611,8 +607,8 @@ lost = {way: sum(each is None for each in moved) for way, moved in record["inwar
 assert lost["half, spread"] > len(record["if centred"]) / 2 > lost["half, centred"]
 
 # %% [markdown]
-# Centred, every shape that was found is where the centred grids predict it. Spread, most shapes are
-# lost: the positions of the picture's tokens now have gaps, which this editor never met.
+# Spread, most shapes are lost: the positions of the picture's tokens now have gaps, which this
+# editor never met.
 #
 # ## Positions in the prompt
 #
@@ -875,8 +871,7 @@ print("the mask scores more than twice as much as an all-white answer: ok")
 print("the mirrored poster is closer to the correct answer than the poster itself, by 3 dB: ok")
 
 # %% [markdown]
-# Four answers prove little, whether they are good or bad. The results for masks and depth order on
-# the whole set are in the table of records above.
+# Four answers prove little; masks and depth orders of the whole set are in the table above.
 
 # %% [markdown]
 # ## Where this comes from

@@ -62,7 +62,7 @@ def displacements(pipe: QwenImage, asked: list[Edit], way: str) -> list:
     """-> for each poster the displacement inward in pixels; None where no shape is found"""
     shrunk, positions = WAYS[way]
     pipe.form = dataclasses.replace(pipe.form, auto_resize=False)
-    found = []
+    moved = []
     for seed, each in enumerate(tqdm(asked, unit="picture")):
         poster = Image.fromarray(each.pictures[0])
         small = poster.resize((SIDE // shrunk,) * 2, Image.Resampling.LANCZOS)
@@ -70,15 +70,15 @@ def displacements(pipe: QwenImage, asked: list[Edit], way: str) -> list:
         regions = read(np.asarray(painted)).regions
         largest = max(regions, key=lambda region: region.radius, default=None)
         wanted = each.target.spots[0][0]
-        found.append(None if largest is None else round(float(inward(largest.x, wanted)), 1))
-    return found
+        moved.append(None if largest is None else round(float(inward(largest.x, wanted)), 1))
+    return moved
 
 
-def nearer(found: list, asked: list[Edit]) -> dict:
+def nearer(moved: list, asked: list[Edit]) -> dict:
     """Share of the shapes that are nearer to the scaled place than to the centred one"""
     halves = [centred(each.target.spots[0][0]) / 2 for each in asked]
-    pairs = [(moved, half) for moved, half in zip(found, halves) if moved is not None]
-    return interval(sum(moved < half for moved, half in pairs), len(pairs))
+    pairs = [(pixels, half) for pixels, half in zip(moved, halves) if pixels is not None]
+    return interval(sum(pixels < half for pixels, half in pairs), len(pairs))
 
 
 def measure(folder: Path, count: int, record: Path) -> dict:
@@ -89,11 +89,11 @@ def measure(folder: Path, count: int, record: Path) -> dict:
     progress = Progress(record, terms)
     for way in WAYS:
         progress.measure(way, displacements, pipe, asked, way)
-    found = {way: progress.results[way] for way in WAYS}
+    moved = {way: progress.results[way] for way in WAYS}
     record_of = terms | {
         "if centred": [round(float(centred(each.target.spots[0][0])), 1) for each in asked],
-        "inward": found,
-        "nearer to scaled": {way: nearer(found[way], asked) for way in WAYS},
+        "inward": moved,
+        "nearer to scaled": {way: nearer(moved[way], asked) for way in WAYS},
     }
     write_record(record_of, record)
     progress.file.unlink()

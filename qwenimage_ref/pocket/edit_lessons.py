@@ -81,7 +81,7 @@ _FURTHER = {"first": 2_000_000, "examples": 21_600, "after": "edit"}
 _PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
-    # as long again, on other examples
+    # other examples, and as many steps again
     "edit-further": EditLesson(dataclasses.replace(_RECIPE, steps=1350), **_FURTHER),
     # what each path is worth: three trainings that differ in nothing else
     "edit-both-paths": EditLesson(_ARM, **_FURTHER),

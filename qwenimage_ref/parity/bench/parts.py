@@ -52,7 +52,7 @@ class Plan:
     wide: Sizes  # DPO and GRPO on one block as wide as mmdit
     pocket: Sizes  # DPO and GRPO on the pocket model
     text_tokens: int = 64
-    picture_steps: int = 20  # of the pocket model's picture
+    picture_steps: int = 20  # steps of the pocket model's picture
     pair: bool = False  # whether two processes train the pocket model
     posters: tuple[int, ...] = ()  # how many the data pipeline filters, the fewest first
 
