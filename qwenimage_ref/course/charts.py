@@ -50,7 +50,8 @@ def differences(
 
 def curves(panels: list[dict], alt: str) -> Shown:
     """Panels side by side. Each: "series" {name: [(x, y) or (x, y, low, high), ...]}, and "x", "y"
-    as words for the axes; "log": True for a logarithmic x.
+    as words for the axes; "log": True for a logarithmic x; "top": panels with it begin at 0 and end
+    there, so that they can be compared.
     """
     fig, axes = plt.subplots(
         1, len(panels), figsize=(4.6 * len(panels), 3.1), layout="constrained", squeeze=False
@@ -71,6 +72,8 @@ def curves(panels: list[dict], alt: str) -> Shown:
             whole = all(map(float.is_integer, places))  # no step 2.5
             ax.xaxis.set_major_locator(MaxNLocator(9 if whole else 5, integer=whole))
         ax.set(xlabel=panel["x"], ylabel=panel["y"])
+        if "top" in panel:
+            ax.set_ylim(0, panel["top"])
         # names of many series find no free corner, so that they stand above the axes
         many = {"loc": "lower left", "bbox_to_anchor": (0, 1)} if len(panel["series"]) > 2 else {}
         ax.legend(frameon=False, fontsize=8, **many)

@@ -35,8 +35,7 @@ class EditLesson:
     first: int = 0  # number of its first example
     examples: int = 16_384
     pipeline: str = EDIT  # upstream's class
-    start: str = ""  # the variant that is trained further, by default the painter
-    after: str = ""  # the lesson that is continued, with the weights that it ended with
+    after: str = ""  # the lesson whose editor is trained further, by default the painter
     zero_cond_t: bool = False  # Edit-2511: pictures are at time zero
     paths: tuple[str, ...] = ("vision", "vae")  # on which it sees the pictures
     questions: float = 0.2  # share of the batches that ask for masks, depth, edges, mirrors
@@ -78,7 +77,13 @@ _RECIPE = Recipe(steps=1400, batch=32, lr=6e-4, muon_lr=1.2e-3, decay_from=0.3, 
 _SECOND = dataclasses.replace(_RECIPE, steps=700)
 _ARM = dataclasses.replace(_RECIPE, steps=200, lr=3e-4, muon_lr=6e-4)  # alike for all three
 _FURTHER = {"first": 2_000_000, "examples": 21_600, "after": "edit"}
-_PLUS = {"pipeline": EDIT_PLUS, "several": 0.35, "questions": 0.15, "first": 1_000_000}
+_PLUS = {
+    "pipeline": EDIT_PLUS,
+    "several": 0.35,
+    "questions": 0.15,
+    "first": 1_000_000,
+    "after": "edit-further",
+}
 LESSONS = {
     "edit": EditLesson(_RECIPE),
     # other examples, and as many steps again
@@ -88,8 +93,8 @@ LESSONS = {
     "edit-vision-only": EditLesson(_ARM, paths=("vision",), **_FURTHER),
     "edit-vae-only": EditLesson(_ARM, paths=("vae",), **_FURTHER),
     # upstream, too, the releases for several pictures come from the one for a single picture
-    "edit-2509": EditLesson(_SECOND, start="edit", **_PLUS),
-    "edit-2511": EditLesson(_SECOND, start="edit", zero_cond_t=True, **_PLUS),
+    "edit-2509": EditLesson(_SECOND, **_PLUS),
+    "edit-2511": EditLesson(_SECOND, zero_cond_t=True, **_PLUS),
 }
 
 

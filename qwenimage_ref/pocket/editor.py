@@ -27,7 +27,6 @@ from ..train.loop import Run
 from ..train.state import digest
 from ..vision import Vision
 from .edit_lessons import LESSONS, Batch, EditLesson, Latents, batch
-from .variants import open_variant
 
 VISION = VisionConfig(  # the tower that is trained; every block sees the whole picture
     depth=3,
@@ -76,11 +75,8 @@ def write_editor(folder: Path, pipe: QwenImage, lesson: EditLesson) -> None:
 
 
 def new_editor(base: Path, folder: Path, lesson: EditLesson) -> QwenImage:
-    """The model of a folder as the editor of a lesson; a painter is given a new vision tower
-
-    A lesson that starts from another variant takes that one, and its tower, instead.
-    """
-    pipe = open_variant(lesson.start) if lesson.start else QwenImage.from_pretrained(base)
+    """The model of a folder as the editor of a lesson; a painter is given a new vision tower"""
+    pipe = QwenImage.from_pretrained(base)
     if pipe.vision is None:
         torch.manual_seed(lesson.recipe.seed)
         pipe.vision = Vision(VISION)
@@ -113,7 +109,7 @@ def train(pipe: QwenImage, lesson: EditLesson, folder: Path, **fit) -> None:
     """Train text tower, vision tower and MMDiT of a pipeline; leaves the averaged weights there"""
     editor = Editor(pipe).requires_grad_(True)
     own = digest(pipe.vae)
-    origin = f"{own} {lesson!r}" + (f" {digest(editor)}" if lesson.start or lesson.after else "")
+    origin = f"{own} {lesson!r}" + (f" {digest(editor)}" if lesson.after else "")
     run = Run(editor, lesson.recipe, folder, editor.matrices(), origin=origin)
     latents = Latents(pipe, lesson, folder / f"latents-{own}")
     prefix = edit_prefix(pipe.tokenizer)

@@ -108,7 +108,8 @@ def test_what_is_printed_is_what_is_recorded(quick):
     for line, row in zip(lines, recorded["rows"]):
         assert line.startswith(row["what"])
         gain = float(re.search(r"(\d+\.\d\d)x", line)[1])
-        assert gain == pytest.approx(row["gain"], abs=0.01)
+        # records have four digits, which is less than two decimals where a gain is above 100
+        assert gain == pytest.approx(row["gain"], abs=0.01, rel=5e-4)
         assert ("MISSED" in line) == bool(row["missed"])
 
 

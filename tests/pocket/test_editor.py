@@ -13,7 +13,7 @@ from qwenimage_ref import QwenImage
 from qwenimage_ref.conditions import PAD, edit_prefix
 from qwenimage_ref.evaluate import editing
 from qwenimage_ref.pictures import to_input
-from qwenimage_ref.pocket import edit_lessons, editor, variants
+from qwenimage_ref.pocket import edit_lessons, editor
 from qwenimage_ref.pocket.edit_lessons import EDIT_PLUS, LESSONS, Latents, batch, pictures
 from qwenimage_ref.repository import POCKET
 from qwenimage_ref.sampler import pack
@@ -68,14 +68,12 @@ def test_the_folder_is_one_of_upstreams_class(started):
     assert all(torch.equal(stored[name], tensor) for name, tensor in base.items())
 
 
-def test_a_lesson_for_several_pictures_starts_from_the_editor_of_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(variants, "VARIANTS", tmp_path)
-    editor.new_editor(POCKET, tmp_path / "trained", small("edit"))
-    variants.keep(tmp_path / "trained", "edit", tmp_path)
-    lesson = LESSONS["edit-2511"]
-    pipe = editor.new_editor(POCKET, tmp_path / "start", lesson)
-    first = variants.open_variant("edit")
-    assert pipe.form.most == 3 and pipe.transformer.config.zero_cond_t
+def test_a_lesson_for_several_pictures_starts_from_the_editor_of_one(tmp_path):
+    first = editor.new_editor(POCKET, tmp_path / "trained", small("edit"))
+    pipe = editor.new_editor(tmp_path / "trained", tmp_path / "start", LESSONS["edit-2511"])
+    assert (
+        LESSONS["edit-2511"].after and pipe.form.most == 3 and pipe.transformer.config.zero_cond_t
+    )
     for part in ("vision", "text_encoder", "transformer"):
         ours, theirs = getattr(pipe, part).state_dict(), getattr(first, part).state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -8,18 +8,20 @@ from ..show import PALETTE, Shown, figure
 
 BIN = 4  # pixels of displacement
 REACH = 34  # pixels on either side that are drawn
+SHOWN = ("form", "place", "background", "word")  # traits; colours are nearly always right
+GIVEN = {"own result": "last result", "wanted poster": "intended poster"}
 
 
 def chained(after: dict[str, list[dict]]) -> Shown:
     """Shares by the number of edits, a panel for each start; `after` of evaluate.edit_chains"""
-    names = {"form": "form", "place": "place", "background": "background", "word": "word"}
     panels = [
         {
-            "x": f"edits, each of the {start}",
+            "x": f"number of edits, each of the {GIVEN[start]}",
             "y": "per cent right",
+            "top": 104,  # marks at 100 are whole
             "series": {
-                name: [(i, 100 * line[key]["share"]) for i, line in enumerate(lines, 1)]
-                for key, name in names.items()
+                name: [(i, 100 * line[name]["share"]) for i, line in enumerate(lines, 1)]
+                for name in SHOWN
             },
         }
         for start, lines in after.items()
@@ -41,7 +43,9 @@ def displaced(inward: dict[str, list], if_centred: list[float]) -> Shown:
         ax.hist(seen, edges, color=PALETTE["image"])
         ax.axvline(0, color=PALETTE["ink"], lw=1, label="scaled with the target")
         middle = float(np.mean(if_centred))
-        ax.axvline(middle, color=PALETTE["ink"], lw=1, ls="--", label="in the middle of it")
+        ax.axvline(
+            middle, color=PALETTE["ink"], lw=1, ls="--", label="in the middle of it, on average"
+        )
         ax.set(title=f"{way}: {len(seen)} of {len(moved)} found", xlabel="pixels to the middle")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("posters")
