@@ -36,7 +36,7 @@ def few_latents(monkeypatch):
 def started(request, tmp_path_factory):
     """A lesson and an editor that has learned nothing"""
     folder = tmp_path_factory.mktemp("editor")
-    lesson = small(request.param, questions=0.0, several=0.0, start="")
+    lesson = small(request.param, questions=0.0, several=0.0, after="")
     return lesson, editor.new_editor(POCKET, folder / "start", lesson), folder
 
 
