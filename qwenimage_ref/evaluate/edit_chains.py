@@ -1,13 +1,12 @@
 """What survives five edits in a row? Each editor's result is edited again, five times.
 
-    python -m qwenimage_ref.evaluate.edit_chains FOLDER      10 minutes at 24 chains; resumes
+    python -m qwenimage_ref.evaluate.edit_chains FOLDER      4 minutes at 24 chains; resumes
 
 Every chain is painted twice: with each picture made from the last *result*, and, for comparison,
 from the poster that the last instruction asked for, so that no error is carried along. The shares
 are written to data/measurements/edit_chains.json.
 """
 
-import argparse
 import math
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
 from .editing import paint
 from .intervals import interval, mean_interval, paired
-from .survey import Progress, terms_of
+from .survey import Progress, editor_command, terms_of
 
 RECORD = MEASUREMENTS / "edit_chains.json"
 FIRST_SEED = 61_000_000  # number of the first chain; no training has it
@@ -53,10 +52,10 @@ def traits(wanted: Placed, picture: np.ndarray) -> dict[str, bool]:
     }
 
 
-def links(pipe: QwenImage, edits: list[Edit], seed: int, start: str) -> list[dict]:
-    """The traits after each instruction of a chain, and the mean distance to the wanted poster"""
-    rows, picture = [], edits[0].pictures[0]
-    for number, each in enumerate(edits):
+def links(pipe: QwenImage, edits: list[Edit], seed: int, start: str, first=0) -> list[dict]:
+    """The traits after each instruction from number `first` on, and the distance to its goal"""
+    rows, picture = [], edits[first].pictures[0]
+    for number, each in enumerate(edits[first:], first):
         given = picture if start == STARTS[0] else each.pictures[0]
         painted = paint(pipe, each.prompt, [given], each.target.size, 10 * seed + number)
         picture = np.asarray(painted)
@@ -70,8 +69,10 @@ def chains(pipe: QwenImage, first: int, count: int) -> dict:
     rows: dict[str, list] = {start: [] for start in STARTS}
     for number in tqdm(range(first, first + count), unit="chain"):
         edits = chain(FIRST_SEED + number, MIXTURE)
-        for start in STARTS:
-            rows[start].append(links(pipe, edits, number, start))
+        own, wanted = STARTS
+        rows[own].append(links(pipe, edits, number, own))
+        # both begin with the same picture
+        rows[wanted].append(rows[own][-1][:1] + links(pipe, edits, number, wanted, first=1))
     return rows
 
 
@@ -110,15 +111,10 @@ def measure(folder: Path, count: int, record: Path) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.edit_chains")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an official edit folder")
-    parser.add_argument("--count", type=int, default=24, metavar="N", help="chains")
-    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
-    options = parser.parse_args(arguments)
-    if options.count < 4:
-        print(f"--count must be at least 4, got {options.count}", file=sys.stderr)
+    record = editor_command("edit_chains", "chains", 24, RECORD, measure, arguments)
+    if record is None:
         return 2
-    for start, lines in measure(options.folder, options.count, options.to)["after"].items():
+    for start, lines in record["after"].items():
         print(start, *(line["all"]["share"] for line in lines))
     return 0
 

@@ -1,13 +1,12 @@
 """Where does an edited shape land if the picture is half as large as the target?
 
-    python -m qwenimage_ref.evaluate.edit_displaced FOLDER      4 minutes at 40 posters; resumes
+    python -m qwenimage_ref.evaluate.edit_displaced FOLDER      2 minutes at 40 posters; resumes
 
 The VAE's copy has half the target's sides, the vision tower's its usual size. Its rows and columns
 are centred as in the released models, or spread over the target as Edit-Lowres-Fix wants it. The
 displacements are written to data/measurements/edit_displaced.json.
 """
 
-import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..provenance import write_record
 from ..repository import MEASUREMENTS, in_a_clone
 from .edit_paths import paint
 from .intervals import interval
-from .survey import Progress, terms_of
+from .survey import Progress, editor_command, terms_of
 
 RECORD = MEASUREMENTS / "edit_displaced.json"
 FIRST_SEED = 62_000_000  # number of the first instruction; no training has it
@@ -102,17 +101,10 @@ def measure(folder: Path, count: int, record: Path) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.edit_displaced")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an official edit folder")
-    parser.add_argument("--count", type=int, default=40, metavar="N", help="posters")
-    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
-    options = parser.parse_args(arguments)
-    if options.count < 4:
-        print(f"--count must be at least 4, got {options.count}", file=sys.stderr)
+    record = editor_command("edit_displaced", "posters", 40, RECORD, measure, arguments)
+    if record is None:
         return 2
-    for way, share in measure(options.folder, options.count, options.to)[
-        "nearer to scaled"
-    ].items():
+    for way, share in record["nearer to scaled"].items():
         print(way, share["share"])
     return 0
 

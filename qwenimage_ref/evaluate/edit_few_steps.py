@@ -1,12 +1,11 @@
 """Does the painter's Lightning LoRA edit, too? The same instructions in twenty and in four steps.
 
-    python -m qwenimage_ref.evaluate.edit_few_steps FOLDER      5 minutes at 80; resumes
+    python -m qwenimage_ref.evaluate.edit_few_steps FOLDER      3 minutes at 80; resumes
 
 The LoRA was trained on the painter, from whose weights the editor's were trained further, and never
 with a picture. The answers are written to data/measurements/edit_few_steps.json.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..repository import MEASUREMENTS, in_a_clone
 from .editing import answers, instructions
 from .few_steps import STUDENT, TEACHER, Sampling, applied
 from .intervals import interval, paired
-from .survey import Progress, terms_of
+from .survey import Progress, editor_command, terms_of
 
 RECORD = MEASUREMENTS / "edit_few_steps.json"
 SAMPLINGS = (TEACHER, Sampling(4, 4, lightning=False), Sampling(4), STUDENT)
@@ -69,15 +68,10 @@ def measure(folder: Path, count: int, record: Path) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.edit_few_steps")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an official edit folder")
-    parser.add_argument("--count", type=int, default=80, metavar="N", help="instructions")
-    parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE")
-    options = parser.parse_args(arguments)
-    if options.count < 8:
-        print(f"--count must be at least 8, got {options.count}", file=sys.stderr)
+    record = editor_command("edit_few_steps", "instructions", 80, RECORD, measure, arguments)
+    if record is None:
         return 2
-    for name, shares in measure(options.folder, options.count, options.to)["shares"].items():
+    for name, shares in record["shares"].items():
         print(name, *(share["right"] for share in shares.values()))
     return 0
 

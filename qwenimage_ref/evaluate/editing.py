@@ -1,6 +1,6 @@
 """How well does an editor edit? Instructions obeyed, the rest of the poster left alone.
 
-    python -m qwenimage_ref.evaluate.editing FOLDER      20 minutes at 500 instructions; resumes
+    python -m qwenimage_ref.evaluate.editing FOLDER      11 minutes at 500 instructions; resumes
 
 Instructions and posters are held out from training, and so is every fourth wanted pair of colour
 and shape. The answers are written to data/measurements/editing_NAME.json, NAME being the folder's.

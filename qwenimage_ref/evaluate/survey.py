@@ -11,6 +11,8 @@ from ..pipeline import QwenImage
 from ..repository import POCKET
 from ..train.state import digest
 
+LEAST = 8  # instructions, posters or chains of a survey of an editor
+
 
 class Progress:
     """The results of a survey so far, written after each part.
@@ -75,3 +77,19 @@ def survey_command(
     survey(pipe, options.captions, options.to)
     print(f"{options.to}: written")
     return 0
+
+
+def editor_command(name: str, what: str, count: int, record: Path, measure: Callable, arguments):
+    """The command line of a survey of an editor -> the record, or None where it is misused
+
+    measure(folder, count, file) writes the record and returns it. what: painted `count` times.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an official edit folder")
+    parser.add_argument("--count", type=int, default=count, metavar="N", help=what)
+    parser.add_argument("--to", type=Path, default=record, metavar="FILE", help="JSON to write")
+    options = parser.parse_args(arguments)
+    if options.count < LEAST:
+        print(f"--count must be at least {LEAST}, got {options.count}", file=sys.stderr)
+        return None
+    return measure(options.folder, options.count, options.to)

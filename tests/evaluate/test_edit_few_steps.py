@@ -3,9 +3,10 @@
 import contextlib
 from types import SimpleNamespace
 
+import pytest
 from PIL import Image
 
-from qwenimage_ref.evaluate import edit_few_steps
+from qwenimage_ref.evaluate import edit_chains, edit_displaced, edit_few_steps
 from qwenimage_ref.evaluate.edit_few_steps import SAMPLINGS, painter
 from qwenimage_ref.evaluate.editing import instructions
 from qwenimage_ref.evaluate.few_steps import STUDENT, Sampling
@@ -44,3 +45,16 @@ def test_the_record_compares_lightning_with_every_other_sampling(tmp_path, monke
     assert [share["both"]["right"] for share in record["shares"].values()] == [16, 0, 0, 8]
     assert [each["difference"] for each in record["beside"].values()] == [-0.5, 0.5, 0.5]
     assert not (tmp_path / "record.progress").exists()
+
+
+@pytest.mark.parametrize("module", [edit_chains, edit_displaced, edit_few_steps])
+def test_the_command_measures_a_folder_and_refuses_a_count_too_small(
+    module, monkeypatch, capsys, tmp_path
+):
+    stored = {"after": {}, "nearer to scaled": {}, "shares": {}}
+    calls = []
+    monkeypatch.setattr(module, "measure", lambda *given: calls.append(given) or stored)
+    assert module.main([str(tmp_path), "--count", "7"]) == 2
+    assert capsys.readouterr().err == "--count must be at least 8, got 7\n" and not calls
+    assert module.main([str(tmp_path), "--count", "9"]) == 0
+    assert calls == [(tmp_path, 9, module.RECORD)]

@@ -3,10 +3,14 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
+from qwenimage_ref import QwenImage
 from qwenimage_ref.cli.train_modes import MODES
-from qwenimage_ref.repository import MEASUREMENTS, ROOT
+from qwenimage_ref.pocket.variants import open_variant
+from qwenimage_ref.posters.read import read
+from qwenimage_ref.repository import MEASUREMENTS, POCKET, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -124,3 +128,13 @@ def test_what_the_editor_does_is_what_was_recorded():
     after = json.loads((MEASUREMENTS / "edit_chains.json").read_text())["after"]
     own, wanted = (lines[-1]["word"] for lines in after.values())
     assert f"{own['right']} of {own['of']} words are still right, and {wanted['right']}" in words
+
+
+def test_the_edit_of_the_readme_does_what_it_says():
+    first, second = re.findall(r'paint "(a purple circle|turn the purple circle blue)"', README)
+    (poster,) = QwenImage.from_pretrained(POCKET)(first, " ", seed=0)
+    editor = open_variant("edit")
+    (edited,) = editor(second, " ", image=poster, num_inference_steps=20, seed=0)
+    for picture, colour in ((poster, "purple"), (edited, "blue")):
+        (region,) = read(np.asarray(picture)).regions
+        assert (region.name, region.colour) == ("circle", colour)
