@@ -370,9 +370,10 @@ print("cutting a path changes the picture, and restoring it brings the first one
 # ## What was recorded
 #
 # `python -m qwenimage_ref.evaluate.editing FOLDER` runs an editor on held-out instructions and
-# questions and writes a record. `edit` is the editor of this page. The other three names denote
-# *training runs*: each continues an earlier editor for 200 steps, with both paths, with the vision
-# tower alone, or with the VAE alone. Compare these three with each other.
+# questions and writes a record. `edit` is the editor of this page; `edit-2509` and `edit-2511`,
+# which continue it, come up below. The other three names denote *training runs*: each continues an
+# earlier editor for 200 steps, with both paths, with the vision tower alone, or with the VAE alone.
+# Compare these three with each other.
 
 # %%
 records = figures.recorded()
@@ -583,8 +584,8 @@ show.table(["target", "if grids are centred", "if it were scaled", "the shape is
 # A common complaint is that [edits come out shifted or
 # zoomed](https://github.com/QwenLM/Qwen-Image/issues/160). Grids of different sizes are one cause,
 # and it is easy to avoid: leave the target's size alone, or resize the picture to the target's
-# grid. A second cause, according to a comment there, is training data in which the two pictures of
-# a pair were not aligned to the pixel, which no choice of size helps against.
+# grid. A second, according to a comment there, is training on pairs that were not aligned to the
+# pixel.
 #
 # **Edit-Lowres-Fix** is another remedy for grids of different sizes. In a target with $R_0$ rows,
 # row $i$ of a picture with $R$ rows is given the position
@@ -698,10 +699,10 @@ assert counts.tolist() == [64, 63, 60]
 print("frames", frames.tolist(), "with", counts.tolist(), "tokens")
 
 # %% [markdown]
-# Does the editor use the numbers? If both the pictures *and* the numbers in the instruction are
+# Does an editor use the numbers? If both the pictures *and* the numbers in the instruction are
 # swapped, the intended poster stays the same. If only the pictures are swapped, the instruction
-# describes another poster, and the first one should rarely come out. The table lists the editors
-# that were trained on several pictures and measured, and is empty if there are none:
+# describes another poster, and the first one should rarely come out. Two editors continued the one
+# of this page for 700 steps, a third of them with several pictures:
 
 # %%
 show.table(figures.ORDERS, figures.order_rows(records))
@@ -871,7 +872,7 @@ print("the mask scores more than twice as much as an all-white answer: ok")
 print("the mirrored poster is closer to the correct answer than the poster itself, by 3 dB: ok")
 
 # %% [markdown]
-# Four answers prove little; masks and depth orders of the whole set are in the table above.
+# Masks and depth orders of the whole set are in the table above.
 
 # %% [markdown]
 # ## Where this comes from

@@ -1,10 +1,11 @@
 """Where does an edited shape land if the picture is half as large as the target?
 
-    python -m qwenimage_ref.evaluate.edit_displaced FOLDER      2 minutes at 40 posters; resumes
+    python -m qwenimage_ref.evaluate.edit_displaced FOLDER --lora FILE     3 minutes; resumes
 
 The VAE's copy has half the target's sides, the vision tower's its usual size. Its rows and columns
-are centred as in the released models, or spread over the target as Edit-Lowres-Fix wants it. The
-displacements are written to data/measurements/edit_displaced.json.
+are centred as in the released models, or spread over the target as Edit-Lowres-Fix wants it; at
+last with the LoRA that goes with this, of pocket/lowres.py. The displacements are written to
+data/measurements/edit_displaced.json.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ..adapt import lora
 from ..conditions import spread_positions
 from ..pipeline import QwenImage
 from ..posters.edits import Edit, edit
@@ -34,6 +36,7 @@ WAYS = {  # side of the VAE's copy over the target's, and positions
     "half, centred": (2, None),
     "half, spread": (2, spread_positions),
 }
+ADAPTED = "half, spread, LoRA"
 
 
 def instructions(count: int) -> list[Edit]:
@@ -59,7 +62,7 @@ def centred(wanted: float) -> float:
 
 def displacements(pipe: QwenImage, asked: list[Edit], way: str) -> list:
     """-> for each poster the displacement inward in pixels; None where no shape is found"""
-    shrunk, positions = WAYS[way]
+    shrunk, positions = WAYS[way] if way in WAYS else WAYS["half, spread"]
     pipe.form = dataclasses.replace(pipe.form, auto_resize=False)
     moved = []
     for seed, each in enumerate(tqdm(asked, unit="picture")):
@@ -80,19 +83,24 @@ def nearer(moved: list, asked: list[Edit]) -> dict:
     return interval(sum(pixels < half for pixels, half in pairs), len(pairs))
 
 
-def measure(folder: Path, count: int, record: Path) -> dict:
-    """Measure an editor and write the record. Returns it."""
+def measure(folder: Path, count: int, record: Path, adapter: Path | None = None) -> dict:
+    """Measure an editor, and with a file its LoRA, too, and write the record. Returns it."""
     pipe = QwenImage.from_pretrained(folder)
     asked = instructions(count)
     terms = terms_of(pipe, count)
     progress = Progress(record, terms)
     for way in WAYS:
         progress.measure(way, displacements, pipe, asked, way)
-    moved = {way: progress.results[way] for way in WAYS}
+    ways = list(WAYS)
+    if adapter is not None:
+        lora.load(pipe.transformer, adapter)
+        progress.measure(ADAPTED, displacements, pipe, asked, ADAPTED)
+        ways.append(ADAPTED)
+    moved = {way: progress.results[way] for way in ways}
     record_of = terms | {
         "if centred": [round(float(centred(each.target.spots[0][0])), 1) for each in asked],
         "inward": moved,
-        "nearer to scaled": {way: nearer(moved[way], asked) for way in WAYS},
+        "nearer to scaled": {way: nearer(each, asked) for way, each in moved.items()},
     }
     write_record(record_of, record)
     progress.file.unlink()
@@ -101,7 +109,7 @@ def measure(folder: Path, count: int, record: Path) -> dict:
 
 @in_a_clone
 def main(arguments: list[str] | None = None) -> int:
-    record = editor_command("edit_displaced", "posters", 40, RECORD, measure, arguments)
+    record = editor_command("edit_displaced", "posters", 40, RECORD, measure, arguments, lora=True)
     if record is None:
         return 2
     for way, share in record["nearer to scaled"].items():

@@ -79,17 +79,24 @@ def survey_command(
     return 0
 
 
-def editor_command(name: str, what: str, count: int, record: Path, measure: Callable, arguments):
+def editor_command(
+    name: str, what: str, count: int, record: Path, measure: Callable, arguments, lora: bool = False
+):
     """The command line of a survey of an editor -> the record, or None where it is misused
 
     measure(folder, count, file) writes the record and returns it. what: painted `count` times.
+    lora: whether there may be an adapter, whose file, or None, is measure's last argument.
     """
     parser = argparse.ArgumentParser(prog=f"python -m qwenimage_ref.evaluate.{name}")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an official edit folder")
     parser.add_argument("--count", type=int, default=count, metavar="N", help=what)
     parser.add_argument("--to", type=Path, default=record, metavar="FILE", help="JSON to write")
+    if lora:
+        help = "LoRA with which it is measured, too"
+        parser.add_argument("--lora", type=Path, metavar="FILE", help=help)
     options = parser.parse_args(arguments)
     if options.count < LEAST:
         print(f"--count must be at least {LEAST}, got {options.count}", file=sys.stderr)
         return None
-    return measure(options.folder, options.count, options.to)
+    more = [options.lora] if lora else []
+    return measure(options.folder, options.count, options.to, *more)

@@ -8,6 +8,7 @@ CONTROL spends the same compute on the last phase's mixture alone.
 import dataclasses
 import functools
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,17 +111,31 @@ def work(phase: Phase, steps: int | None = None) -> float:
     return (steps or phase.recipe.steps) * phase.recipe.batch * (image + TEXT_TOKENS)
 
 
-def _control() -> Phase:
-    last = PHASES["everything"]
-    steps = round(sum(map(work, PHASES.values())) / work(last, 1))
+def control(phases: Mapping[str, Phase]) -> Phase:
+    """The last phase for as much work as all of them, and on as many distinct posters."""
+    last = list(phases.values())[-1]
+    steps = round(sum(map(work, phases.values())) / work(last, 1))
     # the rate is constant for as long as the phases keep it so
     constant = 1 - (1 - last.recipe.decay_from) * last.recipe.steps / steps
     recipe = dataclasses.replace(last.recipe, steps=steps, decay_from=round(constant, 3), seed=0)
-    posters = sum(phase.posters for phase in PHASES.values())
+    posters = sum(phase.posters for phase in phases.values())
     return dataclasses.replace(last, recipe=recipe, posters=posters)
 
 
-CONTROL = {"control": _control()}
+def shortened(phases: Mapping[str, Phase], share: int) -> dict[str, Phase]:
+    """The same phases with steps, warm-up and distinct posters divided by `share`"""
+    return {name: _shorter(phase, share) for name, phase in phases.items()}
+
+
+def _shorter(phase: Phase, share: int) -> Phase:
+    recipe = phase.recipe
+    steps, warmup = (max(1, n // share) for n in (recipe.steps, recipe.warmup))
+    posters = max(1, phase.posters // share // recipe.batch) * recipe.batch  # whole batches
+    recipe = dataclasses.replace(recipe, steps=steps, warmup=warmup)
+    return dataclasses.replace(phase, recipe=recipe, posters=posters)
+
+
+CONTROL = {"control": control(PHASES)}
 
 
 @functools.cache

@@ -9,6 +9,7 @@ stand behind the target's, `vae` without those in the prompt.
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -90,8 +91,13 @@ def new_editor(base: Path, folder: Path, lesson: EditLesson) -> QwenImage:
 # -- training -------------------------------------------------------------------------------------
 
 
-def loss_of(editor: Editor, prefix: int, drawn: Batch) -> torch.Tensor:
-    """-> () flow matching on the target; the first `prefix` text states are dropped"""
+def loss_of(
+    editor: Editor, prefix: int, drawn: Batch, positions: Callable | None = None
+) -> torch.Tensor:
+    """-> () flow matching on the target; the first `prefix` text states are dropped
+
+    positions: grids, the target's first, -> (tokens, 3), in place of MSRoPE's.
+    """
     states = None
     if drawn.patches is not None:
         states = editor.visual(drawn.patches, drawn.patch_grids)
@@ -101,7 +107,9 @@ def loss_of(editor: Editor, prefix: int, drawn: Batch) -> torch.Tensor:
     every = [noisy, *drawn.conditions]
     img = torch.cat([pack(each) for each in every], dim=1)
     grids = [(1, each.shape[2] * 8 // TOKEN, each.shape[3] * 8 // TOKEN) for each in every]
-    velocity = editor.transformer(img, txt, drawn.sigma, grids, drawn.mask[:, prefix:])
+    own = None if positions is None else positions(grids)
+    mask = drawn.mask[:, prefix:]
+    velocity = editor.transformer(img, txt, drawn.sigma, grids, mask, img_positions=own)
     return (velocity.float() - pack(drawn.noise - drawn.data)).pow(2).mean()
 
 

@@ -128,7 +128,7 @@ POCKET_MMDIT = MMDiTConfig(
     joint_attention_dim=192,
     axes_dims_rope=(8, 20, 20),
 )
-GPU_ATTENTION = SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
+ATTENTION = SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH
 CHUNK = 1024  # posters drawn and encoded at a time, when first needed
 SIGMA_SHIFT = 2.0
 CAPTION_DROPOUT = 0.1  # share of captions replaced by the negative prompt, as guidance needs
@@ -237,8 +237,8 @@ def batch(lesson: Lesson, latents, tokenizer: Tokenizer, step: int, dropout=CAPT
 
 def _loss_of(painter: Painter, prefix: int, compiled: bool, device: str):
     """What `batch` draws -> () the loss; the first `prefix` text states are dropped"""
-    # the gradient of torch's flash attention takes three times as long on a CPU as plain matrices
-    attention = SDPBackend.MATH if device == "cpu" else list(GPU_ATTENTION)
+    # in bf16 the gradient of torch's flash attention takes three times as long on a CPU
+    attention = SDPBackend.MATH if compiled and device == "cpu" else list(ATTENTION)
 
     def loss_of(ids, mask, data, noise, sigma):
         with sdpa_kernel(attention):
@@ -279,10 +279,12 @@ def train_painter(
     latents = Latents(vae.to(device), lesson, folder / f"latents-{own_vae}")
     loss_of = _loss_of(painter, tokenizer.prefix_length, compiled, device)
 
+    bf16 = compiled or device != "cpu"  # torch's own kernels are faster in float32 on a CPU
+
     def loss_at(step):
         # latents are encoded in float32, outside autocast
         drawn = batch(lesson, latents, tokenizer, step)
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
             return loss_of(*(part.to(device) for part in drawn))
 
     run.fit(loss_at, **fit)

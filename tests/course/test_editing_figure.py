@@ -116,3 +116,11 @@ def test_a_curve_of_five_edits_for_each_start_and_a_histogram_for_each_way():
     ways = {"equal size": [0.0, 1.0, None], "half, centred": [17.0, 18.0, -80.0]}
     shown = edit_surveys.displaced(ways, [17.0, 18.0, 16.0])
     assert "equal size, half, centred" in shown.alt and pixels(shown).shape[0] > 100
+
+
+def test_time_zero_has_a_curve_for_each_arm_and_a_panel_for_each_kind_of_pixels():
+    error = {"mean": 5.0, "low": 4.0, "high": 6.0}
+    row = {"colour error": {"stays": [error] * 2, "changes": [error] * 2}}
+    one = edit_surveys.time_zero([0.2, 1.0], {"with": row})
+    two = edit_surveys.time_zero([0.2, 1.0], {"with": row, "without": row})
+    assert one.data != two.data and "level of noise" in two.alt

@@ -57,4 +57,5 @@ def test_the_command_measures_a_folder_and_refuses_a_count_too_small(
     assert module.main([str(tmp_path), "--count", "7"]) == 2
     assert capsys.readouterr().err == "--count must be at least 8, got 7\n" and not calls
     assert module.main([str(tmp_path), "--count", "9"]) == 0
-    assert calls == [(tmp_path, 9, module.RECORD)]
+    assert calls[0][:3] == (tmp_path, 9, module.RECORD)
+    assert calls[0][3:] == ((None,) if module is edit_displaced else ())

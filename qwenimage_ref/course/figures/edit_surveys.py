@@ -1,4 +1,4 @@
-"""What two surveys of an editor recorded: five edits in a row, and pictures of half the size."""
+"""What surveys of editors recorded: five edits in a row, pictures of half the size, time zero."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,3 +53,28 @@ def displaced(inward: dict[str, list], if_centred: list[float]) -> Shown:
                ncols=2)  # fmt: skip
     alt = f"{len(inward)} histograms of displacements: {', '.join(inward)}; lines show where a "
     return figure(fig, alt + "scaled picture, and one in the middle, would have its shape")
+
+
+PIXELS = {"stays": "where the poster stays as it is", "changes": "where it changes"}
+
+
+def time_zero(levels: list[float], rows: dict[str, dict]) -> Shown:
+    """Colour errors over the level of noise, a panel for pixels that stay and one for those that
+    change; the arguments are those of a record of evaluate.edit_time_zero.
+    """
+    panels = [
+        {
+            "x": f"level of noise; {words}",
+            "y": "mean error of the colours, of 255",
+            "series": {
+                arm: [
+                    (level, error["mean"], error["low"], error["high"])
+                    for level, error in zip(levels, row["colour error"][pixels])
+                ]
+                for arm, row in rows.items()
+            },
+        }
+        for pixels, words in PIXELS.items()
+    ]
+    alt = "Two panels with a curve for each editor and way of running it: errors of colours over "
+    return curves(panels, alt + "the level of noise, where posters stay as they are and elsewhere")

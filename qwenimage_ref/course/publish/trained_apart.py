@@ -82,6 +82,21 @@ APART = {  # name of a record in data/measurements -> how it is made again
             ("vision-only", " --path vision"),
         )
     },
+    **{
+        f"editing_{name}": Apart(
+            (
+                f"{TRAIN}.editor {name}",
+                f"{EVALUATE}.editing runs/editor/{name}/editor --count 160 "
+                f"--to data/measurements/editing_{name}.json",
+            ),
+            base=BASE,
+        )
+        for name in ("edit-2509", "edit-2511")
+    },
+    "edit_time_zero": Apart(
+        (f"{EVALUATE}.edit_time_zero runs/editor/edit-2509/editor runs/editor/edit-2511/editor",),
+        base=BASE,
+    ),
     "edit_chains": Apart(
         (f"{EVALUATE}.edit_chains runs/editor/kept/edit",), variant="edit", base=BASE
     ),
@@ -89,8 +104,15 @@ APART = {  # name of a record in data/measurements -> how it is made again
         (f"{EVALUATE}.edit_few_steps runs/editor/kept/edit",), variant="edit", base=BASE
     ),
     "edit_displaced": Apart(
-        (f"{EVALUATE}.edit_displaced runs/editor/kept/edit",), variant="edit", base=BASE
+        (
+            f"{TRAIN}.lowres runs/editor/kept/edit",
+            f"{EVALUATE}.edit_displaced runs/editor/kept/edit "
+            "--lora runs/lowres/lowres_fix.safetensors",
+        ),
+        variant="edit",
+        base=BASE,
     ),
+    "short_curriculum": Apart((f"{EVALUATE}.short_curriculum",), base=BASE),
     "one_step": Apart(
         (
             f"{TRAIN}.students distill",
