@@ -52,11 +52,10 @@ for each in wanted:
     print(f"{each.kind:11}", each.prompt)
 
 # %% [markdown]
-# These eight instructions were held out from training. There is one for each kind of edit that the
-# pocket editor was trained on, and none was selected by its result. A third of all instructions is
-# in Chinese, and a third is worded loosely. An exact judge compares the result with the intended
-# poster and answers two questions: was the instruction **obeyed**, and was everything else left
-# **untouched**?
+# These eight instructions, one for each kind of edit, were held out from training, and none was
+# selected by its result. A third of all instructions is in Chinese, and a third is worded loosely.
+# An exact judge compares the result with the intended poster and answers two questions: was the
+# instruction **obeyed**, and was everything else left **untouched**?
 
 # %%
 edited = [
@@ -475,8 +474,7 @@ assert [row["low"] > 0 for row in record["beside"].values()] == [False, True, Fa
 
 # %% [markdown]
 # Four steps without guidance are enough here, with the LoRA or without it, and only guidance in
-# so few steps does harm. A likely reason is that picture and instruction leave little open, so that
-# the velocity hardly changes on the way from the noise.
+# so few steps does harm. A likely reason is that picture and instruction leave little open.
 
 # %% [markdown]
 # ## Pictures of two sizes
@@ -592,8 +590,8 @@ show.table(["target", "if grids are centred", "if it were scaled", "the shape is
 #
 # $$\bigl\lfloor\, i\,\frac{R_0 - 1}{R - 1} \bigr\rfloor - \lceil R_0/2 \rceil .$$
 #
-# A LoRA was trained for these positions, but the pocket editor was not. The record repeats the test
-# with pictures of half the target's size:
+# The release is a LoRA that was trained for these positions. The record repeats the test with
+# pictures of half the target's size, at last with a small LoRA of our own, of 200 steps:
 
 # %%
 record = json.loads(show.data_file("measurements/edit_displaced.json").read_text())
@@ -601,15 +599,16 @@ edit_surveys.displaced(record["inward"], record["if centred"])
 
 # %%
 for way, share in record["nearer to scaled"].items():
-    print(f"{way:14} nearer to the scaled place: {share['right']} of {share['of']} that were found")
+    print(f"{way:18} nearer to the scaled place: {share['right']} of {share['of']} that were found")
 assert record["nearer to scaled"]["equal size"]["low"] > 0.5
 assert record["nearer to scaled"]["half, centred"]["high"] < 0.5
 lost = {way: sum(each is None for each in moved) for way, moved in record["inward"].items()}
 assert lost["half, spread"] > len(record["if centred"]) / 2 > lost["half, centred"]
+assert lost["half, spread, LoRA"] < len(record["if centred"]) / 10
 
 # %% [markdown]
-# Spread, most shapes are lost: the positions of the picture's tokens now have gaps, which this
-# editor never met.
+# Spread, most shapes are lost without the LoRA: the positions of the picture's tokens now have
+# gaps, which this editor never met.
 #
 # ## Positions in the prompt
 #
@@ -702,10 +701,20 @@ print("frames", frames.tolist(), "with", counts.tolist(), "tokens")
 # Does an editor use the numbers? If both the pictures *and* the numbers in the instruction are
 # swapped, the intended poster stays the same. If only the pictures are swapped, the instruction
 # describes another poster, and the first one should rarely come out. Two editors continued the one
-# of this page for 700 steps, a third of them with several pictures:
+# of this page for 700 steps, a third of these with several pictures:
 
 # %%
 show.table(figures.ORDERS, figures.order_rows(records))
+
+# %%
+plus = {name: records[name]["several"][0] for name in ("edit-2509", "edit-2511")}
+for name, row in plus.items():
+    print(f"{name}: {row['obeyed']['right']} of {row['obeyed']['of']} with several obeyed")
+assert max(row["obeyed"]["high"] for row in plus.values()) < 0.3
+
+# %% [markdown]
+# The question stays open, because so short a training teaches them no instruction of this kind:
+# their answers mix the pictures.
 
 # %% [markdown]
 # ## A time for each token
@@ -741,6 +750,26 @@ charts.curves([panel], "Time and mean gate over the tokens; both jump where the 
 assert times.tolist() == [0] * 64 + [1] * 123 and temb.shape[1] == 2
 assert len(gates[:64].unique()) == 1 == len(gates[64:].unique())
 print("64 tokens have time 0.9, 123 have 0; the target has one gate, both pictures another: ok")
+
+# %% [markdown]
+# The trainings of `edit-2509` and `edit-2511` differ in the flag alone. Each was then run both
+# with it and without. A velocity implies a poster under the noise; how far are its colours from the
+# intended ones?
+
+# %%
+record = json.loads(show.data_file("measurements/edit_time_zero.json").read_text())
+arms = record["rows"]
+edit_surveys.time_zero(record["levels"], arms)
+
+# %%
+for name, row in arms.items():
+    print(f"{name:28} both right in {row['shares']['both']['right']} of {record['captions']}")
+assert arms["trained without, run with"]["both, minus the first"]["high"] < 0
+own, other = (arms[f"trained with, run {how}"]["minus the first"] for how in ("with", "without"))
+assert own["changes"]["high"] < other["changes"]["low"], "mean errors over all levels"
+row = arms["trained with, run with"]["both, minus the first"]
+assert row["low"] < 0 < row["high"]
+print("the wrong flag does harm either way; one pair does not show which training is better: ok")
 
 # %% [markdown]
 # ## Exercise: both halves of a block
@@ -937,8 +966,6 @@ print("8,192 tokens; 1,369 and 196 in the prompt; 176 and 128 pixels: ok")
 #   Their keys and values change, because these tokens attend to the target. A model whose mask
 #   forbids this can cache the keys and values as well ([chapter
 #   95](95_what_qwen_image_2_1_changed.ipynb)).
-# * User interfaces resize the picture themselves, and some of them crop it, which also shifts the
-#   result.
 # * ComfyUI gives different positions than the released code to a picture that is larger than the
 #   target ([chapter 90](90_errata.ipynb) has more such differences).
 # * With a `mask_image`, an edit model changes only what the mask covers, by the blend described in
@@ -947,7 +974,6 @@ print("8,192 tokens; 1,369 and 196 in the prompt; 176 and 128 pixels: ok")
 # ## Try this
 #
 # * Give an editor an empty instruction ten times in a row. What does the VAE alone change?
-# * Ask for two changes in one sentence, which no training example did.
 # * Add 100 to the picture's frame, or set it to 0, which is the target's. What changes?
 # * Write an instruction that is already fulfilled, such as "turn the red ring red". Does anything
 #   change?

@@ -86,7 +86,14 @@ def judged(folder: Path, trial_list: list[Trial], latents: Path) -> dict:
             for name, lines in training["logs"].items()
         },
         "losses": [round(loss, 5) for loss in unseen_losses(pipe, latents)],
-        "bits": {part: "".join("01"[bool(s[part])] for s in scores) for part in PARTS},
+        "bits": {
+            part: "".join(
+                "01"[bool(s[part])]
+                for trial, s in zip(trial_list, scores)
+                if trial.scene.word or part != "word"  # words of captions that ask for one
+            )
+            for part in PARTS
+        },
     }
 
 
@@ -110,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.short_curriculum")
     help = f"a whole training's steps are divided by it; default {SHARE}"
     parser.add_argument("--share", type=int, default=SHARE, metavar="N", help=help)
-    parser.add_argument("--captions", type=int, default=300, metavar="N", help="default 300")
+    parser.add_argument("--captions", type=int, default=600, metavar="N", help="default 600")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "short_curriculum")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON file")
     parser.add_argument("--only", choices=arms(), help="train this painter and judge neither")

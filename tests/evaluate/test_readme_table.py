@@ -130,6 +130,44 @@ def test_what_the_editor_does_is_what_was_recorded():
     assert f"{own['right']} of {own['of']} words are still right, and {wanted['right']}" in words
 
 
+def test_what_editors_of_several_pictures_do_and_what_a_lora_mends():
+    words = " ".join(README[README.index("Two more editors continue") :].split())
+    plus = [
+        json.loads((MEASUREMENTS / f"editing_edit-{name}.json").read_text())["several"][0]["obeyed"]
+        for name in (2509, 2511)
+    ]
+    asked, (first, second) = plus[0]["of"], (each["right"] for each in plus)
+    assert f"of {asked} instructions about several pictures they obey {first} and {second}" in words
+    rows = json.loads((MEASUREMENTS / "edit_time_zero.json").read_text())["rows"]
+    own, other = (
+        rows[f"trained without, run {how}"]["shares"]["both"] for how in ("without", "with")
+    )
+    right = f"{other['right']} of {other['of']} edits right instead of {own['right']}"
+    assert f"gets {right} (`edit_time_zero.json`)" in words
+    moved = json.loads((MEASUREMENTS / "edit_displaced.json").read_text())["inward"]
+    lost = {way: sum(each is None for each in places) for way, places in moved.items()}
+    spread, adapted, of = (
+        lost["half, spread"],
+        lost["half, spread, LoRA"],
+        len(moved["half, spread"]),
+    )
+    assert f"loses {spread} of {of} shapes, and {adapted} with a LoRA" in words
+
+
+def test_curriculum_and_control_are_what_was_recorded():
+    words = " ".join(README[README.index("Is the curriculum worth it?") :].split())
+    record = json.loads((MEASUREMENTS / "short_curriculum.json").read_text())
+    colours, spelled = record["rows"]["colours"], record["rows"]["word"]
+    first, second = (colours[name]["right"] for name in ("curriculum", "control"))
+    assert f"the colours of {first} of {record['captions']} held-out captions are right" in words
+    assert (
+        f"with the curriculum and of {second} without (p = {colours['paired']['p']:.3f})" in words
+    )
+    assert spelled["curriculum"]["right"] == spelled["control"]["right"] == 0
+    assert record["share"] == 10 and "At a tenth of the work, one run of each" in words
+    assert f"lower without, by {record['loss']['paired']['mean']:.4f}" in words
+
+
 def test_the_edit_of_the_readme_does_what_it_says():
     first, second = re.findall(r'paint "(a purple circle|turn the purple circle blue)"', README)
     (poster,) = QwenImage.from_pretrained(POCKET)(first, " ", seed=0)

@@ -35,7 +35,7 @@ def displaced(inward: dict[str, list], if_centred: list[float]) -> Shown:
     evaluate.edit_displaced. Shapes that were not found are counted in the title.
     """
     fig, axes = plt.subplots(
-        1, len(inward), figsize=(3.6 * len(inward), 2.7), layout="constrained", sharey=True
+        1, len(inward), figsize=(min(3.6 * len(inward), 12), 2.7), layout="constrained", sharey=True
     )
     edges = np.arange(-REACH, REACH + BIN, BIN) - BIN / 2
     for ax, (way, moved) in zip(axes, inward.items()):
@@ -46,7 +46,7 @@ def displaced(inward: dict[str, list], if_centred: list[float]) -> Shown:
         ax.axvline(
             middle, color=PALETTE["ink"], lw=1, ls="--", label="in the middle of it, on average"
         )
-        ax.set(title=f"{way}: {len(seen)} of {len(moved)} found", xlabel="pixels to the middle")
+        ax.set(title=f"{way}:\n{len(seen)} of {len(moved)} found", xlabel="pixels to the middle")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("posters")
     fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center",
