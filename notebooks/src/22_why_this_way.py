@@ -576,7 +576,7 @@ print(f"runs that compute the same differ by {100 * (max(same) / min(same) - 1):
 #
 # The pocket model was taught in three phases: small posters without words, square ones with short
 # words, and at last everything. Is this better than everything from the first step on? That was
-# tried with the pocket model's own networks and world, on a tenth of its steps: one painter was
+# tried with the pocket model's own networks and world, on a tenth of its steps: one model was
 # taught the three phases, the *control* the last phase's posters alone, for as much work. A run
 # takes nearly an hour, and there is one of each: an observation, not yet a claim.
 
@@ -589,11 +589,11 @@ lessons = arms(pair["share"])
 whole = sum(map(work, lessons["control"].values()))
 
 
-def over_work(painter):
-    """{phase: [(per cent of the work, loss), ...]} of a painter's training"""
+def over_work(model):
+    """{phase: [(per cent of the work, loss), ...]} of a model's training"""
     done, phases = 0, {}
-    for name, phase in lessons[painter].items():
-        points = pair[painter]["curves"][name]
+    for name, phase in lessons[model].items():
+        points = pair[model]["curves"][name]
         phases[name] = [(100 * (done + work(phase, step)) / whole, loss) for step, loss in points]
         done += work(phase)
     return phases
@@ -605,14 +605,14 @@ alt = "The loss over the work: three falling curves of the phases, and one of th
 charts.curves([{"series": series, "x": "per cent of the work", "y": "loss in training"}], alt)
 
 # %%
-done = {painter: sum(map(work, phases.values())) for painter, phases in lessons.items()}
+done = {model: sum(map(work, phases.values())) for model, phases in lessons.items()}
 assert abs(done["curriculum"] / done["control"] - 1) < 1e-3
 loss = pair["loss"]
 assert 0 < loss["paired"]["low"] and loss["paired"]["high"] < 0.02
 print("on posters that neither was trained on, the control's loss is a little lower: ok")
 
 # %% [markdown]
-# While the posters differ, the losses cannot be compared. Afterwards both painters were asked
+# While the posters differ, the losses cannot be compared. Afterwards both models were asked
 # for the same held-out captions and posters:
 
 # %%
@@ -620,7 +620,7 @@ rows = {}
 for part, row in pair["rows"].items():
     rows[part] = row["curriculum"]
     rows[f"  control{' ' * len(rows)}"] = row["control"]
-charts.bars(rows, "Shares of right answers of both painters by part of a scene")
+charts.bars(rows, "Shares of right answers of both models by part of a scene")
 
 # %%
 differ = {part: row["paired"] for part, row in pair["rows"].items()}

@@ -752,7 +752,7 @@ assert len(gates[:64].unique()) == 1 == len(gates[64:].unique())
 print("64 tokens have time 0.9, 123 have 0; the target has one gate, both pictures another: ok")
 
 # %% [markdown]
-# The trainings of `edit-2509` and `edit-2511` differ in the flag alone. Each was then run both
+# The training runs of `edit-2509` and `edit-2511` differ in the flag alone. Each was then run both
 # with it and without. A velocity implies a poster under the noise; how far are its colours from the
 # intended ones?
 

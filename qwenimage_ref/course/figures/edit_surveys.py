@@ -35,7 +35,11 @@ def displaced(inward: dict[str, list], if_centred: list[float]) -> Shown:
     evaluate.edit_displaced. Shapes that were not found are counted in the title.
     """
     fig, axes = plt.subplots(
-        1, len(inward), figsize=(min(3.6 * len(inward), 12), 2.7), layout="constrained", sharey=True
+        1,
+        len(inward),
+        figsize=(min(3.6 * len(inward), 11.6), 2.7),
+        layout="constrained",
+        sharey=True,
     )
     edges = np.arange(-REACH, REACH + BIN, BIN) - BIN / 2
     for ax, (way, moved) in zip(axes, inward.items()):
