@@ -1,6 +1,6 @@
 """What is Edit-2511's time zero worth? Editors trained without and with it, run both ways each.
 
-    python -m qwenimage_ref.evaluate.edit_time_zero WITHOUT WITH     10 minutes at 80; resumes
+    python -m qwenimage_ref.evaluate.edit_time_zero WITHOUT WITH     10 minutes at 64; resumes
 
 The folders hold two editors whose trainings differ in `zero_cond_t` alone. Each is shown held-out
 instructions and the wanted posters under noise of several levels; its velocity says which poster
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m qwenimage_ref.evaluate.edit_time_zero")
     help = "official folders of the editors trained without and with zero_cond_t"
     parser.add_argument("folders", type=Path, nargs=2, metavar="FOLDER", help=help)
-    parser.add_argument("--count", type=int, default=80, metavar="N", help="instructions")
+    parser.add_argument("--count", type=int, default=64, metavar="N", help="instructions")
     parser.add_argument("--to", type=Path, default=RECORD, metavar="FILE", help="JSON to write")
     options = parser.parse_args(arguments)
     if options.count < LEAST:
