@@ -64,12 +64,15 @@ _SEVERAL = {
                         "paint the shape of picture {0} in the colour of picture {1}"),
         "word of 2": ("put the text of picture {1} on picture {0}",
                       "picture {0} with the text of picture {1}"),
+        "background of 2": ("picture {0} with the background of picture {1}",
+                            "put picture {0} on the background of picture {1}"),
         "word of 2, background of 3": (
             "picture {0} with the text of picture {1} and the background of picture {2}",),
     },
     "zh": {
         "colour of 2": ("图{0}的形状，图{1}的颜色",),
         "word of 2": ("把图{1}的文字放在图{0}上",),
+        "background of 2": ("图{0}，用图{1}的背景",),
         "word of 2, background of 3": ("图{0}，用图{1}的文字和图{2}的背景",),
     },
 }  # fmt: skip

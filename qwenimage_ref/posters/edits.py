@@ -250,6 +250,10 @@ def _word_of(first: Placed, second: Placed):
     return replace(first, word=second.word, word_spot=spot), (WORD,)
 
 
+def _background_of(first: Placed, second: Placed):
+    return replace(first, background=second.background), (BACKGROUND,)
+
+
 def _word_and_background_of(first: Placed, second: Placed, third: Placed):
     target, _ = _word_of(first, second)
     return replace(target, background=third.background), (WORD, BACKGROUND)
@@ -258,5 +262,6 @@ def _word_and_background_of(first: Placed, second: Placed, third: Placed):
 SEVERAL_PICTURES: dict[str, tuple[int, Callable]] = {
     "colour of 2": (2, _colour_of),
     "word of 2": (2, _word_of),
+    "background of 2": (2, _background_of),
     "word of 2, background of 3": (3, _word_and_background_of),
 }

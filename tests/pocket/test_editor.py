@@ -15,6 +15,7 @@ from qwenimage_ref.evaluate import editing
 from qwenimage_ref.pictures import to_input
 from qwenimage_ref.pocket import edit_lessons, editor
 from qwenimage_ref.pocket.edit_lessons import EDIT_PLUS, LESSONS, Latents, batch, pictures
+from qwenimage_ref.posters.understanding import KINDS
 from qwenimage_ref.repository import POCKET
 from qwenimage_ref.sampler import pack
 from qwenimage_ref.tasks.edit import edit_branches, encoded_copies, picture_tokens
@@ -50,6 +51,26 @@ def test_a_batch_has_one_kind_of_instruction_and_as_many_pictures_each():
         counts = {len(pictures(lesson.example(number))) for number in numbers}
         assert counts == {{"several 2": 2, "several 3": 3}.get(kinds[step], 1)}
     assert lesson.example(0) == lesson.example(lesson.examples)  # an epoch later
+
+
+def test_kinds_of_instructions_and_noise_levels_are_the_lessons(started):
+    lesson, pipe, folder = started
+    names = ("word", "word", "move")
+    asked = [dataclasses.replace(LESSONS["edit"], kinds=names).example(i) for i in range(64, 128)]
+    kinds = [each.kind for each in asked if hasattr(each, "kind")]
+    assert set(kinds) <= {*names, *KINDS} and kinds.count("word") > kinds.count("move") > 0
+    two = dataclasses.replace(
+        LESSONS["edit-2509"], several=1.0, questions=0.0, kinds_of_two=("background of 2",)
+    )
+    seen = {two.example(i * two.recipe.batch).kind for i in range(8)}
+    assert seen == {"background of 2", "word of 2, background of 3"}
+    levels = {}
+    for shift in (2.0, 8.0):
+        shifted = dataclasses.replace(lesson, shift=shift)
+        latents = Latents(pipe, shifted, folder / "shifted")
+        levels[shift] = batch(pipe, shifted, latents, 0).sigma
+    odds = {shift: sigma / (1 - sigma) for shift, sigma in levels.items()}
+    torch.testing.assert_close(odds[8.0], 4 * odds[2.0], rtol=1e-4, atol=0)
 
 
 def test_no_lesson_has_an_instruction_that_is_measured_on():
