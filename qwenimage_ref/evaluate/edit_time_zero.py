@@ -54,17 +54,27 @@ def branch(pipe: QwenImage, asked: Edit) -> Branch:
 
 
 @torch.no_grad()
-def believed(pipe: QwenImage, asked: Edit, seed: int) -> list[np.ndarray]:
-    """-> for each of LEVELS the poster (H, W, 3) that the network believes to be under the noise"""
+def under_noise(pipe: QwenImage, asked: Edit, seed: int, levels=LEVELS):
+    """Yields for each level of noise the noisy latents of the wanted poster, (1, S, 64), the
+    network's velocity there, and the true one
+    """
     own = branch(pipe, asked)
     latents = pipe.vae.normalize(pipe.vae.encode(to_input([asked.wanted]))[0])
     noise = pipe.noise(1, *asked.wanted.shape[:2], seed)
-    rows, cols = latents.shape[2] // 2, latents.shape[3] // 2
-    posters = []
-    for level in LEVELS:
+    grid = (1, latents.shape[2] // 2, latents.shape[3] // 2)
+    for level in levels:
         x = pack((1 - level) * latents + level * noise)
         time = model_time(torch.tensor(level), x.dtype).expand(1)
-        (velocity,) = pipe.transformer.many([own.call(x, time, (1, rows, cols))])
+        (velocity,) = pipe.transformer.many([own.call(x, time, grid)])
+        yield x, velocity, pack(noise - latents)
+
+
+@torch.no_grad()
+def believed(pipe: QwenImage, asked: Edit, seed: int) -> list[np.ndarray]:
+    """-> for each of LEVELS the poster (H, W, 3) that the network believes to be under the noise"""
+    rows, cols = (side // TOKEN for side in asked.wanted.shape[:2])
+    posters = []
+    for level, (x, velocity, _) in zip(LEVELS, under_noise(pipe, asked, seed)):
         posters += pipe.to_pictures(unpack(x - level * velocity, rows, cols))
     return [np.asarray(poster) for poster in posters]
 

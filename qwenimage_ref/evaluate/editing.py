@@ -140,10 +140,10 @@ def measure(folder: Path, count: int, record: Path, path: str | None = None) -> 
         progress.measure(f"edits {first}", answers, painter, wanted[first : first + PART])
     asked = questions(count // 5)
     progress.measure("questions", scores, painter, asked)
-    several = instructions_of_several(count // 5)
+    several = instructions_of_several(count // 2)
     if pipe.form.most > 1:
         progress.measure("several", answers, pipe, several)
-        progress.measure("swapped", swapped, pipe, count // 10)
+        progress.measure("swapped", swapped, pipe, count // 5)
     results = progress.results
     parts = [results[f"edits {first}"] for first in range(0, count, PART)]
     bits = {name: "".join(part[name] for part in parts) for name in parts[0]}
