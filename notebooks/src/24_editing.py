@@ -701,20 +701,24 @@ print("frames", frames.tolist(), "with", counts.tolist(), "tokens")
 # Does an editor use the numbers? If both the pictures *and* the numbers in the instruction are
 # swapped, the intended poster stays the same. If only the pictures are swapped, the instruction
 # describes another poster, and the first one should rarely come out. Two editors continued the one
-# of this page for 700 steps, a third of these with several pictures:
+# of this page for 700 steps, a third of these with several pictures; `edit-2509-further` adds 1,300:
 
 # %%
 show.table(figures.ORDERS, figures.order_rows(records))
 
 # %%
-plus = {name: records[name]["several"][0] for name in ("edit-2509", "edit-2511")}
+plus = {name: record["several"][0] for name, record in records.items() if "several" in record}
 for name, row in plus.items():
     print(f"{name}: {row['obeyed']['right']} of {row['obeyed']['of']} with several obeyed")
-assert max(row["obeyed"]["high"] for row in plus.values()) < 0.3
+*short, longer = (plus[name]["obeyed"] for name in ("edit-2509", "edit-2511", "edit-2509-further"))
+assert max(row["high"] for row in short) < 0.3 and longer["low"] > 0.25
+shares = records["edit-2509-further"]["swapped"]
+assert shares["pictures"]["high"] < min(shares[name]["low"] for name in ("straight", "turned"))
+print("turning pictures and numbers changes little, turning pictures alone everything: ok")
 
 # %% [markdown]
-# The question stays open, because so short a training teaches them no instruction of this kind:
-# their answers mix the pictures.
+# Only the last one reads the numbers. Its training has more noise, as a level below 0.8 shows which
+# picture changes.
 
 # %% [markdown]
 # ## A time for each token

@@ -39,18 +39,18 @@ def instructions(count: int) -> list[Edit]:
 
 def errors(pipe: QwenImage, wanted: list[Edit]) -> dict[str, list[list[float]]]:
     """-> "own" and "exchanged": for each instruction and level the velocity's mean squared error"""
-    found: dict[str, list[list[float]]] = {"own": [], "exchanged": []}
+    losses: dict[str, list[list[float]]] = {"own": [], "exchanged": []}
     for i, asked in enumerate(tqdm(wanted, unit="instruction")):
         other = replace(asked, prompt=asked.prompt.translate(EXCHANGED))
         for name, each in (("own", asked), ("exchanged", other)):
             off = [(v - true).pow(2).mean() for _, v, true in under_noise(pipe, each, i, LEVELS)]
-            found[name].append([round(one.item(), 5) for one in off])
-    return found
+            losses[name].append([round(one.item(), 5) for one in off])
+    return losses
 
 
-def row(found: dict) -> dict:
+def row(losses: dict) -> dict:
     """Means over the instructions with their intervals, level by level"""
-    own, exchanged = (np.array(found[name]) for name in ("own", "exchanged"))
+    own, exchanged = (np.array(losses[name]) for name in ("own", "exchanged"))
     worth = exchanged - own
     return {name: list(map(mean_interval, each.T)) for name, each in
             (("error", own), ("number's worth", worth))}  # fmt: skip

@@ -40,9 +40,9 @@ class EditLesson:
     paths: tuple[str, ...] = ("vision", "vae")  # on which it sees the pictures
     questions: float = 0.2  # share of the batches that ask for masks, depth, edges, mirrors
     several: float = 0.0  # share with instructions for two or three pictures
-    kinds: tuple[str, ...] = tuple(SINGLE)  # of instructions for one; often named is often asked
+    kinds: tuple[str, ...] = tuple(SINGLE)  # instructions for one; often named is often asked
     kinds_of_two: tuple[str, ...] = ("colour of 2", "word of 2")
-    shift: float = SIGMA_SHIFT  # of the noise levels
+    shift: float = SIGMA_SHIFT  # shift of the noise levels
     mixture: Mixture = field(default_factory=lambda: Mixture(sizes=(SQUARE,), words=0.6))
 
     def kind(self, step: int) -> str:

@@ -138,6 +138,14 @@ def test_what_editors_of_several_pictures_do_and_what_a_lora_mends():
     ]
     asked, (first, second) = plus[0]["of"], (each["right"] for each in plus)
     assert f"of {asked} instructions about several pictures they obey {first} and {second}" in words
+    further = json.loads((MEASUREMENTS / "editing_edit-2509-further.json").read_text())
+    obeyed, swapped = further["several"][0]["obeyed"], further["swapped"]
+    assert f"the first obeys {obeyed['right']} of {obeyed['of']}, and it reads the numbers" in words
+    straight, turned, alone = (
+        swapped[name]["right"] for name in ("straight", "turned", "pictures")
+    )
+    of = f"of {swapped['straight']['of']} recolourings {straight} are right, {turned} where"
+    assert of in words and f"and {alone} where the pictures alone are" in words
     rows = json.loads((MEASUREMENTS / "edit_time_zero.json").read_text())["rows"]
     own, other = (
         rows[f"trained without, run {how}"]["shares"]["both"] for how in ("without", "with")

@@ -91,10 +91,17 @@ APART = {  # name of a record in data/measurements -> how it is made again
             ),
             base=BASE,
         )
-        for name in ("edit-2509", "edit-2511")
+        for name in ("edit-2509", "edit-2511", "edit-2509-further")
     },
     "edit_time_zero": Apart(
         (f"{EVALUATE}.edit_time_zero runs/editor/edit-2509/editor runs/editor/edit-2511/editor",),
+        base=BASE,
+    ),
+    "edit_numbers": Apart(
+        (
+            f"{EVALUATE}.edit_numbers edit-2509=runs/editor/edit-2509/editor "
+            "edit-2509-further=runs/editor/edit-2509-further/editor",
+        ),
         base=BASE,
     ),
     "edit_chains": Apart(
