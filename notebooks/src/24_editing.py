@@ -717,8 +717,7 @@ assert shares["pictures"]["high"] < min(shares[name]["low"] for name in ("straig
 print("turning pictures and numbers changes little, turning pictures alone everything: ok")
 
 # %% [markdown]
-# Only the last one reads the numbers. Its training has more noise, as a level below 0.8 shows which
-# picture changes.
+# Only the last one, trained with more noise, reads the numbers.
 
 # %% [markdown]
 # ## A time for each token
