@@ -701,7 +701,8 @@ print("frames", frames.tolist(), "with", counts.tolist(), "tokens")
 # Does an editor use the numbers? If both the pictures *and* the numbers in the instruction are
 # swapped, the intended poster stays the same. If only the pictures are swapped, the instruction
 # describes another poster, and the first one should rarely come out. Two editors continued the one
-# of this page for 700 steps, a third of these with several pictures; `edit-2509-further` adds 1,300:
+# of this page for 700 steps, a third of these with several pictures; `edit-2509-further`
+# adds 1,300:
 
 # %%
 show.table(figures.ORDERS, figures.order_rows(records))
