@@ -90,10 +90,12 @@ LESSONS = {
     "edit": EditLesson(_RECIPE),
     # other examples, and as many steps again
     "edit-further": EditLesson(dataclasses.replace(_RECIPE, steps=1350), **_FURTHER),
-    # other examples again, with more of the kinds that fail most often
+    # other examples again, with more of the kinds that fail most often; where much is noise, the
+    # instruction has to say what is there
     "edit-weak-kinds": EditLesson(
         dataclasses.replace(_RECIPE, steps=1350),
-        first=3_000_000,
+        shift=3.0,
+        first=5_000_000,
         examples=21_600,
         after="edit-further",
         kinds=(*SINGLE, "word", "word", "remove", "background"),
