@@ -36,6 +36,7 @@ from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, ROOT, in_a_clone
 from ..train.flow import flow_errors, flow_step, sample_sigma
 from ..train.loop import Recipe, Run
+from ..train.precision import mixed
 from ..train.run_folder import RunFolder
 from ..train.state import CHECKSUM, digest, read_tensors, write_tensors
 from .intervals import interval
@@ -129,7 +130,7 @@ class Laboratory:
             data = self.latents[[phase.place(n) for n in numbers]]
             noise = torch.randn(data.shape, generator=rng)
             sigma = sample_sigma(count, SIGMA_SHIFT, rng)
-            with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+            with sdpa_kernel(SDPBackend.MATH), mixed():
                 return flow_step(run.model, data, noise, sigma, txt, mask)
 
         run.fit(loss_at, until)
@@ -169,7 +170,7 @@ class Laboratory:
             noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(start))
             for i, level in enumerate(LEVELS):
                 sigma = torch.full((len(data),), level)
-                with torch.autocast("cpu", torch.bfloat16):
+                with mixed():
                     errors = flow_errors(mmdit, data, noise, sigma, txt, mask)
                 sums[i] += errors.mean((1, 2)).sum()
         return [round(each, 5) for each in (sums / self.law.measured).tolist()]

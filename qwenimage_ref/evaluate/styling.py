@@ -28,6 +28,7 @@ from ..provenance import write_record
 from ..repository import MEASUREMENTS, POCKET, in_a_clone
 from ..train.flow import flow_step, sample_sigma
 from ..train.loop import Recipe
+from ..train.precision import mixed
 from ..train.state import digest
 from .intervals import interval, mean_interval
 from .score import Trial, trials
@@ -113,7 +114,7 @@ def _step(pipe: QwenImage, example: Shown, step: int, optimiser) -> None:
     rng = RECIPE.generator(step)
     noise = torch.randn(data.shape, generator=rng)
     sigma = sample_sigma(RECIPE.batch, SIGMA_SHIFT, rng)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed():
         flow_step(pipe.transformer, data, noise, sigma, txt).backward()
     for group in optimiser.param_groups:
         group["lr"] = RECIPE.lr_at(step)

@@ -32,6 +32,7 @@ from ..tasks.regions import context_prompt
 from ..train.control import new_network
 from ..train.flow import sample_sigma
 from ..train.loop import Recipe, Run
+from ..train.precision import mixed
 from ..train.state import digest
 from .curriculum import Phase
 from .train import CAPTION_DROPOUT, SIGMA_SHIFT, Latents
@@ -111,7 +112,7 @@ def train(pipe: QwenImage, name: str, folder: Path, lesson: Phase = LESSON, **fi
         sigma = sample_sigma(count, SIGMA_SHIFT, rng)
         level, grid = sigma.view(-1, 1, 1, 1), (1, latents.shape[2] // 2, latents.shape[3] // 2)
         noisy = pack((1 - level) * latents + level * noise)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             velocity = kind.velocity(noisy, pack(control), txt, mask, sigma, grid)
         return (velocity.float() - pack(noise - latents)).pow(2).mean()
 

@@ -93,10 +93,10 @@ LESSONS = {
     # other examples again, with more of the kinds that fail most often; where much is noise, the
     # instruction has to say what is there
     "edit-weak-kinds": EditLesson(
-        dataclasses.replace(_RECIPE, steps=1350),
+        _SECOND,
         shift=3.0,
         first=5_000_000,
-        examples=21_600,
+        examples=11_200,
         after="edit-further",
         kinds=(*SINGLE, "word", "word", "remove", "background"),
     ),

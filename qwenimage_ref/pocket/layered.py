@@ -30,6 +30,7 @@ from ..repository import POCKET, ROOT, in_a_clone
 from ..sampler import pack
 from ..train.flow import sample_sigma
 from ..train.loop import Recipe, Run
+from ..train.precision import mixed
 from ..train.state import digest
 from ..vae import VAE
 from .assemble import POCKET_VISION
@@ -114,7 +115,7 @@ def _fit(vae: VAE, learned: nn.Module, folder: Path, recipe: Recipe, name: str, 
                         CROP, rng) for i, poster in enumerate(posters)]  # fmt: skip
         img = to_input(drawn)
         noise = torch.randn(recipe.batch, *latents, generator=rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             mean, logvar = vae.encode(img)
             z = mean + torch.exp(logvar / 2) * noise
             painted = vae.decoder(vae.post_quant_conv(z)).float()
@@ -206,8 +207,8 @@ def train(pipe: QwenImage, lesson: LayeredLesson, folder: Path, **fit) -> None:
         latents = torch.stack([data[n] for n in numbers])
         noise = torch.randn(latents.shape, generator=rng)
         sigma = sample_sigma(count, SIGMA_SHIFT, rng)
-        # the gradient of torch's flash attention takes three times as long on a CPU
-        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+        # in bf16 the gradient of torch's flash attention takes three times as long on a CPU
+        with sdpa_kernel(SDPBackend.MATH), mixed():
             return loss_of(mmdit, latents, noise, sigma, txt, mask)
 
     run.fit(loss_at, **fit)

@@ -26,6 +26,7 @@ from ..sampler import pack
 from ..tasks.regions import seen_tokens
 from ..train.flow import sample_sigma
 from ..train.loop import Recipe, Run
+from ..train.precision import mixed
 from ..train.state import digest
 from .train import SIGMA_SHIFT
 
@@ -100,7 +101,7 @@ def train(pipe: QwenImage, folder: Path, lesson: RegionalLesson = LESSON, **fit)
         sigma = sample_sigma(count, SIGMA_SHIFT, rng)
         level = sigma.view(-1, 1, 1, 1)
         noisy = pack((1 - level) * latents + level * noise)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             velocity = mmdit(*branch.call(noisy, sigma, (1, rows, cols)))
         return (velocity.float() - pack(noise - latents)).square().mean()
 

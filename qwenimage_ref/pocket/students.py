@@ -23,6 +23,7 @@ from ..train import distill, dmd2
 from ..train.dataset import Encoded
 from ..train.loop import Recipe
 from ..train.lora import Adapter
+from ..train.precision import mixed
 from ..train.prompts import Prompt
 from ..train.state import digest
 from . import lightning
@@ -127,7 +128,7 @@ def origin_of(given: Class) -> str:
 def train(pipe: QwenImage, name: str, folder: Path, lesson: Phase = LESSON, **fit) -> lora.LoRA:
     """Train one student -> its adapter on the pipeline's MMDiT, with averaged weights"""
     pipe.transformer.requires_grad_(False)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed():
         return STUDENTS[name](Class(pipe, lesson, folder), folder / name, **fit)
 
 

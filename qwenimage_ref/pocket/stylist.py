@@ -30,6 +30,7 @@ from ..repository import POCKET, ROOT, in_a_clone
 from ..train.dmd2 import with_slope
 from ..train.flow import flow_step, sample_sigma
 from ..train.loop import Recipe, Run
+from ..train.precision import mixed
 from ..train.state import digest
 from .train import SIGMA_SHIFT
 
@@ -139,7 +140,7 @@ def train(pipe: QwenImage, folder: Path, lesson: StyleLesson = LESSON, **fit) ->
         sigma = sample_sigma(recipe.batch, SIGMA_SHIFT, rng)
 
         def loss_of():
-            with torch.autocast("cpu", torch.bfloat16):
+            with mixed():
                 return flow_step(mmdit, latents[1:], noise, sigma, txt, mask)
 
         return through(adapter, network(vector_of(latents[0])), loss_of)

@@ -18,6 +18,7 @@ from ..text_encoder import TextEncoder
 from ..tokenizer import ADDED_TOKENS, T2I, Tokenizer
 from ..train.flow import flow_step, sample_sigma
 from ..train.loop import Recipe, Run
+from ..train.precision import mixed
 from ..train.state import digest
 from ..vae import VAE
 from .kept import Chunks
@@ -78,7 +79,7 @@ def train_vae(
         img = as_input([window(picture, max(size) if whole else CROP, rng) for picture in drawn])
         h, w = img.shape[2] // 8, img.shape[3] // 8
         noise = torch.randn(count, POCKET_VAE.z_dim, h, w, generator=rng)
-        with torch.autocast(device, torch.bfloat16):
+        with mixed(device):
             return loss_of(img.to(device), noise.to(device))
 
     @torch.no_grad()
@@ -285,7 +286,7 @@ def train_painter(
     def loss_at(step):
         # latents are encoded in float32, outside autocast
         drawn = batch(lesson, latents, tokenizer, step)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        with mixed(device, enabled=bf16):
             return loss_of(*(part.to(device) for part in drawn))
 
     run.fit(loss_at, **fit)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from .muon import Muon
 from .recipe import Recipe
 from .run_folder import RunError, RunFolder
 from .state import damaged, demand_like, read_state, write_tensors
@@ -22,7 +23,7 @@ EXPLODED = 1e4  # a loss from which no run comes back; untrained networks have a
 Loss = torch.Tensor | tuple[torch.Tensor | None, dict[str, float]]
 MOMENTS = {  # what each optimiser keeps of a parameter
     torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
-    torch.optim.Muon: ("momentum_buffer",),
+    Muon: ("momentum_buffer",),
 }
 
 
@@ -62,7 +63,7 @@ class Run:
         if matrices:
             chosen = [by_name[name] for name in matrices]
             # scaled so that an update is as large as AdamW's would be at the same rate
-            muon = torch.optim.Muon(chosen, adjust_lr_fn="match_rms_adamw", **decay)
+            muon = Muon(chosen, **decay)
             self.optimisers[muon] = recipe.muon_lr
         self._saved = None  # the step of the state on disk
         if self.files.state.exists():
