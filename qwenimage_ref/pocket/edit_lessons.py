@@ -90,13 +90,11 @@ LESSONS = {
     "edit": EditLesson(_RECIPE),
     # other examples, and as many steps again
     "edit-further": EditLesson(dataclasses.replace(_RECIPE, steps=1350), **_FURTHER),
-    # other examples again, with more of the kinds that fail most often; where much is noise, the
-    # instruction has to say what is there
+    # other examples again, with more of the kinds that fail most often
     "edit-weak-kinds": EditLesson(
-        _SECOND,
-        shift=3.0,
+        dataclasses.replace(_RECIPE, steps=1350),
         first=5_000_000,
-        examples=11_200,
+        examples=21_600,
         after="edit-further",
         kinds=(*SINGLE, "word", "word", "remove", "background"),
     ),
