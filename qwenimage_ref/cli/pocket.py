@@ -32,7 +32,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edition", type=int, choices=(1, 2), default=2, help=help)
     help = "edition 2 without its curriculum, at equal compute, for comparison"
     parser.add_argument("--control", action="store_true", help=help)
-    parser.add_argument("--compile", action="store_true", help="in bfloat16; needs a C++ compiler")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="in bfloat16 where that is fast; needs a C++ compiler",
+    )
     help = "cpu, the default, or cuda; a run may be continued on the other"
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=help)
     parser.set_defaults(run=_train_pocket)

@@ -268,8 +268,9 @@ def train_painter(
 
     `start`: the painter of the lesson before, which is trained further; None: a new one of
     `configs`.
-    `compiled`: torch.compile, in bfloat16 and after minutes of compiling; needs a C++ compiler.
-    It was 1.4 times as fast as bfloat16 without it, and was not compared with float32.
+    `compiled`: torch.compile, in bfloat16 where that is fast, and after minutes of compiling; needs
+    a C++ compiler. It was 1.4 times as fast as bfloat16 without it, and was not compared with
+    float32.
     """
     recipe = lesson.recipe
     painter = Painter(recipe.seed, configs) if start is None else start

@@ -7,7 +7,7 @@ import torch
 
 from qwenimage_ref import QwenImage
 from qwenimage_ref.evaluate import training_precision
-from qwenimage_ref.repository import POCKET
+from qwenimage_ref.repository import POCKET, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +51,12 @@ def test_the_record_is_that_of_a_machine_on_which_float32_is_faster():
     record = json.loads(training_precision.RECORD.read_text(encoding="utf-8"))
     assert record["gains"].keys() == record["seconds"].keys() == {"VAE", "transformer", "Muon"}
     assert min(record["gains"].values()) > 1
+
+
+def test_readme_says_what_was_recorded():
+    gains = json.loads(training_precision.RECORD.read_text(encoding="utf-8"))["gains"]
+    words = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    vae, transformer, muon = (f"{gains[part]:.2g}" for part in ("VAE", "transformer", "Muon"))
+    assert f"through the VAE would take {vae} times as long in bfloat16" in words
+    assert f"one through the transformer {transformer} times" in words
+    assert f"torch's Muon takes {muon} times as long as ours" in words
