@@ -37,7 +37,7 @@ def orthogonal(
     steps: int = 5,
     eps: float = 1e-7,
 ) -> torch.Tensor:
-    """(R, C) -> (R, C) with the same singular vectors and singular values between 0.7 and 1.2
+    """(out, in) -> (out, in), the same singular vectors with singular values from 0.7 to 1.2
 
     Every step of the Newton-Schulz iteration applies a x + b x^3 + c x^5 to the singular values.
     """

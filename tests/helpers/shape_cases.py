@@ -37,7 +37,7 @@ from qwenimage_ref.tasks.image_to_image import under_noise
 from qwenimage_ref.tasks.inpaint import blurred, latent_mask
 from qwenimage_ref.tasks.layers import frames_of_noise, without_rescale
 from qwenimage_ref.tasks.regions import seen_tokens
-from qwenimage_ref.train import adversary, distill, dmd2, flow, grpo, preference, sde
+from qwenimage_ref.train import adversary, distill, dmd2, flow, grpo, muon, preference, sde
 from qwenimage_ref.train import lora as lora_training
 from qwenimage_ref.train.loop import Recipe
 
@@ -196,6 +196,7 @@ def _training() -> dict:
         "train.adversary.judge_loss": case(adversary.judge_loss),
         "train.adversary.fooling_loss": case(adversary.fooling_loss),
         "train.adversary.Judge": case(adversary.Judge(D, seed=0)),
+        "train.muon.orthogonal": case(muon.orthogonal, {"out": 12, "in": 7}),
         "train.lora.padded": case(lambda state: lora_training.padded([state[:3], state])),
         "train.flow.draw_sigma": case(lambda: flow.draw_sigma("uniform", 2, torch.Generator())),
         "train.flow.loss_weight": case(lambda sigma: flow.loss_weight("bell", sigma)),
