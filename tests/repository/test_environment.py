@@ -39,6 +39,18 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in answer.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
+IN_ROOT = set(
+    ".ci .gitattributes .github .gitignore .pre-commit-config.yaml CHANGELOG.md CITATION.cff "
+    "CONTRIBUTING.md LICENSE MANIFEST.in Makefile README.md README.zh.md SECURITY.md conftest.py "
+    "data environment.yml notebooks pyproject.toml qwenimage_ref requirements.lock setup.py site "
+    "tests variants".split()
+)
+
+
+def test_the_root_holds_what_is_listed_here_and_nothing_by_accident():
+    assert {path.relative_to(ROOT).parts[0] for path in tracked()} == IN_ROOT
+
+
 # ---- dependencies
 
 
